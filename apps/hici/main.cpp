@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one catch of the program: an error is one line on stderr and an exit code (2 usage, 1 failure).
+#include "hici/base/error.h"
+#include "hici/base/log.h"
+#include "hici/commands/command.h"
+
+#include <c10/util/Exception.h>
+
+namespace {
+
+// "hici train" of `hici train --x`; "hici" when no command was named.
+std::string program_name(int argc, char** argv) {
+  std::string name = "hici";
+  for (int i = 1; i < argc && i < 3 && argv[i][0] != '-'; ++i) name += std::string(" ") + argv[i];
+  return name;
+}
+
+int report(const std::string& program, const std::string& message, int exit_code) {
+  hici::write_log_line(program + ": error: " + message);
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string program = program_name(argc, argv);
+  try {
+    return hici::commands::run_command_line(argc, argv);
+  } catch (const hici::UsageError& e) {
+    return report(program, e.what(), 2);
+  } catch (const c10::Error& e) {
+    return report(program, e.what_without_backtrace(), 1);
+  } catch (const std::exception& e) {
+    return report(program, e.what(), 1);
+  }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/base/log.h"
+
+#include "hici/base/version.h"
+
+#include <cstdio>
+#include <mutex>
+
+namespace hici {
+namespace {
+std::mutex log_mutex;
+}
+
+void write_stdout(const std::string& text) {
+  const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  HICI_CHECK(whole, "stdout: cannot write ", text.size(), " bytes; is the disk full or the pipe closed?");
+}
+
+void write_log_line(const std::string& line) {
+  const std::lock_guard<std::mutex> lock(log_mutex);
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+std::string version_text() {
+  return detail::concat("hici ", kVersion, " (git ", kGitRevision, ")\nLibTorch ", kTorchVersion, "\nCUDA ", kCudaSummary, "\ntext ", kTextSummary,
+                        "\nArrow ", kArrowSummary, "\n");
+}
+
+}  // namespace hici

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command table and the helpers with which a command declares its options once.
+//
+// A command is a struct of options (the defaults are the member initialisers), one function that binds it to CLI11,
+// and a run() that turns it into library calls. Option names are snake_case; on the command line '-' and '_' are the
+// same, and a boolean may stand alone or be followed by True/False.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hici::commands {
+
+// Runs the command with the options that were parsed; returns the process's exit code.
+using Runner = std::function<int()>;
+
+struct CommandEntry {
+  std::string name;                          // as typed, "train" or "eval ppl"
+  std::string summary;                       // one line of `hici --help`
+  std::function<Runner(CLI::App&)> bind;     // adds the options to the subcommand, returns what runs it
+};
+
+// All commands, in the order of the help text. Each folder-level command file provides one entry.
+const std::vector<CommandEntry>& command_table();
+
+// Parses, validates and runs. Throws hici::Error and its kinds; `main` is the only catch.
+// `exit_code` of help and version is 0.
+int run_command_line(int argc, const char* const* argv);
+
+// The reference of all options as Markdown (docs/options.md is this text; CI compares).
+std::string options_markdown();
+
+// ---- binding helpers: one line for each option --------------------------------------------------------------
+// Value option; the default is the member's present value.
+template <typename T>
+CLI::Option* add_option(CLI::App& app, const std::string& name, T& member, const std::string& help) {
+  return app.add_option("--" + name, member, help)->capture_default_str();
+}
+
+// `--name`, `--name True`, `--name False`.
+CLI::Option* add_bool(CLI::App& app, const std::string& name, bool& member, const std::string& help);
+
+// Accepted for users of the research scripts, without effect; one line says so when it is given.
+void add_inherited(CLI::App& app, const std::string& name, const std::string& reason);
+
+// The name in `known` with the smallest edit distance to `name`, or "" when none is near.
+std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
+
+}  // namespace hici::commands

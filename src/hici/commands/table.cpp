@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of commands; the order is that of `hici --help`.
+#include "hici/commands/command.h"
+
+namespace hici::commands {
+
+const std::vector<CommandEntry>& command_table() {
+  static const std::vector<CommandEntry> table = {};
+  return table;
+}
+
+}  // namespace hici::commands
