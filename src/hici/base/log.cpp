@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/base/log.h"
 
+#include "hici/base/live_line.h"
 #include "hici/base/version.h"
 
 #include <cstdio>
-#include <mutex>
 
 namespace hici {
-namespace {
-std::mutex log_mutex;
-}
 
 void write_stdout(const std::string& text) {
+  stderr_live_line().erase();  // both streams may be the same terminal
   const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   HICI_CHECK(whole, "stdout: cannot write ", text.size(), " bytes; is the disk full or the pipe closed?");
 }
 
-void write_log_line(const std::string& line) {
-  const std::lock_guard<std::mutex> lock(log_mutex);
-  std::fprintf(stderr, "%s\n", line.c_str());
-}
+void write_log_line(const std::string& line) { stderr_live_line().write_line(line); }
 
 std::string version_text() {
   return detail::concat("hici ", kVersion, " (git ", kGitRevision, ")\nLibTorch ", kTorchVersion, "\nCUDA ", kCudaSummary, "\ntext ", kTextSummary,

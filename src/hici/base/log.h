@@ -11,7 +11,7 @@ namespace hici {
 // Text on stdout, as it is; a failed write (full disk, closed pipe) is an hici::Error.
 void write_stdout(const std::string& text);
 
-// One line on stderr; ends a live progress line first.
+// One line on stderr, above a live line (base/live_line.h) when there is one.
 void write_log_line(const std::string& line);
 
 template <typename... Parts>

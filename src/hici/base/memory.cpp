@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/base/memory.h"
+
+#include <fstream>
+#include <string>
+
+namespace hici {
+namespace {
+
+// A line of /proc/self/status such as "VmHWM:     1234 kB", in bytes.
+int64_t status_bytes(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    int64_t kilobytes = 0;
+    if (word == key + ":" && status >> kilobytes) return kilobytes * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int64_t resident_bytes() { return status_bytes("VmRSS"); }
+
+int64_t peak_resident_bytes() { return status_bytes("VmHWM"); }
+
+bool reset_peak_resident() {
+  std::ofstream clear("/proc/self/clear_refs");
+  clear << "5" << std::flush;  // 5: reset the peak resident set size (proc(5))
+  return clear.good();
+}
+
+}  // namespace hici

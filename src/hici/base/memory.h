@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory of this process as the kernel counts it (resident set), in bytes; 0 where the kernel does not say.
+#pragma once
+
+#include <cstdint>
+
+namespace hici {
+
+int64_t resident_bytes();
+
+// The largest resident set since the start of the process, or since reset_peak_resident() where that worked.
+int64_t peak_resident_bytes();
+
+// Makes peak_resident_bytes() start again from the present size; false where the kernel does not allow it.
+bool reset_peak_resident();
+
+}  // namespace hici

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/base/run_lock.h"
+
+#include "hici/base/error.h"
+#include "hici/base/log.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace hici {
+namespace {
+
+std::string this_process() {
+  std::array<char, 256> host{};
+  if (gethostname(host.data(), host.size() - 1) != 0) std::strcpy(host.data(), "unknown");
+  return "pid " + std::to_string(getpid()) + " on host " + host.data();
+}
+
+// The first line of the lock file, as printable text: what the holder wrote about itself.
+std::string read_holder(int descriptor) {
+  std::array<char, 256> text{};
+  const ssize_t size = pread(descriptor, text.data(), text.size() - 1, 0);
+  std::string holder(text.data(), size > 0 ? static_cast<size_t>(size) : 0);
+  holder = holder.substr(0, holder.find('\n'));
+  for (char& c : holder) c = c >= ' ' && c <= '~' ? c : '?';
+  return holder.empty() ? "pid unknown" : holder;
+}
+
+bool is_same_file(int descriptor, const std::filesystem::path& path) {
+  struct stat opened{};
+  struct stat named{};
+  return fstat(descriptor, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
+
+}  // namespace
+
+RunLock::RunLock(const std::filesystem::path& directory) : file_(directory / kFileName) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  HICI_CHECK(!error, directory.string(), ": cannot make this directory (", error.message(),
+             "); choose another output directory");
+  // A holder removes the file as it ends, so a lock may be won on a file that is gone: then take the new one.
+  while (!try_lock()) close(std::exchange(descriptor_, -1));
+}
+
+RunLock::~RunLock() {
+  if (descriptor_ < 0) return;
+  unlink(file_.c_str());  // before the lock goes: whoever opened this file sees that it is gone and opens a new one
+  close(descriptor_);
+}
+
+bool RunLock::try_lock() {
+  descriptor_ = open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  HICI_CHECK(descriptor_ >= 0, file_.string(), ": cannot write here (", std::strerror(errno),
+             "); choose another output directory");
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    const int reason = errno;
+    const std::string holder = read_holder(descriptor_);
+    if (reason == EWOULDBLOCK) {
+      close(descriptor_);
+      fail(file_.parent_path().string(), ": another hici process (", holder,
+           ") is writing in this directory; wait for it to end or choose another output directory");
+    }
+    log_warning(file_.parent_path().string(), ": this file system has no locks (", std::strerror(reason),
+                "); make sure that no second process writes here");
+    return true;
+  }
+  if (!is_same_file(descriptor_, file_)) return false;
+  write_holder();
+  return true;
+}
+
+void RunLock::write_holder() const {
+  const std::string text = this_process() + "\n";
+  // The text only serves the message of a second process, so a full disk is no reason to fail here.
+  if (ftruncate(descriptor_, 0) == 0) static_cast<void>(!pwrite(descriptor_, text.data(), text.size(), 0));
+}
+
+}  // namespace hici
