@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# The commands of the README. Everything here is short; the work is in scripts/ and CMake.
+#   PRESET=cpu-debug        another preset of CMakePresets.json
+#   HICI_CUDA=OFF, HICI_TEXT=OFF, HICI_ARROW=OFF, HICI_WERROR=ON   options of the build (CMakeLists.txt)
+#   CTEST_ARGS="-L unit"    which tests, how
+PRESET ?= cuda-release
+BUILD := build/$(PRESET)
+OPTIONS := $(foreach name,HICI_CUDA HICI_TEXT HICI_ARROW HICI_WERROR,$(if $($(name)),-D$(name)=$($(name))))
+export HICI_TEXT HICI_WHEEL_INDEX
+
+.PHONY: help quickstart test bench build setup setup-test clean
+
+help:
+	@echo "make quickstart   set up, build, then train HiCI on a real text and show what it gained (SEED=1)"
+	@echo "make test         set up, build, then every test that a CPU can run"
+	@echo "make bench        tokens per second of a training step, and the cost of HiCI's parts"
+	@echo "make build        set up and build $(BUILD)/bin/hici"
+	@echo "make setup        system packages and the wheels in .venv, without building"
+	@echo "make clean        remove build/ (.venv and quickstart/ stay)"
+
+quickstart: build
+	scripts/quickstart --hici $(BUILD)/bin/hici $(if $(SEED),--seed $(SEED))
+
+test: setup-test build
+	ctest --test-dir $(BUILD) --label-exclude gpu --parallel 2 --output-on-failure --no-tests=error $(CTEST_ARGS)
+
+bench: build
+	$(BUILD)/bin/hici_bench $(BENCH_ARGS)
+
+build: setup
+	cmake --preset $(PRESET) $(OPTIONS)
+	cmake --build --preset $(PRESET)
+
+setup:
+	scripts/setup
+
+setup-test:
+	scripts/setup --test
+
+clean:
+	rm -rf build
