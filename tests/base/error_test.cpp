@@ -19,7 +19,8 @@ std::string message_of(const std::function<void()>& f) {
 }
 
 TEST(ErrorTest, CheckStreamsItsParts) {
-  EXPECT_EQ(message_of([] { HICI_CHECK(1 > 2, "--num_chunks: ", 5, " does not divide ", 8192); }), "--num_chunks: 5 does not divide 8192");
+  EXPECT_EQ(message_of([] { HICI_CHECK(1 > 2, "--num_chunks: ", 5, " does not divide ", 8192); }),
+            "--num_chunks: 5 does not divide 8192");
 }
 
 TEST(ErrorTest, UsageErrorIsAnErrorOfItsOwnType) {

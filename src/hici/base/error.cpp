@@ -8,7 +8,8 @@ void throw_error(const std::string& message) { throw Error(message); }
 void throw_usage_error(const std::string& message) { throw UsageError(message); }
 
 void throw_internal_error(const char* expression, const char* file, int line, const std::string& message) {
-  throw InternalError(concat("internal error: ", expression, " is false at ", file, ":", line, ": ", message, "; this is a bug"));
+  throw InternalError(
+      concat("internal error: ", expression, " is false at ", file, ":", line, ": ", message, "; this is a bug"));
 }
 
 }  // namespace hici::detail

@@ -3,7 +3,8 @@
 //   HICI_CHECK(cond, parts...)        bad input or environment        -> hici::Error, exit code 1
 //   HICI_CHECK_USAGE(cond, parts...)  bad or contradictory options    -> hici::UsageError, exit code 2
 //   HICI_ASSERT(cond, parts...)       a bug of ours                   -> hici::InternalError with expression, file:line
-// Parts are streamed. A message is one line: "<subject>: <what is wrong, with the value>; <what is allowed or what to do>".
+// Parts are streamed. A message is one line: "<subject>: <what is wrong, with the value>; <what is allowed or what to
+// do>".
 #pragma once
 
 #include <sstream>

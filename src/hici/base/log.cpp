@@ -17,8 +17,8 @@ void write_stdout(const std::string& text) {
 void write_log_line(const std::string& line) { stderr_live_line().write_line(line); }
 
 std::string version_text() {
-  return detail::concat("hici ", kVersion, " (git ", kGitRevision, ")\nLibTorch ", kTorchVersion, "\nCUDA ", kCudaSummary, "\ntext ", kTextSummary,
-                        "\nArrow ", kArrowSummary, "\n");
+  return detail::concat("hici ", kVersion, " (git ", kGitRevision, ")\nLibTorch ", kTorchVersion, "\nCUDA ",
+                        kCudaSummary, "\ntext ", kTextSummary, "\nArrow ", kArrowSummary, "\n");
 }
 
 }  // namespace hici

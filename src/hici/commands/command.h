@@ -19,9 +19,9 @@ namespace hici::commands {
 using Runner = std::function<int()>;
 
 struct CommandEntry {
-  std::string name;                          // as typed, "train" or "eval ppl"
-  std::string summary;                       // one line of `hici --help`
-  std::function<Runner(CLI::App&)> bind;     // adds the options to the subcommand, returns what runs it
+  std::string name;                       // as typed, "train" or "eval ppl"
+  std::string summary;                    // one line of `hici --help`
+  std::function<Runner(CLI::App&)> bind;  // adds the options to the subcommand, returns what runs it
 };
 
 // All commands, in the order of the help text. Each folder-level command file provides one entry.

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Output head, softmax and loss in chunks of tokens, so that the logits [tokens, vocabulary] never exist as a whole.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace hici::ops {
+
+inline constexpr int64_t kIgnoredLabel = -100;
+
+// Sum over tokens with label != kIgnoredLabel of -log softmax(hidden W^T)[label]; a scalar in float32 (float64 for
+// float64). hidden [n, C], weight [V, C], labels [n] int64. The gradients of hidden and (where it is trained) weight
+// are formed in the forward, chunk by chunk: 6 C V operations a token and no second pass.
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels);
+
+// What evaluation needs of each position, without gradients.
+struct TokenScores {
+  at::Tensor log_likelihood;  // [n] log probability of the target, float32 (float64 for float64)
+  at::Tensor argmax;          // [n] int64, the most probable token
+};
+TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets);
+
+}  // namespace hici::ops

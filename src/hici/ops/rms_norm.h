@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// RMSNorm over the last dimension, with a hand-written backward. Reference: rms_norm() of the reference.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace hici::ops {
+
+// y = weight * x / sqrt(mean(x^2) + eps). x [..., C], weight [C] of the same type. The mean is taken in float32
+// (float64 for float64 input); saves x and one number a row.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+
+}  // namespace hici::ops

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// AdamW with float32 master weights: parameters of a narrower type are updated through a float32 copy.
+// Reference: train_trace() in make_golden.py; torch.optim.AdamW gives the same numbers.
+#pragma once
+
+#include "hici/optim/parameter_groups.h"
+
+#include <array>
+#include <functional>
+
+namespace hici::optim {
+
+struct AdamWOptions {
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+};
+
+class AdamW {
+ public:
+  AdamW(std::vector<TrainedParameter> parameters, const AdamWOptions& options);
+
+  // One update with a rate for each group (indexed by GroupKind). `gradients` stand in the order of the parameters, in
+  // float32 (float64 for a float64 parameter); an undefined one leaves its parameter and its moments alone.
+  void step(const std::vector<at::Tensor>& gradients, const std::array<double, kNumGroups>& rates);
+
+  int64_t steps_taken() const { return steps_taken_; }
+  void set_steps_taken(int64_t steps) { steps_taken_ = steps; }
+
+  // Every tensor of the state under a name for the checkpoint: "exp_avg.NAME", "exp_avg_sq.NAME", and "master.NAME"
+  // where the parameter is narrower than float32.
+  using StateVisitor = std::function<void(const std::string& name, at::Tensor& tensor)>;
+  void visit_state(const StateVisitor& visit);
+
+  // Copies the parameters into the master weights; after parameters were loaded from elsewhere.
+  void refresh_master_weights();
+
+ private:
+  struct Slot {
+    TrainedParameter parameter;
+    at::Tensor master;  // the parameter itself when it is float32 or float64
+    at::Tensor exp_avg;
+    at::Tensor exp_avg_sq;
+    at::Tensor step;  // scalar float32, the count that the fused kernel wants
+  };
+  struct KernelLists;
+
+  void update(KernelLists& lists, double rate, double weight_decay) const;
+
+  AdamWOptions options_;
+  std::vector<Slot> slots_;
+  int64_t steps_taken_ = 0;
+};
+
+}  // namespace hici::optim

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/ops/rms_norm.h"
+
+#include "support/gradcheck.h"
+
+namespace hici::ops {
+namespace {
+
+TEST(RmsNormTest, MatchesItsDefinitionInEveryType) {
+  at::manual_seed(1);
+  const at::Tensor x = test::randn64({3, 5, 16}), weight = test::randn64({16});
+  const at::Tensor expected = weight * x / (x.square().mean({-1}, true) + 1e-6).sqrt();
+  EXPECT_TRUE(at::allclose(rms_norm(x, weight, 1e-6), expected, 1e-12, 1e-12));
+  EXPECT_TRUE(
+      at::allclose(rms_norm(x.to(at::kFloat), weight.to(at::kFloat), 1e-6).to(at::kDouble), expected, 1e-5, 1e-5));
+  // bf16 has 8 bits of mantissa: inputs, normed value and weight are each rounded to 2^-9 relative.
+  EXPECT_TRUE(at::allclose(rms_norm(x.to(at::kBFloat16), weight.to(at::kBFloat16), 1e-6).to(at::kDouble), expected,
+                           2e-2, 2e-2));
+}
+
+TEST(RmsNormTest, BackwardMatchesCentralDifferences) {
+  at::manual_seed(2);
+  test::check_gradients([](const std::vector<at::Tensor>& in) { return rms_norm(in[0], in[1], 1e-6); },
+                        {test::randn64({2, 3, 8}), test::randn64({8})});
+}
+
+}  // namespace
+}  // namespace hici::ops

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/ops/segment_attention.h"
+
+#include "support/gradcheck.h"
+
+#include <cmath>
+#include <limits>
+
+namespace hici::ops {
+namespace {
+
+// The plain mathematics, with the mask written out.
+at::Tensor expected_attention(const at::Tensor& q, const at::Tensor& k_in, const at::Tensor& v_in) {
+  const int64_t length = q.size(1), prefix = k_in.size(1) - length, group = q.size(2) / k_in.size(2);
+  const at::Tensor k = k_in.repeat_interleave(group, 2).transpose(1, 2),
+                   v = v_in.repeat_interleave(group, 2).transpose(1, 2);
+  const at::Tensor score =
+      at::matmul(q.transpose(1, 2), k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(3)));
+  const at::Tensor allowed = at::ones({length, prefix + length}, at::TensorOptions().dtype(at::kBool)).tril(prefix);
+  return at::matmul(at::softmax(score.masked_fill(allowed.logical_not(), -std::numeric_limits<double>::infinity()), -1),
+                    v)
+      .transpose(1, 2);
+}
+
+struct Shape {
+  int64_t segments, length, prefix, heads, kv_heads, head_dim;
+};
+
+class SegmentAttentionShapeTest : public testing::TestWithParam<Shape> {};
+
+TEST_P(SegmentAttentionShapeTest, OutputAndGradientsMatchPlainMathematics) {
+  const Shape s = GetParam();
+  at::manual_seed(5);
+  auto leaf = [&](int64_t length, int64_t heads) {
+    return test::randn64({s.segments, length, heads, s.head_dim}).requires_grad_();
+  };
+  const at::Tensor q = leaf(s.length, s.heads), k = leaf(s.prefix + s.length, s.kv_heads),
+                   v = leaf(s.prefix + s.length, s.kv_heads);
+  const at::Tensor got = segment_attention(q, k, v), expected = expected_attention(q, k, v);
+  ASSERT_TRUE(at::allclose(got, expected, 1e-10, 1e-12));
+  const at::Tensor cotangent = at::randn_like(got);
+  const auto got_gradients = torch::autograd::grad({got}, {q, k, v}, {cotangent});
+  const auto expected_gradients = torch::autograd::grad({expected}, {q, k, v}, {cotangent});
+  for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(at::allclose(got_gradients[i], expected_gradients[i], 1e-9, 1e-11)) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, SegmentAttentionShapeTest,
+                         testing::Values(Shape{1, 1, 0, 1, 1, 8}, Shape{2, 7, 0, 4, 4, 8}, Shape{3, 5, 3, 4, 2, 16},
+                                         Shape{2, 1, 12, 8, 1, 8}, Shape{2, 33, 32, 6, 2, 12}));
+
+}  // namespace
+}  // namespace hici::ops

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/optim/adamw.h"
+
+#include <ATen/ATen.h>
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace hici::optim {
+namespace {
+
+TrainedParameter parameter(const char* name, const at::Tensor& values, GroupKind group) {
+  return {name, values.clone().requires_grad_(), group};
+}
+
+// The update as make_golden.py and torch.optim.AdamW write it, for one number.
+double expected_update(double p, const std::vector<double>& gradients, double rate, double decay) {
+  double m = 0, v = 0;
+  for (size_t step = 1; step <= gradients.size(); ++step) {
+    const double g = gradients[step - 1], t = static_cast<double>(step);
+    p -= rate * decay * p;
+    m = 0.9 * m + 0.1 * g;
+    v = 0.999 * v + 0.001 * g * g;
+    p -= rate * (m / (1 - std::pow(0.9, t))) / (std::sqrt(v / (1 - std::pow(0.999, t))) + 1e-8);
+  }
+  return p;
+}
+
+TEST(AdamWTest, StateHoldsTwoMomentsAndAMasterOnlyForNarrowTypes) {
+  const at::Tensor wide = at::ones({2, 2}), narrow = at::ones({2, 2}, at::TensorOptions().dtype(at::kBFloat16));
+  AdamW optimizer({parameter("a", wide, GroupKind::kHici), parameter("b", narrow, GroupKind::kRest)}, {});
+  std::vector<std::string> names;
+  optimizer.visit_state([&](const std::string& name, at::Tensor&) { names.push_back(name); });
+  EXPECT_EQ(names, (std::vector<std::string>{"exp_avg.a", "exp_avg_sq.a", "exp_avg.b", "exp_avg_sq.b", "master.b"}));
+}
+
+TEST(AdamWTest, MatchesTheFormulaNumberByNumber) {
+  TrainedParameter a = parameter("a", at::full({1, 1}, 0.7, at::TensorOptions().dtype(at::kDouble)), GroupKind::kHici);
+  TrainedParameter b = parameter("b", at::full({1}, 0.7, at::TensorOptions().dtype(at::kDouble)), GroupKind::kRest);
+  AdamW optimizer({a, b}, {.weight_decay = 0.1});
+  for (const double g : {0.3, -0.2, 0.9}) {
+    optimizer.step({at::full({1, 1}, g, at::TensorOptions().dtype(at::kDouble)),
+                    at::full({1}, g, at::TensorOptions().dtype(at::kDouble))},
+                   {0.01, 0.02});
+  }
+  EXPECT_NEAR(a.tensor.item<double>(), expected_update(0.7, {0.3, -0.2, 0.9}, 0.01, 0.1), 1e-13);
+  // A vector is not decayed.
+  EXPECT_NEAR(b.tensor.item<double>(), expected_update(0.7, {0.3, -0.2, 0.9}, 0.02, 0.0), 1e-13);
+}
+
+// A bf16 weight of 1 cannot take steps of 1e-4: only a float32 master adds them up.
+TEST(AdamWTest, MasterWeightsKeepStepsThatBf16WouldLose) {
+  TrainedParameter a = parameter("a", at::ones({1, 1}, at::TensorOptions().dtype(at::kBFloat16)), GroupKind::kRest);
+  AdamW optimizer({a}, {});
+  for (int i = 0; i < 100; ++i) optimizer.step({at::ones({1, 1})}, {0, 1e-4});
+  EXPECT_NEAR(a.tensor.item<float>(), 0.99f, 4e-3f);  // the spacing of bf16 below 1
+}
+
+}  // namespace
+}  // namespace hici::optim
