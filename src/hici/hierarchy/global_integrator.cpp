@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/hierarchy/global_integrator.h"
+
+#include "hici/hierarchy/slot_statistics.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+namespace hici::hierarchy {
+
+void GlobalIntegrator::Compressor::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {
+  linear.visit_parameters(prefix + ".0", visit);
+  norm.visit_parameters(prefix + ".1", visit);
+}
+
+GlobalIntegrator::GlobalIntegrator(const config::HiciConfig& config, int64_t hidden_size,
+                                   const nn::ParameterOptions& options)
+    : global_queries(nn::meta_parameter({config.global_slots, config.bottleneck_dim}, options)),
+      expand(hidden_size, config.bottleneck_dim, options),
+      expand_scale_param(nn::meta_parameter({}, options)),
+      num_heads(config.num_heads) {
+  const int64_t width = config.bottleneck_dim;
+  auto link = [&](int64_t out, int64_t in) {
+    return Compressor{nn::Linear(out, in, options), nn::LayerNorm(out, options)};
+  };
+  if (config.shared_compressor) {
+    shared.push_back(link(config.shared_compress_dim, hidden_size));
+    if (config.shared_compress_dim < width) shared.push_back(link(width, config.shared_compress_dim));
+  } else {
+    for (int64_t i = 0; i < kNumStatistics; ++i) per_statistic.push_back(link(width, hidden_size));
+  }
+  for (nn::Linear* linear : {&q_proj, &k_proj, &v_proj, &o_proj}) *linear = nn::Linear(width, width, options);
+}
+
+at::Tensor GlobalIntegrator::compress_vectors(const at::Tensor& x) const {
+  if (shared.empty()) return per_statistic.front().forward(x);
+  at::Tensor z = x;
+  for (const Compressor& link : shared) z = link.forward(z);
+  return z;
+}
+
+at::Tensor GlobalIntegrator::compress(const at::Tensor& statistics_R5C) const {
+  const at::Tensor x = statistics_R5C.to(global_queries.scalar_type());
+  if (!shared.empty()) return compress_vectors(x);
+  std::vector<at::Tensor> parts;
+  for (int64_t i = 0; i < kNumStatistics; ++i)
+    parts.push_back(per_statistic[static_cast<size_t>(i)].forward(x.select(1, i)));
+  return at::stack(parts, 1);
+}
+
+at::Tensor GlobalIntegrator::forward(const at::Tensor& statistics_R5C) const {
+  const at::Tensor z_R5W = compress(statistics_R5C);
+  const int64_t rows = z_R5W.size(0), width = z_R5W.size(2), head_width = width / num_heads;
+  // The queries are the same in every row: one [h, K, w] against all keys.
+  const at::Tensor q_hKw = q_proj.forward(global_queries).view({-1, num_heads, head_width}).transpose(0, 1);
+  auto heads = [&](const nn::Linear& linear) {
+    return linear.forward(z_R5W).view({rows, kNumStatistics, num_heads, head_width}).transpose(1, 2);
+  };
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
+  const at::Tensor prob_RhK5 = at::softmax(at::matmul(q_hKw * scale, heads(k_proj).transpose(-1, -2)), -1);
+  const at::Tensor read_RKW = at::matmul(prob_RhK5, heads(v_proj)).transpose(1, 2).reshape({rows, -1, width});
+  return expand.forward(o_proj.forward(read_RKW)) * at::softplus(expand_scale_param);
+}
+
+void GlobalIntegrator::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {
+  visit(prefix + ".global_queries", global_queries);
+  if (!shared.empty()) shared[0].visit_parameters(prefix + ".shared_compressor", visit);
+  if (shared.size() > 1) shared[1].visit_parameters(prefix + ".stat_expand", visit);
+  for (size_t i = 0; i < per_statistic.size(); ++i) {
+    per_statistic[i].visit_parameters(prefix + ".stat_compressors." + std::to_string(i), visit);
+  }
+  q_proj.visit_parameters(prefix + ".q_proj", visit);
+  k_proj.visit_parameters(prefix + ".k_proj", visit);
+  v_proj.visit_parameters(prefix + ".v_proj", visit);
+  o_proj.visit_parameters(prefix + ".o_proj", visit);
+  expand.visit_parameters(prefix + ".expand", visit);
+  visit(prefix + ".expand_scale_param", expand_scale_param);
+}
+
+void GlobalIntegrator::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
+  for (const std::string& target : targets) {
+    if (target == "q_proj") q_proj.add_lora(rank, scale);
+    if (target == "k_proj") k_proj.add_lora(rank, scale);
+    if (target == "v_proj") v_proj.add_lora(rank, scale);
+    if (target == "o_proj") o_proj.add_lora(rank, scale);
+  }
+}
+
+}  // namespace hici::hierarchy

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/hierarchy/hierarchy.h"
+
+#include "hici/base/error.h"
+#include "hici/hierarchy/slot_statistics.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+namespace hici::hierarchy {
+namespace {
+
+using config::CausalMode;
+
+bool is_shifted(CausalMode mode) { return mode == CausalMode::kCausalShift || mode == CausalMode::kCausalShiftG; }
+
+bool hides_local_slots(CausalMode mode) {
+  return mode == CausalMode::kCausalShiftG || mode == CausalMode::kCausalGiGonly;
+}
+
+// Segment i gets what segment i - 1 had; the first row is never looked at.
+at::Tensor shift_by_one_segment(const at::Tensor& t_BNXC) {
+  return at::cat({at::zeros_like(t_BNXC.narrow(1, 0, 1)), t_BNXC.narrow(1, 0, t_BNXC.size(1) - 1)}, 1);
+}
+
+}  // namespace
+
+Hierarchy::Hierarchy(const config::HiciConfig& config, int64_t hidden_size, const nn::ParameterOptions& options)
+    : config_(config), local_(config, hidden_size, options) {
+  if (config.use_global_integrator) integrator_.emplace(config, hidden_size, options);
+}
+
+nn::PrefixSlots Hierarchy::make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length) {
+  const int64_t batch = x_BTC.size(0), segments = x_BTC.size(1) / segment_length, hidden = x_BTC.size(2);
+  const at::Tensor x_GSC = x_BTC.reshape({batch * segments, segment_length, hidden});
+  const at::Tensor valid_GS = valid_BT.defined() ? valid_BT.reshape({batch * segments, segment_length}) : at::Tensor();
+  const at::Tensor local_BNMC = local_.forward(x_GSC, valid_GS).view({batch, segments, -1, hidden});
+
+  std::vector<at::Tensor> slots;
+  const at::Tensor global_BNKC = global_slots(local_BNMC);
+  if (global_BNKC.defined()) slots.push_back(global_BNKC);
+  if (!hides_local_slots(config_.causal_mode)) slots.push_back(local_BNMC);
+  nn::PrefixSlots prefix{{}, !is_shifted(config_.causal_mode)};
+  if (slots.empty()) return prefix;
+  prefix.slots_BNPC = at::cat(slots, 2);
+  if (is_shifted(config_.causal_mode)) prefix.slots_BNPC = shift_by_one_segment(prefix.slots_BNPC);
+  return prefix;
+}
+
+at::Tensor Hierarchy::global_slots(const at::Tensor& local_BNMC) const {
+  if (!integrator_) return {};
+  const int64_t batch = local_BNMC.size(0), segments = local_BNMC.size(1), hidden = local_BNMC.size(3);
+  if (config_.causal_mode == CausalMode::kNone) {
+    const at::Tensor global_BKC = integrator_->forward(statistics_of_all(local_BNMC));
+    return global_BKC.unsqueeze(1).expand({-1, segments, -1, -1});
+  }
+  return integrator_->forward(statistics_up_to_each(local_BNMC).flatten(0, 1)).view({batch, segments, -1, hidden});
+}
+
+void Hierarchy::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {
+  local_.visit_parameters(prefix + ".local_constructor", visit);
+  if (integrator_) integrator_->visit_parameters(prefix + ".global_integrator", visit);
+}
+
+void Hierarchy::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
+  local_.add_lora(targets, rank, scale);
+  if (integrator_) integrator_->add_lora(targets, rank, scale);
+}
+
+void Hierarchy::copy_attention_projections(const nn::Attention& attention) {
+  auto copy = [](const char* name, const nn::Linear& from, const nn::Linear& to) {
+    HICI_CHECK_USAGE(from.weight.sizes() == to.weight.sizes(), "--use_llama_init: ", name, " of the attention is ",
+                     from.weight.sizes(), ", of the local constructor ", to.weight.sizes(),
+                     "; it needs equal shapes: --use_bottleneck False and as many key/value heads as query heads");
+    to.weight.copy_(from.weight);
+  };
+  const at::NoGradGuard no_grad;
+  copy("q_proj", attention.q_proj, local_.q_proj);
+  copy("k_proj", attention.k_proj, local_.k_proj);
+  copy("v_proj", attention.v_proj, local_.v_proj);
+}
+
+void attach_hierarchy(nn::CausalLm& model, const config::HiciConfig& config, const nn::ParameterOptions& options) {
+  if (!config.use_local_constructor) return;
+  for (nn::DecoderLayer& layer : model.layers()) {
+    layer.attention.hierarchy = std::make_unique<Hierarchy>(config, model.config().hidden_size, options);
+  }
+}
+
+bool is_hici_parameter(const std::string& name) {
+  return name.find("local_constructor") != std::string::npos || name.find("global_integrator") != std::string::npos;
+}
+
+}  // namespace hici::hierarchy

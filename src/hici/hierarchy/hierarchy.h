@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hierarchy of one layer: local construction, global integration, and which slots each segment may see (the causal
+// modes). nn::Attention broadcasts the slots down to the tokens. Paper section 3; hici_attention() of the reference.
+#pragma once
+
+#include "hici/hierarchy/global_integrator.h"
+#include "hici/hierarchy/local_constructor.h"
+#include "hici/nn/causal_lm.h"
+#include "hici/nn/slot_provider.h"
+
+#include <optional>
+
+namespace hici::hierarchy {
+
+class Hierarchy : public nn::SlotProvider {
+ public:
+  Hierarchy(const config::HiciConfig& config, int64_t hidden_size, const nn::ParameterOptions& options);
+
+  // Order of the slots: global, then local.
+  nn::PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length) override;
+  void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) override;
+  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) override;
+
+  // Fresh values by the distributions that training starts from (init_hici() of the reference). The parameters of this
+  // layer must be materialised; embedding [V, C] gives the first global queries.
+  void initialise(const at::Tensor& embedding, at::Generator& generator);
+  // --use_llama_init: q, k, v of the local constructor copied from the layer's own attention. Their shapes must agree.
+  void copy_attention_projections(const nn::Attention& attention);
+
+ private:
+  at::Tensor global_slots(const at::Tensor& local_BNMC) const;  // [B, N, K, C], or undefined
+
+  config::HiciConfig config_;
+  LocalConstructor local_;
+  std::optional<GlobalIntegrator> integrator_;
+};
+
+// Gives every layer of the model a hierarchy (nothing when config.use_local_constructor is false).
+void attach_hierarchy(nn::CausalLm& model, const config::HiciConfig& config, const nn::ParameterOptions& options);
+
+// True for every parameter of the HiCI modules, adapters on them included.
+bool is_hici_parameter(const std::string& name);
+
+}  // namespace hici::hierarchy

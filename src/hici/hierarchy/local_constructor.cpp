@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/hierarchy/local_constructor.h"
+
+#include "hici/ops/types.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+
+namespace hici::hierarchy {
+namespace {
+
+double lowest_value(at::ScalarType type) {
+  return type == at::kDouble ? std::numeric_limits<double>::lowest()
+                             : static_cast<double>(std::numeric_limits<float>::lowest());
+}
+
+}  // namespace
+
+LocalConstructor::LocalConstructor(const config::HiciConfig& config, int64_t hidden_size,
+                                   const nn::ParameterOptions& options)
+    : memory_slots(nn::meta_parameter({config.num_local_slots, hidden_size}, options)), num_heads(config.num_heads) {
+  const int64_t width = config.use_bottleneck ? config.bottleneck_dim : hidden_size;
+  q_proj = nn::Linear(width, hidden_size, options);
+  k_proj = nn::Linear(width, hidden_size, options);
+  v_proj = nn::Linear(width, hidden_size, options);
+  if (config.use_bottleneck) o_proj = nn::Linear(hidden_size, width, options);
+}
+
+at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& valid_GS) const {
+  const int64_t segments = x_GSC.size(0), hidden = x_GSC.size(2), slots = memory_slots.size(0);
+  const int64_t width = q_proj.weight.size(0), head_width = width / num_heads;
+  const auto wide = ops::accumulation_type(x_GSC.scalar_type());
+
+  const at::Tensor q_hMe = q_proj.forward(memory_slots).view({slots, num_heads, head_width}).transpose(0, 1);
+  const at::Tensor key_heC = k_proj.effective_weight().view({num_heads, head_width, hidden});
+  const at::Tensor value_heC = v_proj.effective_weight().view({num_heads, head_width, hidden});
+
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
+  const at::Tensor absorbed_XC = at::matmul(q_hMe * scale, key_heC).view({num_heads * slots, hidden});
+  at::Tensor score_GXS = at::linear(x_GSC, absorbed_XC).transpose(1, 2).to(wide);
+  // The lowest finite number, not -inf: a segment without a valid token gets equal weights instead of NaN.
+  if (valid_GS.defined()) score_GXS = score_GXS.masked_fill(valid_GS.logical_not().unsqueeze(1), lowest_value(wide));
+  const at::Tensor prob_GXS = at::softmax(score_GXS, -1).to(x_GSC.scalar_type());
+
+  const at::Tensor mean_GhMC = at::bmm(prob_GXS, x_GSC).view({segments, num_heads, slots, hidden});
+  const at::Tensor read_GhMe = at::matmul(mean_GhMC, value_heC.transpose(1, 2));
+  const at::Tensor read_GME = read_GhMe.transpose(1, 2).reshape({segments, slots, width});
+  return o_proj.weight.defined() ? o_proj.forward(read_GME) : read_GME;
+}
+
+void LocalConstructor::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {
+  visit(prefix + ".memory_slots", memory_slots);
+  q_proj.visit_parameters(prefix + ".q_proj", visit);
+  k_proj.visit_parameters(prefix + ".k_proj", visit);
+  v_proj.visit_parameters(prefix + ".v_proj", visit);
+  if (o_proj.weight.defined()) o_proj.visit_parameters(prefix + ".o_proj", visit);
+}
+
+void LocalConstructor::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
+  for (const std::string& target : targets) {
+    if (target == "q_proj") q_proj.add_lora(rank, scale);
+    if (target == "k_proj") k_proj.add_lora(rank, scale);
+    if (target == "v_proj") v_proj.add_lora(rank, scale);
+    if (target == "o_proj" && o_proj.weight.defined()) o_proj.add_lora(rank, scale);
+  }
+}
+
+}  // namespace hici::hierarchy

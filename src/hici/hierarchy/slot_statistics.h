@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The five statistics that summarise local slots: mean, maximum, minimum, standard deviation, unit-norm mean.
+// Paper section 3.2; statistics_all() and statistics_cumulative() of the reference. Computed in float32 or better.
+// B batch, N segments, M local slots, C hidden
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace hici::hierarchy {
+
+inline constexpr int64_t kNumStatistics = 5;
+
+// Over all N * M slots: [B, N, M, C] -> [B, 5, C].
+at::Tensor statistics_of_all(const at::Tensor& slots_BNMC);
+
+// Over the slots of segments 1..i, for every i: [B, N, M, C] -> [B, N, 5, C]. The variance is E[x^2] - E[x]^2, floored
+// at 1e-12.
+at::Tensor statistics_up_to_each(const at::Tensor& slots_BNMC);
+
+}  // namespace hici::hierarchy

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// One attention layer of Llama and Qwen3, in the three forms that training and evaluation use.
+// Reference: project_qkv(), hici_attention(), full_attention(), shifted_sparse_attention() of the reference.
+// B batch, T tokens, N segments, S tokens per segment, P prefix slots, C hidden, H heads, J kv heads, D head dim
+#pragma once
+
+#include "hici/config/model_config.h"
+#include "hici/nn/linear.h"
+#include "hici/nn/slot_provider.h"
+#include "hici/ops/rotary.h"
+
+#include <memory>
+#include <string_view>
+
+namespace hici::nn {
+
+enum class AttentionKind {
+  kHici,  // causal inside each segment, over [global slots, local slots, own tokens]
+  kFull,  // causal over the whole sequence, no slots
+  kS2,    // LongLoRA's shifted sparse attention: half of the heads in segments, half in segments shifted by S/2
+};
+
+// "hici", "full", "s2"; an unknown name is a usage error that lists them. `subject` is the option it came from.
+AttentionKind attention_kind_from_name(std::string_view name, std::string_view subject);
+std::string_view attention_kind_name(AttentionKind kind);
+
+// What all layers of one forward share.
+struct AttentionContext {
+  AttentionKind kind = AttentionKind::kFull;
+  int64_t segment_length = 0;  // S; divides T. Not looked at by kFull
+  at::Tensor valid_BT;         // bool, padding on the right; undefined: every token counts
+  ops::RotaryTables rotary;
+};
+
+struct Attention {
+  Linear q_proj, k_proj, v_proj, o_proj;
+  at::Tensor q_norm, k_norm;  // [D], Qwen3 only
+  double norm_eps = 0;
+  int64_t head_dim = 0;
+  std::unique_ptr<SlotProvider> hierarchy;  // null: kHici is plain attention inside segments
+
+  Attention() = default;
+  Attention(const config::ModelConfig& config, const ParameterOptions& options);
+
+  // x_BTC, already normed -> [B, T, C]; rows of padded tokens are zero before the output projection.
+  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
+  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
+
+ private:
+  struct Heads {
+    at::Tensor q_BTHD, k_BTJD, v_BTJD;
+  };
+  Heads project(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  at::Tensor attend_segments(const Heads& heads, const at::Tensor& x_BTC, const AttentionContext& context) const;
+  at::Tensor attend_with_prefix(const Heads& heads, const PrefixSlots& prefix, int64_t segment_length) const;
+};
+
+}  // namespace hici::nn

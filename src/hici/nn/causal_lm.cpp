@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/nn/causal_lm.h"
+
+#include "hici/base/error.h"
+#include "hici/config/rope.h"
+#include "hici/nn/recompute.h"
+#include "hici/ops/rms_norm.h"
+#include "hici/ops/swiglu.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace hici::nn {
+
+Mlp::Mlp(const config::ModelConfig& config, const ParameterOptions& options)
+    : gate_proj(config.intermediate_size, config.hidden_size, options),
+      up_proj(config.intermediate_size, config.hidden_size, options),
+      down_proj(config.hidden_size, config.intermediate_size, options) {}
+
+at::Tensor Mlp::forward(const at::Tensor& x) const {
+  return down_proj.forward(ops::swiglu(gate_proj.forward(x), up_proj.forward(x)));
+}
+
+void Mlp::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {
+  gate_proj.visit_parameters(prefix + ".gate_proj", visit);
+  up_proj.visit_parameters(prefix + ".up_proj", visit);
+  down_proj.visit_parameters(prefix + ".down_proj", visit);
+}
+
+void Mlp::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
+  for (const std::string& target : targets) {
+    if (target == "gate_proj") gate_proj.add_lora(rank, scale);
+    if (target == "up_proj") up_proj.add_lora(rank, scale);
+    if (target == "down_proj") down_proj.add_lora(rank, scale);
+  }
+}
+
+DecoderLayer::DecoderLayer(const config::ModelConfig& config, const ParameterOptions& options)
+    : input_norm(meta_parameter({config.hidden_size}, options)),
+      post_attention_norm(meta_parameter({config.hidden_size}, options)),
+      norm_eps(config.rms_norm_eps),
+      attention(config, options),
+      mlp(config, options) {}
+
+at::Tensor DecoderLayer::forward(const at::Tensor& x_BTC, const AttentionContext& context) const {
+  const at::Tensor middle = x_BTC + attention.forward(ops::rms_norm(x_BTC, input_norm, norm_eps), context);
+  return middle + mlp.forward(ops::rms_norm(middle, post_attention_norm, norm_eps));
+}
+
+void DecoderLayer::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {
+  visit(prefix + ".input_layernorm.weight", input_norm);
+  attention.visit_parameters(prefix + ".self_attn", visit);
+  visit(prefix + ".post_attention_layernorm.weight", post_attention_norm);
+  mlp.visit_parameters(prefix + ".mlp", visit);
+}
+
+CausalLm::CausalLm(const config::ModelConfig& config, const ParameterOptions& options)
+    : config_(config),
+      embed_tokens_(meta_parameter({config.vocab_size, config.hidden_size}, options)),
+      norm_(meta_parameter({config.hidden_size}, options)) {
+  if (!config.tie_word_embeddings) lm_head_ = meta_parameter({config.vocab_size, config.hidden_size}, options);
+  layers_.reserve(static_cast<size_t>(config.num_hidden_layers));
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i) layers_.emplace_back(config, options);
+}
+
+at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
+  const AttentionContext context = make_context(tokens_BT, options);
+  at::Tensor x = at::embedding(embed_tokens_, tokens_BT);
+  for (const DecoderLayer& layer : layers_) {
+    auto run = [&layer, context](const at::Tensor& input) { return layer.forward(input, context); };
+    x = options.recompute ? recompute(run, x) : run(x);
+  }
+  return ops::rms_norm(x, norm_, config_.rms_norm_eps);
+}
+
+AttentionContext CausalLm::make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
+  const int64_t length = tokens_BT.size(1);
+  if (options.attention != AttentionKind::kFull) {
+    HICI_ASSERT(options.segment_length > 0 && length % options.segment_length == 0, "T ", length, " S ",
+                options.segment_length);
+  }
+  AttentionContext context{options.attention, options.segment_length, options.valid_BT, {}};
+  const auto frequencies = config::rope_inverse_frequencies(config_.rope, config_.head_dim);
+  context.rotary = ops::make_rotary_tables(frequencies, config::rope_attention_scale(config_.rope), 0, length,
+                                           embed_tokens_.scalar_type(), embed_tokens_.device());
+  return context;
+}
+
+void CausalLm::visit_parameters(const ParameterVisitor& visit) {
+  visit("model.embed_tokens.weight", embed_tokens_);
+  for (size_t i = 0; i < layers_.size(); ++i) layers_[i].visit_parameters("model.layers." + std::to_string(i), visit);
+  visit("model.norm.weight", norm_);
+  if (lm_head_.defined()) visit("lm_head.weight", lm_head_);
+}
+
+void CausalLm::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
+  static const std::vector<std::string> known{"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                              "gate_proj", "up_proj", "down_proj"};
+  for (const std::string& target : targets) {
+    HICI_CHECK_USAGE(std::find(known.begin(), known.end(), target) != known.end(), "LoRA target '", target,
+                     "' matches no linear layer; known: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+  }
+  for (DecoderLayer& layer : layers_) {
+    layer.attention.add_lora(targets, rank, scale);
+    layer.mlp.add_lora(targets, rank, scale);
+  }
+}
+
+}  // namespace hici::nn

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decoder: one for Llama and Qwen3, which differ by their config alone.
+// Reference: forward() of the reference. B batch, T tokens, C hidden, V vocabulary
+#pragma once
+
+#include "hici/config/model_config.h"
+#include "hici/nn/attention.h"
+
+#include <vector>
+
+namespace hici::nn {
+
+struct Mlp {
+  Linear gate_proj, up_proj, down_proj;
+
+  Mlp() = default;
+  Mlp(const config::ModelConfig& config, const ParameterOptions& options);
+  at::Tensor forward(const at::Tensor& x) const;
+  void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
+  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
+};
+
+struct DecoderLayer {
+  at::Tensor input_norm, post_attention_norm;  // [C]
+  double norm_eps = 0;
+  Attention attention;
+  Mlp mlp;
+
+  DecoderLayer() = default;
+  DecoderLayer(const config::ModelConfig& config, const ParameterOptions& options);
+  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
+};
+
+struct ForwardOptions {
+  AttentionKind attention = AttentionKind::kFull;
+  int64_t segment_length = 0;  // for hici and s2
+  at::Tensor valid_BT;         // bool, right padding; undefined: no padding
+  bool recompute = false;      // keep only each layer's input for the backward pass
+};
+
+class CausalLm {
+ public:
+  // Parameters stand on the meta device until they are filled through visit_parameters().
+  CausalLm(const config::ModelConfig& config, const ParameterOptions& options);
+
+  // tokens_BT int64 -> final hidden states [B, T, C], after the last norm.
+  at::Tensor forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
+  // [V, C]: the output head, or the embedding when they are tied.
+  const at::Tensor& head_weight() const { return config_.tie_word_embeddings ? embed_tokens_ : lm_head_; }
+
+  void visit_parameters(const ParameterVisitor& visit);
+  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
+
+  const config::ModelConfig& config() const { return config_; }
+  std::vector<DecoderLayer>& layers() { return layers_; }
+  at::Tensor& embed_tokens() { return embed_tokens_; }
+  void set_context_factor(double factor) { config_.rope.context_factor = factor; }
+
+ private:
+  AttentionContext make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
+
+  config::ModelConfig config_;
+  at::Tensor embed_tokens_, norm_, lm_head_;
+  std::vector<DecoderLayer> layers_;
+};
+
+}  // namespace hici::nn

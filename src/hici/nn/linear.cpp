@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/nn/linear.h"
+
+#include "hici/base/error.h"
+
+#include <ATen/ATen.h>
+
+namespace hici::nn {
+
+Linear::Linear(int64_t out, int64_t in, const ParameterOptions& options) : weight(meta_parameter({out, in}, options)) {}
+
+void Linear::add_lora(int64_t rank, double scale) {
+  HICI_ASSERT(!has_lora(), "a second adapter on one layer");
+  lora_a = at::empty({rank, weight.size(1)}, weight.options());
+  lora_b = at::empty({weight.size(0), rank}, weight.options());
+  lora_scale = scale;
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) const {
+  at::Tensor y = at::linear(x, weight);
+  if (has_lora()) y = y.add_(at::linear(at::linear(x, lora_a), lora_b), lora_scale);
+  return y;
+}
+
+at::Tensor Linear::effective_weight() const {
+  return has_lora() ? at::add(weight, at::matmul(lora_b, lora_a), lora_scale) : weight;
+}
+
+void Linear::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {
+  visit(prefix + ".weight", weight);
+  if (!has_lora()) return;
+  visit(prefix + ".lora_A.weight", lora_a);
+  visit(prefix + ".lora_B.weight", lora_b);
+}
+
+LayerNorm::LayerNorm(int64_t width, const ParameterOptions& options)
+    : weight(meta_parameter({width}, options)), bias(meta_parameter({width}, options)) {}
+
+at::Tensor LayerNorm::forward(const at::Tensor& x) const {
+  return at::layer_norm(x, {weight.size(0)}, weight, bias, 1e-5);
+}
+
+void LayerNorm::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {
+  visit(prefix + ".weight", weight);
+  visit(prefix + ".bias", bias);
+}
+
+}  // namespace hici::nn

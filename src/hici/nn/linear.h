@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Linear layers, with an optional bias and an optional LoRA adapter, and layer normalisation.
+// Reference: linear() and layer_norm() of the reference.
+#pragma once
+
+#include "hici/nn/module.h"
+
+namespace hici::nn {
+
+// y = x W^T (+ b) + lora_scale * (x A^T) B^T; the last term where an adapter is attached.
+struct Linear {
+  at::Tensor weight;  // [out, in]
+  at::Tensor lora_a;  // [rank, in], undefined without an adapter
+  at::Tensor lora_b;  // [out, rank]
+  double lora_scale = 0;
+
+  Linear() = default;
+  Linear(int64_t out, int64_t in, const ParameterOptions& options);
+
+  bool has_lora() const { return lora_a.defined(); }
+  void add_lora(int64_t rank, double scale);
+
+  // x [..., in] -> [..., out]
+  at::Tensor forward(const at::Tensor& x) const;
+  // W + lora_scale * B A, [out, in]; differentiable.
+  at::Tensor effective_weight() const;
+
+  void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
+};
+
+// Layer normalisation with weight and bias, epsilon 1e-5.
+struct LayerNorm {
+  at::Tensor weight;  // [width]
+  at::Tensor bias;    // [width]
+
+  LayerNorm() = default;
+  LayerNorm(int64_t width, const ParameterOptions& options);
+
+  at::Tensor forward(const at::Tensor& x) const;
+  void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
+};
+
+}  // namespace hici::nn

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an attention layer needs of the hierarchy above it: the slots that stand in front of each segment. hierarchy/
+// implements it; nn/ knows nothing else of HiCI.
+#pragma once
+
+#include "hici/nn/module.h"
+
+#include <string>
+#include <vector>
+
+namespace hici::nn {
+
+// B batch, N segments, P slots before each segment, C hidden.
+struct PrefixSlots {
+  at::Tensor slots_BNPC;           // undefined: no slots at all
+  bool first_segment_sees = true;  // false in the shifted modes: segment 1 attends to its tokens only
+
+  bool any() const { return slots_BNPC.defined(); }
+};
+
+class SlotProvider {
+ public:
+  virtual ~SlotProvider() = default;
+
+  // x_BTC: the layer's normed input, T a multiple of segment_length. valid_BT: bool, or undefined for no padding.
+  virtual PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length) = 0;
+  virtual void visit_parameters(const std::string& prefix, const ParameterVisitor& visit) = 0;
+  // Attaches adapters to the provider's own projections whose last name part is among `targets`.
+  virtual void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) = 0;
+};
+
+}  // namespace hici::nn
