@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/config/hici_config.h"
+
+#include "hici/base/error.h"
+#include "hici/base/json.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+namespace hici::config {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<const char*, 5> kCausalModes = {"none", "causal_gi", "causal_shift", "causal_shift_g",
+                                                     "causal_gi_gonly"};
+constexpr std::array<const char*, 7> kLinearLayers = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                                      "gate_proj", "up_proj", "down_proj"};
+
+constexpr int64_t kMaxSlots = 1 << 16;
+constexpr int64_t kMaxSegments = int64_t{1} << 32;
+constexpr int64_t kMaxDim = 1 << 20;
+
+// Messages about one value, for options ("--num_heads: ...") and for files ("hici_config.json: num_heads: ...").
+class Rules {
+ public:
+  explicit Rules(const std::string& subject) : subject_(subject) {}
+
+  std::string name(const char* key) const { return (subject_.empty() ? "--" : "") + std::string(key); }
+
+  template <typename... Parts>
+  void check(bool holds, const char* key, const Parts&... parts) const {
+    if (holds) return;
+    if (subject_.empty()) detail::throw_usage_error(detail::concat("--", key, ": ", parts...));
+    fail(subject_, ": ", key, ": ", parts...);
+  }
+
+  void in_range(const char* key, int64_t value, int64_t high) const {
+    check(value >= 1 && value <= high, key, value, " is out of range; use 1 to ", high);
+  }
+
+  void divides(const char* key, int64_t value, const std::string& whole_name, int64_t whole) const {
+    if (whole % value == 0) return;
+    std::string divisors;
+    for (int64_t d = 1, found = 0; d <= whole && found < 6; ++d) {
+      if (whole % d != 0) continue;
+      divisors += (found++ ? ", " : "") + std::to_string(d);
+    }
+    check(false, key, value, " does not divide ", whole_name, " ", whole, "; use ", divisors, ", ...");
+  }
+
+ private:
+  const std::string& subject_;
+};
+
+template <size_t N>
+std::string joined(const std::array<const char*, N>& names) {
+  std::string out;
+  for (const char* name : names) out += (out.empty() ? "" : ", ") + std::string(name);
+  return out;
+}
+
+}  // namespace
+
+const std::vector<std::string>& causal_mode_names() {
+  static const std::vector<std::string> names(kCausalModes.begin(), kCausalModes.end());
+  return names;
+}
+
+const char* name_of(CausalMode mode) { return kCausalModes.at(static_cast<size_t>(mode)); }
+
+CausalMode parse_causal_mode(std::string_view name, const std::string& subject) {
+  const auto found = std::find(kCausalModes.begin(), kCausalModes.end(), name);
+  const std::string problem =
+      detail::concat(shown_json(json(std::string(name))), " is no causal mode; known: ", joined(kCausalModes));
+  HICI_CHECK_USAGE(found != kCausalModes.end() || subject.rfind("--", 0) != 0, subject, ": ", problem);
+  HICI_CHECK(found != kCausalModes.end(), subject, ": ", problem);
+  return static_cast<CausalMode>(found - kCausalModes.begin());
+}
+
+CausalMode default_causal_mode(Family family) {
+  return family == Family::kLlama ? CausalMode::kNone : CausalMode::kCausalGi;
+}
+
+void HiciConfig::validate(int64_t hidden_size, const std::string& subject) const {
+  const Rules rules(subject);
+  const char* segments_key = subject.empty() ? "num_chunks" : "num_segments";  // the option keeps its inherited name
+  rules.in_range(segments_key, num_segments, kMaxSegments);
+  rules.check(use_local_constructor || !use_global_integrator, "use_global_integrator",
+              "has nothing to integrate without the local constructor; set ", rules.name("use_global_integrator"),
+              " to False too");
+  if (!use_local_constructor) return;
+  rules.in_range("num_local_slots", num_local_slots, kMaxSlots);
+  rules.in_range("num_heads", num_heads, kMaxDim);
+  rules.in_range("bottleneck_dim", bottleneck_dim, kMaxDim);
+  if (use_bottleneck) {
+    rules.divides("num_heads", num_heads, rules.name("bottleneck_dim"), bottleneck_dim);
+  } else {
+    rules.divides("num_heads", num_heads, "the model's hidden_size", hidden_size);
+  }
+  const bool global_only = causal_mode == CausalMode::kCausalShiftG || causal_mode == CausalMode::kCausalGiGonly;
+  rules.check(use_global_integrator || !global_only, "causal_mode", name_of(causal_mode),
+              " sees global slots only, and the global integrator is off; use none, causal_gi or causal_shift");
+  if (!use_global_integrator) return;
+  rules.in_range("global_slots", global_slots, kMaxSlots);
+  rules.divides("num_heads", num_heads, rules.name("bottleneck_dim"), bottleneck_dim);
+  if (shared_compressor) rules.in_range("shared_compress_dim", shared_compress_dim, kMaxDim);
+}
+
+bool LoraConfig::targets_layer(std::string_view leaf) const {
+  return std::find(targets.begin(), targets.end(), leaf) != targets.end();
+}
+
+void LoraConfig::validate(const std::string& subject) const {
+  const Rules rules(subject);
+  rules.in_range("lora_rank", rank, 1 << 14);
+  rules.check(std::isfinite(alpha) && alpha > 0, "lora_alpha", alpha, " is no scale; use a number above 0, such as 16");
+  rules.check(!targets.empty(), "lora_targets", "is empty; known: ", joined(kLinearLayers));
+  for (const std::string& target : targets) {
+    const bool known = std::find(kLinearLayers.begin(), kLinearLayers.end(), target) != kLinearLayers.end();
+    rules.check(known, "lora_targets", shown_json(json(target)),
+                " matches no linear layer; known: ", joined(kLinearLayers));
+  }
+}
+
+json to_json(const AdapterSettings& settings) {
+  const HiciConfig& hici = settings.hici;
+  json out = {{"library", "hici"},
+              {"library_version", settings.library_version},
+              {"num_segments", hici.num_segments},
+              {"num_local_slots", hici.num_local_slots},
+              {"global_slots", hici.global_slots},
+              {"num_heads", hici.num_heads},
+              {"bottleneck_dim", hici.bottleneck_dim},
+              {"shared_compress_dim", hici.shared_compress_dim},
+              {"causal_mode", name_of(hici.causal_mode)},
+              {"use_bottleneck", hici.use_bottleneck},
+              {"shared_compressor", hici.shared_compressor},
+              {"use_local_constructor", hici.use_local_constructor},
+              {"use_global_integrator", hici.use_global_integrator},
+              {"rope_factor", settings.rope_factor}};
+  if (settings.context_size > 0) out["context_size"] = settings.context_size;
+  return out;
+}
+
+AdapterSettings parse_adapter_settings(const json& value, const std::string& subject) {
+  const JsonObject object(value, subject);
+  AdapterSettings out;
+  HiciConfig& hici = out.hici;
+  out.library_version = object.string_or("library_version", "");
+  hici.num_segments = object.integer("num_segments", 1, kMaxSegments);
+  hici.num_local_slots = object.integer("num_local_slots", 1, kMaxSlots);
+  hici.global_slots = object.integer("global_slots", 1, kMaxSlots);
+  hici.num_heads = object.integer("num_heads", 1, kMaxDim);
+  hici.bottleneck_dim = object.integer("bottleneck_dim", 1, kMaxDim);
+  hici.shared_compress_dim = object.integer("shared_compress_dim", 1, kMaxDim);
+  hici.causal_mode = parse_causal_mode(object.string("causal_mode"), subject + ": causal_mode");
+  hici.use_bottleneck = object.boolean_or("use_bottleneck", true);
+  hici.shared_compressor = object.boolean_or("shared_compressor", true);
+  hici.use_local_constructor = object.boolean_or("use_local_constructor", true);
+  hici.use_global_integrator = object.boolean_or("use_global_integrator", true);
+  out.context_size = object.integer_or("context_size", 0, 1, int64_t{1} << 32);
+  out.rope_factor = object.number_or("rope_factor", 1);
+  HICI_CHECK(out.rope_factor >= 1 && out.rope_factor <= 1e9, subject, ": rope_factor is ", out.rope_factor,
+             ", expected 1 or more");
+  // A key that we do not know may change what the weights mean.
+  const json known = to_json(AdapterSettings{.hici = hici, .context_size = 1, .rope_factor = 1, .library_version = ""});
+  for (const auto& [key, ignored] : value.items())
+    HICI_CHECK(known.contains(key), subject, ": unknown key ", shown_json(json(key)),
+               "; was it written by a newer hici (", out.library_version, ")?");
+  return out;
+}
+
+}  // namespace hici::config

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/config/rope_json.h"
+
+#include "hici/base/error.h"
+
+#include <cmath>
+
+namespace hici::config {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kMaxOriginalPositions = int64_t{1} << 32;
+
+RopeType parse_rope_type(const JsonObject& scaling) {
+  const std::string older = scaling.string_or("type", "default");
+  const std::string name = scaling.string_or("rope_type", older);
+  HICI_CHECK(!scaling.has("type") || older == name, scaling.subject(), ": rope_type ",
+             shown_json(scaling.at("rope_type")), " and type ", shown_json(scaling.at("type")),
+             " contradict each other; keep one of them");
+  for (const RopeType type : {RopeType::kDefault, RopeType::kLinear, RopeType::kLlama3, RopeType::kYarn}) {
+    if (name == name_of(type)) return type;
+  }
+  fail(scaling.subject(), ": RoPE type ", shown_json(json(name)),
+       " is not supported; supported: default, linear, llama3, yarn");
+}
+
+void parse_yarn(const JsonObject& scaling, RopeConfig& rope) {
+  const auto number_or = [&](const char* key, double absent) {  // transformers reads 0 as absent
+    const double value = scaling.number_or(key, absent);
+    return value == 0 ? absent : value;
+  };
+  rope.beta_fast = number_or("beta_fast", 32);
+  rope.beta_slow = number_or("beta_slow", 1);
+  rope.attention_factor = scaling.optional_number("attention_factor");
+  rope.mscale = scaling.optional_number("mscale");
+  rope.mscale_all_dim = scaling.optional_number("mscale_all_dim");
+  rope.truncate = scaling.boolean_or("truncate", true);
+}
+
+// One form: the object under rope_scaling or rope_parameters, or null when there is none.
+RopeConfig parse_form(const json& value, const std::string& subject, double theta, int64_t max_position_embeddings) {
+  RopeConfig rope;
+  rope.theta = theta;
+  if (value.is_null()) return rope;
+  const JsonObject scaling(value, subject);
+  for (const char* layer_type : {"full_attention", "sliding_attention"})
+    HICI_CHECK(!scaling.has(layer_type), subject, ": differs by layer type (", layer_type,
+               "), which is not supported; one for all layers is");
+  HICI_CHECK(scaling.number_or("partial_rotary_factor", 1) == 1, subject, ": partial_rotary_factor ",
+             shown_json(scaling.at("partial_rotary_factor")), " is not supported; supported: 1.0");
+  rope.type = parse_rope_type(scaling);
+  rope.theta = scaling.number_or("rope_theta", theta);
+  if (rope.type == RopeType::kDefault) return rope;
+  if (rope.type != RopeType::kLinear)
+    rope.original_max_position_embeddings =
+        scaling.integer_or("original_max_position_embeddings", max_position_embeddings, 1, kMaxOriginalPositions);
+  if (rope.type == RopeType::kYarn && !scaling.has("factor")) {
+    rope.factor =
+        static_cast<double>(max_position_embeddings) / static_cast<double>(rope.original_max_position_embeddings);
+  } else {
+    rope.factor = scaling.number("factor");
+  }
+  if (rope.type == RopeType::kYarn) parse_yarn(scaling, rope);
+  if (rope.type == RopeType::kLlama3) {
+    rope.low_freq_factor = scaling.number("low_freq_factor");
+    rope.high_freq_factor = scaling.number("high_freq_factor");
+  }
+  return rope;
+}
+
+bool same(const RopeConfig& a, const RopeConfig& b) {
+  return a.type == b.type && a.theta == b.theta && a.factor == b.factor && a.low_freq_factor == b.low_freq_factor &&
+         a.high_freq_factor == b.high_freq_factor &&
+         a.original_max_position_embeddings == b.original_max_position_embeddings && a.beta_fast == b.beta_fast &&
+         a.beta_slow == b.beta_slow && a.attention_factor == b.attention_factor && a.mscale == b.mscale &&
+         a.mscale_all_dim == b.mscale_all_dim && a.truncate == b.truncate;
+}
+
+// The scaling as transformers 4 reads it; null when there is none.
+json scaling_json(const RopeConfig& rope) {
+  if (rope.type == RopeType::kDefault) return nullptr;
+  // 4.33 to 4.42 accept exactly these two keys and a JSON float; later releases still read "type".
+  if (rope.type == RopeType::kLinear) return {{"type", "linear"}, {"factor", rope.factor}};
+  json out = {{"rope_type", name_of(rope.type)},
+              {"factor", rope.factor},
+              {"original_max_position_embeddings", rope.original_max_position_embeddings}};
+  if (rope.type == RopeType::kLlama3) {
+    out["low_freq_factor"] = rope.low_freq_factor;
+    out["high_freq_factor"] = rope.high_freq_factor;
+    return out;
+  }
+  out["beta_fast"] = rope.beta_fast;
+  out["beta_slow"] = rope.beta_slow;
+  if (rope.attention_factor) out["attention_factor"] = *rope.attention_factor;
+  if (rope.mscale) out["mscale"] = *rope.mscale;
+  if (rope.mscale_all_dim) out["mscale_all_dim"] = *rope.mscale_all_dim;
+  if (!rope.truncate) out["truncate"] = false;
+  return out;
+}
+
+// A context factor folded into the type that can express it.
+RopeConfig with_context_factor_folded(RopeConfig rope) {
+  if (rope.context_factor == 1) return rope;
+  HICI_CHECK(rope.type == RopeType::kDefault || rope.type == RopeType::kLinear, "config.json: a context factor of ",
+             rope.context_factor, " on top of RoPE type ", name_of(rope.type),
+             " has no form that transformers reads; keep the adapter separate from its base");
+  rope.type = RopeType::kLinear;
+  rope.factor *= rope.context_factor;
+  rope.context_factor = 1;
+  return rope;
+}
+
+}  // namespace
+
+RopeConfig parse_rope(const JsonObject& config, int64_t max_position_embeddings) {
+  const double theta = config.number_or("rope_theta", 10000);
+  const auto form = [&](const char* key) {
+    const json value = config.has(key) ? config.at(key) : json(nullptr);
+    return parse_form(value, config.subject() + ": " + key, theta, max_position_embeddings);
+  };
+  if (!config.has("rope_parameters")) return form("rope_scaling");
+  const RopeConfig newer = form("rope_parameters");
+  // transformers 5 lets rope_scaling win, transformers 4 knows nothing else: a file that says two things is refused.
+  const bool theta_agrees = !config.has("rope_theta") || theta == newer.theta;
+  const bool older_agrees = !config.has("rope_scaling") || same(form("rope_scaling"), newer);
+  HICI_CHECK(theta_agrees && older_agrees, config.subject(), ": rope_parameters and ",
+             theta_agrees ? "rope_scaling" : "rope_theta", " contradict each other; make them agree, or remove one");
+  return newer;
+}
+
+void validate_rope(const RopeConfig& rope, const std::string& subject) {
+  const auto at_least_one = [&](const char* name, double value) {
+    HICI_CHECK(std::isfinite(value) && value >= 1 && value <= 1e9, subject, ": RoPE ", name, " is ", value,
+               ", expected 1 or more");
+  };
+  HICI_CHECK(std::isfinite(rope.theta) && rope.theta > 1 && rope.theta <= 1e15, subject, ": rope_theta is ", rope.theta,
+             ", expected more than 1");
+  at_least_one("factor", rope.factor);
+  at_least_one("context factor", rope.context_factor);
+  if (rope.type == RopeType::kLlama3) {
+    HICI_CHECK(std::isfinite(rope.high_freq_factor) && rope.low_freq_factor > 0 &&
+                   rope.high_freq_factor > rope.low_freq_factor,
+               subject, ": low_freq_factor ", rope.low_freq_factor, " and high_freq_factor ", rope.high_freq_factor,
+               " do not fit; expected 0 < low < high");
+  }
+  if (rope.type == RopeType::kYarn) {
+    HICI_CHECK(rope.beta_slow > 0 && rope.beta_fast >= rope.beta_slow && std::isfinite(rope.beta_fast), subject,
+               ": beta_fast ", rope.beta_fast, " and beta_slow ", rope.beta_slow,
+               " do not fit; expected 0 < beta_slow <= beta_fast");
+    HICI_CHECK(!rope.attention_factor || *rope.attention_factor > 0, subject, ": attention_factor is ",
+               rope.attention_factor.value_or(0), ", expected more than 0");
+  }
+}
+
+void put_rope(const RopeConfig& rope, json& config) {
+  const RopeConfig written = with_context_factor_folded(rope);
+  json scaling = scaling_json(written);
+  config["rope_theta"] = written.theta;
+  config["rope_scaling"] = scaling;
+  if (scaling.is_null()) scaling = json::object();
+  scaling.erase("type");
+  scaling["rope_type"] = name_of(written.type);
+  scaling["rope_theta"] = written.theta;
+  config["rope_parameters"] = scaling;
+}
+
+}  // namespace hici::config
