@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/data/token_file.h"
+
+#include "hici/base/error.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+namespace hici::data {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "token files are little-endian and are copied as they are");
+
+constexpr int64_t kScanTokens = int64_t{1} << 20;   // tokens held at once while the whole file is looked at
+constexpr int64_t kProbeTokens = int64_t{1} << 16;  // tokens looked at to guess what a file really is
+constexpr int64_t kMinProbePairs = 8;               // fewer say nothing
+
+// Tokens [begin, begin + count) as they stand in the file.
+template <typename Id>
+std::vector<Id> raw_tokens(const MappedFile& file, int64_t begin, int64_t count) {
+  std::vector<Id> ids(static_cast<size_t>(count));
+  file.copy(static_cast<uint64_t>(begin) * sizeof(Id), ids.data(), ids.size() * sizeof(Id));
+  return ids;
+}
+
+template <typename Id>
+int64_t widen(const MappedFile& file, int64_t begin, std::span<int64_t> out) {
+  const std::vector<Id> ids = raw_tokens<Id>(file, begin, static_cast<int64_t>(out.size()));
+  int64_t largest = -1;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    out[i] = ids[i];
+    largest = std::max(largest, out[i]);
+  }
+  return largest;
+}
+
+int64_t widen(const MappedFile& file, TokenType type, int64_t begin, std::span<int64_t> out) {
+  return type == TokenType::kUint16 ? widen<uint16_t>(file, begin, out) : widen<uint32_t>(file, begin, out);
+}
+
+TokenType choose_type(const std::string& subject, const TokenFileOptions& options,
+                      const std::optional<TokenFileInfo>& info) {
+  if (options.type) return *options.type;
+  if (info) return info->type;
+  HICI_CHECK(options.vocab_size > 0, subject, ": has no ", subject,
+             ".json that states its type, and no vocabulary is known; give --token_type uint16 or uint32");
+  return token_type_for_vocabulary(options.vocab_size);
+}
+
+}  // namespace
+
+TokenFile TokenFile::open(const std::filesystem::path& path, const TokenFileOptions& options) {
+  MappedFile file(path);
+  std::optional<TokenFileInfo> info = read_sidecar(path);
+  const TokenType type = choose_type(path.string(), options, info);
+  const size_t width = bytes_per_token(type);
+  HICI_CHECK(file.size() > 0, path.string(), ": is empty; write it again with 'hici tokenize'");
+  HICI_CHECK(file.size() % width == 0, path.string(), ": ", file.size(), " bytes is no whole number of ",
+             token_type_name(type),
+             " tokens; it was cut short, or it is no token file ('hici tokenize' makes one from text)");
+  TokenFile tokens(std::move(file), std::move(info), type, options.vocab_size);
+  tokens.check_sidecar();
+  tokens.check_not_wider();
+  if (options.vocab_size > 0) tokens.check_ids();
+  return tokens;
+}
+
+TokenFile::TokenFile(MappedFile file, std::optional<TokenFileInfo> info, TokenType type, int64_t vocab_size)
+    : file_(std::move(file)),
+      info_(std::move(info)),
+      type_(type),
+      vocab_size_(vocab_size),
+      num_tokens_(static_cast<int64_t>(file_.size() / bytes_per_token(type))) {}
+
+void TokenFile::check_sidecar() const {
+  if (!info_) return;
+  const std::string sidecar = sidecar_path(path()).string();
+  HICI_CHECK(info_->type == type_, path().string(), ": ", sidecar, " says ", token_type_name(info_->type),
+             ", --token_type says ", token_type_name(type_), "; leave out --token_type");
+  HICI_CHECK(info_->num_tokens == num_tokens_, path().string(), ": holds ", num_tokens_, " tokens, ", sidecar, " says ",
+             info_->num_tokens, "; one of the two was replaced or cut: write both again with 'hici tokenize'");
+}
+
+// A uint32 file of small ids, read as uint16, has a zero in every second place. Only looked for when nothing but the
+// size of the vocabulary chose the type.
+void TokenFile::check_not_wider() const {
+  const int64_t pairs = std::min(num_tokens_, kProbeTokens) / 2;
+  if (info_ || type_ != TokenType::kUint16 || num_tokens_ % 2 != 0 || pairs < kMinProbePairs) return;
+  const std::vector<uint16_t> ids = raw_tokens<uint16_t>(file_, 0, 2 * pairs);
+  bool low_halves_differ = false;
+  for (size_t i = 0; i < ids.size(); i += 2) {
+    if (ids[i + 1] != 0) return;
+    low_halves_differ |= ids[i] != ids[0];
+  }
+  HICI_CHECK(!low_halves_differ, path().string(),
+             ": every second uint16 token is 0; this looks like a uint32 file: give --token_type uint32");
+}
+
+void TokenFile::check_ids() const {
+  std::vector<int64_t> piece(static_cast<size_t>(std::min(num_tokens_, kScanTokens)));
+  for (int64_t begin = 0; begin < num_tokens_; begin += kScanTokens) {
+    read_into(begin, std::span(piece).first(static_cast<size_t>(std::min(kScanTokens, num_tokens_ - begin))));
+  }
+}
+
+int64_t TokenFile::largest_id() const {
+  std::vector<int64_t> piece(static_cast<size_t>(std::min(num_tokens_, kScanTokens)));
+  int64_t largest = -1;
+  for (int64_t begin = 0; begin < num_tokens_; begin += kScanTokens) {
+    const auto count = static_cast<size_t>(std::min(kScanTokens, num_tokens_ - begin));
+    largest = std::max(largest, widen(file_, type_, begin, std::span(piece).first(count)));
+  }
+  return largest;
+}
+
+// Why an id may lie beyond the vocabulary, judged from the tokens around `position`.
+std::string TokenFile::likely_cause(int64_t position) const {
+  if (type_ == TokenType::kUint16) return "it was made with another tokenizer, or it is no token file";
+  const int64_t begin = std::max<int64_t>(0, std::min(position, num_tokens_ - kProbeTokens));
+  const int64_t count = std::min(kProbeTokens, num_tokens_ - begin);
+  const std::vector<uint16_t> halves = raw_tokens<uint16_t>(file_, 2 * begin, 2 * count);
+  const bool all_fit = std::all_of(halves.begin(), halves.end(), [&](uint16_t id) { return id < vocab_size_; });
+  if (!all_fit || info_) return "it was made with another tokenizer, or it is no token file";
+  return "this looks like a uint16 file read as uint32: give --token_type uint16";
+}
+
+void TokenFile::read_into(int64_t begin, std::span<int64_t> out) const {
+  const auto count = static_cast<int64_t>(out.size());
+  HICI_ASSERT(begin >= 0 && count <= num_tokens_ && begin <= num_tokens_ - count, path().string(), ": tokens ", begin,
+              " + ", count, " of ", num_tokens_);
+  const int64_t largest = widen(file_, type_, begin, out);
+  if (vocab_size_ == 0 || largest < vocab_size_) return;
+  const auto at = std::find_if(out.begin(), out.end(), [&](int64_t id) { return id >= vocab_size_; });
+  const int64_t position = begin + (at - out.begin());
+  fail(path().string(), ": token ", position, " is ", *at, ", beyond the vocabulary of ", vocab_size_, "; ",
+       likely_cause(position));
+}
+
+std::vector<int64_t> TokenFile::read(int64_t begin, int64_t count) const {
+  HICI_ASSERT(count >= 0, path().string(), ": ", count, " tokens wanted");
+  std::vector<int64_t> tokens(static_cast<size_t>(count));
+  read_into(begin, tokens);
+  return tokens;
+}
+
+const std::string& TokenFile::sha256() const {
+  if (!sha256_.empty()) return sha256_;
+  const std::string found = sha256_hex_of_file(path());
+  file_.check_unchanged();
+  HICI_CHECK(!info_ || info_->sha256 == found, path().string(), ": its content is not what ",
+             sidecar_path(path()).string(), " describes (the SHA-256 differ); write both again with 'hici tokenize'");
+  return sha256_ = found;
+}
+
+TokenFileWriter::TokenFileWriter(std::filesystem::path path, TokenType type)
+    : path_(std::move(path)), type_(type), file_(path_) {}
+
+void TokenFileWriter::write(std::span<const uint32_t> ids) {
+  const void* bytes = ids.data();
+  if (type_ == TokenType::kUint16) {
+    narrow_.resize(ids.size());
+    for (size_t i = 0; i < ids.size(); ++i) {
+      HICI_CHECK(ids[i] <= std::numeric_limits<uint16_t>::max(), path_.string(), ": token id ", ids[i],
+                 " does not fit uint16; write uint32");
+      narrow_[i] = static_cast<uint16_t>(ids[i]);
+    }
+    bytes = narrow_.data();
+  }
+  const size_t num_bytes = ids.size() * bytes_per_token(type_);
+  file_.write(bytes, num_bytes);
+  hash_.update(bytes, num_bytes);
+  num_tokens_ += static_cast<int64_t>(ids.size());
+}
+
+TokenFileInfo TokenFileWriter::commit(TokenFileInfo info) {
+  info.type = type_;
+  info.num_tokens = num_tokens_;
+  info.sha256 = hash_.hex_digest();
+  // A sidecar of an earlier file must never stand beside the new one, whatever happens between the two renames.
+  std::error_code removal;
+  std::filesystem::remove(sidecar_path(path_), removal);
+  HICI_CHECK(!removal, sidecar_path(path_).string(),
+             ": cannot remove the description of the earlier file: ", removal.message());
+  file_.commit();
+  write_file_atomically(sidecar_path(path_), sidecar_to_json(info));
+  return info;
+}
+
+}  // namespace hici::data
