@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/metrics.h"
+
+#include "hici/base/file.h"
+#include "hici/base/human.h"
+#include "hici/base/json_lines.h"
+#include "hici/base/live_line.h"
+#include "hici/base/log.h"
+
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <cstdio>
+#include <limits>
+
+namespace hici::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string fixed(double value, const char* format) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), format, value);
+  return text.data();
+}
+
+// metrics.jsonl of a new run in a used directory: the lines of the other run stay, under a name that is free.
+void keep_aside(const fs::path& file) {
+  for (int number = 1;; ++number) {
+    const fs::path aside = file.parent_path() / ("metrics." + std::to_string(number) + ".jsonl");
+    if (fs::exists(aside)) continue;
+    fs::rename(file, aside);
+    log_info(file.string(), ": lines of an earlier run, kept as ", aside.filename().string());
+    return;
+  }
+}
+
+// Leaves only whole lines of steps up to `resume_step`: what came later was lost with the dead run.
+void cut_after(const fs::path& file, int64_t resume_step) {
+  std::string kept;
+  for (const JsonLine& line : read_json_lines(file)) {
+    const auto step = line.value.find("step");
+    const bool is_kept = step != line.value.end() && step->is_number_integer() && step->get<int64_t>() <= resume_step;
+    if (is_kept) kept += line.text + "\n";
+  }
+  write_file_atomically(file, kept);
+}
+
+fs::path prepared_metrics_file(const fs::path& output_dir, int64_t resume_step) {
+  const fs::path file = output_dir / MetricsWriter::kFileName;
+  if (!fs::exists(file)) return file;
+  if (resume_step == 0) {
+    keep_aside(file);
+  } else {
+    cut_after(file, resume_step);
+  }
+  return file;
+}
+
+}  // namespace
+
+MetricsWriter::MetricsWriter(const fs::path& output_dir, int64_t resume_step, int64_t total_steps)
+    : resume_step_(resume_step),
+      total_steps_(total_steps),
+      lines_(prepared_metrics_file(output_dir, resume_step)),
+      events_(output_dir, resume_step > 0 ? resume_step + 1 : 0) {}
+
+void MetricsWriter::show(const StepMetrics& metrics) const {
+  if (stderr_live_line().rewrites()) stderr_live_line().show(line_for_people(metrics));
+}
+
+void MetricsWriter::log(const StepMetrics& metrics) {
+  constexpr double kBytesPerGib = 1024.0 * 1024.0 * 1024.0;
+  lines_.append(metrics_line(metrics));
+  const auto scalar = [](const char* tag, double value) { return Scalar{tag, static_cast<float>(value)}; };
+  events_.add_scalars(
+      metrics.step,
+      std::array{scalar("train/loss", metrics.loss), scalar("train/epoch", metrics.epoch),
+                 scalar("train/grad_norm", metrics.grad_norm), scalar("train/hici_grad_norm", metrics.hici_grad_norm),
+                 scalar("train/learning_rate", metrics.learning_rate),
+                 scalar("train/hici_learning_rate", metrics.hici_learning_rate),
+                 scalar("train/tokens", static_cast<double>(metrics.tokens)),
+                 scalar("train/tokens_per_second", metrics.tokens_per_second),
+                 scalar("train/peak_memory_gib", static_cast<double>(metrics.peak_memory_bytes) / kBytesPerGib)});
+  if (stderr_live_line().rewrites()) {
+    show(metrics);
+  } else {
+    log_info(line_for_people(metrics));
+  }
+}
+
+void MetricsWriter::finish() const { stderr_live_line().finish(); }
+
+std::string MetricsWriter::line_for_people(const StepMetrics& metrics) const {
+  // The mean of this process's steps: a resumed run says nothing about the speed of the one before.
+  const auto done = static_cast<double>(metrics.step - resume_step_);
+  const auto left = static_cast<double>(total_steps_ - metrics.step);
+  const double seconds_left = done > 0 ? metrics.seconds / done * left : std::numeric_limits<double>::quiet_NaN();
+  return step_text(metrics, total_steps_, seconds_left);
+}
+
+std::string metrics_line(const StepMetrics& metrics) {
+  nlohmann::ordered_json line;
+  line["step"] = metrics.step;
+  line["epoch"] = metrics.epoch;
+  line["loss"] = metrics.loss;
+  line["grad_norm"] = metrics.grad_norm;
+  line["hici_grad_norm"] = metrics.hici_grad_norm;
+  line["learning_rate"] = metrics.learning_rate;
+  line["hici_learning_rate"] = metrics.hici_learning_rate;
+  line["tokens"] = metrics.tokens;
+  line["tokens_per_second"] = metrics.tokens_per_second;
+  line["peak_memory_bytes"] = metrics.peak_memory_bytes;
+  line["seconds"] = metrics.seconds;
+  return line.dump() + "\n";
+}
+
+std::string step_text(const StepMetrics& metrics, int64_t total_steps, double seconds_left) {
+  std::string text = "step " + std::to_string(metrics.step) + "/" + std::to_string(total_steps);
+  text += "  loss " + fixed(metrics.loss, "%.4f") + "  grad " + fixed(metrics.grad_norm, "%.3g");
+  text += "  hici " + fixed(metrics.hici_grad_norm, "%.3g");
+  text += "  " + human_count(metrics.tokens_per_second) + " tokens/s";
+  text += "  " + human_bytes(metrics.peak_memory_bytes) + "  " + human_duration(seconds_left) + " left";
+  return text;
+}
+
+}  // namespace hici::train

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a training run tells about itself, per logged step: a line of `metrics.jsonl`, scalars in a TensorBoard event
+// file, and what a person sees. Written by rank 0 only.
+#pragma once
+
+#include "hici/base/append_file.h"
+#include "hici/train/event_file.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace hici::train {
+
+struct StepMetrics {
+  int64_t step = 0;           // optimizer steps done, from 1
+  double epoch = 0;           // passes over the data, with the fraction of the present one
+  double loss = 0;            // mean over the target tokens of this step
+  double grad_norm = 0;       // of all gradients, before clipping
+  double hici_grad_norm = 0;  // of the HiCI parameters' gradients, before clipping
+  double learning_rate = 0;
+  double hici_learning_rate = 0;
+  int64_t tokens = 0;  // seen since step 0
+  double tokens_per_second = 0;
+  int64_t peak_memory_bytes = 0;
+  double seconds = 0;  // since this process started to train
+};
+
+class MetricsWriter {
+ public:
+  static constexpr const char* kFileName = "metrics.jsonl";
+
+  // `resume_step` is the step of the checkpoint that training goes on from, 0 for a new run. Lines of a dead run after
+  // that step are cut off, so that no step is there twice; the lines of another run are kept aside as metrics.1.jsonl.
+  MetricsWriter(const std::filesystem::path& output_dir, int64_t resume_step, int64_t total_steps);
+
+  // Only what a person sees on a terminal; for steps that are not logged.
+  void show(const StepMetrics& metrics) const;
+  // Both files and the live line (a plain line when stderr is no terminal).
+  void log(const StepMetrics& metrics);
+  // Ends the live line.
+  void finish() const;
+
+  // Log lines that a full disk has cost.
+  int64_t lost_records() const { return lines_.lost_records(); }
+
+ private:
+  std::string line_for_people(const StepMetrics& metrics) const;
+
+  int64_t resume_step_;
+  int64_t total_steps_;
+  AppendFile lines_;
+  EventFileWriter events_;
+};
+
+// A line of metrics.jsonl, with its end. A number that is not finite is written as null: JSON has no other word for it.
+std::string metrics_line(const StepMetrics& metrics);
+
+// `step 12/300  loss 2.3456  grad 0.512  hici 0.043  8.1k tokens/s  412 MiB  1m05s left`
+std::string step_text(const StepMetrics& metrics, int64_t total_steps, double seconds_left);
+
+}  // namespace hici::train

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/metrics.h"
+
+#include "hici/base/file.h"
+#include "hici/base/json_lines.h"
+#include "support/temporary_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace hici::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+StepMetrics metrics_of(int64_t step, double loss) {
+  return {.step = step,
+          .epoch = 0.5,
+          .loss = loss,
+          .grad_norm = 1.25,
+          .hici_grad_norm = 0.1,
+          .learning_rate = 2e-5,
+          .hici_learning_rate = 2e-4,
+          .tokens = step * 1024,
+          .tokens_per_second = 8123.4,
+          .peak_memory_bytes = 432013312,
+          .seconds = 2.0};
+}
+
+std::vector<int64_t> steps_in(const fs::path& file) {
+  std::vector<int64_t> steps;
+  for (const JsonLine& line : read_json_lines(file)) steps.push_back(line.value.at("step").get<int64_t>());
+  return steps;
+}
+
+TEST(MetricsTest, EachLoggedStepIsALineWithEveryBitOfTheLoss) {
+  const testing::TemporaryFolder folder;
+  constexpr double kLoss = 0.1 + 0.2;
+  MetricsWriter writer(folder.path(), 0, 10);
+  writer.log(metrics_of(1, kLoss));
+  const std::vector<JsonLine> lines = read_json_lines(folder / "metrics.jsonl");
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0].value.at("loss").get<double>(), kLoss);
+  for (const char* key : {"step", "epoch", "grad_norm", "hici_grad_norm", "learning_rate", "hici_learning_rate",
+                          "tokens", "tokens_per_second", "peak_memory_bytes", "seconds"}) {
+    EXPECT_TRUE(lines[0].value.contains(key)) << key;
+  }
+  EXPECT_EQ(writer.lost_records(), 0);
+}
+
+TEST(MetricsTest, ALossThatIsNoNumberIsNull) {
+  EXPECT_NE(metrics_line(metrics_of(1, std::numeric_limits<double>::quiet_NaN())).find("\"loss\":null"),
+            std::string::npos);
+}
+
+TEST(MetricsTest, AResumedRunHasNoStepTwiceAndNoTornLine) {
+  const testing::TemporaryFolder folder;
+  {
+    MetricsWriter dead(folder.path(), 0, 10);
+    for (int step = 1; step <= 5; ++step) dead.log(metrics_of(step, 9.0));
+  }
+  std::ofstream(folder / "metrics.jsonl", std::ios::app) << R"({"step":6,"loss":)";
+  MetricsWriter resumed(folder.path(), 3, 10);
+  EXPECT_EQ(steps_in(folder / "metrics.jsonl"), (std::vector<int64_t>{1, 2, 3}));
+  resumed.log(metrics_of(4, 1.0));
+  EXPECT_EQ(steps_in(folder / "metrics.jsonl"), (std::vector<int64_t>{1, 2, 3, 4}));
+  EXPECT_EQ(read_json_lines(folder / "metrics.jsonl").back().value.at("loss"), 1.0);
+}
+
+TEST(MetricsTest, ANewRunKeepsTheLinesOfAnotherAside) {
+  const testing::TemporaryFolder folder;
+  for (int64_t run = 1; run <= 3; ++run) MetricsWriter(folder.path(), 0, 10).log(metrics_of(run, 1.0));
+  EXPECT_EQ(steps_in(folder / "metrics.1.jsonl"), std::vector<int64_t>{1});
+  EXPECT_EQ(steps_in(folder / "metrics.2.jsonl"), std::vector<int64_t>{2});
+  EXPECT_EQ(steps_in(folder / "metrics.jsonl"), std::vector<int64_t>{3});
+}
+
+TEST(MetricsTest, PeopleSeeStepLossNormSpeedMemoryAndTimeLeft) {
+  EXPECT_EQ(step_text(metrics_of(12, 2.34561), 300, 65),
+            "step 12/300  loss 2.3456  grad 1.25  hici 0.1  8.12k tokens/s  412 MiB  1m05s left");
+  ::testing::internal::CaptureStderr();
+  {
+    const testing::TemporaryFolder folder;
+    MetricsWriter writer(folder.path(), 10, 20);  // one step took two seconds, nine are left
+    writer.log(metrics_of(11, 1.0));
+    writer.finish();
+  }
+  const std::string seen = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(seen.find("step 11/20  loss 1.0000"), std::string::npos) << seen;
+  EXPECT_NE(seen.find("18s left\n"), std::string::npos) << seen;
+}
+
+}  // namespace
+}  // namespace hici::train
