@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/checkpoint_store.h"
+
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/human.h"
+#include "hici/base/log.h"
+#include "hici/io/checkpoint_manifest.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace hici::io {
+namespace {
+
+constexpr std::string_view kPrefix = "checkpoint-";
+constexpr std::string_view kTemporary = ".tmp";
+constexpr std::string_view kDeleting = ".deleting";
+constexpr std::string_view kAside = ".aside";
+
+struct FoundCheckpoint {
+  int64_t step = 0;
+  fs::path path;
+};
+
+fs::path with_suffix(fs::path path, std::string_view suffix) { return path += suffix; }
+
+// N of "checkpoint-N": digits as we write them, nothing else.
+std::optional<int64_t> step_of_name(const std::string& name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const std::string_view digits = std::string_view(name).substr(kPrefix.size());
+  int64_t step = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  const bool is_ours = error == std::errc() && end == digits.data() + digits.size() && std::to_string(step) == digits;
+  return is_ours && step >= 0 ? std::optional(step) : std::nullopt;
+}
+
+// Newest first.
+std::vector<FoundCheckpoint> list_checkpoints(const fs::path& output_dir) {
+  std::vector<FoundCheckpoint> found;
+  if (!fs::is_directory(output_dir)) return found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(output_dir)) {
+    const std::optional<int64_t> step = step_of_name(entry.path().filename().string());
+    if (step && entry.is_directory()) found.push_back({*step, entry.path()});
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.step > b.step; });
+  return found;
+}
+
+// What is wrong with a checkpoint, "" for a whole one.
+std::string fault_of(const FoundCheckpoint& checkpoint, VerifyDepth depth) {
+  try {
+    const CheckpointManifest manifest = verify_checkpoint(checkpoint.path, depth);
+    if (manifest.step == checkpoint.step) return "";
+    return detail::concat((checkpoint.path / kManifestName).string(), ": is of step ", manifest.step);
+  } catch (const std::runtime_error& e) {  // hici::Error, and std::filesystem_error of a folder without permission
+    return e.what();
+  }
+}
+
+void sync_file(const fs::path& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool is_synced = descriptor >= 0 && fsync(descriptor) == 0;
+  const int reason = errno;
+  if (descriptor >= 0) close(descriptor);
+  HICI_CHECK(is_synced, path.string(), ": cannot sync: ", std::strerror(reason));
+}
+
+void rename_or_fail(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  HICI_CHECK(!error, from.string(), ": cannot rename to ", to.filename().string(), ": ", error.message());
+}
+
+void remove_whole_tree(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) log_warning(path.string(), ": cannot be removed (", error.message(), ")");
+}
+
+// Under a name that find_latest_checkpoint does not look at, but people do.
+void move_aside(const fs::path& checkpoint) {
+  for (int number = 1;; ++number) {
+    const fs::path aside = with_suffix(checkpoint, detail::concat(kAside, "-", number));
+    if (fs::exists(aside)) continue;
+    rename_or_fail(checkpoint, aside);
+    log_warning(checkpoint.string(), ": moved aside to ", aside.filename().string());
+    return;
+  }
+}
+
+// Gone from its name at once: a process killed while it deletes leaves nothing that looks like a checkpoint.
+void delete_checkpoint(const fs::path& checkpoint) {
+  const fs::path doomed = with_suffix(checkpoint, kDeleting);
+  rename_or_fail(checkpoint, doomed);
+  sync_folder(doomed.parent_path());
+  remove_whole_tree(doomed);
+}
+
+// NAME.tmp-PID-NUMBER, as AtomicFile (base/file.h) calls its file before it is whole.
+bool is_atomic_file_name(const std::string& name) {
+  const size_t mark = name.rfind(".tmp-");
+  if (mark == std::string::npos) return false;
+  const std::string_view numbers = std::string_view(name).substr(mark + 5);
+  return numbers.find('-') != std::string_view::npos &&
+         numbers.find_first_not_of("0123456789-") == std::string_view::npos;
+}
+
+bool is_left_over(const fs::directory_entry& entry) {
+  const std::string stem = entry.path().stem().string();
+  const std::string extension = entry.path().extension().string();
+  if (entry.is_directory()) return step_of_name(stem) && (extension == kTemporary || extension == kDeleting);
+  return entry.is_regular_file() && is_atomic_file_name(entry.path().filename().string());
+}
+
+// The message of what went wrong, "" when nothing did. Bugs pass through.
+std::string failure_of(const std::function<void()>& work) {
+  try {
+    work();
+    return "";
+  } catch (const InternalError&) {
+    throw;
+  } catch (const Error& e) {
+    return e.what();
+  } catch (const fs::filesystem_error& e) {
+    return detail::concat(e.path1().string(), ": ", e.code().message());
+  }
+}
+
+}  // namespace
+
+CheckpointWriter::CheckpointWriter(const fs::path& output_dir, int64_t step)
+    : final_(checkpoint_path(output_dir, step)), temporary_(with_suffix(final_, kTemporary)), step_(step) {
+  remove_whole_tree(temporary_);
+  std::error_code error;
+  fs::create_directories(temporary_, error);
+  HICI_CHECK(!error, temporary_.string(), ": cannot make this directory: ", error.message());
+}
+
+CheckpointWriter::~CheckpointWriter() {
+  std::error_code ignored;  // what stays is removed at the next start
+  fs::remove_all(temporary_, ignored);
+}
+
+void CheckpointWriter::publish() {
+  const CheckpointManifest manifest = manifest_of_folder(temporary_, step_);
+  for (const ManifestFile& file : manifest.files) sync_file(temporary_ / file.name);
+  write_file_atomically(temporary_ / kManifestName, manifest_text(manifest));  // syncs itself and the folder
+  if (fs::exists(final_)) move_aside(final_);
+  rename_or_fail(temporary_, final_);
+  sync_folder(final_.parent_path());
+}
+
+CheckpointStore::CheckpointStore(fs::path output_dir, int64_t save_total_limit, FreeBytes free_bytes)
+    : output_dir_(std::move(output_dir)),
+      save_total_limit_(save_total_limit),
+      free_bytes_(free_bytes ? std::move(free_bytes) : FreeBytes(hici::free_bytes)) {
+  HICI_CHECK_USAGE(save_total_limit_ >= 0, "--save_total_limit: ", save_total_limit_,
+                   " is negative; use 0 to keep all checkpoints");
+}
+
+void CheckpointStore::clean_up() const {
+  if (!fs::is_directory(output_dir_)) return;
+  std::vector<fs::path> left_over;
+  for (const fs::directory_entry& entry : fs::directory_iterator(output_dir_)) {
+    if (is_left_over(entry)) left_over.push_back(entry.path());
+  }
+  for (const fs::path& path : left_over) {
+    log_info(path.string(), ": left by a process that ended early, removed");
+    remove_whole_tree(path);
+  }
+}
+
+bool CheckpointStore::save(int64_t step, uint64_t bytes_needed,
+                           const std::function<void(const fs::path&)>& write_files) {
+  const std::string fault = failure_of([&] {
+    check_space(step, bytes_needed);
+    CheckpointWriter writer(output_dir_, step);
+    write_files(writer.folder());
+    writer.publish();
+  });
+  if (!fault.empty()) {
+    ++failed_saves_;
+    log_warning(fault);
+    log_warning(checkpoint_path(output_dir_, step).string(), ": not saved, it needs ", bytes_needed, " bytes (",
+                human_bytes(static_cast<int64_t>(bytes_needed)),
+                "); earlier checkpoints are untouched and the run goes on");
+    return false;
+  }
+  const std::string rotation_fault = failure_of([&] { rotate(); });
+  if (!rotation_fault.empty()) log_warning(rotation_fault, "; old checkpoints stay");
+  return true;
+}
+
+void CheckpointStore::check_space(int64_t step, uint64_t bytes_needed) const {
+  constexpr uint64_t kManifestRoom = uint64_t{64} << 10;  // the manifest and the folder
+  const uint64_t available = free_bytes_(output_dir_);
+  HICI_CHECK(available >= bytes_needed + kManifestRoom, checkpoint_path(output_dir_, step).string(), ": needs ",
+             bytes_needed, " bytes, the disk has ", available, " free; make room or set a lower --save_total_limit");
+}
+
+void CheckpointStore::rotate() {
+  if (save_total_limit_ == 0) return;
+  int64_t kept = 0;
+  for (const FoundCheckpoint& checkpoint : list_checkpoints(output_dir_)) {
+    if (kept < save_total_limit_) {
+      // A broken one must not push out a whole one, so it does not count; sizes are a cheap look for that.
+      if (fault_of(checkpoint, VerifyDepth::kSizes).empty()) ++kept;
+      continue;
+    }
+    const std::string fault = fault_of(checkpoint, VerifyDepth::kHashes);
+    if (fault.empty()) {
+      delete_checkpoint(checkpoint.path);
+    } else if (reported_.insert(checkpoint.step).second) {
+      log_warning(fault, "; ", checkpoint.path.filename().string(), " is broken and not deleted");
+    }
+  }
+}
+
+void CheckpointStore::set_aside_after(int64_t step) const {
+  for (const FoundCheckpoint& checkpoint : list_checkpoints(output_dir_)) {
+    if (checkpoint.step > step) move_aside(checkpoint.path);
+  }
+}
+
+fs::path checkpoint_path(const fs::path& output_dir, int64_t step) {
+  return output_dir / detail::concat(kPrefix, step);
+}
+
+std::optional<fs::path> find_latest_checkpoint(const fs::path& output_dir) {
+  for (const FoundCheckpoint& checkpoint : list_checkpoints(output_dir)) {
+    const std::string fault = fault_of(checkpoint, VerifyDepth::kHashes);
+    if (fault.empty()) return checkpoint.path;
+    log_warning(fault, "; ", checkpoint.path.filename().string(), " is skipped");
+  }
+  return std::nullopt;
+}
+
+}  // namespace hici::io

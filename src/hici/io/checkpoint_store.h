@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checkpoints of an output directory: `checkpoint-N/` appears under its name only when every byte of it is on disk
+// (written as `checkpoint-N.tmp/`, synced, manifest last, one rename), the newest whole one is found again, old ones
+// are rotated out, broken ones are named and left alone. One process uses the directory at a time (base/run_lock.h).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace hici::io {
+
+// Bytes that may still be written where the path is.
+using FreeBytes = std::function<uint64_t(const std::filesystem::path&)>;
+
+// One checkpoint on its way: files are written to folder(), publish() gives it its name. Without publish() the
+// destructor removes the folder.
+class CheckpointWriter {
+ public:
+  CheckpointWriter(const std::filesystem::path& output_dir, int64_t step);
+  ~CheckpointWriter();
+  CheckpointWriter(const CheckpointWriter&) = delete;
+  CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+
+  // Plain files only, each with at least one byte. Many ranks may write here; one of them publishes, after all have
+  // written.
+  const std::filesystem::path& folder() const { return temporary_; }
+  // A checkpoint of that name that is there already (a broken one that was skipped) is moved aside.
+  void publish();
+
+ private:
+  std::filesystem::path final_;
+  std::filesystem::path temporary_;
+  int64_t step_;
+};
+
+class CheckpointStore {
+ public:
+  // `save_total_limit`: how many checkpoints rotation leaves, 0 for all.
+  explicit CheckpointStore(std::filesystem::path output_dir, int64_t save_total_limit = 0, FreeBytes free_bytes = {});
+
+  // Removes what a dead process left: checkpoints on their way in or out, and half-written files.
+  void clean_up() const;
+
+  // Writes checkpoint-`step` with `write_files(folder)` and rotates. On a full disk, or any other hici::Error, says
+  // what happened and the bytes needed, leaves the old checkpoints as they are, counts it and returns false: training
+  // goes on. Bugs (InternalError) pass through. `bytes_needed` is known before anything is written.
+  bool save(int64_t step, uint64_t bytes_needed, const std::function<void(const std::filesystem::path&)>& write_files);
+
+  // Saves that failed; the exit code of the run tells.
+  int64_t failed_saves() const { return failed_saves_; }
+
+  // Deletes the oldest whole checkpoints until `save_total_limit` are left. Never the newest whole one, never a broken
+  // one.
+  void rotate();
+
+  // Renames checkpoints after `step`, so that a run which went back to an earlier one does not find them again.
+  void set_aside_after(int64_t step) const;
+
+ private:
+  void check_space(int64_t step, uint64_t bytes_needed) const;
+
+  std::filesystem::path output_dir_;
+  int64_t save_total_limit_;
+  FreeBytes free_bytes_;
+  int64_t failed_saves_ = 0;
+  std::set<int64_t> reported_;  // broken checkpoints that rotation has named
+};
+
+std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, int64_t step);
+
+// The checkpoint with the highest step that is whole, if there is one; names every broken one that it skips.
+std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& output_dir);
+
+}  // namespace hici::io

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/training_state.h"
+
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/json.h"
+#include "hici/base/log.h"
+
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <limits>
+#include <system_error>
+#include <vector>
+
+namespace hici::io {
+namespace {
+
+constexpr size_t kMaxStateBytes = size_t{64} << 20;
+constexpr int64_t kVersion = 1;
+constexpr int64_t kMaxInteger = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMaxBatch = int64_t{1} << 20;  // three of these multiplied fit in 64 bits
+constexpr std::string_view kHexDigits = "0123456789abcdef";
+
+std::string to_hex(std::string_view bytes) {
+  std::string hex;
+  hex.reserve(2 * bytes.size());
+  for (const char c : bytes) {
+    hex.push_back(kHexDigits[static_cast<unsigned char>(c) >> 4]);
+    hex.push_back(kHexDigits[static_cast<unsigned char>(c) & 15]);
+  }
+  return hex;
+}
+
+std::string from_hex(const std::string& hex, const std::string& subject) {
+  HICI_CHECK(hex.size() % 2 == 0 && hex.find_first_not_of(kHexDigits) == std::string::npos, subject,
+             ": is no hexadecimal text; the file is damaged");
+  std::string bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    bytes.push_back(static_cast<char>(kHexDigits.find(hex[i]) * 16 + kHexDigits.find(hex[i + 1])));
+  }
+  return bytes;
+}
+
+uint64_t parse_seed(const std::string& digits, const std::string& subject) {
+  uint64_t seed = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, seed);
+  HICI_CHECK(error == std::errc() && stop == end, subject, ": seed ", shown_json(digits), " is no whole number");
+  return seed;
+}
+
+GlobalBatch parse_batch(const JsonObject& object) {
+  return {.per_device = object.integer("per_device", 1, kMaxBatch),
+          .accumulation = object.integer("accumulation", 1, kMaxBatch),
+          .world_size = object.integer("world_size", 1, kMaxBatch)};
+}
+
+DataIdentity parse_data(const JsonObject& object) {
+  return {.path = object.string("path"),
+          .fingerprint = object.string("fingerprint"),
+          .num_samples = object.integer("num_samples", 0, kMaxInteger)};
+}
+
+std::map<std::string, std::string> parse_strings(const JsonObject& object) {
+  std::map<std::string, std::string> strings;
+  for (const auto& item : object.value().items()) strings[item.key()] = object.string(item.key());
+  return strings;
+}
+
+std::string batch_text(const GlobalBatch& batch) {
+  return detail::concat(batch.size(), " (per device ", batch.per_device, " x accumulation ", batch.accumulation,
+                        " x processes ", batch.world_size, ")");
+}
+
+// The differences that matter, each as "what is A, the checkpoint has B".
+class Differences {
+ public:
+  template <typename T>
+  void compare(const std::string& what, const T& saved, const T& current) {
+    if (saved != current) add(what, detail::concat(saved), detail::concat(current));
+  }
+  void add(const std::string& what, const std::string& saved, const std::string& current) {
+    found_.push_back(detail::concat(what, " is ", current, ", the checkpoint has ", saved));
+  }
+  const std::vector<std::string>& found() const { return found_; }
+
+ private:
+  std::vector<std::string> found_;
+};
+
+void compare_options(const TrainingState& saved, const TrainingState& current, Differences& differences) {
+  const std::string absent = "not set";
+  for (const auto& [name, value] : saved.options) {
+    const auto found = current.options.find(name);
+    differences.compare("--" + name, value, found == current.options.end() ? absent : found->second);
+  }
+  for (const auto& [name, value] : current.options) {
+    if (!saved.options.contains(name)) differences.compare("--" + name, absent, value);
+  }
+}
+
+std::vector<std::string> differences_of(const TrainingState& saved, const TrainingState& current) {
+  Differences differences;
+  if (saved.data.fingerprint != current.data.fingerprint || saved.data.num_samples != current.data.num_samples) {
+    const auto text = [](const DataIdentity& data) {
+      return detail::concat(data.path, " (", data.num_samples, " samples, fingerprint ", data.fingerprint.substr(0, 12),
+                            ")");
+    };
+    differences.add("the data", text(saved.data), text(current.data));
+  }
+  if (saved.batch.size() != current.batch.size()) {
+    differences.add("the global batch", batch_text(saved.batch), batch_text(current.batch));
+  }
+  differences.compare("--model_max_length", saved.sequence_length, current.sequence_length);
+  differences.compare("--seed", saved.seed, current.seed);
+  compare_options(saved, current, differences);
+  return differences.found();
+}
+
+}  // namespace
+
+std::string training_state_text(const TrainingState& state) {
+  nlohmann::ordered_json root;
+  root["version"] = kVersion;
+  root["step"] = state.step;
+  root["epoch"] = state.epoch;
+  root["next_sample"] = state.next_sample;
+  root["tokens"] = state.tokens;
+  root["seed"] = std::to_string(state.seed);  // as text: 64 unsigned bits are more than most JSON readers hold
+  root["sequence_length"] = state.sequence_length;
+  root["batch"] = {{"per_device", state.batch.per_device},
+                   {"accumulation", state.batch.accumulation},
+                   {"world_size", state.batch.world_size}};
+  root["data"] = {
+      {"path", state.data.path}, {"fingerprint", state.data.fingerprint}, {"num_samples", state.data.num_samples}};
+  root["options"] = state.options;
+  root["generators"] = nlohmann::ordered_json::object();
+  for (const auto& [name, bytes] : state.generators) root["generators"][name] = to_hex(bytes);
+  return root.dump(1) + "\n";
+}
+
+TrainingState parse_training_state(std::string_view text, const std::string& subject) {
+  const nlohmann::json value = parse_json(text, subject, kMaxStateBytes);
+  const JsonObject root(value, subject);
+  const int64_t version = root.integer("version", 1, kMaxInteger);
+  HICI_CHECK(version == kVersion, subject, ": version ", version, ", this program reads ", kVersion,
+             "; use a newer hici");
+  TrainingState state;
+  state.step = root.integer("step", 0, kMaxInteger);
+  state.epoch = root.integer("epoch", 0, kMaxInteger);
+  state.next_sample = root.integer("next_sample", 0, kMaxInteger);
+  state.tokens = root.integer("tokens", 0, kMaxInteger);
+  state.seed = parse_seed(root.string("seed"), subject);
+  state.sequence_length = root.integer("sequence_length", 1, kMaxInteger);
+  state.batch = parse_batch(root.object("batch"));
+  state.data = parse_data(root.object("data"));
+  state.options = parse_strings(root.object("options"));
+  for (const auto& [name, hex] : parse_strings(root.object("generators"))) {
+    state.generators[name] = from_hex(hex, subject + ": generators");
+  }
+  return state;
+}
+
+void write_training_state(const fs::path& checkpoint, const TrainingState& state) {
+  write_file_atomically(checkpoint / kTrainingStateName, training_state_text(state));
+}
+
+TrainingState read_training_state(const fs::path& checkpoint) {
+  const fs::path file = checkpoint / kTrainingStateName;
+  return parse_training_state(read_file(file, kMaxStateBytes), file.string());
+}
+
+void check_resumable(const fs::path& checkpoint, const TrainingState& saved, const TrainingState& current,
+                     bool is_overridden, const std::string& override_flag) {
+  const std::vector<std::string> differences = differences_of(saved, current);
+  if (is_overridden) {
+    for (const std::string& difference : differences) {
+      log_warning(checkpoint.string(), ": ", difference, "; going on because of ", override_flag);
+    }
+    return;
+  }
+  std::string all;
+  for (const std::string& difference : differences) all += (all.empty() ? "" : "; ") + difference;
+  HICI_CHECK(differences.empty(), checkpoint.string(), ": cannot go on exactly: ", all,
+             "; give what the checkpoint has, or add ", override_flag);
+}
+
+}  // namespace hici::io

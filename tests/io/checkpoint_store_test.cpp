@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/checkpoint_store.h"
+
+#include "hici/base/file.h"
+#include "hici/io/checkpoint_manifest.h"
+#include "support/error_message.h"
+#include "support/temporary_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+#include <string>
+
+namespace hici::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+void write_text(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+void write_weights(const fs::path& folder) { write_text(folder / "weights.bin", std::string(1000, 'w')); }
+
+class CheckpointStoreTest : public ::testing::Test {
+ protected:
+  std::set<std::string> names() const {
+    std::set<std::string> found;
+    for (const auto& entry : fs::directory_iterator(out_)) found.insert(entry.path().filename().string());
+    return found;
+  }
+
+  void save_steps(CheckpointStore& store, std::initializer_list<int64_t> steps) const {
+    for (const int64_t step : steps) ASSERT_TRUE(store.save(step, 1000, write_weights));
+  }
+
+  void damage(int64_t step) const { write_text(checkpoint_path(out_, step) / "weights.bin", std::string(1000, 'x')); }
+
+  // What `work` says on stderr.
+  std::string said(const std::function<void()>& work) const {
+    ::testing::internal::CaptureStderr();
+    work();
+    return ::testing::internal::GetCapturedStderr();
+  }
+
+  testing::TemporaryFolder folder_;
+  fs::path out_ = folder_.path();
+};
+
+TEST_F(CheckpointStoreTest, ASavedCheckpointIsFoundAndNothingElseIsLeft) {
+  CheckpointStore store(out_);
+  EXPECT_EQ(find_latest_checkpoint(out_), std::nullopt);
+  save_steps(store, {9, 10, 100});
+  EXPECT_EQ(find_latest_checkpoint(out_), out_ / "checkpoint-100");
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-9", "checkpoint-10", "checkpoint-100"}));
+  EXPECT_EQ(store.failed_saves(), 0);
+}
+
+TEST_F(CheckpointStoreTest, BrokenCheckpointsAreNamedSkippedAndKept) {
+  CheckpointStore store(out_);
+  save_steps(store, {1, 2, 3, 4});
+  damage(4);
+  fs::remove(checkpoint_path(out_, 3) / kManifestName);
+  fs::copy(checkpoint_path(out_, 1), checkpoint_path(out_, 5));  // whole, but of another step
+  std::optional<fs::path> latest;
+  const std::string warnings = said([&] { latest = find_latest_checkpoint(out_); });
+  EXPECT_EQ(latest, out_ / "checkpoint-2");
+  EXPECT_NE(warnings.find("checkpoint-4/weights.bin: its SHA-256 is not the one in manifest.json; the file is damaged; "
+                          "checkpoint-4 is skipped"),
+            std::string::npos)
+      << warnings;
+  EXPECT_NE(warnings.find("checkpoint-3 is skipped"), std::string::npos) << warnings;
+  EXPECT_NE(warnings.find("checkpoint-5/manifest.json: is of step 1; checkpoint-5 is skipped"), std::string::npos)
+      << warnings;
+  EXPECT_EQ(names().size(), 5U);
+}
+
+TEST_F(CheckpointStoreTest, NamesThatAreNotOursAreNoCheckpoints) {
+  CheckpointStore store(out_);
+  save_steps(store, {1});
+  for (const char* name : {"checkpoint-", "checkpoint-07", "checkpoint--1", "checkpoint-2x", "checkpoint-2.tmp",
+                           "checkpoint-99999999999999999999", "checkpoint-+3"}) {
+    fs::create_directory(out_ / name);
+  }
+  write_text(out_ / "checkpoint-50", "a file");
+  EXPECT_EQ(said([&] { EXPECT_EQ(find_latest_checkpoint(out_), out_ / "checkpoint-1"); }), "");
+}
+
+TEST_F(CheckpointStoreTest, AFailedWriteLeavesTheOldCheckpointAndIsCounted) {
+  CheckpointStore store(out_);
+  save_steps(store, {1});
+  const std::string warnings = said([&] {
+    EXPECT_FALSE(store.save(2, 5000, [](const fs::path& folder) {
+      write_weights(folder);
+      fail(folder.string(), ": no luck");
+    }));
+  });
+  EXPECT_NE(warnings.find("no luck"), std::string::npos) << warnings;
+  EXPECT_NE(warnings.find("checkpoint-2: not saved, it needs 5000 bytes (4.88 KiB)"), std::string::npos) << warnings;
+  EXPECT_EQ(store.failed_saves(), 1);
+  EXPECT_EQ(names(), std::set<std::string>{"checkpoint-1"});
+  EXPECT_THROW(store.save(3, 1, [](const fs::path&) { HICI_ASSERT(false, "a bug"); }), InternalError);
+}
+
+TEST_F(CheckpointStoreTest, RotationLeavesTheNewestAndNeverDeletesABrokenOne) {
+  CheckpointStore store(out_, 2);
+  save_steps(store, {1});
+  damage(1);
+  const std::string warnings = said([&] { save_steps(store, {2, 3, 4, 5}); });
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-1", "checkpoint-4", "checkpoint-5"}));
+  EXPECT_NE(warnings.find("checkpoint-1 is broken and not deleted"), std::string::npos) << warnings;
+  EXPECT_EQ(warnings.find("checkpoint-1 is"), warnings.rfind("checkpoint-1 is")) << "said once: " << warnings;
+}
+
+TEST_F(CheckpointStoreTest, ABrokenCheckpointDoesNotPushOutAWholeOne) {
+  CheckpointStore store(out_, 2);
+  save_steps(store, {1, 2});
+  fs::remove(checkpoint_path(out_, 2) / kManifestName);
+  save_steps(store, {3});
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-1", "checkpoint-2", "checkpoint-3"}));
+}
+
+TEST_F(CheckpointStoreTest, ANegativeLimitIsAUsageError) { EXPECT_THROW(CheckpointStore(out_, -1), UsageError); }
+
+TEST_F(CheckpointStoreTest, ABrokenCheckpointOfTheSameStepIsMovedAside) {
+  CheckpointStore store(out_);
+  save_steps(store, {1, 2});
+  damage(2);
+  said([&] { save_steps(store, {2}); });
+  EXPECT_EQ(find_latest_checkpoint(out_), out_ / "checkpoint-2");
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-1", "checkpoint-2", "checkpoint-2.aside-1"}));
+}
+
+TEST_F(CheckpointStoreTest, GoingBackToAnEarlierStepSetsLaterOnesAside) {
+  CheckpointStore store(out_);
+  save_steps(store, {1, 2, 3});
+  said([&] { store.set_aside_after(1); });
+  EXPECT_EQ(find_latest_checkpoint(out_), out_ / "checkpoint-1");
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-1", "checkpoint-2.aside-1", "checkpoint-3.aside-1"}));
+}
+
+TEST_F(CheckpointStoreTest, WhatADeadProcessLeftIsRemovedAndNothingElse) {
+  CheckpointStore store(out_);
+  save_steps(store, {1});
+  for (const char* name : {"checkpoint-2.tmp", "checkpoint-0.deleting", "my.tmp", "checkpoint-1.aside-1"}) {
+    fs::create_directory(out_ / name);
+    write_weights(out_ / name);
+  }
+  for (const char* name : {"metrics.jsonl.tmp-123-0", "notes.tmp-draft", "metrics.jsonl"}) write_text(out_ / name, "x");
+  const std::string notes = said([&] { store.clean_up(); });
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-1", "checkpoint-1.aside-1", "metrics.jsonl", "my.tmp",
+                                            "notes.tmp-draft"}));
+  EXPECT_NE(notes.find("checkpoint-2.tmp: left by a process that ended early, removed"), std::string::npos) << notes;
+}
+
+TEST_F(CheckpointStoreTest, AnUnpublishedCheckpointDisappears) {
+  {
+    const CheckpointWriter writer(out_, 4);
+    write_weights(writer.folder());
+    EXPECT_EQ(names(), std::set<std::string>{"checkpoint-4.tmp"});
+  }
+  EXPECT_TRUE(names().empty());
+}
+
+}  // namespace
+}  // namespace hici::io
