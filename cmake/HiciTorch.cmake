@@ -32,4 +32,6 @@ target_link_options(hici_torch INTERFACE "-Wl,-rpath,${HICI_TORCH_DIR}/lib" "-Wl
   "-Wl,-rpath-link,${HICI_TORCH_DIR}/../nvidia/cu13/lib")
 
 add_library(hici_torch_cuda INTERFACE)
-target_link_libraries(hici_torch_cuda INTERFACE "${HICI_TORCH_DIR}/lib/libtorch_cuda.so" "${HICI_TORCH_DIR}/lib/libc10_cuda.so" hici_torch)
+# Needed although no symbol of it may be: loading libtorch_cuda is what gives LibTorch its CUDA kernels.
+target_link_libraries(hici_torch_cuda INTERFACE "-Wl,--no-as-needed,${HICI_TORCH_DIR}/lib/libtorch_cuda.so,--as-needed"
+  "${HICI_TORCH_DIR}/lib/libc10_cuda.so" hici_torch)

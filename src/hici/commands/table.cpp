@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The list of commands; the order is that of `hici --help`.
-#include "hici/commands/command.h"
+#include "hici/commands/commands.h"
 
 namespace hici::commands {
 
 const std::vector<CommandEntry>& command_table() {
-  static const std::vector<CommandEntry> table = {};
+  static const std::vector<CommandEntry> table = {
+      devices_command(),
+  };
   return table;
 }
 
