@@ -94,7 +94,10 @@ if(HICI_CUDA_ENABLED)
 
   add_library(hici_cuda SHARED)
   target_include_directories(hici_cuda PRIVATE "${CMAKE_SOURCE_DIR}/src")
+  # nvcc finds them by itself, the C++ compiler does not.
+  target_include_directories(hici_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
   target_link_libraries(hici_cuda PRIVATE hici_torch_cuda hici_warnings)
+  target_link_options(hici_cuda PRIVATE "-Wl,-z,defs")  # a symbol left open would only show on loading
   target_compile_options(hici_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra>
     $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${HICI_WERROR}>>:-Werror=all-warnings;-Xcompiler=-Werror>)

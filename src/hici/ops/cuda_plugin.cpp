@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/version.h"
 #include "hici/ops/cuda_device.h"
+#include "hici/ops/kernel_table.h"
 
 #include <ATen/Context.h>
 
@@ -57,6 +58,9 @@ Plugin load() {
   }
   find_symbol(plugin, "hici_cuda_facts", plugin.facts);
   find_symbol(plugin, "hici_cuda_device_facts", plugin.device_facts);
+  const KernelTable* (*kernels)() = nullptr;
+  find_symbol(plugin, "hici_cuda_kernels", kernels);
+  if (plugin.why_not.empty()) register_cuda_kernels(kernels());
   return plugin;
 }
 

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plug-in's side of kernel_table.h: tensors to raw pointers, launch status to errors.
+#include "hici/ops/cuda_launch.h"
+#include "hici/ops/kernel_table.h"
+
+#include <ATen/ATen.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace hici::ops {
+namespace {
+
+void check_launch(cudaError_t status, const char* kernel) {
+  if (status == cudaSuccess) return;
+  throw std::runtime_error(std::string("CUDA kernel ") + kernel + ": " + cudaGetErrorString(status));
+}
+
+cuda::ElementType element_type(const at::Tensor& t) {
+  switch (t.scalar_type()) {
+    case at::kFloat:
+      return cuda::ElementType::kFloat32;
+    case at::kBFloat16:
+      return cuda::ElementType::kBFloat16;
+    case at::kHalf:
+      return cuda::ElementType::kFloat16;
+    case at::kDouble:
+      return cuda::ElementType::kFloat64;
+    default:
+      throw std::runtime_error(std::string("no CUDA kernel for type ") + c10::toString(t.scalar_type()));
+  }
+}
+
+cudaStream_t stream_of(const at::Tensor& t) { return c10::cuda::getCurrentCUDAStream(t.get_device()).stream(); }
+
+void rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& y, at::Tensor& rstd) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  const cuda::RmsNormShape shape{x.numel() / x.size(-1), x.size(-1)};
+  check_launch(cuda::launch_rms_norm_forward(element_type(x), shape, x.const_data_ptr(), weight.const_data_ptr(), eps,
+                                             y.mutable_data_ptr(), rstd.mutable_data_ptr<float>(), stream_of(x)),
+               "rms_norm_forward");
+}
+
+void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd,
+                       at::Tensor& dx, at::Tensor& dweight) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  dweight.zero_();
+  const cuda::RmsNormShape shape{x.numel() / x.size(-1), x.size(-1)};
+  check_launch(cuda::launch_rms_norm_backward(element_type(x), shape, dy.const_data_ptr(), x.const_data_ptr(),
+                                              weight.const_data_ptr(), rstd.const_data_ptr<float>(),
+                                              dx.mutable_data_ptr(), dweight.mutable_data_ptr<float>(), stream_of(x)),
+               "rms_norm_backward");
+}
+
+void rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, double sign, at::Tensor& y) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  const cuda::RotaryShape shape{x.size(0), x.size(1), x.size(2), x.size(3)};
+  check_launch(cuda::launch_rotary(element_type(x), shape, x.const_data_ptr(), cos.const_data_ptr(),
+                                   sin.const_data_ptr(), sign, y.mutable_data_ptr(), stream_of(x)),
+               "rotary");
+}
+
+void swiglu_forward(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y) {
+  const c10::cuda::CUDAGuard guard(gate.device());
+  check_launch(cuda::launch_swiglu_forward(element_type(gate), gate.numel(), gate.const_data_ptr(), up.const_data_ptr(),
+                                           y.mutable_data_ptr(), stream_of(gate)),
+               "swiglu_forward");
+}
+
+void swiglu_backward(const at::Tensor& dy, const at::Tensor& gate, const at::Tensor& up, at::Tensor& dgate,
+                     at::Tensor& dup) {
+  const c10::cuda::CUDAGuard guard(gate.device());
+  check_launch(cuda::launch_swiglu_backward(element_type(gate), gate.numel(), dy.const_data_ptr(),
+                                            gate.const_data_ptr(), up.const_data_ptr(), dgate.mutable_data_ptr(),
+                                            dup.mutable_data_ptr(), stream_of(gate)),
+               "swiglu_backward");
+}
+
+}  // namespace
+}  // namespace hici::ops
+
+extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
+  static const hici::ops::KernelTable table{hici::ops::rms_norm_forward, hici::ops::rms_norm_backward,
+                                            hici::ops::rotary, hici::ops::swiglu_forward, hici::ops::swiglu_backward};
+  return &table;
+}
