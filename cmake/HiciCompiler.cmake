@@ -7,8 +7,12 @@ target_compile_options(hici_warnings INTERFACE
 
 add_library(hici_sanitizers INTERFACE)
 if(HICI_ASAN)
-  target_compile_options(hici_sanitizers INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined>)
-  target_link_options(hici_sanitizers INTERFACE -fsanitize=address,undefined)
+  # Without vptr: it doubles the compile time of LibTorch's headers and needs type data that the wheel does not export.
+  set(hici_sanitize -fsanitize=address,undefined -fno-sanitize=vptr)
+  target_compile_options(hici_sanitizers INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:${hici_sanitize};-fno-omit-frame-pointer;-fno-sanitize-recover=undefined>)
+  target_link_options(hici_sanitizers INTERFACE ${hici_sanitize})
+  target_sources(hici_sanitizers INTERFACE "${CMAKE_CURRENT_LIST_DIR}/sanitizer_options.cpp")
 endif()
 
 find_program(HICI_CCACHE ccache)

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// Defaults of the sanitizers for every program of a build with HICI_ASAN; ASAN_OPTIONS and LSAN_OPTIONS still win.
+extern "C" const char* __asan_default_options();
+extern "C" const char* __ubsan_default_options();
+
+// LibTorch's prebuilt libraries each carry their own copy of some inline variables.
+const char* __asan_default_options() {
+  return "detect_odr_violation=0:strict_string_checks=1:detect_stack_use_after_return=1";
+}
+
+const char* __ubsan_default_options() { return "print_stacktrace=1"; }
