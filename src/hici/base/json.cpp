@@ -65,22 +65,15 @@ class DocumentBuilder {
 
   bool parse_error(size_t position, const std::string& last_token, const json::exception& e) {
     if (e.id == 406)
-      fail(subject_, ": not JSON, number '", printable(last_token), "' is out of range before byte ", position,
+      fail(subject_, ": not JSON, number '", printable(last_token, 60), "' is out of range before byte ", position,
            "; the file is damaged");
-    fail(subject_, ": not JSON, unexpected '", printable(last_token), "' before byte ", position,
+    fail(subject_, ": not JSON, unexpected '", printable(last_token, 60), "' before byte ", position,
          "; the file is damaged or of another kind");
   }
 
   json take() { return std::move(root_); }
 
  private:
-  // Values of the file may hold anything; a message stays one short line of ASCII.
-  static std::string printable(const std::string& text) {
-    std::string out;
-    for (const char c : text.substr(0, 60)) out += (c >= ' ' && c <= '~') ? c : '?';
-    return text.size() > 60 ? out + "..." : out;
-  }
-
   json* place(json value) {
     if (open_.empty()) {
       root_ = std::move(value);
@@ -117,6 +110,12 @@ class DocumentBuilder {
 };
 
 }  // namespace
+
+std::string printable(std::string_view text, size_t max_length) {
+  std::string out;
+  for (const char c : text.substr(0, max_length)) out += (c >= ' ' && c <= '~') ? c : '?';
+  return text.size() > max_length ? out + "..." : out;
+}
 
 json parse_json(std::string_view text, const std::string& subject, size_t max_bytes, int max_depth) {
   HICI_CHECK(text.size() <= max_bytes, subject, ": ", text.size(), " bytes of JSON, more than the ", max_bytes,

@@ -56,6 +56,9 @@ class JsonObject {
   std::string subject_;
 };
 
+// Text of a foreign file as it stands in a message: printable ASCII, cut when long.
+std::string printable(std::string_view text, size_t max_length = 120);
+
 // A value as it stands in a message: one line, cut when long, never more than a few levels deep.
 std::string shown_json(const nlohmann::json& value);
 

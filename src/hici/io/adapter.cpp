@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/adapter.h"
+
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/json.h"
+#include "hici/base/version.h"
+#include "hici/io/directory_writer.h"
+#include "hici/io/weight_file.h"
+
+#include <c10/core/ScalarType.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace hici::io {
+namespace {
+
+using config::HiciConfig;
+using nlohmann::json;
+
+constexpr const char* kPeftPrefix = "base_model.model.";
+
+void remove_all(std::string& text, const std::string& part, const std::string& by) {
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + by.size()))
+    text.replace(at, part.size(), by);
+}
+
+bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+class EmptySource final : public TensorSource {
+ public:
+  explicit EmptySource(std::string path) : path_(std::move(path)) {}
+  const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
+  at::Tensor read(const std::string& name, at::ScalarType, at::Device) const override {
+    info(name);
+    return {};
+  }
+  std::string file_of(const std::string&) const override { return path_; }
+
+ private:
+  std::string path_;
+  std::map<std::string, TensorInfo> tensors_;
+};
+
+// The part of `source` that `wanted` picks, under plain names.
+template <typename Predicate>
+std::shared_ptr<const TensorSource> plain_part(const std::shared_ptr<const TensorSource>& source,
+                                               const Predicate& wanted) {
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const auto& [name, ignored] : source->tensors()) {
+    const std::string plain = plain_tensor_name(name);
+    if (!plain.empty() && wanted(plain)) names.emplace_back(plain, name);
+  }
+  return std::make_shared<RenamedSource>(source, names);
+}
+
+bool any_plain(const std::string&) { return true; }
+
+// PEFT settings that change the mathematics and are not ours.
+void refuse_unsupported(const JsonObject& object) {
+  const auto refuse = [&](const char* key, bool is_set, const char* supported) {
+    HICI_CHECK(!is_set, object.subject(), ": ", key, " ", shown_json(object.at(key)),
+               " is not supported; supported: ", supported);
+  };
+  refuse("peft_type", object.string_or("peft_type", "LORA") != "LORA", "LORA");
+  refuse("bias", object.string_or("bias", "none") != "none", "none");
+  refuse("fan_in_fan_out", object.boolean_or("fan_in_fan_out", false), "false");
+  refuse("use_rslora", object.boolean_or("use_rslora", false), "false");
+  refuse("use_dora", object.boolean_or("use_dora", false), "false");
+  for (const char* key : {"rank_pattern", "alpha_pattern"})
+    refuse(key, object.has(key) && !object.at(key).empty(), "none, one rank and one alpha for all layers");
+}
+
+void read_peft_config(const json& value, const std::string& subject, Adapter& adapter) {
+  const JsonObject object(value, subject);
+  refuse_unsupported(object);
+  adapter.lora.rank = object.integer("r", 1, 1 << 14);
+  adapter.lora.alpha = object.number("lora_alpha");
+  adapter.base_model = object.string_or("base_model_name_or_path", "");
+  HICI_CHECK(adapter.lora.alpha > 0, subject, ": lora_alpha is ", adapter.lora.alpha, ", expected more than 0");
+}
+
+// "q_proj" of "model.layers.0.self_attn.q_proj.lora_A.weight".
+std::string target_of(const std::string& lora_name) {
+  const size_t end = lora_name.rfind(".lora_");
+  const size_t begin = lora_name.rfind('.', end - 1);
+  return lora_name.substr(begin + 1, end - begin - 1);
+}
+
+// The tensors decide which layers are adapted: PEFT's target_modules may be a pattern, and matches by suffix.
+std::vector<std::string> targets_in(const TensorSource& tensors) {
+  std::set<std::string> found;
+  for (const auto& [name, ignored] : tensors.tensors()) found.insert(target_of(name));
+  std::vector<std::string> ordered;
+  for (const char* known : {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
+    if (found.erase(known) != 0) ordered.push_back(known);
+  HICI_CHECK(found.empty(), tensors.file_of(""), ": adapts layers named '",
+             printable(found.empty() ? "" : *found.begin()),
+             "', which is not supported; supported: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+  return ordered;
+}
+
+// Reads one HiCI shape and insists that every layer agrees.
+class ShapeReader {
+ public:
+  explicit ShapeReader(const TensorSource& tensors) : tensors_(tensors) {}
+
+  // The size `dimension` of the tensors whose name ends in `end`, or nothing when there are none.
+  std::optional<int64_t> size(const std::string& end, size_t dimension) const {
+    std::optional<int64_t> out;
+    for (const auto& [name, info] : tensors_.tensors()) {
+      if (name.size() < end.size() || name.compare(name.size() - end.size(), end.size(), end) != 0) continue;
+      HICI_CHECK(dimension < info.shape.size() && info.shape[dimension] > 0, tensors_.file_of(name), ": tensor '",
+                 printable(name), "' is ", shown_shape(info.shape), ", expected more dimensions");
+      HICI_CHECK(!out || *out == info.shape[dimension], tensors_.file_of(name), ": tensor '", printable(name), "' is ",
+                 shown_shape(info.shape), ", another layer's has size ", out.value_or(0),
+                 "; HiCI modules are the same in every layer");
+      out = info.shape[dimension];
+    }
+    return out;
+  }
+  bool has(const std::string& end) const { return size(end, 0).has_value(); }
+
+ private:
+  const TensorSource& tensors_;
+};
+
+void open_parts(Adapter& adapter) {
+  const std::string dir = adapter.path.string();
+  const OpenedWeights lora = open_weights(adapter.path, "adapter_model", "adapter_model");
+  const OpenedWeights trained = open_weights(adapter.path, "trainable_params", "trainable_params");
+  const OpenedWeights full =
+      lora.source || trained.source ? OpenedWeights{} : open_weights(adapter.path, "model", "pytorch_model");
+  const auto nothing = std::make_shared<EmptySource>(dir);
+  adapter.lora_tensors = adapter.trainables = nothing;
+  if (lora.source) {
+    adapter.lora_tensors = plain_part(lora.source, is_lora_name);
+    // PEFT keeps modules_to_save beside the factors.
+    adapter.trainables = plain_part(lora.source, [](const std::string& name) { return !is_lora_name(name); });
+  }
+  if (trained.source) {
+    HICI_CHECK(adapter.trainables->tensors().empty(), dir,
+               ": adapter_model and trainable_params both hold whole parameters; remove modules_to_save from one");
+    adapter.trainables = plain_part(trained.source, any_plain);
+  }
+  if (full.source) {
+    adapter.lora_tensors = plain_part(full.source, is_lora_name);
+    adapter.trainables = plain_part(full.source, [](const std::string& name) { return !is_lora_name(name); });
+  }
+  for (const OpenedWeights* part : {&lora, &trained, &full})
+    adapter.files.insert(adapter.files.end(), part->files.begin(), part->files.end());
+  HICI_CHECK(!adapter.files.empty(), dir,
+             ": holds no adapter; expected adapter_model.safetensors, trainable_params.safetensors (or .bin) or a full "
+             "pytorch_model.bin");
+}
+
+json peft_config(const AdapterToWrite& adapter) {
+  // Only keys that every PEFT since 0.3 knows: 0.6 to 0.13 raise on any other.
+  return {{"peft_type", "LORA"},
+          {"task_type", "CAUSAL_LM"},
+          {"r", adapter.lora.rank},
+          {"lora_alpha", adapter.lora.alpha == static_cast<double>(static_cast<int64_t>(adapter.lora.alpha))
+                             ? json(static_cast<int64_t>(adapter.lora.alpha))
+                             : json(adapter.lora.alpha)},
+          {"lora_dropout", 0.0},
+          {"bias", "none"},
+          {"target_modules", adapter.lora.targets},
+          {"base_model_name_or_path", adapter.base_model},
+          {"fan_in_fan_out", false},
+          {"init_lora_weights", true},
+          {"modules_to_save", nullptr},
+          {"inference_mode", true}};
+}
+
+std::vector<TensorToWrite> with_prefix(std::vector<TensorToWrite> tensors, const std::string& prefix) {
+  for (TensorToWrite& tensor : tensors) tensor.name = prefix + tensor.name;
+  return tensors;
+}
+
+}  // namespace
+
+std::string plain_tensor_name(const std::string& name) {
+  std::string out = name;
+  if (out.rfind(kPeftPrefix, 0) == 0) out.erase(0, std::string(kPeftPrefix).size());
+  if (contains(out, ".original_module.") || contains(out, "rotary_emb.inv_freq")) return "";
+  remove_all(out, ".base_layer.", ".");
+  remove_all(out, ".modules_to_save.default.", ".");
+  remove_all(out, ".lora_A.default.", ".lora_A.");
+  remove_all(out, ".lora_B.default.", ".lora_B.");
+  return out;
+}
+
+bool is_lora_name(const std::string& name) { return contains(name, ".lora_"); }
+
+bool is_hici_name(const std::string& name) {
+  return contains(name, ".local_constructor.") || contains(name, ".global_integrator.");
+}
+
+std::optional<HiciConfig> hici_config_of(const TensorSource& tensors, const HiciConfig& otherwise) {
+  const ShapeReader shapes(tensors);
+  const bool local = shapes.has(".local_constructor.memory_slots"),
+             global = shapes.has(".global_integrator.global_queries");
+  if (!local && !global) return std::nullopt;
+  HiciConfig out = otherwise;
+  out.use_local_constructor = local;
+  out.use_global_integrator = global;
+  if (local) {
+    out.num_local_slots = *shapes.size(".local_constructor.memory_slots", 0);
+    out.use_bottleneck = shapes.has(".local_constructor.o_proj.weight");
+    if (out.use_bottleneck)
+      out.bottleneck_dim = shapes.size(".local_constructor.q_proj.weight", 0).value_or(out.bottleneck_dim);
+  }
+  if (global) {
+    const int64_t width = *shapes.size(".global_integrator.global_queries", 1);
+    HICI_CHECK(!local || !out.use_bottleneck || width == out.bottleneck_dim, tensors.file_of(""),
+               ": local constructors of width ", out.bottleneck_dim, " and global integrators of width ", width,
+               "; expected one bottleneck_dim for both");
+    out.bottleneck_dim = width;
+    out.global_slots = *shapes.size(".global_integrator.global_queries", 0);
+    out.shared_compressor = shapes.has(".global_integrator.shared_compressor.0.weight");
+    if (out.shared_compressor)
+      out.shared_compress_dim = *shapes.size(".global_integrator.shared_compressor.0.weight", 0);
+  }
+  return out;
+}
+
+std::optional<HiciConfig> Adapter::hici_config(const HiciConfig& otherwise) const {
+  const std::optional<HiciConfig> shown = hici_config_of(*trainables, settings ? settings->hici : otherwise);
+  if (!shown || !settings) return shown;
+  HICI_CHECK(*shown == settings->hici, (path / "hici_config.json").string(),
+             ": its sizes are not those of the tensors (", shown->num_local_slots, " local and ", shown->global_slots,
+             " global slots, width ", shown->bottleneck_dim, "); the files belong to different adapters");
+  return shown;
+}
+
+bool is_adapter_directory(const fs::path& path) {
+  constexpr std::array<const char*, 5> kNames = {"adapter_config.json", "adapter_model.safetensors",
+                                                 "adapter_model.bin", "trainable_params.safetensors",
+                                                 "trainable_params.bin"};
+  return std::any_of(kNames.begin(), kNames.end(), [&](const char* name) { return fs::exists(path / name); });
+}
+
+Adapter read_adapter(const fs::path& path) {
+  HICI_CHECK(fs::is_directory(path), path.string(), ": is no directory; expected an adapter or a checkpoint");
+  Adapter adapter;
+  adapter.path = path;
+  open_parts(adapter);
+  const fs::path peft = path / "adapter_config.json", own = path / "hici_config.json";
+  const bool has_lora = !adapter.lora_tensors->tensors().empty();
+  HICI_CHECK(
+      !has_lora || fs::exists(peft), path.string(),
+      ": has LoRA tensors and no adapter_config.json, so their scale (lora_alpha / r) is not known; add the file");
+  if (fs::exists(peft)) read_peft_config(read_json_file(peft), peft.string(), adapter);
+  adapter.lora.targets = targets_in(*adapter.lora_tensors);
+  if (fs::exists(own)) adapter.settings = config::parse_adapter_settings(read_json_file(own), own.string());
+  return adapter;
+}
+
+void write_adapter_files(const fs::path& folder, AdapterToWrite adapter) {
+  if (!adapter.lora_tensors.empty()) {
+    write_file_atomically(folder / "adapter_config.json", peft_config(adapter).dump(2) + "\n");
+    write_safetensors(folder / "adapter_model.safetensors", with_prefix(std::move(adapter.lora_tensors), kPeftPrefix));
+  }
+  if (!adapter.trainables.empty())
+    write_safetensors(folder / "trainable_params.safetensors", std::move(adapter.trainables));
+  if (adapter.settings.library_version.empty()) adapter.settings.library_version = kVersion;
+  write_file_atomically(folder / "hici_config.json", config::to_json(adapter.settings).dump(2) + "\n");
+}
+
+uint64_t adapter_bytes(const AdapterToWrite& adapter) {
+  return safetensors_bytes(adapter.lora_tensors) + safetensors_bytes(adapter.trainables) + (uint64_t{1} << 16);
+}
+
+void write_adapter(const fs::path& path, AdapterToWrite adapter) {
+  DirectoryWriter writer(path, adapter_bytes(adapter));
+  write_adapter_files(writer.folder(), std::move(adapter));
+  writer.publish();
+}
+
+}  // namespace hici::io

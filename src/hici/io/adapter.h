@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adapter directories: LoRA as PEFT writes it (adapter_config.json, adapter_model), the trained rest of the model under
+// plain names (trainable_params: embedding, norms, HiCI modules), and hici_config.json. Published adapters without the
+// last, .bin files, and full dumps of a checkpoint (pytorch_model.bin) are read too. A checkpoint-N folder is an
+// adapter.
+#pragma once
+
+#include "hici/config/hici_config.h"
+#include "hici/config/model_config.h"
+#include "hici/io/safetensors.h"
+#include "hici/io/tensor_source.h"
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hici::io {
+
+// The name in the plain model: "base_model.model." and what PEFT puts between the parts (".base_layer", ".default",
+// ".modules_to_save") are dropped. An empty result stands for a tensor that only PEFT needs.
+std::string plain_tensor_name(const std::string& name);
+
+// True for names of LoRA factors, "....lora_A.weight" and "....lora_B.weight".
+bool is_lora_name(const std::string& name);
+bool is_hici_name(const std::string& name);
+
+// What the tensors say of the HiCI modules: slots, widths, kind of compressor. Heads, segments and causal mode they do
+// not show: those keep the values of `otherwise`. Nothing when there are no HiCI tensors. Layers that differ are an
+// error.
+std::optional<config::HiciConfig> hici_config_of(const TensorSource& tensors, const config::HiciConfig& otherwise = {});
+
+struct Adapter {
+  std::filesystem::path path;
+  config::LoraConfig lora;  // as adapter_config.json has it; targets are those that the tensors show
+  std::string base_model;   // base_model_name_or_path, as written; empty when not said
+  std::optional<config::AdapterSettings> settings;  // hici_config.json
+  std::shared_ptr<const TensorSource>
+      lora_tensors;  // never null, may be empty; "model.layers.0.self_attn.q_proj.lora_A.weight"
+  std::shared_ptr<const TensorSource> trainables;  // never null, may be empty; "model.embed_tokens.weight"
+  std::vector<std::filesystem::path> files;        // with data, for hashing
+
+  // Settings of the HiCI modules: shapes from the tensors, the rest from hici_config.json or `otherwise`. Nothing when
+  // the adapter has none.
+  std::optional<config::HiciConfig> hici_config(const config::HiciConfig& otherwise = {}) const;
+
+  // Shapes of every tensor against the base, which must have been opened with this config: LoRA factors belong to a
+  // layer and fit it and the rank, trainables have the shape of what they replace. The embedding may have more rows
+  // than the base.
+  void check_against(const config::ModelConfig& base) const;
+};
+
+// True when `path` holds something that read_adapter() takes.
+bool is_adapter_directory(const std::filesystem::path& path);
+Adapter read_adapter(const std::filesystem::path& path);
+
+struct AdapterToWrite {
+  config::LoraConfig lora;
+  config::AdapterSettings settings;
+  std::string base_model;
+  std::vector<TensorToWrite>
+      lora_tensors;                       // plain names; none: no adapter_model.safetensors and no adapter_config.json
+  std::vector<TensorToWrite> trainables;  // plain names
+};
+
+// The four files into `folder`, which is there; each appears whole. Checkpoints call this inside their own unpublished
+// folder.
+void write_adapter_files(const std::filesystem::path& folder, AdapterToWrite adapter);
+// A directory of its own, published at once.
+void write_adapter(const std::filesystem::path& path, AdapterToWrite adapter);
+uint64_t adapter_bytes(const AdapterToWrite& adapter);
+
+}  // namespace hici::io

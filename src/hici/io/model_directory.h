@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hugging Face model directories: config.json, weights in one file or in shards, safetensors or .bin. Opening reads
+// headers only; check_against() compares every tensor with what a model wants before memory for any is taken.
+#pragma once
+
+#include "hici/config/model_config.h"
+#include "hici/io/safetensors.h"
+#include "hici/io/tensor_source.h"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace hici::io {
+
+struct ExpectedTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+
+// What a model of this config is made of, in the order of the decoder; a tied model has no lm_head.
+std::vector<ExpectedTensor> expected_tensors(const config::ModelConfig& config);
+
+class ModelDirectory {
+ public:
+  // Names what is missing: the folder, config.json, the weights, a shard.
+  static ModelDirectory open(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  const config::ModelConfig& config() const { return config_; }
+  const TensorSource& weights() const { return *weights_; }
+  std::shared_ptr<const TensorSource> shared_weights() const { return weights_; }
+  // The files with data, for hashing.
+  const std::vector<std::filesystem::path>& weight_files() const { return weight_files_; }
+
+  // Every expected tensor is there with its shape and a floating type, and nothing else is, but for what transformers
+  // writes and nobody reads (rotary_emb.inv_freq, the copy of a tied lm_head).
+  void check_against(const std::vector<ExpectedTensor>& expected) const;
+
+ private:
+  std::filesystem::path path_;
+  config::ModelConfig config_;
+  std::shared_ptr<const TensorSource> weights_;
+  std::vector<std::filesystem::path> weight_files_;
+};
+
+struct ModelToWrite {
+  config::ModelConfig config;
+  std::vector<TensorToWrite> tensors;
+  // Its tokenizer files and generation_config.json are copied; empty: none.
+  std::filesystem::path copy_from;
+  uint64_t max_shard_bytes = uint64_t{5} << 30;
+};
+
+// The whole directory is built beside `path` and renamed: `path` must not exist, or be an empty folder. Space is
+// checked first.
+void write_model_directory(const std::filesystem::path& path, ModelToWrite model);
+
+}  // namespace hici::io

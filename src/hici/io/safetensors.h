@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// safetensors files. Reading checks the whole header (offsets without hole or overlap, shape times size equal to the
+// span, last end equal to the end of the file) before any data is touched; writing publishes a whole file or nothing.
+// Format: https://huggingface.co/docs/safetensors
+#pragma once
+
+#include "hici/base/file.h"
+#include "hici/io/tensor_source.h"
+
+#include <functional>
+#include <optional>
+#include <string_view>
+
+namespace hici::io {
+
+constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
+
+struct SafetensorsHeader {
+  std::map<std::string, TensorInfo> tensors;
+  std::map<std::string, uint64_t> offsets;  // of each tensor, from the start of the file
+  std::map<std::string, std::string> metadata;
+};
+
+// `header` is the JSON; `data_start` where it ends in a file of `file_size` bytes. The fuzz target enters here.
+SafetensorsHeader parse_safetensors_header(std::string_view header, uint64_t data_start, uint64_t file_size,
+                                           const std::string& subject);
+
+class SafetensorsFile final : public TensorSource {
+ public:
+  explicit SafetensorsFile(const fs::path& path);
+
+  using TensorSource::read;
+  const std::map<std::string, TensorInfo>& tensors() const override { return header_.tensors; }
+  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device) const override;
+  std::string file_of(const std::string&) const override { return file_.path().string(); }
+
+  const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
+  // The raw bytes in the mapping (see MappedFile::bytes for when that is safe).
+  std::span<const std::byte> bytes_of(const std::string& name) const;
+
+ private:
+  MappedFile file_;
+  SafetensorsHeader header_;
+};
+
+// A tensor to write: what it will be is known at once, its data is asked for when its turn comes and released after.
+struct TensorToWrite {
+  std::string name;
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+  std::function<at::Tensor()> load;  // any device, any layout; converted to `dtype`
+
+  // A tensor that is in memory already.
+  TensorToWrite(std::string tensor_name, const at::Tensor& tensor);
+  TensorToWrite(std::string tensor_name, at::ScalarType type, std::vector<int64_t> size,
+                std::function<at::Tensor()> loader);
+  uint64_t num_bytes() const;
+};
+
+// Metadata always carries {"format": "pt"}: transformers refuses a file without it. An empty tensor, a second one of
+// the same name and a shape that differs from the promised one are errors, and nothing appears under `path`.
+void write_safetensors(const fs::path& path, std::vector<TensorToWrite> tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+// DIR/model.safetensors, or shards of at most `max_shard_bytes` (a larger tensor has a shard of its own) with their
+// index.
+void write_safetensors_model(const fs::path& dir, std::vector<TensorToWrite> tensors, uint64_t max_shard_bytes);
+
+// What the two above will take on disk, headers included, within a few bytes.
+uint64_t safetensors_bytes(const std::vector<TensorToWrite>& tensors);
+
+// The names of the format, "BF16" and so on; an empty value for one that is not supported.
+std::optional<at::ScalarType> safetensors_dtype(std::string_view name);
+
+}  // namespace hici::io

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Named tensors that lie in files: what is there is known at once, data is read tensor by tensor. The one interface
+// over safetensors files, .bin files and sharded directories; loading code never asks which it is.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hici::io {
+
+struct TensorInfo {
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+
+  int64_t num_elements() const;
+  uint64_t num_bytes() const;
+};
+
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+
+  // Everything that is there, by name. Shapes are checked: num_bytes() of every entry lies in the file.
+  virtual const std::map<std::string, TensorInfo>& tensors() const = 0;
+
+  // A contiguous tensor of its own memory, converted to `dtype`. Needs at most one further tensor's memory on the way.
+  virtual at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const = 0;
+
+  // The file that holds the tensor, for messages.
+  virtual std::string file_of(const std::string& name) const = 0;
+
+  bool has(const std::string& name) const { return tensors().count(name) != 0; }
+  // In the type that the file has.
+  at::Tensor read(const std::string& name) const { return read(name, info(name).dtype); }
+  // An hici::Error when there is no such tensor.
+  const TensorInfo& info(const std::string& name) const;
+};
+
+// A source that shows another's tensors under other names (prefixes removed, some left out).
+class RenamedSource final : public TensorSource {
+ public:
+  // Pairs of (new name, name in `inner`).
+  RenamedSource(std::shared_ptr<const TensorSource> inner,
+                const std::vector<std::pair<std::string, std::string>>& names);
+
+  using TensorSource::read;
+  const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
+  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device) const override;
+  std::string file_of(const std::string& name) const override;
+
+ private:
+  std::shared_ptr<const TensorSource> inner_;
+  std::map<std::string, TensorInfo> tensors_;
+  std::map<std::string, std::string> inner_names_;
+};
+
+// "[4096, 4096]", "BF16": as messages and `hici inspect` show them.
+std::string shown_shape(const std::vector<int64_t>& shape);
+std::string shown_dtype(at::ScalarType dtype);
+
+}  // namespace hici::io
