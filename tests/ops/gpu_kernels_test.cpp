@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CUDA kernels against the same ops on the CPU in float64, values and gradients. Fails, not skips, without a GPU:
+// only lanes that have one run the label `gpu`.
+#include "hici/ops/cuda_plugin.h"
+#include "hici/ops/rms_norm.h"
+#include "hici/ops/rotary.h"
+#include "hici/ops/swiglu.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <vector>
+
+namespace hici::ops {
+namespace {
+
+struct Precision {
+  at::ScalarType type;
+  double tolerance;  // relative to the largest value: the roundings of a few operations in that type
+};
+
+class GpuKernelsTest : public testing::TestWithParam<Precision> {
+ protected:
+  static void SetUpTestSuite() { require_cuda_device("cuda:0", 0); }
+  void SetUp() override { at::manual_seed(1); }
+
+  // `f` on the inputs rounded to the type under test, on the GPU in that type and on the CPU in float64.
+  void compare(const std::function<at::Tensor(const std::vector<at::Tensor>&)>& f,
+               const std::vector<at::Tensor>& inputs) {
+    const at::Tensor cotangent = rounded(at::randn_like(f(inputs)));
+    const auto expected = value_and_gradients(f, inputs, cotangent, at::kDouble, at::kCPU);
+    const auto got = value_and_gradients(f, inputs, cotangent, GetParam().type, at::kCUDA);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const at::Tensor difference = (got[i].cpu().to(at::kDouble) - expected[i]).abs().max();
+      EXPECT_LE(difference.item<double>(), GetParam().tolerance * expected[i].abs().max().item<double>())
+          << "result " << i;
+    }
+  }
+
+ private:
+  at::Tensor rounded(const at::Tensor& t) const { return t.to(GetParam().type).to(at::kDouble); }
+
+  std::vector<at::Tensor> value_and_gradients(const std::function<at::Tensor(const std::vector<at::Tensor>&)>& f,
+                                              const std::vector<at::Tensor>& inputs, const at::Tensor& cotangent,
+                                              at::ScalarType type, at::DeviceType device) const {
+    std::vector<at::Tensor> leaves;
+    for (const at::Tensor& input : inputs) {
+      leaves.push_back(rounded(input).to(device, type).detach().requires_grad_());
+    }
+    const at::Tensor y = f(leaves);
+    std::vector<at::Tensor> results = torch::autograd::grad({y}, leaves, {cotangent.to(device, type)});
+    results.push_back(y.detach());
+    return results;
+  }
+};
+
+at::Tensor random(at::IntArrayRef shape) { return at::randn(shape, at::TensorOptions().dtype(at::kDouble)); }
+
+TEST_P(GpuKernelsTest, RmsNormMatchesCpu) {
+  for (const int64_t width : {8, 100, 4096}) {
+    compare([](const std::vector<at::Tensor>& in) { return rms_norm(in[0], in[1], 1e-5); },
+            {random({37, width}), random({width})});
+  }
+}
+
+TEST_P(GpuKernelsTest, RotaryMatchesCpu) {
+  const std::vector<double> frequencies = {1.0, 0.1, 0.01, 0.001};
+  auto rotate = [&](const std::vector<at::Tensor>& in) {
+    const at::Tensor& x = in[0];
+    return rotary(x, make_rotary_tables(frequencies, 1.0, 5, x.size(1), x.scalar_type(), x.device()));
+  };
+  compare(rotate, {random({2, 33, 3, 8})});
+}
+
+TEST_P(GpuKernelsTest, SwiGluMatchesCpu) {
+  compare([](const std::vector<at::Tensor>& in) { return swiglu(in[0], in[1]); },
+          {random({17, 1001}), random({17, 1001})});
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, GpuKernelsTest,
+                         testing::Values(Precision{at::kFloat, 1e-5}, Precision{at::kBFloat16, 2e-2}),
+                         [](const auto& test) { return test.param.type == at::kFloat ? "cuda_f32" : "cuda_bf16"; });
+
+}  // namespace
+}  // namespace hici::ops
