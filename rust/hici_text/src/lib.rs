@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The C interface of include/hici_text.h, which documents every function. This file only translates: pointers to
+//! slices, results to return values, panics to errors. The work is in the modules.
+
+mod decode;
+mod ffi;
+mod long_text;
+mod tokenizer;
+mod train;
+
+use ffi::{guard, Bytes, Ids, View};
+use std::ffi::c_char;
+use tokenizer::Tokenizer;
+
+// ---- memory handed out -----------------------------------------------------------------------------------------
+
+/// # Safety
+/// `text` is NULL or a string that this library stored in an `error` parameter.
+#[no_mangle]
+pub unsafe extern "C" fn hici_text_free_string(text: *mut c_char) {
+    ffi::free_string(text);
+}
+
+/// # Safety
+/// `ids` is NULL or was filled in by this library.
+#[no_mangle]
+pub unsafe extern "C" fn hici_text_free_ids(ids: *mut Ids) {
+    if let Some(ids) = ids.as_mut() {
+        ids.free();
+    }
+}
+
+/// # Safety
+/// `bytes` is NULL or was filled in by this library.
+#[no_mangle]
+pub unsafe extern "C" fn hici_text_free_bytes(bytes: *mut Bytes) {
+    if let Some(bytes) = bytes.as_mut() {
+        bytes.free();
+    }
+}
+
+// ---- tokenizer -------------------------------------------------------------------------------------------------
+
+/// # Safety
+/// `json` is a valid view; `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_new(json: View, num_threads: usize, error: *mut *mut c_char) -> *mut Tokenizer {
+    guard(error, std::ptr::null_mut(), || Ok(Box::into_raw(Box::new(Tokenizer::from_json(json.bytes()?, num_threads)?))))
+}
+
+/// # Safety
+/// `tokenizer` is NULL or came from hici_tokenizer_new and is not used afterwards.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_free(tokenizer: *mut Tokenizer) {
+    ffi::free_box(tokenizer);
+}
+
+/// # Safety
+/// `tokenizer` is NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_vocab_size(tokenizer: *const Tokenizer) -> usize {
+    guard(std::ptr::null_mut(), 0, || Ok(ffi::object(tokenizer)?.vocab_size()))
+}
+
+/// # Safety
+/// `tokenizer` is NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_largest_id(tokenizer: *const Tokenizer) -> u32 {
+    guard(std::ptr::null_mut(), 0, || Ok(ffi::object(tokenizer)?.largest_id()))
+}
+
+/// # Safety
+/// `tokenizer` is NULL or valid, `token` a valid view, `id` writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_token_to_id(tokenizer: *const Tokenizer, token: View, id: *mut u32) -> bool {
+    guard(std::ptr::null_mut(), false, || {
+        let found = ffi::object(tokenizer)?.token_to_id(token.text()?);
+        *ffi::out(id)? = found.unwrap_or(0);
+        Ok(found.is_some())
+    })
+}
+
+/// # Safety
+/// `tokenizer` is NULL or valid, `token` writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_id_to_token(tokenizer: *const Tokenizer, id: u32, token: *mut Bytes) -> bool {
+    guard(std::ptr::null_mut(), false, || {
+        let found = ffi::object(tokenizer)?.id_to_token(id);
+        let known = found.is_some();
+        *ffi::out(token)? = Bytes::from(found.unwrap_or_default());
+        Ok(known)
+    })
+}
+
+/// # Safety
+/// `tokenizer` is NULL or valid, `texts` points to `num_texts` valid views, `ids` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_encode_batch(
+    tokenizer: *const Tokenizer,
+    texts: *const View,
+    num_texts: usize,
+    add_special_tokens: bool,
+    ids: *mut Ids,
+    error: *mut *mut c_char,
+) -> bool {
+    guard(error, false, || {
+        let texts = ffi::texts(texts, num_texts)?;
+        *ffi::out(ids)? = Ids::from(ffi::object(tokenizer)?.encode_batch(&texts, add_special_tokens)?);
+        Ok(true)
+    })
+}
+
+/// # Safety
+/// `tokenizer` is NULL or valid, `ids` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_special_ids(tokenizer: *const Tokenizer, ids: *mut Ids, error: *mut *mut c_char) -> bool {
+    guard(error, false, || {
+        let (before, after) = ffi::object(tokenizer)?.special_ids();
+        *ffi::out(ids)? = Ids::from(vec![before.to_vec(), after.to_vec()]);
+        Ok(true)
+    })
+}
+
+/// # Safety
+/// `tokenizer` is NULL or valid, `text` a valid view, the other pointers are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_encode_part(
+    tokenizer: *const Tokenizer,
+    text: View,
+    start: usize,
+    is_last: bool,
+    ids: *mut Ids,
+    keep_from: *mut usize,
+    next_start: *mut usize,
+    error: *mut *mut c_char,
+) -> bool {
+    guard(error, false, || {
+        let part = long_text::encode_part(ffi::object(tokenizer)?, text.text()?, start, is_last)?;
+        *ffi::out(keep_from)? = part.keep_from;
+        *ffi::out(next_start)? = part.next_start;
+        *ffi::out(ids)? = Ids::from(vec![part.ids]);
+        Ok(true)
+    })
+}
+
+/// # Safety
+/// `tokenizer` is NULL or valid, `ids` points to `num_ids` ids, `text` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_decode(
+    tokenizer: *const Tokenizer,
+    ids: *const u32,
+    num_ids: usize,
+    skip_special_tokens: bool,
+    text: *mut Bytes,
+    error: *mut *mut c_char,
+) -> bool {
+    guard(error, false, || {
+        let decoded = ffi::object(tokenizer)?.decode(ffi::slice(ids, num_ids)?, skip_special_tokens)?;
+        *ffi::out(text)? = Bytes::from(decoded);
+        Ok(true)
+    })
+}
+
+// ---- streaming decode ------------------------------------------------------------------------------------------
+
+/// # Safety
+/// `tokenizer` is NULL or valid; `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_decode_stream_new(
+    tokenizer: *const Tokenizer,
+    skip_special_tokens: bool,
+    error: *mut *mut c_char,
+) -> *mut decode::DecodeStream {
+    guard(error, std::ptr::null_mut(), || {
+        let stream = decode::DecodeStream::new(ffi::object(tokenizer)?, skip_special_tokens);
+        Ok(Box::into_raw(Box::new(stream)))
+    })
+}
+
+/// # Safety
+/// `stream` is NULL or came from hici_decode_stream_new and is not used afterwards.
+#[no_mangle]
+pub unsafe extern "C" fn hici_decode_stream_free(stream: *mut decode::DecodeStream) {
+    ffi::free_box(stream);
+}
+
+/// # Safety
+/// `stream` is NULL or valid and used by one thread; `text` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_decode_stream_push(
+    stream: *mut decode::DecodeStream,
+    id: u32,
+    text: *mut Bytes,
+    error: *mut *mut c_char,
+) -> bool {
+    guard(error, false, || {
+        *ffi::out(text)? = Bytes::from(ffi::object_mut(stream)?.push(id)?);
+        Ok(true)
+    })
+}
+
+/// # Safety
+/// `stream` is NULL or valid and used by one thread; `text` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_decode_stream_finish(stream: *mut decode::DecodeStream, text: *mut Bytes, error: *mut *mut c_char) -> bool {
+    guard(error, false, || {
+        *ffi::out(text)? = Bytes::from(ffi::object_mut(stream)?.finish()?);
+        Ok(true)
+    })
+}
+
+// ---- training --------------------------------------------------------------------------------------------------
+
+/// # Safety
+/// `options` is NULL or valid with all its views; `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_bpe_trainer_new(options: *const ffi::BpeOptions, error: *mut *mut c_char) -> *mut train::BpeTraining {
+    guard(error, std::ptr::null_mut(), || {
+        let training = train::BpeTraining::new(ffi::object(options)?.to_options()?)?;
+        Ok(Box::into_raw(Box::new(training)))
+    })
+}
+
+/// # Safety
+/// `trainer` is NULL or came from hici_bpe_trainer_new and is not used afterwards.
+#[no_mangle]
+pub unsafe extern "C" fn hici_bpe_trainer_free(trainer: *mut train::BpeTraining) {
+    ffi::free_box(trainer);
+}
+
+/// # Safety
+/// `trainer` is NULL or valid and used by one thread, `texts` points to `num_texts` valid views, `error` is writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_bpe_trainer_feed(
+    trainer: *mut train::BpeTraining,
+    texts: *const View,
+    num_texts: usize,
+    error: *mut *mut c_char,
+) -> bool {
+    guard(error, false, || {
+        ffi::object_mut(trainer)?.feed(&ffi::texts(texts, num_texts)?)?;
+        Ok(true)
+    })
+}
+
+/// # Safety
+/// `trainer` is NULL or valid and used by one thread, `json` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_bpe_trainer_finish(trainer: *mut train::BpeTraining, json: *mut Bytes, error: *mut *mut c_char) -> bool {
+    guard(error, false, || {
+        *ffi::out(json)? = Bytes::from(ffi::object_mut(trainer)?.finish()?);
+        Ok(true)
+    })
+}

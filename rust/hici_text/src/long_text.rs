@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A long text in pieces, with exactly the ids of the whole.
+//!
+//! Cutting a text changes ids near the cut: a tokenizer may look at what follows (`\s+(?!\S)`), compose characters, put a
+//! space in front of a text, or take a whole text as one word. So pieces overlap: each one is encoded with CONTEXT bytes of
+//! its neighbours on both sides, and two neighbours are joined at a boundary between tokens that both agree on, in the
+//! middle of the overlap. Such a boundary counts only where a cut provably changes nothing:
+//!  - it lies between two words of the pre-tokenizer. Pre-tokenizers go from left to right, so what follows a shared word
+//!    boundary is the same whether the text began earlier or later; or
+//!  - the two characters at it stand side by side in no token of the vocabulary, so no merge ever crosses it (tokenizers
+//!    without a pre-tokenizer, such as Llama-2's, where every space is such a place);
+//! and where AGREEING tokens on both sides are the same in both pieces, at least MARGIN bytes away from where either piece
+//! was cut. That last distance is the one assumption: a pre-tokenizer must not look further than MARGIN bytes ahead. Pieces
+//! that share no such boundary (one word of many kilobytes) are encoded again as one.
+
+use crate::ffi::Result;
+use crate::tokenizer::Tokenizer;
+use rayon::prelude::*;
+use std::ops::Range;
+use tokenizers::Encoding;
+
+const PIECE: usize = 256 << 10;
+const CONTEXT: usize = 4 << 10;
+const MARGIN: usize = CONTEXT / 2;
+const AGREEING: usize = 4;
+
+pub struct Part {
+    pub ids: Vec<u32>,
+    pub keep_from: usize,
+    pub next_start: usize,
+}
+
+/// See hici_tokenizer_encode_part in the header.
+pub fn encode_part(tokenizer: &Tokenizer, text: &str, start: usize, is_last: bool) -> Result<Part> {
+    if !text.is_char_boundary(start) {
+        return Err(format!("byte {start} is no place to start"));
+    }
+    if is_last && start == 0 && text.len() <= PIECE {
+        return Ok(Part { ids: tokenizer.encode(text)?, keep_from: text.len(), next_start: 0 });
+    }
+    let mut links = join_all(tokenizer, text, encode_links(tokenizer, text, is_last)?)?;
+    links[0].begin = links[0].token_at(start).ok_or_else(|| format!("no token starts at byte {start}"))?;
+    if is_last {
+        return Ok(Part { ids: ids_of(&links), keep_from: text.len(), next_start: 0 });
+    }
+    // The last link is encoded again in the next part, from the same context, so the boundary before it holds there too.
+    let last = links.pop().ok_or("no links")?;
+    if links.is_empty() {
+        return Ok(Part { ids: Vec::new(), keep_from: 0, next_start: start });
+    }
+    Ok(Part { ids: ids_of(&links), keep_from: last.range.start, next_start: last.begin_byte() - last.range.start })
+}
+
+/// A stretch of text with its encoding, of which tokens[begin..end] belong to the result.
+struct Link {
+    range: Range<usize>,
+    encoding: Encoding,
+    begin: usize,
+    end: usize,
+}
+
+impl Link {
+    fn new(tokenizer: &Tokenizer, text: &str, range: Range<usize>) -> Result<Link> {
+        let encoding = tokenizer.encode_with_offsets(&text[range.clone()])?;
+        let end = encoding.len();
+        Ok(Link { range, encoding, begin: 0, end })
+    }
+
+    /// First and last byte of a token, in the text.
+    fn place(&self, token: usize) -> (usize, usize) {
+        let (begin, end) = self.encoding.get_offsets()[token];
+        (self.range.start + begin, self.range.start + end)
+    }
+
+    fn begin_byte(&self) -> usize {
+        self.place(self.begin).0
+    }
+
+    /// The token that starts at a byte where the one before has ended.
+    fn token_at(&self, byte: usize) -> Option<usize> {
+        if byte == self.range.start {
+            return Some(0);
+        }
+        let from = self.first_from(byte);
+        (from..self.encoding.len()).take_while(|&t| self.place(t).0 == byte).find(|&t| t == 0 || self.place(t - 1).1 <= byte)
+    }
+
+    /// The first token that starts at `byte` or later.
+    fn first_from(&self, byte: usize) -> usize {
+        self.encoding.get_offsets().partition_point(|&(begin, _)| self.range.start + begin < byte)
+    }
+
+    fn same_token(&self, token: usize, other: &Link, other_token: usize) -> bool {
+        self.encoding.get_ids()[token] == other.encoding.get_ids()[other_token] && self.place(token) == other.place(other_token)
+    }
+
+    fn word_starts(&self, token: usize) -> bool {
+        self.encoding.get_word_ids()[token] != self.encoding.get_word_ids()[token - 1]
+    }
+
+    /// True when no token of the vocabulary holds the two characters at the boundary before `token` side by side.
+    fn never_merged(&self, tokenizer: &Tokenizer, token: usize) -> bool {
+        let (left, right) = (&self.encoding.get_tokens()[token - 1], &self.encoding.get_tokens()[token]);
+        match (left.chars().last(), right.chars().next()) {
+            (Some(x), Some(y)) => tokenizer.is_plain_token(left) && tokenizer.is_plain_token(right) && !tokenizer.has_bigram(x, y),
+            _ => false,
+        }
+    }
+}
+
+fn ids_of(links: &[Link]) -> Vec<u32> {
+    links.iter().flat_map(|link| link.encoding.get_ids()[link.begin..link.end].iter().copied()).collect()
+}
+
+/// When the text goes on, the last link is a short one: it finds the boundary at which the next part goes on.
+fn encode_links(tokenizer: &Tokenizer, text: &str, is_last: bool) -> Result<Vec<Link>> {
+    let cuts = cut_places(text, if is_last { text.len() } else { text.len().saturating_sub(CONTEXT) });
+    let encode = |cut: &[usize]| {
+        let begin = floor_boundary(text, cut[0].saturating_sub(CONTEXT));
+        Link::new(tokenizer, text, begin..floor_boundary(text, cut[1] + CONTEXT))
+    };
+    tokenizer.on_threads(|| cuts.par_windows(2).map(encode).collect())?
+}
+
+/// Where pieces meet: 0, then a place every PIECE bytes or less up to `last_cut`, and the end of the text.
+fn cut_places(text: &str, last_cut: usize) -> Vec<usize> {
+    let count = last_cut.div_ceil(PIECE).max(1);
+    let mut cuts = vec![0];
+    for i in 1..=count {
+        let cut = floor_boundary(text, last_cut / count * i);
+        if cut > cuts[cuts.len() - 1] && cut < text.len() {
+            cuts.push(cut);
+        }
+    }
+    cuts.push(text.len());
+    cuts
+}
+
+fn floor_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Joins every link to the one before. Links that share no boundary are merged: encoded again as one, twice as many at
+/// each failure in a row, so that one endless word costs no square of its length.
+fn join_all(tokenizer: &Tokenizer, text: &str, links: Vec<Link>) -> Result<Vec<Link>> {
+    let mut joined: Vec<Link> = Vec::new();
+    let mut rest = links.into_iter();
+    let mut absorbed = 1;
+    while let Some(mut next) = rest.next() {
+        let Some(last) = joined.last_mut() else {
+            joined.push(next);
+            continue;
+        };
+        if let Some((end, begin)) = shared_boundary(tokenizer, last, &next) {
+            (last.end, next.begin) = (end, begin);
+            joined.push(next);
+            absorbed = 1;
+            continue;
+        }
+        let end = rest.by_ref().take(absorbed - 1).last().map_or(next.range.end, |link| link.range.end);
+        absorbed *= 2;
+        let merged = Link::new(tokenizer, text, last.range.start..end)?;
+        let begin_byte = last.begin_byte();
+        *last = merged;
+        last.begin = last.token_at(begin_byte).ok_or_else(|| format!("no token starts at byte {begin_byte}"))?;
+    }
+    Ok(joined)
+}
+
+/// A boundary in the overlap of two neighbours where the cut changes nothing: the token of `left` that ends its part, and
+/// the one of `right` that begins its own.
+fn shared_boundary(tokenizer: &Tokenizer, left: &Link, right: &Link) -> Option<(usize, usize)> {
+    let (low, high) = (right.range.start + MARGIN, left.range.end.checked_sub(MARGIN)?);
+    let (mut l, mut r) = (left.first_from(low), right.first_from(low));
+    let mut run = 0;
+    while l < left.encoding.len() && r < right.encoding.len() && left.place(l).0 <= high {
+        if left.same_token(l, right, r) {
+            run += 1;
+            if run >= 2 * AGREEING {
+                let (before, after) = (l + 1 - AGREEING, r + 1 - AGREEING);
+                if is_safe(tokenizer, left, before) && is_safe(tokenizer, right, after) {
+                    return Some((before, after));
+                }
+            }
+            (l, r) = (l + 1, r + 1);
+            continue;
+        }
+        run = 0;
+        let order = left.place(l).0.cmp(&right.place(r).0);
+        l += usize::from(order.is_le());
+        r += usize::from(order.is_ge());
+    }
+    None
+}
+
+fn is_safe(tokenizer: &Tokenizer, link: &Link, token: usize) -> bool {
+    token > 0 && link.place(token - 1).1 <= link.place(token).0 && (link.word_starts(token) || link.never_merged(tokenizer, token))
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/text/tokenizer.h"
+
+#include "hici/base/file.h"
+#include "hici/base/sha256.h"
+#include "hici/text/crate.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace hici::text {
+
+struct Tokenizer::Impl {
+  Impl() = default;
+  ~Impl() { hici_tokenizer_free(handle); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  HiciTokenizer* handle = nullptr;
+  std::filesystem::path path;
+  std::string sha256;
+  Ids before;
+  Ids after;
+  NamedTokens named;
+};
+
+bool has_text_support() { return true; }
+
+Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int num_threads) {
+  HICI_CHECK_USAGE(num_threads >= 0, "--num_threads: ", num_threads, " is negative; use 0 for all cores");
+  const std::string json = read_file(tokenizer_json, kMaxTokenizerBytes);
+  const auto impl = std::make_shared<Impl>();
+  crate::ErrorText error;
+  impl->handle = hici_tokenizer_new(crate::view(json), static_cast<size_t>(num_threads), error.out());
+  HICI_CHECK(impl->handle, tokenizer_json.string(), ": is no tokenizer that can be used: ", error.text(),
+             "; expected the tokenizer.json of a Hugging Face model");
+  impl->path = tokenizer_json;
+  impl->sha256 = sha256_hex(json);
+  crate::IdLists special;
+  HICI_CHECK(hici_tokenizer_special_ids(impl->handle, special.out(), error.out()), tokenizer_json.string(), ": ",
+             error.text());
+  impl->before.assign(special[0].begin(), special[0].end());
+  impl->after.assign(special[1].begin(), special[1].end());
+  return Tokenizer(impl);
+}
+
+Tokenizer Tokenizer::from_path(const std::filesystem::path& folder_or_file, int num_threads) {
+  const std::filesystem::path file = find_tokenizer_json(folder_or_file);
+  Tokenizer tokenizer = from_file(file, num_threads);
+  const auto impl = std::const_pointer_cast<Impl>(tokenizer.impl_);
+  impl->named = read_named_tokens(file.parent_path());
+  return tokenizer;
+}
+
+std::vector<Ids> Tokenizer::encode_batch(std::span<const std::string> texts, bool add_special_tokens) const {
+  const std::vector<HiciTextView> views = crate::views(texts);
+  crate::IdLists encoded;
+  crate::ErrorText error;
+  HICI_CHECK(hici_tokenizer_encode_batch(impl_->handle, views.data(), views.size(), add_special_tokens, encoded.out(),
+                                         error.out()),
+             impl_->path.string(), ": cannot encode: ", error.text());
+  std::vector<Ids> ids;
+  ids.reserve(encoded.size());
+  for (size_t i = 0; i < encoded.size(); ++i) ids.emplace_back(encoded[i].begin(), encoded[i].end());
+  return ids;
+}
+
+Ids Tokenizer::encode(const std::string& text, bool add_special_tokens) const {
+  return std::move(encode_batch(std::span(&text, 1), add_special_tokens).front());
+}
+
+const Ids& Tokenizer::special_ids_before() const { return impl_->before; }
+const Ids& Tokenizer::special_ids_after() const { return impl_->after; }
+
+std::string Tokenizer::decode(std::span<const uint32_t> ids, bool skip_special_tokens) const {
+  crate::Bytes text;
+  crate::ErrorText error;
+  HICI_CHECK(hici_tokenizer_decode(impl_->handle, ids.data(), ids.size(), skip_special_tokens, text.out(), error.out()),
+             impl_->path.string(), ": cannot decode: ", error.text());
+  return text.text();
+}
+
+int64_t Tokenizer::vocab_size() const { return int64_t{hici_tokenizer_largest_id(impl_->handle)} + 1; }
+
+std::optional<uint32_t> Tokenizer::token_to_id(std::string_view token) const {
+  uint32_t id = 0;
+  if (!hici_tokenizer_token_to_id(impl_->handle, crate::view(token), &id)) return std::nullopt;
+  return id;
+}
+
+std::optional<std::string> Tokenizer::id_to_token(uint32_t id) const {
+  crate::Bytes token;
+  if (!hici_tokenizer_id_to_token(impl_->handle, id, token.out())) return std::nullopt;
+  return token.text();
+}
+
+std::optional<uint32_t> Tokenizer::bos_id() const {
+  return impl_->named.bos ? token_to_id(*impl_->named.bos) : std::nullopt;
+}
+
+std::optional<uint32_t> Tokenizer::eos_id() const {
+  return impl_->named.eos ? token_to_id(*impl_->named.eos) : std::nullopt;
+}
+
+const std::filesystem::path& Tokenizer::path() const { return impl_->path; }
+const std::string& Tokenizer::sha256() const { return impl_->sha256; }
+
+struct StreamingDecoder::Impl {
+  Impl(const Tokenizer::Impl& tokenizer, bool skip_special_tokens) : subject(tokenizer.path.string()) {
+    crate::ErrorText error;
+    handle = hici_decode_stream_new(tokenizer.handle, skip_special_tokens, error.out());
+    HICI_CHECK(handle, subject, ": cannot decode: ", error.text());
+  }
+  ~Impl() { hici_decode_stream_free(handle); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  std::string subject;
+  HiciDecodeStream* handle = nullptr;
+};
+
+StreamingDecoder::StreamingDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
+    : impl_(std::make_shared<Impl>(*tokenizer.impl_, skip_special_tokens)) {}
+
+std::string StreamingDecoder::push(uint32_t id) {
+  crate::Bytes text;
+  crate::ErrorText error;
+  HICI_CHECK(hici_decode_stream_push(impl_->handle, id, text.out(), error.out()), impl_->subject, ": cannot decode id ",
+             id, ": ", error.text());
+  return text.text();
+}
+
+std::string StreamingDecoder::finish() {
+  crate::Bytes text;
+  crate::ErrorText error;
+  HICI_CHECK(hici_decode_stream_finish(impl_->handle, text.out(), error.out()), impl_->subject,
+             ": cannot decode: ", error.text());
+  return text.text();
+}
+
+LongTextEncoder::LongTextEncoder(Tokenizer tokenizer, size_t window_bytes)
+    : tokenizer_(std::move(tokenizer)), window_bytes_(window_bytes), wanted_bytes_(window_bytes) {}
+
+void LongTextEncoder::append(std::string_view text, Ids& ids) {
+  collected_ += text;
+  if (collected_.size() >= wanted_bytes_) encode_window(false, ids);
+}
+
+void LongTextEncoder::finish(Ids& ids) {
+  encode_window(true, ids);
+  collected_.clear();
+  start_ = 0;
+}
+
+void LongTextEncoder::encode_window(bool is_last, Ids& ids) {
+  const Tokenizer::Impl& impl = *tokenizer_.impl_;
+  crate::IdLists encoded;
+  crate::ErrorText error;
+  size_t keep_from = 0;
+  size_t next_start = 0;
+  HICI_CHECK(hici_tokenizer_encode_part(impl.handle, crate::view(collected_), start_, is_last, encoded.out(),
+                                        &keep_from, &next_start, error.out()),
+             impl.path.string(), ": cannot encode: ", error.text());
+  ids.insert(ids.end(), encoded[0].begin(), encoded[0].end());
+  const bool stuck = !is_last && keep_from == 0 && next_start == start_;
+  collected_.erase(0, keep_from);
+  start_ = next_start;
+  wanted_bytes_ = stuck ? 2 * collected_.size() : window_bytes_;
+  HICI_CHECK(wanted_bytes_ <= kMaxWindowBytes, impl.path.string(), ": ", collected_.size(),
+             " bytes of text without a place to cut; is this text? Split it into documents or lines");
+}
+
+}  // namespace hici::text

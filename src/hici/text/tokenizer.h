@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hugging Face tokenizers (tokenizer.json) over the Rust crate hici_text: the ids are those of the Python package
+// `tokenizers`. In a binary built with HICI_TEXT=OFF everything is declared, and loading throws an error that says so.
+#pragma once
+
+#include "hici/text/tokenizer_files.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hici::text {
+
+using Ids = std::vector<uint32_t>;
+
+// Immutable and cheap to copy; may be used by several threads at once. Texts must be UTF-8 (else hici::Error).
+class Tokenizer {
+ public:
+  // `num_threads` 0: as many as there are cores. The threads start at the first encoding.
+  static Tokenizer from_file(const std::filesystem::path& tokenizer_json, int num_threads = 0);
+  // A folder with tokenizer.json, and tokenizer_config.json for bos_id() and eos_id(); or tokenizer.json itself.
+  static Tokenizer from_path(const std::filesystem::path& folder_or_file, int num_threads = 0);
+
+  // Each text by itself, on all threads.
+  std::vector<Ids> encode_batch(std::span<const std::string> texts, bool add_special_tokens) const;
+  Ids encode(const std::string& text, bool add_special_tokens) const;
+  // What add_special_tokens puts before and after a text.
+  const Ids& special_ids_before() const;
+  const Ids& special_ids_after() const;
+
+  // Bytes that are no UTF-8 come out as U+FFFD.
+  std::string decode(std::span<const uint32_t> ids, bool skip_special_tokens) const;
+
+  // One more than the largest id, added tokens included: what a model's embedding needs at least.
+  int64_t vocab_size() const;
+  std::optional<uint32_t> token_to_id(std::string_view token) const;
+  std::optional<std::string> id_to_token(uint32_t id) const;
+  // As tokenizer_config.json names them.
+  std::optional<uint32_t> bos_id() const;
+  std::optional<uint32_t> eos_id() const;
+
+  const std::filesystem::path& path() const;  // of tokenizer.json
+  const std::string& sha256() const;          // of its content
+
+ private:
+  friend class StreamingDecoder;
+  friend class LongTextEncoder;
+  struct Impl;
+  explicit Tokenizer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<const Impl> impl_;
+};
+
+// Decodes ids as they arrive; what it hands out never ends inside a character. One thread at a time.
+class StreamingDecoder {
+ public:
+  StreamingDecoder(const Tokenizer& tokenizer, bool skip_special_tokens);
+  // The text that `id` completes; may be empty.
+  std::string push(uint32_t id);
+  // The rest; an incomplete character comes out as U+FFFD. The decoder is then as new.
+  std::string finish();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+// Encodes one text of any length in bounded memory, with the ids that the whole text would give (without special
+// tokens). Text is collected up to a window and encoded on all threads; the window grows only where the text has no
+// place to cut (one "word" of megabytes).
+class LongTextEncoder {
+ public:
+  static constexpr size_t kDefaultWindowBytes = size_t{4} << 20;
+  static constexpr size_t kMaxWindowBytes = size_t{1} << 30;
+
+  explicit LongTextEncoder(Tokenizer tokenizer, size_t window_bytes = kDefaultWindowBytes);
+  // Appends text, which must end at a character boundary, and the ids that are certain by now to `ids`.
+  void append(std::string_view text, Ids& ids);
+  // The text ends here: appends the rest of its ids. The encoder is then as new.
+  void finish(Ids& ids);
+
+ private:
+  void encode_window(bool is_last, Ids& ids);
+
+  Tokenizer tokenizer_;
+  size_t window_bytes_;
+  size_t wanted_bytes_;    // encode when this much is collected
+  std::string collected_;  // context that is encoded already, then text that is not
+  size_t start_ = 0;       // where the latter begins
+};
+
+struct BpeTrainingOptions {
+  int64_t vocab_size = 8192;  // special tokens and the 256 bytes included
+  int64_t min_frequency = 2;  // pairs seen less often are not merged
+  std::vector<std::string> special_tokens = {"<|bos|>", "<|eos|>", "<|pad|>"};  // these get the ids 0, 1, ...
+  std::string bos_token = "";  // one of them: encoding with special tokens puts it in front; "": nothing is put there
+  int num_threads = 0;
+};
+
+// Learns a byte-level BPE (the split rule of GPT-2, all 256 bytes as alphabet, no normalization). The result depends on
+// the texts only, not on their order nor on the number of threads, and equals `Tokenizer.train` of the Python package.
+class BpeTraining {
+ public:
+  explicit BpeTraining(const BpeTrainingOptions& options);
+  // Counts the words of some texts; a word never spans a line end.
+  void feed(std::span<const std::string> texts);
+  // The content of a tokenizer.json. Nothing may be fed afterwards.
+  std::string finish();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+// True when this binary can tokenize.
+bool has_text_support();
+
+}  // namespace hici::text

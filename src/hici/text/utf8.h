@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checking UTF-8 in pieces of a stream.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace hici::text {
+
+struct Utf8Prefix {
+  size_t valid_bytes = 0;  // whole characters at the start
+  bool is_cut = false;     // what follows them may be the start of one more character
+};
+
+// Checks by the definition of Unicode: no overlong forms, no surrogates, nothing above U+10FFFF. The text is UTF-8 when
+// valid_bytes is its size; `is_cut` says that more bytes may make it so.
+Utf8Prefix valid_utf8_prefix(std::string_view text);
+
+}  // namespace hici::text

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// A binary without the Rust crate says so.
+#include "hici/text/tokenizer.h"
+#include "support/error_message.h"
+
+#include <gtest/gtest.h>
+
+namespace hici::text {
+namespace {
+
+TEST(NoTokenizerTest, SaysHowToGetTextSupport) {
+  EXPECT_FALSE(has_text_support());
+  EXPECT_ERROR_SAYS(Tokenizer::from_path("model"),
+                    "model: this hici was built without text support (HICI_TEXT=OFF); install Rust");
+  EXPECT_ERROR_SAYS(BpeTraining({}), "built without text support");
+}
+
+}  // namespace
+}  // namespace hici::text

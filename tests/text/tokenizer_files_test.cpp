@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/text/tokenizer_files.h"
+
+#include "hici/base/file.h"
+#include "support/error_message.h"
+#include "support/temporary_folder.h"
+
+#include <gtest/gtest.h>
+
+namespace hici::text {
+namespace {
+
+using hici::testing::TemporaryFolder;
+
+TEST(FindTokenizerJsonTest, SaysWhatIsMissing) {
+  const TemporaryFolder folder;
+  EXPECT_ERROR_SAYS(find_tokenizer_json(folder / "none"), "no such file or folder");
+  EXPECT_ERROR_SAYS(find_tokenizer_json(folder.path()), "has no tokenizer.json; give a directory that has one");
+  write_file_atomically(folder / "tokenizer.model", "x");
+  EXPECT_ERROR_SAYS(find_tokenizer_json(folder.path()), "its tokenizer.model must be converted first");
+  write_file_atomically(folder / "tokenizer.json", "{}");
+  EXPECT_EQ(find_tokenizer_json(folder.path()), folder / "tokenizer.json");
+  EXPECT_EQ(find_tokenizer_json(folder / "tokenizer.json"), folder / "tokenizer.json");
+}
+
+TEST(ReadNamedTokensTest, ReadsBothFormsAndBothFiles) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(read_named_tokens(folder.path()).bos, std::nullopt);
+  write_file_atomically(folder / "special_tokens_map.json",
+                        R"({"bos_token": "<a>", "eos_token": {"content": "<b>", "lstrip": false}})");
+  EXPECT_EQ(read_named_tokens(folder.path()).bos, "<a>");
+  EXPECT_EQ(read_named_tokens(folder.path()).eos, "<b>");
+  write_file_atomically(folder / "tokenizer_config.json", R"({"bos_token": null, "eos_token": "<c>"})");
+  EXPECT_EQ(read_named_tokens(folder.path()).bos, "<a>");
+  EXPECT_EQ(read_named_tokens(folder.path()).eos, "<c>");
+  write_file_atomically(folder / "tokenizer_config.json", R"({"bos_token": 7})");
+  EXPECT_ERROR_SAYS(read_named_tokens(folder.path()), "bos_token");
+}
+
+TEST(TokenizerConfigTest, IsReadBack) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "tokenizer_config.json",
+                        tokenizer_config_json({.bos = "<s>", .eos = std::nullopt}, "<p>"));
+  EXPECT_EQ(read_named_tokens(folder.path()).bos, "<s>");
+  EXPECT_EQ(read_named_tokens(folder.path()).eos, std::nullopt);
+}
+
+}  // namespace
+}  // namespace hici::text

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/text/tokenizer.h"
+
+#include "hici/base/error.h"
+#include "hici/text/utf8.h"
+#include "support/error_message.h"
+#include "text/trained.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace hici::text {
+namespace {
+
+using hici::testing::mixed_text;
+using hici::testing::TemporaryFolder;
+using hici::testing::train_small_tokenizer;
+
+TEST(TokenizerTest, DecodesWhatItEncodes) {
+  const TemporaryFolder folder;
+  const Tokenizer tokenizer = train_small_tokenizer(folder);
+  EXPECT_EQ(tokenizer.vocab_size(), 400);
+  const Ids ids = tokenizer.encode(mixed_text(), true);
+  EXPECT_EQ(tokenizer.decode(ids, true), mixed_text());
+  EXPECT_LT(ids.size(), mixed_text().size());
+  EXPECT_TRUE(tokenizer.encode("", true).empty());
+}
+
+TEST(TokenizerTest, KnowsItsSpecialTokens) {
+  const TemporaryFolder folder;
+  const Tokenizer tokenizer = train_small_tokenizer(folder, true);
+  EXPECT_EQ(tokenizer.bos_id(), 0u);
+  EXPECT_EQ(tokenizer.eos_id(), 1u);
+  EXPECT_EQ(tokenizer.token_to_id("</s>"), 1u);
+  EXPECT_EQ(tokenizer.token_to_id("no such token"), std::nullopt);
+  EXPECT_EQ(tokenizer.id_to_token(0), "<s>");
+  EXPECT_EQ(tokenizer.id_to_token(100000), std::nullopt);
+  EXPECT_EQ(tokenizer.special_ids_before(), Ids{0});
+  EXPECT_TRUE(tokenizer.special_ids_after().empty());
+  const Ids plain = tokenizer.encode("The dog", false);
+  Ids with_bos = tokenizer.encode("The dog", true);
+  EXPECT_EQ(with_bos.front(), 0u);
+  with_bos.erase(with_bos.begin());
+  EXPECT_EQ(with_bos, plain);
+  EXPECT_EQ(tokenizer.encode("a</s>b", false)[1], 1u) << "a special token in the text is that token, as in Python";
+}
+
+TEST(TokenizerTest, ABatchIsItsTextsOneByOne) {
+  const TemporaryFolder folder;
+  const Tokenizer tokenizer = train_small_tokenizer(folder);
+  std::vector<std::string> texts;
+  for (int i = 0; i < 100; ++i)
+    texts.push_back(mixed_text().substr(0, static_cast<size_t>(i % 30)) + std::to_string(i));
+  texts.push_back("");
+  const std::vector<Ids> batch = tokenizer.encode_batch(texts, true);
+  ASSERT_EQ(batch.size(), texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(batch[i], tokenizer.encode(texts[i], true));
+  EXPECT_TRUE(tokenizer.encode_batch({}, true).empty());
+}
+
+TEST(TokenizerTest, TextThatIsNoUtf8IsAnError) {
+  const TemporaryFolder folder;
+  const Tokenizer tokenizer = train_small_tokenizer(folder);
+  EXPECT_ERROR_SAYS(tokenizer.encode("abc\xff", false), "text 0: byte 3 is not UTF-8");
+}
+
+TEST(TokenizerTest, AFileThatIsNoTokenizerIsAnError) {
+  const TemporaryFolder folder;
+  const auto message_for = [&](const std::string& content) {
+    write_file_atomically(folder / "tokenizer.json", content);
+    return hici::testing::error_message([&] { Tokenizer::from_path(folder.path()); });
+  };
+  for (const std::string content : {"", "{}", "[1, 2", "{\"model\": {\"type\": \"BPE\"}}", "\xff\xfe", "null"}) {
+    const std::string message = message_for(content);
+    EXPECT_NE(message.find("tokenizer.json: is no tokenizer that can be used"), std::string::npos) << message;
+    EXPECT_TRUE(hici::testing::is_one_clean_line(message));
+  }
+  std::string deep;
+  for (int i = 0; i < 100000; ++i) deep += "[";
+  EXPECT_NE(message_for(deep).find("is no tokenizer"), std::string::npos);
+  EXPECT_ERROR_SAYS(Tokenizer::from_file(folder / "none.json"), "none.json: cannot open");
+}
+
+// What a stream hands out, and a check that each part is whole characters.
+std::string streamed(const Tokenizer& tokenizer, const Ids& ids) {
+  StreamingDecoder decoder(tokenizer, true);
+  std::string all;
+  for (const uint32_t id : ids) {
+    const std::string part = decoder.push(id);
+    EXPECT_EQ(valid_utf8_prefix(part).valid_bytes, part.size());
+    all += part;
+  }
+  return all + decoder.finish();
+}
+
+TEST(StreamingDecoderTest, GivesTheWholeTextInWholeCharacters) {
+  const TemporaryFolder folder;
+  const Tokenizer tokenizer = train_small_tokenizer(folder, true);
+  // Characters that training never saw come as single bytes, so most of these ids end inside a character.
+  const std::string rare = "𝄞𐍈 한글자모 ༄༅ ሰላም 𓂀!";
+  for (const std::string& text : {mixed_text(), rare, std::string("x"), std::string()}) {
+    EXPECT_EQ(streamed(tokenizer, tokenizer.encode(text, true)), text);
+  }
+}
+
+TEST(StreamingDecoderTest, BytesThatAreNoCharacterDoNotHoldBackTheRest) {
+  const TemporaryFolder folder;
+  const Tokenizer tokenizer = train_small_tokenizer(folder);
+  const Ids whole = tokenizer.encode("𝄞", false);
+  ASSERT_EQ(whole.size(), 4u);
+  StreamingDecoder decoder(tokenizer, true);
+  EXPECT_EQ(decoder.push(whole[0]), "");
+  EXPECT_EQ(decoder.finish(), "\uFFFD");
+  Ids broken(10, whole[1]);  // continuation bytes without a start
+  const Ids tail = tokenizer.encode(" fox", false);
+  broken.insert(broken.end(), tail.begin(), tail.end());
+  const std::string text = streamed(tokenizer, broken);
+  EXPECT_EQ(text, tokenizer.decode(broken, true));
+  EXPECT_EQ(text.substr(text.size() - 4), " fox");
+}
+
+TEST(BpeTrainingTest, DependsOnNeitherOrderNorThreads) {
+  const auto trained = [](int num_threads, bool reversed) {
+    std::vector<std::string> texts;
+    for (int i = 0; i < 300; ++i) texts.push_back(mixed_text() + " word" + std::to_string(i * i) + "\n");
+    if (reversed) std::reverse(texts.begin(), texts.end());
+    BpeTraining training({.vocab_size = 600, .num_threads = num_threads});
+    for (const std::string& text : texts) training.feed(std::span(&text, 1));
+    return training.finish();
+  };
+  const std::string json = trained(1, false);
+  EXPECT_EQ(trained(4, true), json);
+  EXPECT_EQ(trained(2, false), json);
+}
+
+TEST(BpeTrainingTest, RefusesWhatCannotWork) {
+  EXPECT_ERROR_SAYS(BpeTraining({.vocab_size = 100}), "use at least 259");
+  EXPECT_ERROR_SAYS(BpeTraining({.special_tokens = {""}}), "a special token is empty");
+  EXPECT_ERROR_SAYS(BpeTraining({.bos_token = "<x>"}), "'<x>' is not among the special tokens");
+  BpeTraining training({.vocab_size = 300});
+  EXPECT_ERROR_SAYS(training.finish(), "no text to learn from");
+}
+
+}  // namespace
+}  // namespace hici::text
