@@ -166,6 +166,9 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 int run_command_line(int argc, const char* const* argv) {
   std::vector<std::string> arguments;
   for (int i = 1; i < argc; ++i) arguments.push_back(canonical_argument(argv[i]));
+  // 'hici train_tokenizer' is 'hici train-tokenizer'.
+  if (!arguments.empty() && arguments[0].rfind("-", 0) != 0)
+    std::replace(arguments[0].begin(), arguments[0].end(), '_', '-');
   if (arguments.size() == 1 && (arguments[0] == "--version" || arguments[0] == "-V")) {
     write_stdout(version_text());
     return 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One line for each command: what its file provides and table.cpp lists.
+// The commands, one function for each; table.cpp lists them in the order of the help text.
 #pragma once
 
 #include "hici/commands/command.h"
@@ -7,5 +7,7 @@
 namespace hici::commands {
 
 CommandEntry devices_command();
+CommandEntry tokenize_command();
+CommandEntry train_tokenizer_command();
 
 }  // namespace hici::commands

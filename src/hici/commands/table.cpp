@@ -6,6 +6,8 @@ namespace hici::commands {
 
 const std::vector<CommandEntry>& command_table() {
   static const std::vector<CommandEntry> table = {
+      tokenize_command(),
+      train_tokenizer_command(),
       devices_command(),
   };
   return table;

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Folders that `datasets.save_to_disk` wrote: dataset_dict.json names splits, SPLIT/state.json lists Arrow IPC stream
+// files.
+#pragma once
+
+#include "hici/data/text_source.h"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace hici::data {
+
+// The Arrow files of a split, in the order of state.json. Names are plain names; everything else is an error.
+std::vector<std::filesystem::path> arrow_files(const std::filesystem::path& folder, const std::string& split);
+
+// In a binary built without libarrow this throws an error that says so.
+std::unique_ptr<TextSource> open_arrow_source(const std::filesystem::path& folder, const TextSourceOptions& options);
+
+}  // namespace hici::data

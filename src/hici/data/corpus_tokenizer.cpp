@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/data/corpus_tokenizer.h"
+
+#include "hici/base/error.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+namespace hici::data {
+namespace {
+
+// Longer documents are cut in pieces, so that one of them keeps all threads busy and needs no memory of its length.
+constexpr size_t kLongDocumentBytes = size_t{1} << 20;
+constexpr size_t kBytesPerThread = size_t{1} << 20;
+constexpr size_t kMinBatchBytes = size_t{4} << 20;
+
+size_t batch_bytes() {
+  return std::max(kMinBatchBytes, kBytesPerThread * std::max(1u, std::thread::hardware_concurrency()));
+}
+
+void put(const std::optional<uint32_t>& id, const char* what, const text::Tokenizer& tokenizer, text::Ids& ids) {
+  HICI_CHECK(id, "--add_", what, ": ", tokenizer.path().string(), " comes with no tokenizer_config.json that names a ",
+             what, "_token; leave the option out");
+  if (std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
+}
+
+}  // namespace
+
+DocumentFrame make_document_frame(const text::Tokenizer& tokenizer, const FrameOptions& options) {
+  DocumentFrame frame;
+  if (options.add_special_tokens) frame = {tokenizer.special_ids_before(), tokenizer.special_ids_after()};
+  if (options.add_bos) put(tokenizer.bos_id(), "bos", tokenizer, frame.before);
+  if (options.add_eos) put(tokenizer.eos_id(), "eos", tokenizer, frame.after);
+  return frame;
+}
+
+CorpusTokenizer::CorpusTokenizer(text::Tokenizer tokenizer, DocumentFrame frame, Sink sink)
+    : tokenizer_(std::move(tokenizer)),
+      frame_(std::move(frame)),
+      sink_(std::move(sink)),
+      long_encoder_(tokenizer_, batch_bytes()) {}
+
+void CorpusTokenizer::add(TextPiece piece) {
+  counts_.num_bytes += static_cast<int64_t>(piece.text.size());
+  if (in_long_document_ || !piece.ends_document || piece.text.size() > kLongDocumentBytes) return add_long(piece);
+  short_bytes_ += piece.text.size();
+  short_documents_.push_back(std::move(piece.text));
+  if (short_bytes_ >= batch_bytes()) flush_short();
+}
+
+void CorpusTokenizer::add_long(const TextPiece& piece) {
+  if (!std::exchange(in_long_document_, true)) {
+    flush_short();
+    emit(frame_.before);
+  }
+  text::Ids ids;
+  long_encoder_.append(piece.text, ids);
+  if (piece.ends_document) long_encoder_.finish(ids);
+  emit(ids);
+  if (!piece.ends_document) return;
+  emit(frame_.after);
+  in_long_document_ = false;
+  ++counts_.num_documents;
+}
+
+void CorpusTokenizer::flush_short() {
+  for (const text::Ids& ids : tokenizer_.encode_batch(short_documents_, false)) {
+    emit(frame_.before);
+    emit(ids);
+    emit(frame_.after);
+  }
+  counts_.num_documents += static_cast<int64_t>(short_documents_.size());
+  short_documents_.clear();
+  short_bytes_ = 0;
+}
+
+void CorpusTokenizer::emit(std::span<const uint32_t> ids) {
+  if (ids.empty()) return;
+  counts_.num_tokens += static_cast<int64_t>(ids.size());
+  sink_(ids);
+}
+
+CorpusCounts CorpusTokenizer::finish() {
+  HICI_ASSERT(!in_long_document_, "the last document has no end");
+  flush_short();
+  return counts_;
+}
+
+}  // namespace hici::data

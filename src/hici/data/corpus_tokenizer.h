@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Documents to token ids, in order and in bounded memory: short documents are collected and encoded on all threads at
+// once, long ones go through LongTextEncoder.
+#pragma once
+
+#include "hici/data/text_source.h"
+#include "hici/text/tokenizer.h"
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace hici::data {
+
+struct DocumentFrame {
+  text::Ids before;  // ids in front of every document
+  text::Ids after;   // and behind it
+};
+
+struct FrameOptions {
+  bool add_special_tokens = true;  // what the tokenizer puts around a text, as Python's encode() does
+  bool add_bos = false;            // the BOS token too, unless it is there already
+  bool add_eos = false;            // likewise EOS, behind
+};
+
+// Throws when BOS or EOS is wanted and tokenizer_config.json names none.
+DocumentFrame make_document_frame(const text::Tokenizer& tokenizer, const FrameOptions& options);
+
+struct CorpusCounts {
+  int64_t num_documents = 0;
+  int64_t num_tokens = 0;  // frames included
+  int64_t num_bytes = 0;   // of text
+};
+
+class CorpusTokenizer {
+ public:
+  using Sink = std::function<void(std::span<const uint32_t>)>;
+  // `sink` receives the ids in order; in the thread that calls add() and finish().
+  CorpusTokenizer(text::Tokenizer tokenizer, DocumentFrame frame, Sink sink);
+
+  void add(TextPiece piece);
+  // Must be called at the end; the last document must have ended.
+  CorpusCounts finish();
+
+ private:
+  void add_long(const TextPiece& piece);
+  void flush_short();
+  void emit(std::span<const uint32_t> ids);
+
+  text::Tokenizer tokenizer_;
+  DocumentFrame frame_;
+  Sink sink_;
+  std::vector<std::string> short_documents_;
+  size_t short_bytes_ = 0;
+  text::LongTextEncoder long_encoder_;
+  bool in_long_document_ = false;
+  CorpusCounts counts_;
+};
+
+}  // namespace hici::data
