@@ -7,7 +7,9 @@
 namespace hici::commands {
 
 CommandEntry devices_command();
+CommandEntry eval_ppl_command();
 CommandEntry tokenize_command();
+CommandEntry train_command();
 CommandEntry train_tokenizer_command();
 
 }  // namespace hici::commands

@@ -38,6 +38,9 @@ class Hierarchy : public nn::SlotProvider {
 // Gives every layer of the model a hierarchy (nothing when config.use_local_constructor is false).
 void attach_hierarchy(nn::CausalLm& model, const config::HiciConfig& config, const nn::ParameterOptions& options);
 
+// Fresh values for the hierarchy of every layer; the model's parameters must be materialised and its embedding filled.
+void initialise_hierarchy(nn::CausalLm& model, at::Generator& generator, bool copy_attention_projections);
+
 // True for every parameter of the HiCI modules, adapters on them included.
 bool is_hici_parameter(const std::string& name);
 

@@ -2,6 +2,8 @@
 // Initial values of the HiCI modules, as init_hici() of the reference draws them.
 #include "hici/hierarchy/hierarchy.h"
 
+#include "hici/base/error.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -72,6 +74,15 @@ void Hierarchy::initialise(const at::Tensor& embedding, at::Generator& generator
   const at::NoGradGuard no_grad;
   fill_local(local_, generator);
   if (integrator_) fill_integrator(*integrator_, embedding, generator);
+}
+
+void initialise_hierarchy(nn::CausalLm& model, at::Generator& generator, bool copy_attention_projections) {
+  for (nn::DecoderLayer& layer : model.layers()) {
+    auto* hierarchy = dynamic_cast<Hierarchy*>(layer.attention.hierarchy.get());
+    HICI_ASSERT(hierarchy != nullptr, "a layer without hierarchy");
+    hierarchy->initialise(model.embed_tokens(), generator);
+    if (copy_attention_projections) hierarchy->copy_attention_projections(layer.attention);
+  }
 }
 
 }  // namespace hici::hierarchy

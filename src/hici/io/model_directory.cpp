@@ -14,9 +14,6 @@
 namespace hici::io {
 namespace {
 
-constexpr const char* kCopiedFiles[] = {"tokenizer.json",    "tokenizer_config.json", "special_tokens_map.json",
-                                        "added_tokens.json", "tokenizer.model",       "vocab.json",
-                                        "merges.txt",        "chat_template.jinja",   "generation_config.json"};
 
 bool is_tolerated(const std::string& name, bool is_tied) {
   const auto ends_with = [&](const std::string& end) {
@@ -122,6 +119,13 @@ void ModelDirectory::check_against(const std::vector<ExpectedTensor>& expected) 
                " layers; does config.json belong to it?");
 }
 
+const std::vector<std::string>& companion_files() {
+  static const std::vector<std::string> names{"tokenizer.json",    "tokenizer_config.json", "special_tokens_map.json",
+                                              "added_tokens.json", "tokenizer.model",       "vocab.json",
+                                              "merges.txt",        "chat_template.jinja",   "generation_config.json"};
+  return names;
+}
+
 void write_model_directory(const fs::path& path, ModelToWrite model) {
   HICI_CHECK(is_vacant(path), path.string(),
              ": exists and is not empty; choose another output directory, or remove it");
@@ -132,7 +136,7 @@ void write_model_directory(const fs::path& path, ModelToWrite model) {
   write_safetensors_model(writer.folder(), std::move(model.tensors), model.max_shard_bytes);
   write_file_atomically(writer.folder() / "config.json", config.dump(2) + "\n");
   if (!model.copy_from.empty()) {
-    for (const char* name : kCopiedFiles) writer.copy_if_there(model.copy_from / name);
+    for (const std::string& name : companion_files()) writer.copy_if_there(model.copy_from / name);
   }
   writer.publish();
 }

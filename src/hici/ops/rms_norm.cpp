@@ -14,12 +14,15 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// The kernel keeps rstd in float32; float64 on a GPU takes the composite path.
+bool has_kernel(const at::Tensor& x) { return x.is_cuda() && x.scalar_type() != at::kDouble; }
+
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, const at::Tensor& weight, double eps) {
     const at::Tensor x = input.contiguous();
     at::Tensor y, rstd;
-    if (x.is_cuda()) {
+    if (has_kernel(x)) {
       y = at::empty_like(x);
       rstd = at::empty({x.numel() / x.size(-1)}, x.options().dtype(at::kFloat));
       cuda_kernels().rms_norm_forward(x, weight, eps, y, rstd);
@@ -37,7 +40,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     const at::Tensor &x = saved[0], &weight = saved[1], &rstd = saved[2];
     const at::Tensor dy = grads[0].contiguous();
     at::Tensor dx, dweight;
-    if (x.is_cuda()) {
+    if (has_kernel(x)) {
       dx = at::empty_like(x);
       dweight = at::empty({x.size(-1)}, x.options().dtype(at::kFloat));
       cuda_kernels().rms_norm_backward(dy, x, weight, rstd, dx, dweight);

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// `hici eval ppl`: perplexity over sliding windows, of a base model or of base and adapter.
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/log.h"
+#include "hici/base/progress.h"
+#include "hici/base/signals.h"
+#include "hici/commands/commands.h"
+#include "hici/commands/model_options.h"
+#include "hici/eval/perplexity.h"
+#include "hici/io/load_model.h"
+
+#include <nlohmann/json.hpp>
+
+#include <iomanip>
+#include <memory>
+#include <sstream>
+
+namespace hici::commands {
+namespace {
+
+struct EvalPplOptions {
+  std::string base_model;
+  std::string peft_model;
+  std::string data_path;
+  std::string output;
+  std::string label;
+  std::string eval_mode = "full";
+  int64_t seq_len = 2048;
+  int64_t context_size = 0;  // 0: the adapter's, else what the base covers
+  int64_t batch_size = 1;
+  int64_t sliding_window = 256;
+  int64_t limit_tokens = 0;
+  HiciOptions hici;
+  DeviceOptions device;
+};
+
+// One of the modes of --eval_mode: which attention, and into how many segments.
+struct EvalMode {
+  nn::AttentionKind attention;
+  bool one_segment = false;
+};
+
+EvalMode parse_eval_mode(const std::string& name) {
+  if (name == "full") return {nn::AttentionKind::kFull};
+  if (name == "s2") return {nn::AttentionKind::kS2};
+  if (name == "full_hierarchical") return {nn::AttentionKind::kHici, /*one_segment=*/true};
+  HICI_CHECK_USAGE(
+      name == "hici" || name == "chunked" || name == "None", "--eval_mode: unknown mode '", name,
+      "'; use full, hici (the same as chunked and None: as in training), full_hierarchical (one segment) or s2");
+  return {nn::AttentionKind::kHici};
+}
+
+void check_options(const EvalPplOptions& o) {
+  HICI_CHECK_USAGE(o.seq_len >= 2, "--seq_len: ", o.seq_len, " is too short; use 2 or more");
+  HICI_CHECK_USAGE(o.sliding_window >= 1, "--sliding_window: ", o.sliding_window, " is not positive; use 1 or more");
+  HICI_CHECK_USAGE(o.batch_size >= 1, "--batch_size: ", o.batch_size, " is not positive; use 1 or more");
+  HICI_CHECK_USAGE(o.limit_tokens >= 0 && o.context_size >= 0,
+                   "--limit_tokens and --context_size: negative; use 0 (no limit) or more");
+}
+
+nn::ForwardOptions make_forward(const EvalPplOptions& o, const EvalMode& mode, const io::LoadedModel& loaded) {
+  nn::ForwardOptions forward;
+  forward.attention = mode.attention;
+  if (mode.attention == nn::AttentionKind::kFull) return forward;
+  const int64_t segments = mode.one_segment ? 1 : loaded.hici.num_segments;
+  HICI_CHECK_USAGE(segments >= 1 && o.seq_len % segments == 0, "--num_chunks: ", segments,
+                   " does not divide --seq_len ", o.seq_len, "; use a divisor of it");
+  forward.segment_length = o.seq_len / segments;
+  return forward;
+}
+
+nlohmann::json result_json(const EvalPplOptions& o, const io::LoadedModel& loaded, const data::TokenFile& tokens,
+                           const nn::ForwardOptions& forward, const eval::PerplexityResult& result) {
+  const auto& rope = loaded.model->config().rope;
+  return {{"command", "eval ppl"},
+          {"label", o.label.empty() ? (o.peft_model.empty() ? o.base_model : o.peft_model) : o.label},
+          {"base_model", o.base_model},
+          {"peft_model", o.peft_model},
+          {"data_path", o.data_path},
+          {"attention", nn::attention_kind_name(forward.attention)},
+          {"eval_mode", o.eval_mode},
+          {"seq_len", o.seq_len},
+          {"context_size", loaded.context_size},
+          {"num_segments", forward.segment_length > 0 ? o.seq_len / forward.segment_length : 0},
+          {"causal_mode", config::name_of(loaded.hici.causal_mode)},
+          {"has_hierarchy", loaded.has_hierarchy},
+          {"sliding_window", o.sliding_window},
+          {"batch_size", o.batch_size},
+          {"limit_tokens", o.limit_tokens},
+          {"dtype", c10::toString(loaded.dtype)},
+          {"device", loaded.device.str()},
+          {"rope_type", config::name_of(rope.type)},
+          {"rope_theta", rope.theta},
+          {"rope_factor", rope.context_factor},
+          {"perplexity", result.perplexity},
+          {"accuracy", result.accuracy},
+          {"loss", result.loss},
+          {"windows", result.windows},
+          {"predicted_tokens", result.predicted_tokens},
+          {"tokens_per_second", result.tokens_per_second},
+          {"seconds", result.seconds},
+          {"data_sha256", tokens.sha256()},
+          {"weights_sha256", loaded.weights_sha256}};
+}
+
+std::string result_text(const nlohmann::json& json) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(4) << "perplexity " << json["perplexity"].get<double>() << "  accuracy "
+      << json["accuracy"].get<double>() << "  loss " << json["loss"].get<double>() << std::setprecision(0) << "  ("
+      << json["attention"].get<std::string>() << " attention, " << json["seq_len"].get<int64_t>() << " tokens, "
+      << json["windows"].get<int64_t>() << " windows, " << json["predicted_tokens"].get<int64_t>()
+      << " predicted tokens, " << json["tokens_per_second"].get<double>() << " tokens/s)\n";
+  return out.str();
+}
+
+int run_eval_ppl(const EvalPplOptions& o) {
+  check_options(o);
+  const EvalMode mode = parse_eval_mode(o.eval_mode);
+  if (mode.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--eval_mode " + o.eval_mode);
+  const StopSignals signals;
+  io::ModelRequest request;
+  request.base = o.base_model;
+  request.adapter = o.peft_model;
+  request.device = o.device.resolve_device();
+  request.dtype = o.device.resolve_dtype(request.device);
+  request.context_size = o.context_size;
+  request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
+    return o.hici.resolve(family, stored);
+  };
+  request.hash_weights = !o.output.empty();
+  const io::LoadedModel loaded = io::load_model(request);
+  const nn::ForwardOptions forward = make_forward(o, mode, loaded);
+  const data::TokenFile tokens = data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size});
+
+  Progress progress("windows",
+                    eval::count_windows(o.limit_tokens > 0 ? std::min(o.limit_tokens, tokens.size()) : tokens.size(),
+                                        o.seq_len, o.sliding_window));
+  const auto result = eval::evaluate_perplexity(*loaded.model, tokens,
+                                                {o.seq_len, o.sliding_window, o.batch_size, o.limit_tokens, forward},
+                                                [&](int64_t done, int64_t, double) { progress.update(done); });
+  progress.finish();
+  const nlohmann::json json = result_json(o, loaded, tokens, forward, result);
+  if (!o.output.empty()) write_file_atomically(o.output, json.dump(1) + "\n");
+  write_stdout(result_text(json));
+  return 0;
+}
+
+}  // namespace
+
+CommandEntry eval_ppl_command() {
+  return {"eval ppl", "Perplexity and next-token accuracy over sliding windows of a token file",
+          [](CLI::App& app) -> Runner {
+            auto o = std::make_shared<EvalPplOptions>();
+            add_option(app, "base_model", o->base_model, "Directory of the base model (config.json and weights)")
+                ->required();
+            add_option(app, "peft_model", o->peft_model, "Directory of an adapter or checkpoint");
+            add_option(app, "data_path", o->data_path, "Token file (hici tokenize makes one)")->required();
+            add_option(app, "seq_len", o->seq_len, "Tokens of a window");
+            add_option(app, "context_size", o->context_size,
+                       "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
+            add_option(app, "batch_size", o->batch_size, "Windows in one forward");
+            add_option(app, "sliding_window", o->sliding_window, "Tokens between the starts of two windows");
+            add_option(app, "eval_mode", o->eval_mode,
+                       "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2");
+            add_option(app, "limit_tokens", o->limit_tokens, "Use the first N tokens only; 0: all");
+            add_option(app, "output", o->output, "Write the result and all that repeats it as JSON");
+            add_option(app, "label", o->label, "Name of this row in reports");
+            add_inherited(app, "cache_dir", "nothing is downloaded");
+            add_inherited(app, "flash_attn", "the fastest exact attention of the device is taken by itself");
+            add_inherited(app, "progress_bar_fresh_rate", "the progress line paces itself");
+            o->hici.bind(app);
+            o->device.bind(app);
+            return [o] { return run_eval_ppl(*o); };
+          }};
+}
+
+}  // namespace hici::commands

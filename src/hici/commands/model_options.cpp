@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/commands/model_options.h"
+
+#include "hici/base/error.h"
+#include "hici/base/log.h"
+#include "hici/ops/cuda_plugin.h"
+
+#include <functional>
+#include <vector>
+
+namespace hici::commands {
+namespace {
+
+const std::vector<std::string>& hierarchy_names() {
+  static const std::vector<std::string> names{"num_local_slots",   "global_slots",          "num_heads",
+                                              "use_bottleneck",    "bottleneck_dim",        "shared_compress_dim",
+                                              "shared_compressor", "use_local_constructor", "use_global_integrator",
+                                              "causal_mode"};
+  return names;
+}
+
+// A stored value stands unless another was typed, which is an error: the tensors have the stored shape.
+template <typename T>
+void keep_stored(const HiciOptions& options, const std::string& name, T& value, const T& stored) {
+  HICI_CHECK_USAGE(!options.given(name) || value == stored, "--", name, ": ", value,
+                   " contradicts the adapter, which has ", stored, "; leave the option out");
+  value = stored;
+}
+
+}  // namespace
+
+void HiciOptions::bind(CLI::App& command) {
+  app = &command;
+  add_option(command, "num_chunks", values.num_segments, "Segments that a sequence is cut into");
+  add_option(command, "num_local_slots", values.num_local_slots, "Local slots of each segment (M)");
+  add_option(command, "global_slots", values.global_slots, "Global slots (K)");
+  add_option(command, "num_heads", values.num_heads, "Attention heads inside both HiCI modules");
+  add_bool(command, "use_bottleneck", values.use_bottleneck,
+           "Local construction in --bottleneck_dim instead of the model's width");
+  add_option(command, "bottleneck_dim", values.bottleneck_dim, "Width of local construction and global integration");
+  add_option(command, "shared_compress_dim", values.shared_compress_dim,
+             "Width of the compressor shared by the statistics");
+  add_bool(command, "shared_compressor", values.shared_compressor,
+           "One compressor for all statistics instead of one for each");
+  add_bool(command, "use_local_constructor", values.use_local_constructor,
+           "Local slots; without them there is no hierarchy");
+  add_bool(command, "use_global_integrator", values.use_global_integrator, "Global slots");
+  add_bool(command, "use_hierarchical_forward", use_hierarchical_forward,
+           "False: plain attention inside segments, no slots");
+  add_option(command, "causal_mode", causal_mode,
+             "What a segment's tokens see before their own: none = G of all segments (looks ahead) and L_i (default "
+             "for Llama); "
+             "causal_gi = G of segments 1..i and L_i (default for Qwen3); causal_shift = G and L of the segments "
+             "before i, nothing "
+             "for the first; causal_shift_g = that G alone; causal_gi_gonly = G of segments 1..i alone");
+}
+
+bool HiciOptions::given(const std::string& name) const { return app->get_option("--" + name)->count() > 0; }
+
+config::HiciConfig HiciOptions::resolve(config::Family family, const io::StoredHici& stored) const {
+  config::HiciConfig config = values;
+  const bool complete = stored.config && stored.is_complete;
+  config.causal_mode = !causal_mode.empty() ? config::parse_causal_mode(causal_mode, "--causal_mode")
+                       : complete           ? stored.config->causal_mode
+                                            : config::default_causal_mode(family);
+  if (!use_hierarchical_forward) config.use_local_constructor = config.use_global_integrator = false;
+  if (!stored.config) return config;
+  const config::HiciConfig& known = *stored.config;
+  if (complete) {
+    if (!given("num_chunks")) config.num_segments = known.num_segments;
+    keep_stored(*this, "num_heads", config.num_heads, known.num_heads);
+  }
+  keep_stored(*this, "num_local_slots", config.num_local_slots, known.num_local_slots);
+  keep_stored(*this, "global_slots", config.global_slots, known.global_slots);
+  keep_stored(*this, "use_bottleneck", config.use_bottleneck, known.use_bottleneck);
+  keep_stored(*this, "bottleneck_dim", config.bottleneck_dim, known.bottleneck_dim);
+  keep_stored(*this, "shared_compress_dim", config.shared_compress_dim, known.shared_compress_dim);
+  keep_stored(*this, "shared_compressor", config.shared_compressor, known.shared_compressor);
+  keep_stored(*this, "use_local_constructor", config.use_local_constructor, known.use_local_constructor);
+  keep_stored(*this, "use_global_integrator", config.use_global_integrator, known.use_global_integrator);
+  return config;
+}
+
+void HiciOptions::note_without_effect(const std::string& why) const {
+  for (const std::string& name : hierarchy_names()) {
+    if (given(name)) log_info("--", name, " has no effect with ", why);
+  }
+}
+
+void DeviceOptions::bind(CLI::App& command) {
+  add_option(command, "dtype", dtype,
+             "Type of the weights and of the work: auto, float32, bfloat16, float64 (auto: float32 on a CPU, bfloat16 "
+             "on a GPU)");
+  add_option(command, "device", device, "auto, cpu, cuda or cuda:N");
+  add_bool(command, "bf16", bf16, "The same as --dtype bfloat16");
+}
+
+at::ScalarType DeviceOptions::resolve_dtype(at::Device target) const {
+  HICI_CHECK_USAGE(!bf16 || dtype == "auto" || dtype == "bfloat16", "--bf16: contradicts --dtype ", dtype,
+                   "; give one of them");
+  if (bf16 || dtype == "bfloat16") return at::kBFloat16;
+  if (dtype == "auto") return target.is_cuda() ? at::kBFloat16 : at::kFloat;
+  if (dtype == "float64") return at::kDouble;
+  HICI_CHECK_USAGE(dtype == "float32", "--dtype: unknown type '", dtype, "'; use auto, float32, bfloat16 or float64");
+  return at::kFloat;
+}
+
+at::Device DeviceOptions::resolve_device() const {
+  if (device == "cpu") return at::kCPU;
+  HICI_CHECK_USAGE(device == "auto" || device == "cuda" || device.rfind("cuda:", 0) == 0, "--device: unknown device '",
+                   device, "'; use auto, cpu, cuda or cuda:N");
+  if (device == "auto") {
+    for (const ops::CudaDevice& gpu : ops::cuda_devices(nullptr)) {
+      if (gpu.runs_our_code) return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu.index));
+    }
+    return at::kCPU;
+  }
+  const at::Device gpu(device == "cuda" ? "cuda:0" : device);
+  ops::require_cuda_device("--device " + device, gpu.index());
+  return gpu;
+}
+
+}  // namespace hici::commands

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options that training and evaluation share: the hierarchy, types and devices.
+#pragma once
+
+#include "hici/commands/command.h"
+#include "hici/config/hici_config.h"
+#include "hici/io/load_model.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <string>
+
+namespace hici::commands {
+
+// The HiCI settings as typed. What was not typed is filled in from the adapter or the family's default.
+struct HiciOptions {
+  config::HiciConfig values;
+  std::string causal_mode;               // empty: the adapter's, else none for Llama and causal_gi for Qwen3
+  bool use_hierarchical_forward = true;  // False: plain attention inside segments
+  CLI::App* app = nullptr;
+
+  void bind(CLI::App& command);
+  bool given(const std::string& name) const;
+  // `stored` is what an adapter or a model directory says of itself; typed values win where they may differ (segments,
+  // causal mode), and must agree where tensors decide.
+  config::HiciConfig resolve(config::Family family, const io::StoredHici& stored) const;
+  // One line for each typed option that has no effect under `why` ("--attention full").
+  void note_without_effect(const std::string& why) const;
+};
+
+// --dtype and --device.
+struct DeviceOptions {
+  std::string dtype = "auto";
+  std::string device = "auto";
+  bool bf16 = false;
+
+  void bind(CLI::App& command);
+  // float32 on a CPU and bfloat16 on a GPU unless typed.
+  at::ScalarType resolve_dtype(at::Device device) const;
+  // "auto" is the first GPU when there is one that this binary can use. Loads the CUDA plug-in for a GPU.
+  at::Device resolve_device() const;
+};
+
+}  // namespace hici::commands

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a model is trained, as plain values; `hici train` binds one option to each. Defaults are the research code's
+// where it has one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace hici::config {
+
+struct TrainConfig {
+  int64_t sequence_length = 8192;  // --model_max_length
+  int64_t batch_size = 1;          // --per_device_train_batch_size
+  int64_t accumulation_steps = 8;  // --gradient_accumulation_steps
+  int64_t max_steps = -1;          // -1: num_train_epochs decides
+  double num_epochs = 1;
+  double learning_rate = 2e-5;
+  double hici_learning_rate = 2e-4;  // --hici_lr
+  double weight_decay = 0;
+  int64_t warmup_steps = 20;
+  std::string schedule = "constant_with_warmup";  // --lr_scheduler_type
+  double max_grad_norm = 1.0;                     // of all gradients; 0: no clipping
+  double hici_grad_clip = 0.3;                    // of the HiCI gradients, before the other
+  int64_t max_nonfinite_steps = 1;
+  int64_t logging_steps = 1;
+  int64_t save_steps = 500;      // 0: only at the end
+  int64_t save_total_limit = 0;  // 0: keep all
+  uint64_t seed = 42;
+  bool shuffle = true;
+  bool recompute = false;  // --gradient_checkpointing
+
+  int64_t sequences_per_step() const { return batch_size * accumulation_steps; }
+  // Optimizer steps over `num_blocks` sequences: max_steps, or the epochs' worth, at least 1.
+  int64_t total_steps(int64_t num_blocks) const;
+  // Ranges and rules between the values; messages name the options.
+  void validate() const;
+};
+
+}  // namespace hici::config

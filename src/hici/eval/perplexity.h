@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Perplexity over sliding windows, exactly as perplexity() of the reference: windows start at 0, stride, 2 * stride,
+// ... while start < tokens - seq_len; every predicted position of every window counts once. Logits are never held
+// whole.
+#pragma once
+
+#include "hici/data/token_file.h"
+#include "hici/nn/causal_lm.h"
+
+#include <functional>
+
+namespace hici::eval {
+
+struct PerplexityOptions {
+  int64_t seq_len = 0;
+  int64_t stride = 256;      // --sliding_window
+  int64_t batch_size = 1;    // windows in one forward; the result does not depend on it but for rounding
+  int64_t limit_tokens = 0;  // 0: the whole file
+  nn::ForwardOptions forward;
+};
+
+struct PerplexityResult {
+  double loss = 0;        // mean negative log-likelihood, nats
+  double perplexity = 0;  // exp(loss)
+  double accuracy = 0;    // share of positions where the most probable token is the next one
+  int64_t windows = 0;
+  int64_t predicted_tokens = 0;
+  double seconds = 0;
+  double tokens_per_second = 0;  // input tokens of all windows
+};
+
+// How many windows there are; 0 when the data is not longer than one window.
+int64_t count_windows(int64_t num_tokens, int64_t seq_len, int64_t stride);
+
+// `on_progress(windows done, all, perplexity so far)` after each batch. Looks at the stop signals before each batch and
+// throws when one came. A loss that is not finite is an error that names the window.
+PerplexityResult evaluate_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens,
+                                     const PerplexityOptions& options,
+                                     const std::function<void(int64_t, int64_t, double)>& on_progress = {});
+
+}  // namespace hici::eval

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/load_model.h"
+
+#include "hici/base/error.h"
+#include "hici/base/json.h"
+#include "hici/base/log.h"
+#include "hici/base/sha256.h"
+#include "hici/config/rope.h"
+#include "hici/hierarchy/hierarchy.h"
+#include "hici/io/adapter.h"
+#include "hici/io/checkpoint_store.h"
+#include "hici/io/model_directory.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+
+#include <cmath>
+
+namespace hici::io {
+namespace {
+
+// The files of one request, opened and described; no weight has been read.
+struct Opened {
+  ModelDirectory base;
+  std::optional<Adapter> adapter;
+  std::optional<config::AdapterSettings> base_settings;  // hici_config.json of a model directory with HiCI modules
+  StoredHici hici;
+
+  const std::optional<config::AdapterSettings>& settings() const { return adapter ? adapter->settings : base_settings; }
+};
+
+std::optional<config::AdapterSettings> read_settings(const std::filesystem::path& dir) {
+  const std::filesystem::path file = dir / "hici_config.json";
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  return config::parse_adapter_settings(read_json_file(file), file.string());
+}
+
+Opened open_files(const ModelRequest& request) {
+  Opened opened{ModelDirectory::open(resolve_run_directory(request.base)), {}, {}, {}};
+  opened.base_settings = read_settings(opened.base.path());
+  if (!request.adapter.empty()) opened.adapter = read_adapter(resolve_run_directory(request.adapter));
+  if (opened.adapter) {
+    opened.hici.config = opened.adapter->hici_config();
+    opened.hici.is_complete = opened.adapter->settings.has_value();
+  }
+  if (!opened.hici.config && opened.base_settings) {
+    opened.hici.config = hici_config_of(opened.base.weights(), opened.base_settings->hici);
+    opened.hici.is_complete = true;
+  }
+  return opened;
+}
+
+// The model with all its modules on the meta device, and what was decided on the way.
+LoadedModel describe_model(const ModelRequest& request, const Opened& opened) {
+  LoadedModel loaded;
+  loaded.dtype = request.dtype;
+  loaded.device = request.device;
+  config::ModelConfig config = opened.base.config();
+  const auto& settings = opened.settings();
+  loaded.context_size = request.context_size > 0 ? request.context_size : settings ? settings->context_size : 0;
+  if (request.context_size > 0) {
+    config.rope.context_factor = config::context_extension_factor(config, request.context_size);
+  } else if (opened.adapter && settings) {
+    config.rope.context_factor = settings->rope_factor;
+  } else if (opened.adapter) {
+    log_warning(opened.adapter->path.string(), ": does not say for which context it was trained; the RoPE factor is 1 unless --context_size is given");
+  }
+  loaded.hici = request.resolve_hici ? request.resolve_hici(config.family, opened.hici) : opened.hici.config.value_or(config::HiciConfig{});
+  const nn::ParameterOptions options{request.dtype};
+  loaded.model = std::make_unique<nn::CausalLm>(config, options);
+  loaded.has_hierarchy = (opened.hici.config || request.fresh_hierarchy) && loaded.hici.use_local_constructor;
+  if (loaded.has_hierarchy) {
+    loaded.hici.validate(config.hidden_size);
+    hierarchy::attach_hierarchy(*loaded.model, loaded.hici, options);
+  }
+  loaded.lora = opened.adapter && !opened.adapter->lora_tensors->tensors().empty() ? opened.adapter->lora : request.lora;
+  if (loaded.lora) loaded.model->add_lora(loaded.lora->targets, loaded.lora->rank, loaded.lora->scale());
+  return loaded;
+}
+
+void check_files(const Opened& opened, const LoadedModel& loaded) {
+  std::vector<ExpectedTensor> expected;
+  const bool base_has_hici = opened.base_settings && hici_config_of(opened.base.weights(), opened.base_settings->hici);
+  loaded.model->visit_parameters([&](const std::string& name, at::Tensor& t) {
+    if (is_lora_name(name) || (is_hici_name(name) && !base_has_hici)) return;
+    expected.push_back({name, t.sizes().vec()});
+  });
+  opened.base.check_against(expected);
+  if (opened.adapter) opened.adapter->check_against(opened.base.config());
+}
+
+// Where a parameter's values come from; null when no file has it.
+const TensorSource* source_of(const Opened& opened, const std::string& name) {
+  if (opened.adapter && opened.adapter->lora_tensors->has(name)) return opened.adapter->lora_tensors.get();
+  if (opened.adapter && opened.adapter->trainables->has(name)) return opened.adapter->trainables.get();
+  return opened.base.weights().has(name) ? &opened.base.weights() : nullptr;
+}
+
+at::Tensor read_parameter(const TensorSource& source, const std::string& name, const at::Tensor& meta, const ModelRequest& request) {
+  HICI_CHECK(source.info(name).shape == meta.sizes().vec(), source.file_of(name), ": tensor '", name, "' is ",
+             shown_shape(source.info(name).shape), ", expected ", shown_shape(meta.sizes().vec()), "; does it belong to another model?");
+  return source.read(name, request.dtype, request.device);
+}
+
+// A fresh adapter changes nothing: A is drawn from +-1/sqrt(in), B is zero.
+void initialise_lora(const std::string& name, at::Tensor& factor, at::Generator& generator) {
+  if (name.find(".lora_B.") != std::string::npos) {
+    factor.zero_();
+    return;
+  }
+  const double bound = 1.0 / std::sqrt(static_cast<double>(factor.size(1)));
+  factor.copy_(at::rand(factor.sizes(), generator, at::TensorOptions().dtype(at::kFloat)).mul_(2 * bound).sub_(bound));
+}
+
+void fill_parameters(const ModelRequest& request, const Opened& opened, LoadedModel& loaded) {
+  const at::NoGradGuard no_grad;
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(request.seed);
+  const bool adapter_has_lora = opened.adapter && !opened.adapter->lora_tensors->tensors().empty();
+  bool hierarchy_is_fresh = false;
+  loaded.model->visit_parameters([&](const std::string& name, at::Tensor& parameter) {
+    if (const TensorSource* source = source_of(opened, name)) {
+      parameter = read_parameter(*source, name, parameter, request);
+      return;
+    }
+    parameter = at::zeros(parameter.sizes(), at::TensorOptions().dtype(request.dtype).device(request.device));
+    if (is_lora_name(name)) {
+      HICI_CHECK(!adapter_has_lora || is_hici_name(name), opened.adapter ? opened.adapter->path.string() : "", ": tensor '", name,
+                 "' is missing; the adapter is not whole");
+      initialise_lora(name, parameter, generator);
+    } else {
+      hierarchy_is_fresh = true;  // check_files() has seen everything else
+    }
+  });
+  if (!hierarchy_is_fresh) return;
+  HICI_CHECK(!opened.hici.config, request.adapter.empty() ? request.base.string() : request.adapter.string(),
+             ": some tensors of the HiCI modules are missing; the files are not whole");
+  hierarchy::initialise_hierarchy(*loaded.model, generator, request.copy_attention_init);
+}
+
+std::string hash_of_files(const Opened& opened) {
+  std::string all;
+  for (const auto& file : opened.base.weight_files()) all += sha256_hex_of_file(file);
+  if (opened.adapter) {
+    for (const auto& file : opened.adapter->files) all += sha256_hex_of_file(file);
+  }
+  return sha256_hex(all);
+}
+
+}  // namespace
+
+LoadedModel load_model(const ModelRequest& request) {
+  const Opened opened = open_files(request);
+  LoadedModel loaded = describe_model(request, opened);
+  check_files(opened, loaded);
+  fill_parameters(request, opened, loaded);
+  if (request.hash_weights) loaded.weights_sha256 = hash_of_files(opened);
+  return loaded;
+}
+
+std::filesystem::path resolve_run_directory(const std::filesystem::path& path) {
+  if (std::filesystem::exists(path / "config.json") || is_adapter_directory(path)) return path;
+  if (!std::filesystem::is_directory(path)) return path;  // the reader says what is wrong with it
+  return find_latest_checkpoint(path).value_or(path);
+}
+
+}  // namespace hici::io

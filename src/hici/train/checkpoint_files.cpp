@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/checkpoint_files.h"
+
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/version.h"
+#include "hici/io/adapter.h"
+#include "hici/io/model_directory.h"
+#include "hici/io/safetensors.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <map>
+#include <sstream>
+
+namespace hici::train {
+namespace {
+
+constexpr const char* kStepsKey = "optimizer_steps";
+constexpr uint64_t kMaxShardBytes = uint64_t{5} << 30;
+constexpr uint64_t kSmallFileBytes = uint64_t{4} << 20;  // configs, manifest, tokenizer files
+
+std::string number_text(double value) {
+  std::ostringstream out;
+  out.precision(17);
+  out << value;
+  return out.str();
+}
+
+config::AdapterSettings settings_of(const CheckpointContent& content) {
+  config::AdapterSettings settings;
+  settings.hici = content.loaded.hici;
+  settings.context_size = content.spec.train.sequence_length;
+  settings.rope_factor = content.loaded.model->config().rope.context_factor;
+  settings.library_version = kVersion;
+  return settings;
+}
+
+// Trained values at their best precision: the float32 master where the model's own type is narrower.
+std::map<std::string, at::Tensor> master_weights(optim::AdamW& optimizer) {
+  static const std::string kPrefix = "master.";
+  std::map<std::string, at::Tensor> masters;
+  optimizer.visit_state([&](const std::string& name, at::Tensor& t) {
+    if (name.rfind(kPrefix, 0) == 0) masters[name.substr(kPrefix.size())] = t;
+  });
+  return masters;
+}
+
+void write_adapter_of(const std::filesystem::path& folder, const CheckpointContent& content) {
+  const std::map<std::string, at::Tensor> masters = master_weights(content.optimizer);
+  io::AdapterToWrite adapter;
+  if (content.loaded.lora) adapter.lora = *content.loaded.lora;
+  adapter.settings = settings_of(content);
+  adapter.base_model = content.spec.model.string();
+  for (const optim::TrainedParameter& parameter : content.trained) {
+    const auto master = masters.find(parameter.name);
+    const at::Tensor value = master == masters.end() ? parameter.tensor.detach() : master->second;
+    (io::is_lora_name(parameter.name) ? adapter.lora_tensors : adapter.trainables).emplace_back(parameter.name, value);
+  }
+  io::write_adapter_files(folder, std::move(adapter));
+}
+
+// A model directory: a context factor becomes part of config.json's RoPE scaling.
+void write_whole_model(const std::filesystem::path& folder, const CheckpointContent& content) {
+  std::vector<io::TensorToWrite> tensors;
+  content.loaded.model->visit_parameters([&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t.detach()); });
+  io::write_safetensors_model(folder, std::move(tensors), kMaxShardBytes);
+  write_file_atomically(folder / "config.json", config::to_json(content.loaded.model->config()).dump(2) + "\n");
+  if (content.loaded.has_hierarchy) {
+    write_file_atomically(folder / "hici_config.json", config::to_json(settings_of(content)).dump(2) + "\n");
+  }
+  for (const std::string& name : io::companion_files()) {
+    const std::filesystem::path from = content.spec.model / name;
+    if (std::filesystem::exists(from)) std::filesystem::copy_file(from, folder / name);
+  }
+}
+
+void write_optimizer(const std::filesystem::path& folder, optim::AdamW& optimizer) {
+  std::vector<io::TensorToWrite> tensors;
+  optimizer.visit_state([&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t); });
+  io::write_safetensors(folder / io::kOptimizerName, std::move(tensors), {{kStepsKey, std::to_string(optimizer.steps_taken())}});
+}
+
+}  // namespace
+
+io::TrainingState describe_run(const TrainingRunSpec& spec, const data::TokenFile& tokens, int64_t num_blocks) {
+  const config::TrainConfig& t = spec.train;
+  io::TrainingState state;
+  state.seed = t.seed;
+  state.sequence_length = t.sequence_length;
+  state.batch = {t.batch_size, t.accumulation_steps, 1};
+  state.data = {spec.data_path.string(), tokens.sha256(), num_blocks};
+  state.options = {{"attention", std::string(nn::attention_kind_name(spec.attention))},
+                   {"dtype", c10::toString(spec.dtype)},
+                   {"shuffle", t.shuffle ? "True" : "False"},
+                   {"low_rank_training", spec.trainable.low_rank ? "True" : "False"},
+                   {"learning_rate", number_text(t.learning_rate)},
+                   {"hici_lr", number_text(t.hici_learning_rate)},
+                   {"weight_decay", number_text(t.weight_decay)},
+                   {"max_grad_norm", number_text(t.max_grad_norm)},
+                   {"hici_grad_clip", number_text(t.hici_grad_clip)},
+                   {"lr_scheduler_type", t.schedule},
+                   {"warmup_steps", std::to_string(t.warmup_steps)}};
+  // A longer run is the same run where the rate does not depend on its end.
+  const bool depends_on_end = t.schedule == "linear" || t.schedule == "cosine";
+  if (depends_on_end) state.options["max_steps"] = std::to_string(t.total_steps(num_blocks));
+  return state;
+}
+
+io::TrainingState state_at(io::TrainingState run, const Progress& progress) {
+  run.step = progress.step;
+  run.tokens = progress.tokens_seen;
+  run.epoch = progress.position.epoch;
+  run.next_sample = progress.position.index;
+  return run;
+}
+
+uint64_t estimate_bytes(const CheckpointContent& content) {
+  uint64_t bytes = kSmallFileBytes;
+  content.optimizer.visit_state([&](const std::string&, at::Tensor& t) { bytes += t.nbytes(); });
+  if (content.spec.trainable.low_rank) {
+    for (const optim::TrainedParameter& parameter : content.trained) bytes += static_cast<uint64_t>(parameter.tensor.numel()) * sizeof(double);
+  } else {
+    content.loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { bytes += t.nbytes(); });
+  }
+  return bytes;
+}
+
+void write_checkpoint_files(const std::filesystem::path& folder, const CheckpointContent& content) {
+  const at::NoGradGuard no_grad;
+  if (content.spec.trainable.low_rank) {
+    write_adapter_of(folder, content);
+  } else {
+    write_whole_model(folder, content);
+  }
+  write_optimizer(folder, content.optimizer);
+  io::write_training_state(folder, content.state);
+}
+
+void read_optimizer(const std::filesystem::path& checkpoint, optim::AdamW& optimizer) {
+  const std::filesystem::path path = checkpoint / io::kOptimizerName;
+  const io::SafetensorsFile file(path);
+  optimizer.visit_state([&](const std::string& name, at::Tensor& t) {
+    HICI_CHECK(file.has(name) && file.info(name).shape == t.sizes().vec(), path.string(), ": tensor '", name,
+               "' is missing or has another shape; was the run started with other --trainable_params or HiCI options?");
+    t.copy_(file.read(name, t.scalar_type(), t.device()));
+  });
+  const auto steps = file.metadata().find(kStepsKey);
+  HICI_CHECK(steps != file.metadata().end(), path.string(), ": says no ", kStepsKey, "; it is no optimizer state of a checkpoint");
+  optimizer.set_steps_taken(std::stoll(steps->second));
+}
+
+}  // namespace hici::train

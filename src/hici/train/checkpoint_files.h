@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a training checkpoint holds: the adapter (or, with --low_rank_training False, the whole model) in the form that
+// --peft_model and --init_adapter (or --base_model) take, and beside it the training state.
+#pragma once
+
+#include "hici/data/token_file.h"
+#include "hici/io/load_model.h"
+#include "hici/io/training_state.h"
+#include "hici/optim/adamw.h"
+#include "hici/train/trainer.h"
+#include "hici/train/training_run.h"
+
+#include <filesystem>
+#include <vector>
+
+namespace hici::train {
+
+struct CheckpointContent {
+  const io::LoadedModel& loaded;
+  const TrainingRunSpec& spec;
+  const std::vector<optim::TrainedParameter>& trained;
+  optim::AdamW& optimizer;
+  io::TrainingState state;
+};
+
+// The run as it is described to check_resumable(), without a position.
+io::TrainingState describe_run(const TrainingRunSpec& spec, const data::TokenFile& tokens, int64_t num_blocks);
+// The same run at a position.
+io::TrainingState state_at(io::TrainingState run, const Progress& progress);
+
+uint64_t estimate_bytes(const CheckpointContent& content);
+void write_checkpoint_files(const std::filesystem::path& folder, const CheckpointContent& content);
+
+// Moments and master weights of `checkpoint` into the optimizer; every tensor must be there with its shape.
+void read_optimizer(const std::filesystem::path& checkpoint, optim::AdamW& optimizer);
+
+}  // namespace hici::train

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which parameters of a model are trained.
+#pragma once
+
+#include "hici/nn/causal_lm.h"
+#include "hici/optim/parameter_groups.h"
+
+#include <string>
+#include <vector>
+
+namespace hici::train {
+
+struct TrainableSelection {
+  bool low_rank = true;  // false: every parameter
+  // With low_rank: parameters whose name contains one of these, beside adapters and HiCI modules (--trainable_params).
+  std::vector<std::string> name_parts{"embed", "norm"};
+};
+
+// Sets requires_grad on every parameter of the model and returns those that are trained, in the order of the visit.
+// A name part that matches no parameter is a usage error: it would have no effect.
+std::vector<optim::TrainedParameter> select_trainable(nn::CausalLm& model, const TrainableSelection& selection);
+
+}  // namespace hici::train

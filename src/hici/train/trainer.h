@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The training loop. It reads as a table of contents: draw, forward and backward, check, clip, update, log, save.
+#pragma once
+
+#include "hici/config/train_config.h"
+#include "hici/data/block_sampler.h"
+#include "hici/data/token_blocks.h"
+#include "hici/nn/causal_lm.h"
+#include "hici/optim/adamw.h"
+#include "hici/optim/schedule.h"
+#include "hici/train/gradient_accumulator.h"
+#include "hici/train/metrics.h"
+
+#include <chrono>
+
+namespace hici::train {
+
+// Where a run stands between two steps; together with parameters and optimizer state all that resuming needs.
+struct Progress {
+  int64_t step = 0;         // optimizer steps made
+  int64_t tokens_seen = 0;  // in training sequences
+  data::SamplerPosition position;
+};
+
+// What the trainer tells the outside. Any of them may be empty.
+struct TrainerEvents {
+  std::function<void(const StepMetrics&, bool logged)> on_step;
+  std::function<void(const Progress&)> save;  // may throw; a full disk is the callee's to report
+};
+
+enum class RunEnd { kFinished, kStopped };
+
+class Trainer {
+ public:
+  Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vector<optim::TrainedParameter> parameters,
+          const data::TokenBlocks& blocks, const config::TrainConfig& config, TrainerEvents events);
+
+  // From `start` to the last step, or until a stop signal (base/signals.h) arrives: then the step in hand is dropped,
+  // the state before it is saved, and kStopped returned. Throws when --max_nonfinite_steps steps in a row had a loss or
+  // gradient that is not finite.
+  RunEnd run(const Progress& start);
+
+  optim::AdamW& optimizer() { return optimizer_; }
+  const Progress& progress() const { return progress_; }
+  int64_t total_steps() const { return schedule_.total_steps; }
+
+ private:
+  struct StepOutcome {
+    double loss = 0;
+    double grad_norm = 0;
+    double hici_grad_norm = 0;
+    int64_t tokens = 0;
+    bool interrupted = false;
+  };
+
+  std::vector<data::TokenBatch> draw_batches();
+  StepOutcome compute_gradients(const std::vector<data::TokenBatch>& batches);
+  double run_micro_batch(const data::TokenBatch& batch, int64_t targets_in_step);
+  void clip_gradients(StepOutcome& outcome);
+  bool update(const StepOutcome& outcome, const std::vector<data::TokenBatch>& batches);
+  void report(const StepOutcome& outcome);
+  void save_if_due();
+
+  const nn::CausalLm& model_;
+  nn::ForwardOptions forward_;
+  const data::TokenBlocks& blocks_;
+  config::TrainConfig config_;
+  TrainerEvents events_;
+  data::BlockSampler sampler_;
+  optim::Schedule schedule_;
+  optim::AdamW optimizer_;
+  GradientAccumulator gradients_;
+  Progress progress_;
+  int64_t last_saved_step_ = -1;
+  int64_t nonfinite_in_a_row_ = 0;
+  int64_t tokens_since_report_ = 0;
+  std::chrono::steady_clock::time_point started_, last_report_;
+};
+
+}  // namespace hici::train

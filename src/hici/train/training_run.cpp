@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/training_run.h"
+
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/log.h"
+#include "hici/base/run_lock.h"
+#include "hici/base/signals.h"
+#include "hici/io/checkpoint_manifest.h"
+#include "hici/io/checkpoint_store.h"
+#include "hici/io/load_model.h"
+#include "hici/train/checkpoint_files.h"
+#include "hici/train/metrics.h"
+#include "hici/train/trainer.h"
+
+#include <ATen/ATen.h>
+
+namespace hici::train {
+namespace {
+
+// Where this run starts from: nothing, or a checkpoint that was found and verified.
+struct ResumePoint {
+  std::optional<std::filesystem::path> checkpoint;
+  io::TrainingState state;
+};
+
+ResumePoint find_resume_point(const TrainingRunSpec& spec) {
+  ResumePoint point;
+  if (spec.resume.empty()) return point;
+  if (spec.resume == "latest") {
+    point.checkpoint = io::find_latest_checkpoint(spec.output_dir);
+    if (!point.checkpoint) log_info(spec.output_dir.string(), ": no whole checkpoint yet; starting from the beginning");
+  } else {
+    io::verify_checkpoint(spec.resume);
+    point.checkpoint = spec.resume;
+  }
+  if (point.checkpoint) point.state = io::read_training_state(*point.checkpoint);
+  return point;
+}
+
+// A new run must not mix its checkpoints with those of an old one.
+void check_output_is_free(const TrainingRunSpec& spec) {
+  if (!spec.resume.empty()) return;
+  const auto old = io::find_latest_checkpoint(spec.output_dir);
+  HICI_CHECK(!old, spec.output_dir.string(), ": already holds ", old ? old->filename().string() : "",
+             "; use --resume_from_checkpoint latest, or another --output_dir");
+}
+
+io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint& resume) {
+  io::ModelRequest request;
+  const bool whole_checkpoint = resume.checkpoint && !spec.trainable.low_rank;
+  request.base = whole_checkpoint ? *resume.checkpoint : spec.model;
+  request.adapter = resume.checkpoint && spec.trainable.low_rank ? *resume.checkpoint : spec.init_adapter;
+  request.dtype = spec.dtype;
+  request.device = spec.device;
+  request.context_size = spec.train.sequence_length;
+  request.fresh_hierarchy = spec.attention == nn::AttentionKind::kHici;
+  if (spec.trainable.low_rank) request.lora = spec.lora;
+  request.copy_attention_init = spec.copy_attention_init;
+  request.seed = spec.train.seed;
+  request.resolve_hici = spec.resolve_hici;
+  return io::load_model(request);
+}
+
+nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
+  nn::ForwardOptions forward;
+  forward.attention = spec.attention;
+  forward.recompute = spec.train.recompute;
+  if (spec.attention == nn::AttentionKind::kFull) return forward;
+  const int64_t segments = loaded.hici.num_segments, length = spec.train.sequence_length;
+  HICI_CHECK_USAGE(segments >= 1 && length % segments == 0, "--num_chunks: ", segments,
+                   " does not divide --model_max_length ", length, "; use a divisor of it");
+  forward.segment_length = length / segments;
+  return forward;
+}
+
+Progress progress_of(const io::TrainingState& state) {
+  return {state.step, state.tokens, {state.epoch, state.next_sample}};
+}
+
+void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
+               const std::vector<optim::TrainedParameter>& trained, const data::TokenBlocks& blocks,
+               int64_t total_steps) {
+  int64_t all = 0, counts[optim::kNumGroups] = {};
+  loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { all += t.numel(); });
+  for (const auto& parameter : trained) counts[static_cast<int>(parameter.group)] += parameter.tensor.numel();
+  log_info("model ", spec.model.string(), ": ", all, " parameters, trained ", counts[0] + counts[1], " (HiCI ",
+           counts[0], ", rest ", counts[1], ")");
+  log_info("attention ", nn::attention_kind_name(spec.attention), ", ", c10::toString(spec.dtype), " on ",
+           spec.device.str(), ", RoPE factor ", loaded.model->config().rope.context_factor, ", ",
+           loaded.hici.num_segments, " segments, causal mode ", config::name_of(loaded.hici.causal_mode));
+  log_info("data ", spec.data_path.string(), ": ", blocks.num_blocks(), " blocks of ", blocks.block_length(),
+           " tokens; ", total_steps, " steps of ", spec.train.sequences_per_step(), " sequences");
+}
+
+}  // namespace
+
+int run_training(const TrainingRunSpec& spec) {
+  spec.train.validate();
+  const RunLock lock(spec.output_dir);
+  const StopSignals signals;
+  io::CheckpointStore store(spec.output_dir, spec.train.save_total_limit);
+  store.clean_up();
+  check_output_is_free(spec);
+  const ResumePoint resume = find_resume_point(spec);
+
+  const io::LoadedModel loaded = load_for_training(spec, resume);
+  const nn::ForwardOptions forward = make_forward(spec, loaded);
+  const auto tokens = data::TokenFile::open(spec.data_path, {.vocab_size = loaded.model->config().vocab_size});
+  const data::TokenBlocks blocks(tokens, spec.train.sequence_length, "--model_max_length");
+  const io::TrainingState identity = describe_run(spec, tokens, blocks.num_blocks());
+  if (resume.checkpoint)
+    io::check_resumable(*resume.checkpoint, resume.state, identity, spec.allow_changes_on_resume,
+                        "--allow_changes_on_resume");
+
+  const auto trained = select_trainable(*loaded.model, spec.trainable);
+  write_file_atomically(spec.output_dir / "options.ini", spec.effective_options);
+  store.set_aside_after(resume.state.step);
+  MetricsWriter metrics(spec.output_dir, resume.state.step, spec.train.total_steps(blocks.num_blocks()));
+  optim::AdamW* optimizer = nullptr;
+  TrainerEvents events;
+  events.on_step = [&](const StepMetrics& m, bool logged) { logged ? metrics.log(m) : metrics.show(m); };
+  events.save = [&](const Progress& progress) {
+    const CheckpointContent content{loaded, spec, trained, *optimizer, state_at(identity, progress)};
+    store.save(progress.step, estimate_bytes(content),
+               [&](const std::filesystem::path& folder) { write_checkpoint_files(folder, content); });
+  };
+  Trainer trainer(*loaded.model, forward, trained, blocks, spec.train, events);
+  optimizer = &trainer.optimizer();
+  if (resume.checkpoint) read_optimizer(*resume.checkpoint, trainer.optimizer());
+  log_start(spec, loaded, trained, blocks, trainer.total_steps());
+
+  const RunEnd end = trainer.run(progress_of(resume.state));
+  metrics.finish();
+  if (store.failed_saves() > 0) {
+    log_warning(store.failed_saves(), " checkpoints could not be saved; exit code 1");
+    return 1;
+  }
+  if (end == RunEnd::kFinished) return 0;
+  log_info("stopped by signal ", stop_requested(), " after step ", trainer.progress().step,
+           "; go on with --resume_from_checkpoint latest");
+  return 128 + stop_requested();
+}
+
+}  // namespace hici::train

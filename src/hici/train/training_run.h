@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// One call of `hici train`: model, data, trainer, checkpoints and metrics put together.
+#pragma once
+
+#include "hici/config/hici_config.h"
+#include "hici/config/train_config.h"
+#include "hici/io/load_model.h"
+#include "hici/nn/attention.h"
+#include "hici/train/trainable.h"
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace hici::train {
+
+struct TrainingRunSpec {
+  std::filesystem::path model;  // --model_name_or_path
+  std::filesystem::path output_dir;
+  std::filesystem::path data_path;  // a token file
+  std::filesystem::path init_adapter;
+  std::string resume;  // "", "latest" or a checkpoint directory
+  bool allow_changes_on_resume = false;
+  nn::AttentionKind attention = nn::AttentionKind::kHici;
+  std::function<config::HiciConfig(config::Family, const io::StoredHici&)> resolve_hici;
+  config::LoraConfig lora;
+  TrainableSelection trainable;
+  config::TrainConfig train;
+  bool copy_attention_init = false;
+  at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;
+  std::string effective_options;  // text of the options in force; kept as options.ini in the output directory
+};
+
+// Exit code of the process: 0 finished, 128 + signal after a saved stop, 1 when a checkpoint could not be saved.
+int run_training(const TrainingRunSpec& spec);
+
+}  // namespace hici::train
