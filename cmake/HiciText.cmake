@@ -21,10 +21,10 @@ if(HICI_TEXT_ENABLED)
   string(REGEX REPLACE ".*\"=([0-9.]+)\".*" "\\1" hici_tokenizers_version "${hici_tokenizers_line}")
   set(HICI_TEXT_SUMMARY "tokenizers ${hici_tokenizers_version}")
 
-  # cargo itself knows what is out of date; the list below is when to ask it.
+  # cargo itself knows what is out of date; the list below is when to ask it. Frozen: scripts/setup has fetched the crates.
   add_custom_command(OUTPUT "${hici_text_archive}"
     COMMAND ${CMAKE_COMMAND} -E env "CARGO_TARGET_DIR=${HICI_CARGO_TARGET_DIR}"
-            ${HICI_CARGO} build --release --locked --quiet --manifest-path "${hici_text_dir}/Cargo.toml"
+            ${HICI_CARGO} build --release --frozen --quiet --manifest-path "${hici_text_dir}/Cargo.toml"
     COMMAND ${CMAKE_COMMAND} -E touch "${hici_text_archive}"
     DEPENDS "${hici_text_dir}/Cargo.toml" "${hici_text_dir}/Cargo.lock" "${hici_text_dir}/src/lib.rs" "${hici_text_dir}/src/ffi.rs"
             "${hici_text_dir}/src/decode.rs" "${hici_text_dir}/src/long_text.rs" "${hici_text_dir}/src/tokenizer.rs"
