@@ -8,6 +8,7 @@ namespace hici::commands {
 
 CommandEntry devices_command();
 CommandEntry eval_ppl_command();
+CommandEntry report_command();
 CommandEntry tokenize_command();
 CommandEntry train_command();
 CommandEntry train_tokenizer_command();

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plots of a report, from its data: which series, which scales, how smoothed.
+#pragma once
+
+#include "hici/report/perplexity_table.h"
+#include "hici/report/plot.h"
+#include "hici/report/report_data.h"
+
+#include <string>
+#include <vector>
+
+namespace hici::report {
+
+// Loss against step: raw values faintly, a moving mean over them. Logarithmic where the losses span more than a factor
+// of five.
+Plot loss_plot(const std::vector<TrainingRun>& runs);
+// Learning rates against step; that of the HiCI parameters as a line of its own where it differs.
+Plot learning_rate_plot(const std::vector<TrainingRun>& runs);
+Plot speed_plot(const std::vector<TrainingRun>& runs);
+// Perplexity against context, both logarithmic, one series for each row of the table.
+Plot perplexity_plot(const PerplexityTable& table);
+
+// Mean over about a thirtieth of the points around each one. At the start, where losses fall fast, over as few before as
+// after, so that the line is not shifted; gaps stay gaps.
+std::vector<Point> smoothed(const std::vector<Point>& points);
+
+// At most `max_points` points with the same outline: of each stretch the lowest and the highest.
+std::vector<Point> thinned(const std::vector<Point>& points, size_t max_points);
+
+// "model, full attention": how a row is called in a plot.
+std::string row_name(const PerplexityTable::Row& row);
+
+}  // namespace hici::report

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one looks up first about a training run, from its logged steps.
+#pragma once
+
+#include "hici/report/report_data.h"
+
+#include <string>
+#include <vector>
+
+namespace hici::report {
+
+struct Fact {
+  std::string name;
+  std::string value;  // as people read it; "-" when the run does not say
+};
+
+// The same names in the same order for every run.
+std::vector<Fact> facts_of(const TrainingRun& run);
+
+}  // namespace hici::report
