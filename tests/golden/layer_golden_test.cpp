@@ -44,7 +44,7 @@ class GoldenLayer {
  public:
   explicit GoldenLayer(int shape)
       : file_(io::SafetensorsFile(std::filesystem::path(HICI_GOLDEN_DIR) / "layers" /
-                                        ("shape" + std::to_string(shape) + ".safetensors"))) {}
+                                  ("shape" + std::to_string(shape) + ".safetensors"))) {}
 
   at::Tensor tensor(const std::string& name) const { return file_.read(name); }
   bool has(const std::string& name) const { return file_.has(name); }

@@ -64,9 +64,11 @@ LoadedModel describe_model(const ModelRequest& request, const Opened& opened) {
   } else if (opened.adapter && settings) {
     config.rope.context_factor = settings->rope_factor;
   } else if (opened.adapter) {
-    log_warning(opened.adapter->path.string(), ": does not say for which context it was trained; the RoPE factor is 1 unless --context_size is given");
+    log_warning(opened.adapter->path.string(),
+                ": does not say for which context it was trained; the RoPE factor is 1 unless --context_size is given");
   }
-  loaded.hici = request.resolve_hici ? request.resolve_hici(config.family, opened.hici) : opened.hici.config.value_or(config::HiciConfig{});
+  loaded.hici = request.resolve_hici ? request.resolve_hici(config.family, opened.hici)
+                                     : opened.hici.config.value_or(config::HiciConfig{});
   const nn::ParameterOptions options{request.dtype};
   loaded.model = std::make_unique<nn::CausalLm>(config, options);
   loaded.has_hierarchy = (opened.hici.config || request.fresh_hierarchy) && loaded.hici.use_local_constructor;
@@ -74,7 +76,8 @@ LoadedModel describe_model(const ModelRequest& request, const Opened& opened) {
     loaded.hici.validate(config.hidden_size);
     hierarchy::attach_hierarchy(*loaded.model, loaded.hici, options);
   }
-  loaded.lora = opened.adapter && !opened.adapter->lora_tensors->tensors().empty() ? opened.adapter->lora : request.lora;
+  loaded.lora =
+      opened.adapter && !opened.adapter->lora_tensors->tensors().empty() ? opened.adapter->lora : request.lora;
   if (loaded.lora) loaded.model->add_lora(loaded.lora->targets, loaded.lora->rank, loaded.lora->scale());
   return loaded;
 }
@@ -97,9 +100,11 @@ const TensorSource* source_of(const Opened& opened, const std::string& name) {
   return opened.base.weights().has(name) ? &opened.base.weights() : nullptr;
 }
 
-at::Tensor read_parameter(const TensorSource& source, const std::string& name, const at::Tensor& meta, const ModelRequest& request) {
+at::Tensor read_parameter(const TensorSource& source, const std::string& name, const at::Tensor& meta,
+                          const ModelRequest& request) {
   HICI_CHECK(source.info(name).shape == meta.sizes().vec(), source.file_of(name), ": tensor '", name, "' is ",
-             shown_shape(source.info(name).shape), ", expected ", shown_shape(meta.sizes().vec()), "; does it belong to another model?");
+             shown_shape(source.info(name).shape), ", expected ", shown_shape(meta.sizes().vec()),
+             "; does it belong to another model?");
   return source.read(name, request.dtype, request.device);
 }
 
@@ -125,8 +130,8 @@ void fill_parameters(const ModelRequest& request, const Opened& opened, LoadedMo
     }
     parameter = at::zeros(parameter.sizes(), at::TensorOptions().dtype(request.dtype).device(request.device));
     if (is_lora_name(name)) {
-      HICI_CHECK(!adapter_has_lora || is_hici_name(name), opened.adapter ? opened.adapter->path.string() : "", ": tensor '", name,
-                 "' is missing; the adapter is not whole");
+      HICI_CHECK(!adapter_has_lora || is_hici_name(name), opened.adapter ? opened.adapter->path.string() : "",
+                 ": tensor '", name, "' is missing; the adapter is not whole");
       initialise_lora(name, parameter, generator);
     } else {
       hierarchy_is_fresh = true;  // check_files() has seen everything else

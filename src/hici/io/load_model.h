@@ -30,9 +30,9 @@ struct ModelRequest {
   bool hash_weights = false;
 
   // For training: modules that no file holds yet.
-  bool fresh_hierarchy = false;              // attach HiCI modules when neither base nor adapter has them
-  std::optional<config::LoraConfig> lora;    // attach adapters when the adapter directory brings none
-  bool copy_attention_init = false;          // --use_llama_init
+  bool fresh_hierarchy = false;            // attach HiCI modules when neither base nor adapter has them
+  std::optional<config::LoraConfig> lora;  // attach adapters when the adapter directory brings none
+  bool copy_attention_init = false;        // --use_llama_init
   uint64_t seed = 0;
 
   // The HiCI settings to use, given what the files say of themselves.
@@ -50,7 +50,8 @@ struct LoadedModel {
   std::string weights_sha256;  // of all weight files of base and adapter; empty unless asked for
 };
 
-// Everything is checked against the config before memory for weights is taken. Errors name file, tensor and the way out.
+// Everything is checked against the config before memory for weights is taken. Errors name file, tensor and the way
+// out.
 LoadedModel load_model(const ModelRequest& request);
 
 // `path` itself when it holds a model or an adapter; the newest whole checkpoint when it is a run directory.

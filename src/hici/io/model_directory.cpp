@@ -14,7 +14,6 @@
 namespace hici::io {
 namespace {
 
-
 bool is_tolerated(const std::string& name, bool is_tied) {
   const auto ends_with = [&](const std::string& end) {
     return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;

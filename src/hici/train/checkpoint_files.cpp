@@ -64,7 +64,8 @@ void write_adapter_of(const std::filesystem::path& folder, const CheckpointConte
 // A model directory: a context factor becomes part of config.json's RoPE scaling.
 void write_whole_model(const std::filesystem::path& folder, const CheckpointContent& content) {
   std::vector<io::TensorToWrite> tensors;
-  content.loaded.model->visit_parameters([&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t.detach()); });
+  content.loaded.model->visit_parameters(
+      [&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t.detach()); });
   io::write_safetensors_model(folder, std::move(tensors), kMaxShardBytes);
   write_file_atomically(folder / "config.json", config::to_json(content.loaded.model->config()).dump(2) + "\n");
   if (content.loaded.has_hierarchy) {
@@ -79,7 +80,8 @@ void write_whole_model(const std::filesystem::path& folder, const CheckpointCont
 void write_optimizer(const std::filesystem::path& folder, optim::AdamW& optimizer) {
   std::vector<io::TensorToWrite> tensors;
   optimizer.visit_state([&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t); });
-  io::write_safetensors(folder / io::kOptimizerName, std::move(tensors), {{kStepsKey, std::to_string(optimizer.steps_taken())}});
+  io::write_safetensors(folder / io::kOptimizerName, std::move(tensors),
+                        {{kStepsKey, std::to_string(optimizer.steps_taken())}});
 }
 
 }  // namespace
@@ -120,7 +122,8 @@ uint64_t estimate_bytes(const CheckpointContent& content) {
   uint64_t bytes = kSmallFileBytes;
   content.optimizer.visit_state([&](const std::string&, at::Tensor& t) { bytes += t.nbytes(); });
   if (content.spec.trainable.low_rank) {
-    for (const optim::TrainedParameter& parameter : content.trained) bytes += static_cast<uint64_t>(parameter.tensor.numel()) * sizeof(double);
+    for (const optim::TrainedParameter& parameter : content.trained)
+      bytes += static_cast<uint64_t>(parameter.tensor.numel()) * sizeof(double);
   } else {
     content.loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { bytes += t.nbytes(); });
   }
@@ -147,7 +150,8 @@ void read_optimizer(const std::filesystem::path& checkpoint, optim::AdamW& optim
     t.copy_(file.read(name, t.scalar_type(), t.device()));
   });
   const auto steps = file.metadata().find(kStepsKey);
-  HICI_CHECK(steps != file.metadata().end(), path.string(), ": says no ", kStepsKey, "; it is no optimizer state of a checkpoint");
+  HICI_CHECK(steps != file.metadata().end(), path.string(), ": says no ", kStepsKey,
+             "; it is no optimizer state of a checkpoint");
   optimizer.set_steps_taken(std::stoll(steps->second));
 }
 

@@ -120,8 +120,9 @@ bool Trainer::update(const StepOutcome& outcome, const std::vector<data::TokenBa
       std::isfinite(outcome.loss) && std::isfinite(outcome.grad_norm) && std::isfinite(outcome.hici_grad_norm);
   if (!finite) {
     ++nonfinite_in_a_row_;
-    const std::string what = hici::detail::concat("step ", progress_.step + 1, ", rank 0: loss ", outcome.loss,
-                                            ", gradient norm ", outcome.grad_norm, " in blocks ", list_blocks(batches));
+    const std::string what =
+        hici::detail::concat("step ", progress_.step + 1, ", rank 0: loss ", outcome.loss, ", gradient norm ",
+                             outcome.grad_norm, " in blocks ", list_blocks(batches));
     HICI_CHECK(nonfinite_in_a_row_ < config_.max_nonfinite_steps, what,
                "; no update was made; lower --learning_rate or --hici_lr, or go on from "
                "the last checkpoint with --max_nonfinite_steps above ",
