@@ -2,12 +2,14 @@
  * C interface of the Rust crate hici_text: Hugging Face tokenizers, compiled into the binary.
  *
  * Rules that hold for every function:
- *  - Text goes in as pointer and size, needs no NUL at its end and must be UTF-8; anything else is an error, never undefined.
- *    A NULL pointer is allowed where the size is 0.
- *  - A function that can fail has a last parameter `char** error`. It returns true (or an object) and leaves *error alone, or
- *    returns false (or NULL) and stores one line of text there, to be freed with hici_text_free_string(). `error` may be NULL.
+ *  - Text goes in as pointer and size, needs no NUL at its end and must be UTF-8; anything else is an error, never
+ * undefined. A NULL pointer is allowed where the size is 0.
+ *  - A function that can fail has a last parameter `char** error`. It returns true (or an object) and leaves *error
+ * alone, or returns false (or NULL) and stores one line of text there, to be freed with hici_text_free_string().
+ * `error` may be NULL.
  *  - Panics of the Rust side are caught and come back as errors. Nothing is printed.
- *  - What a function hands out belongs to the caller, who gives it back to the function named beside it. Freeing NULL is a no-op.
+ *  - What a function hands out belongs to the caller, who gives it back to the function named beside it. Freeing NULL
+ * is a no-op.
  *  - A tokenizer may be used by several threads at once; streams and trainers by one at a time.
  */
 #ifndef HICI_TEXT_H
@@ -63,22 +65,22 @@ bool hici_tokenizer_token_to_id(const HiciTokenizer* tokenizer, HiciTextView tok
 bool hici_tokenizer_id_to_token(const HiciTokenizer* tokenizer, uint32_t id, HiciTextBytes* token);
 
 /* Encodes every text by itself, on all threads. */
-bool hici_tokenizer_encode_batch(const HiciTokenizer* tokenizer, const HiciTextView* texts, size_t num_texts, bool add_special_tokens,
-                                 HiciTextIds* ids, char** error);
+bool hici_tokenizer_encode_batch(const HiciTokenizer* tokenizer, const HiciTextView* texts, size_t num_texts,
+                                 bool add_special_tokens, HiciTextIds* ids, char** error);
 /* The ids that add_special_tokens puts before and after a text: two "texts" in `ids`. */
 bool hici_tokenizer_special_ids(const HiciTokenizer* tokenizer, HiciTextIds* ids, char** error);
 
 /* Encodes a part of a long text, with the ids that the whole text gives, on all threads.
- * `text` starts with context that has been encoded before; ids are wanted from byte `start` on (0 at the start of a text).
- * is_last: the text ends here, everything is encoded. Otherwise the ids up to a place where the cut changes nothing are handed
- * out; go on with the text from byte *keep_from of this one, more text appended, and *next_start as `start`. When no such
- * place is found no ids are handed out, *keep_from is 0 and *next_start is `start`: call again with more text.
- * Special tokens are not added. */
-bool hici_tokenizer_encode_part(const HiciTokenizer* tokenizer, HiciTextView text, size_t start, bool is_last, HiciTextIds* ids,
-                                size_t* keep_from, size_t* next_start, char** error);
+ * `text` starts with context that has been encoded before; ids are wanted from byte `start` on (0 at the start of a
+ * text). is_last: the text ends here, everything is encoded. Otherwise the ids up to a place where the cut changes
+ * nothing are handed out; go on with the text from byte *keep_from of this one, more text appended, and *next_start as
+ * `start`. When no such place is found no ids are handed out, *keep_from is 0 and *next_start is `start`: call again
+ * with more text. Special tokens are not added. */
+bool hici_tokenizer_encode_part(const HiciTokenizer* tokenizer, HiciTextView text, size_t start, bool is_last,
+                                HiciTextIds* ids, size_t* keep_from, size_t* next_start, char** error);
 
-bool hici_tokenizer_decode(const HiciTokenizer* tokenizer, const uint32_t* ids, size_t num_ids, bool skip_special_tokens,
-                           HiciTextBytes* text, char** error);
+bool hici_tokenizer_decode(const HiciTokenizer* tokenizer, const uint32_t* ids, size_t num_ids,
+                           bool skip_special_tokens, HiciTextBytes* text, char** error);
 
 /* Decoding as ids arrive. A stream keeps its own reference to the tokenizer. Free with hici_decode_stream_free(). */
 HiciDecodeStream* hici_decode_stream_new(const HiciTokenizer* tokenizer, bool skip_special_tokens, char** error);
@@ -88,15 +90,16 @@ bool hici_decode_stream_push(HiciDecodeStream* stream, uint32_t id, HiciTextByte
 /* The rest: an incomplete character comes out as U+FFFD. The stream is then as new. */
 bool hici_decode_stream_finish(HiciDecodeStream* stream, HiciTextBytes* text, char** error);
 
-/* Trains a byte-level BPE: the split rule of GPT-2, all 256 bytes as alphabet, no normalization. The result depends on the
- * texts only, not on their order among the calls nor on the number of threads. Free with hici_bpe_trainer_free(). */
+/* Trains a byte-level BPE: the split rule of GPT-2, all 256 bytes as alphabet, no normalization. The result depends on
+ * the texts only, not on their order among the calls nor on the number of threads. Free with hici_bpe_trainer_free().
+ */
 typedef struct {
   size_t vocab_size;           /* special tokens and the 256 bytes included */
   uint64_t min_frequency;      /* pairs seen less often are not merged */
   const HiciTextView* special; /* get the first ids, in this order */
   size_t num_special;
-  HiciTextView bos;            /* empty, or the special token that encoding with special tokens puts in front */
-  size_t num_threads;          /* 0: as many as there are cores */
+  HiciTextView bos;   /* empty, or the special token that encoding with special tokens puts in front */
+  size_t num_threads; /* 0: as many as there are cores */
 } HiciBpeOptions;
 
 HiciBpeTrainer* hici_bpe_trainer_new(const HiciBpeOptions* options, char** error);

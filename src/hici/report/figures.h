@@ -20,8 +20,8 @@ Plot speed_plot(const std::vector<TrainingRun>& runs);
 // Perplexity against context, both logarithmic, one series for each row of the table.
 Plot perplexity_plot(const PerplexityTable& table);
 
-// Mean over about a thirtieth of the points around each one. At the start, where losses fall fast, over as few before as
-// after, so that the line is not shifted; gaps stay gaps.
+// Mean over about a thirtieth of the points around each one. At the start, where losses fall fast, over as few before
+// as after, so that the line is not shifted; gaps stay gaps.
 std::vector<Point> smoothed(const std::vector<Point>& points);
 
 // At most `max_points` points with the same outline: of each stretch the lowest and the highest.
