@@ -8,6 +8,8 @@ namespace hici::commands {
 
 CommandEntry devices_command();
 CommandEntry eval_ppl_command();
+CommandEntry init_command();
+CommandEntry inspect_command();
 CommandEntry report_command();
 CommandEntry tokenize_command();
 CommandEntry train_command();

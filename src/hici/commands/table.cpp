@@ -6,8 +6,8 @@ namespace hici::commands {
 
 const std::vector<CommandEntry>& command_table() {
   static const std::vector<CommandEntry> table = {
-      train_command(),    eval_ppl_command(),        report_command(),
-      tokenize_command(), train_tokenizer_command(), devices_command(),
+      train_command(),   eval_ppl_command(), report_command(),          init_command(),
+      inspect_command(), tokenize_command(), train_tokenizer_command(), devices_command(),
   };
   return table;
 }

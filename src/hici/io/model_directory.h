@@ -53,7 +53,7 @@ struct ModelToWrite {
   config::ModelConfig config;
   std::vector<TensorToWrite> tensors;
   // Its tokenizer files and generation_config.json are copied; empty: none.
-  std::filesystem::path copy_from;
+  std::filesystem::path copy_from = {};
   uint64_t max_shard_bytes = uint64_t{5} << 30;
 };
 

@@ -31,7 +31,7 @@ class SafetensorsFile final : public TensorSource {
 
   using TensorSource::read;
   const std::map<std::string, TensorInfo>& tensors() const override { return header_.tensors; }
-  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device) const override;
+  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
   std::string file_of(const std::string&) const override { return file_.path().string(); }
 
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }

@@ -51,7 +51,7 @@ class RenamedSource final : public TensorSource {
 
   using TensorSource::read;
   const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
-  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device) const override;
+  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
   std::string file_of(const std::string& name) const override;
 
  private:

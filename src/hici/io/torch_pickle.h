@@ -22,7 +22,7 @@ class TorchFile final : public TensorSource {
 
   using TensorSource::read;
   const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
-  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device) const override;
+  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
   std::string file_of(const std::string&) const override { return subject_; }
 
  private:

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/inspect.h"
+
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/json.h"
+#include "hici/config/rope.h"
+#include "hici/data/token_file.h"
+#include "hici/io/adapter.h"
+#include "hici/io/checkpoint_manifest.h"
+#include "hici/io/checkpoint_store.h"
+#include "hici/io/model_directory.h"
+#include "hici/io/training_state.h"
+#include "hici/io/weight_file.h"
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <functional>
+
+namespace hici::io {
+namespace {
+
+using nlohmann::json;
+
+// Runs a check; what it has to say becomes a line of the report instead of the end of it.
+void collect(json& problems, const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const Error& e) {
+    problems.push_back(e.what());
+  }
+}
+
+const char* group_of(const std::string& name) {
+  const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
+  if (is_lora_name(name)) return is_hici_name(name) ? "lora on hici" : "lora";
+  if (has(".local_constructor.")) return "local_constructor";
+  if (has(".global_integrator.")) return "global_integrator";
+  if (has("embed_tokens")) return "embedding";
+  if (has("lm_head")) return "lm_head";
+  if (has("norm")) return "norm";
+  if (has(".self_attn.")) return "attention";
+  if (has(".mlp.")) return "mlp";
+  return "other";
+}
+
+// "model.layers.{}.mlp.up_proj.weight": one line for all layers.
+std::string pattern_of(const std::string& name) {
+  std::string out;
+  for (size_t at = 0; at < name.size();) {
+    const size_t end = std::min(name.find('.', at), name.size());
+    const std::string part = name.substr(at, end - at);
+    const bool is_index =
+        !part.empty() && std::all_of(part.begin(), part.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+    const bool is_layer = is_index && out.size() >= 7 && out.compare(out.size() - 7, 7, "layers.") == 0;
+    out += (is_layer ? "{}" : part) + (end < name.size() ? "." : "");
+    at = end + 1;
+  }
+  return out;
+}
+
+// Tensors of one kind: by pattern, shape and type, with their number.
+json list_of_tensors(const TensorSource& source, bool every_one) {
+  std::map<std::string, json> kinds;
+  for (const auto& [name, info] : source.tensors()) {
+    const std::string shown = printable(every_one ? name : pattern_of(name), 200);
+    json& entry = kinds[shown + shown_shape(info.shape) + shown_dtype(info.dtype)];
+    if (entry.is_null())
+      entry = {{"name", shown}, {"shape", info.shape}, {"dtype", shown_dtype(info.dtype)}, {"count", 0}};
+    entry["count"] = entry["count"].get<int64_t>() + 1;
+  }
+  json out = json::array();
+  for (auto& [ignored, entry] : kinds) out.push_back(std::move(entry));
+  return out;
+}
+
+void add_counts(json& report, const TensorSource& source) {
+  json& parameters = report["parameters"];
+  if (parameters.is_null()) parameters = {{"total", 0}, {"groups", json::object()}, {"types", json::object()}};
+  const auto add = [](json& object, const std::string& key, int64_t count) {
+    object[key] = object.value(key, int64_t{0}) + count;
+  };
+  for (const auto& [name, info] : source.tensors()) {
+    add(parameters, "total", info.num_elements());
+    add(parameters["groups"], group_of(name), info.num_elements());
+    add(parameters["types"], shown_dtype(info.dtype), info.num_elements());
+  }
+}
+
+void add_tensors(json& report, const TensorSource& source, bool every_one) {
+  add_counts(report, source);
+  for (json& entry : list_of_tensors(source, every_one)) report["tensors"].push_back(std::move(entry));
+}
+
+void add_files(json& report, const std::vector<fs::path>& files) {
+  for (const fs::path& file : files)
+    report["weights"].push_back({{"file", file.filename().string()}, {"bytes", fs::file_size(file)}});
+}
+
+json rope_json(const config::ModelConfig& config) {
+  const config::RopeConfig& rope = config.rope;
+  json out = {{"type", config::name_of(rope.type)}, {"theta", rope.theta}, {"reach", config::rope_reach(config)}};
+  if (rope.type != config::RopeType::kDefault) out["factor"] = rope.factor;
+  if (rope.original_max_position_embeddings > 0)
+    out["original_max_position_embeddings"] = rope.original_max_position_embeddings;
+  return out;
+}
+
+json config_json(const config::ModelConfig& c) {
+  return {{"family", config::name_of(c.family)},
+          {"vocab_size", c.vocab_size},
+          {"hidden_size", c.hidden_size},
+          {"intermediate_size", c.intermediate_size},
+          {"num_hidden_layers", c.num_hidden_layers},
+          {"num_attention_heads", c.num_attention_heads},
+          {"num_key_value_heads", c.num_key_value_heads},
+          {"head_dim", c.head_dim},
+          {"max_position_embeddings", c.max_position_embeddings},
+          {"tie_word_embeddings", c.tie_word_embeddings}};
+}
+
+// HiCI modules inside a whole model are expected where its own tensors show them.
+void check_model(const ModelDirectory& model) {
+  std::vector<ExpectedTensor> expected = expected_tensors(model.config());
+  for (const auto& [name, info] : model.weights().tensors())
+    if (is_hici_name(name)) expected.push_back({name, info.shape});
+  model.check_against(expected);
+}
+
+void inspect_model(const InspectRequest& request, json& report) {
+  report["kind"] = "model directory";
+  const ModelDirectory model = ModelDirectory::open(request.path);
+  report["config"] = config_json(model.config());
+  report["rope"] = rope_json(model.config());
+  add_files(report, model.weight_files());
+  add_tensors(report, model.weights(), request.list_tensors);
+  collect(report["problems"], [&] { check_model(model); });
+  collect(report["problems"], [&] {
+    const auto hici = hici_config_of(model.weights());
+    if (hici)
+      report["hici"] = {{"num_local_slots", hici->num_local_slots},
+                        {"global_slots", hici->global_slots},
+                        {"bottleneck_dim", hici->bottleneck_dim}};
+  });
+}
+
+void add_hici(const Adapter& adapter, json& report) {
+  const auto hici = adapter.hici_config();
+  if (!hici) return;
+  json shown = config::to_json(
+      config::AdapterSettings{.hici = *hici, .context_size = 0, .rope_factor = 1, .library_version = ""});
+  for (const char* key : {"library", "library_version", "rope_factor"}) shown.erase(key);
+  if (!adapter.settings) {  // no tensor shows these
+    for (const char* key : {"num_segments", "num_heads", "causal_mode"}) shown.erase(key);
+  }
+  report["hici"] = shown;
+}
+
+void inspect_adapter(const InspectRequest& request, json& report) {
+  report["kind"] = "adapter";
+  const Adapter adapter = read_adapter(request.path);
+  if (!adapter.lora_tensors->tensors().empty())
+    report["lora"] = {{"r", adapter.lora.rank},
+                      {"lora_alpha", adapter.lora.alpha},
+                      {"scale", adapter.lora.scale()},
+                      {"targets", adapter.lora.targets}};
+  if (!adapter.base_model.empty()) report["base_model"] = printable(adapter.base_model, 400);
+  if (adapter.settings)
+    report["trained"] = {{"context_size", adapter.settings->context_size},
+                         {"rope_factor", adapter.settings->rope_factor}};
+  collect(report["problems"], [&] { add_hici(adapter, report); });
+  add_files(report, adapter.files);
+  add_tensors(report, *adapter.lora_tensors, request.list_tensors);
+  add_tensors(report, *adapter.trainables, request.list_tensors);
+  if (!request.base_model.empty())
+    collect(report["problems"], [&] { adapter.check_against(config::read_model_config(request.base_model)); });
+}
+
+void add_checkpoint(const fs::path& path, json& report) {
+  report["kind"] = "checkpoint (" + report["kind"].get<std::string>() + ")";
+  collect(report["problems"], [&] { report["checkpoint"]["step"] = verify_checkpoint(path).step; });
+  collect(report["problems"], [&] {
+    const TrainingState state = read_training_state(path);
+    report["checkpoint"]["tokens"] = state.tokens;
+    report["checkpoint"]["sequence_length"] = state.sequence_length;
+    report["checkpoint"]["global_batch"] = state.batch.size();
+    report["checkpoint"]["data"] = printable(state.data.path, 400);
+  });
+}
+
+void inspect_run(const fs::path& path, json& report) {
+  report["kind"] = "run directory";
+  for (const auto& entry : fs::directory_iterator(path))
+    if (entry.is_directory() && fs::exists(entry.path() / kManifestName))
+      report["checkpoints"].push_back(entry.path().filename().string());
+  std::sort(report["checkpoints"].begin(), report["checkpoints"].end());
+  for (const json& name : report["checkpoints"])
+    collect(report["problems"], [&] { verify_checkpoint(path / name.get<std::string>()); });
+}
+
+bool has_checkpoints(const fs::path& path) {
+  for (const auto& entry : fs::directory_iterator(path))
+    if (entry.is_directory() && fs::exists(entry.path() / kManifestName)) return true;
+  return false;
+}
+
+void inspect_directory(const InspectRequest& request, json& report) {
+  const fs::path& path = request.path;
+  const bool is_checkpoint = fs::exists(path / kManifestName);
+  if (is_adapter_directory(path)) {
+    inspect_adapter(request, report);
+  } else if (fs::exists(path / "config.json")) {
+    inspect_model(request, report);
+  } else if (has_checkpoints(path)) {
+    return inspect_run(path, report);
+  } else {
+    HICI_CHECK(is_checkpoint, path.string(),
+               ": holds no config.json, no adapter and no checkpoint; nothing here that hici reads");
+    report["kind"] = "training state";
+  }
+  if (is_checkpoint) add_checkpoint(path, report);
+}
+
+// A .bin is weights when it starts as a zip or a pickle does, and tokens otherwise.
+bool is_weight_file(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  if (extension == ".safetensors" || extension == ".pt" || extension == ".pth") return true;
+  if (extension != ".bin" || fs::exists(data::sidecar_path(path))) return false;
+  char start[4] = {};
+  std::ifstream(path, std::ios::binary).read(start, sizeof start);
+  return (start[0] == 'P' && start[1] == 'K' && start[2] == 3 && start[3] == 4) ||
+         (start[0] == '\x80' && start[1] == 2);
+}
+
+void inspect_tokens(const InspectRequest& request, json& report) {
+  report["kind"] = "token file";
+  const data::TokenFile tokens =
+      data::TokenFile::open(request.path, {.vocab_size = request.vocab_size, .type = request.token_type});
+  report["tokens"] = {
+      {"type", data::token_type_name(tokens.type())}, {"count", tokens.size()}, {"largest_id", tokens.largest_id()}};
+  if (!tokens.info()) {
+    report["problems"].push_back(request.path.string() + ": has no " +
+                                 data::sidecar_path(request.path).filename().string() +
+                                 ", so type and tokenizer are a guess; make token files with hici tokenize");
+    return;
+  }
+  report["tokens"]["documents"] = tokens.info()->num_documents;
+  report["tokens"]["vocab_size"] = tokens.info()->vocab_size;
+  report["tokens"]["tokenizer"] = printable(tokens.info()->tokenizer_path, 400);
+  collect(report["problems"], [&] { report["tokens"]["sha256"] = tokens.sha256(); });
+}
+
+}  // namespace
+
+json inspect_path(const InspectRequest& request) {
+  HICI_CHECK(fs::exists(request.path), request.path.string(),
+             ": is not there; give a model directory, an adapter, a checkpoint or a file");
+  json report = {{"path", request.path.string()}, {"problems", json::array()}};
+  if (fs::is_directory(request.path)) {
+    inspect_directory(request, report);
+  } else if (is_weight_file(request.path)) {
+    report["kind"] = "file of weights";
+    add_files(report, {request.path});
+    add_tensors(report, *open_weight_file(request.path), request.list_tensors);
+  } else {
+    inspect_tokens(request, report);
+  }
+  return report;
+}
+
+}  // namespace hici::io

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/adapter.h"
+
+#include "hici/base/file.h"
+#include "hici/base/json.h"
+#include "support/error_message.h"
+#include "support/temporary_folder.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace hici::io {
+namespace {
+
+using nlohmann::json;
+using testing::TemporaryFolder;
+
+const std::string kAttention = "model.layers.0.self_attn.";
+
+config::ModelConfig base() {
+  config::ModelConfig c;
+  c.vocab_size = 11;
+  c.hidden_size = 8;
+  c.intermediate_size = 12;
+  c.num_hidden_layers = 1;
+  c.num_attention_heads = c.num_key_value_heads = 2;
+  c.head_dim = 4;
+  c.max_position_embeddings = 32;
+  return c;
+}
+
+// M 3, K 2, width 6, Cs 4.
+AdapterToWrite adapter() {
+  AdapterToWrite out;
+  out.lora = {.rank = 2, .alpha = 16, .targets = {"q_proj"}};
+  out.settings.hici = {.num_segments = 2,
+                       .num_local_slots = 3,
+                       .global_slots = 2,
+                       .num_heads = 2,
+                       .bottleneck_dim = 6,
+                       .shared_compress_dim = 4};
+  out.settings.context_size = 64;
+  out.settings.rope_factor = 2;
+  out.base_model = "../base";
+  for (const auto& [layer, rows, columns] : {std::tuple{"q_proj", 8, 8}, {"local_constructor.q_proj", 6, 8}}) {
+    out.lora_tensors.emplace_back(kAttention + layer + ".lora_A.weight", at::randn({2, columns}));
+    out.lora_tensors.emplace_back(kAttention + layer + ".lora_B.weight", at::randn({rows, 2}));
+  }
+  const std::string local = kAttention + "local_constructor.", global = kAttention + "global_integrator.";
+  out.trainables = {
+      {"model.embed_tokens.weight", at::randn({11, 8})}, {local + "memory_slots", at::randn({3, 8})},
+      {local + "q_proj.weight", at::randn({6, 8})},      {local + "o_proj.weight", at::randn({8, 6})},
+      {global + "global_queries", at::randn({2, 6})},    {global + "shared_compressor.0.weight", at::randn({4, 8})}};
+  return out;
+}
+
+std::vector<std::string> names_in(const TensorSource& source) {
+  std::vector<std::string> out;
+  for (const auto& [name, ignored] : source.tensors()) out.push_back(name);
+  return out;
+}
+
+TEST(AdapterTest, RoundTrips) {
+  const TemporaryFolder folder;
+  const AdapterToWrite written = adapter();
+  write_adapter(folder / "a", written);
+  const Adapter read = read_adapter(folder / "a");
+  EXPECT_EQ(read.lora, written.lora);
+  EXPECT_EQ(read.base_model, "../base");
+  ASSERT_TRUE(read.settings);
+  EXPECT_EQ(read.settings->hici, written.settings.hici);
+  EXPECT_EQ(read.settings->rope_factor, 2);
+  EXPECT_EQ(read.settings->context_size, 64);
+  EXPECT_EQ(read.hici_config(), written.settings.hici);
+  EXPECT_EQ(read.files.size(), 2U);
+  EXPECT_NO_THROW(read.check_against(base()));
+  for (const TensorToWrite& tensor : written.lora_tensors)
+    EXPECT_TRUE(at::equal(read.lora_tensors->read(tensor.name), tensor.load()));
+  for (const TensorToWrite& tensor : written.trainables)
+    EXPECT_TRUE(at::equal(read.trainables->read(tensor.name), tensor.load()));
+}
+
+TEST(AdapterTest, WritesOnlyKeysThatPeftKnows) {
+  const TemporaryFolder folder;
+  write_adapter(folder / "a", adapter());
+  const json config = read_json_file(folder / "a/adapter_config.json");
+  EXPECT_EQ(config["lora_alpha"], 16);
+  EXPECT_TRUE(config["lora_alpha"].is_number_integer());
+  for (const auto& [key, ignored] : config.items()) EXPECT_EQ(key.find("hici"), std::string::npos) << key;
+  const auto names = names_in(SafetensorsFile(folder / "a/adapter_model.safetensors"));
+  EXPECT_EQ(names.front(), "base_model.model.model.layers.0.self_attn.local_constructor.q_proj.lora_A.weight");
+}
+
+TEST(AdapterTest, ShapesFollowFromTheTensorsWhenNothingElseSaysThem) {
+  const TemporaryFolder folder;
+  write_adapter(folder / "a", adapter());
+  fs::remove(folder / "a/hici_config.json");
+  const Adapter read = read_adapter(folder / "a");
+  EXPECT_FALSE(read.settings);
+  config::HiciConfig wanted = adapter().settings.hici;
+  wanted.num_segments = 7;
+  wanted.num_heads = 3;
+  EXPECT_EQ(read.hici_config({.num_segments = 7, .num_heads = 3}), wanted);
+}
+
+TEST(AdapterTest, SettingsThatContradictTheTensorsAreRefused) {
+  const TemporaryFolder folder;
+  AdapterToWrite wrong = adapter();
+  wrong.settings.hici.num_local_slots = 4;
+  write_adapter(folder / "a", wrong);
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a").hici_config(),
+                    "hici_config.json: its sizes are not those of the tensors (3 local");
+}
+
+TEST(AdapterTest, EverySpellingOfANameIsRead) {
+  EXPECT_EQ(plain_tensor_name("base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight"),
+            "model.layers.0.self_attn.q_proj.lora_A.weight");
+  EXPECT_EQ(plain_tensor_name("base_model.model.model.layers.0.self_attn.q_proj.base_layer.weight"),
+            "model.layers.0.self_attn.q_proj.weight");
+  EXPECT_EQ(plain_tensor_name("base_model.model.model.embed_tokens.modules_to_save.default.weight"),
+            "model.embed_tokens.weight");
+  EXPECT_EQ(plain_tensor_name("base_model.model.model.embed_tokens.original_module.weight"), "");
+  EXPECT_EQ(plain_tensor_name("model.norm.weight"), "model.norm.weight");
+}
+
+TEST(AdapterTest, ReadsAFullDump) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "a");
+  const std::string peft = "base_model.model." + kAttention;
+  write_safetensors(folder / "a/model.safetensors", {{peft + "q_proj.base_layer.weight", at::ones({8, 8})},
+                                                     {peft + "q_proj.lora_A.default.weight", at::ones({2, 8})},
+                                                     {peft + "q_proj.lora_B.default.weight", at::ones({8, 2})}});
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "has LoRA tensors and no adapter_config.json");
+  std::ofstream(folder / "a/adapter_config.json")
+      << R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "unknown_to_us": [1]})";
+  const Adapter read = read_adapter(folder / "a");
+  EXPECT_EQ(read.lora.scale(), 2);
+  EXPECT_EQ(names_in(*read.trainables), std::vector<std::string>{kAttention + "q_proj.weight"});
+  EXPECT_EQ(read.lora_tensors->tensors().size(), 2U);
+  EXPECT_NO_THROW(read.check_against(base()));
+  EXPECT_EQ(read.hici_config(), std::nullopt);
+}
+
+TEST(AdapterTest, AnotherModelsAdapterIsRefused) {
+  const TemporaryFolder folder;
+  write_adapter(folder / "a", adapter());
+  config::ModelConfig wider = base();
+  wider.hidden_size = 16;
+  EXPECT_ERROR_SAYS(
+      read_adapter(folder / "a").check_against(wider),
+      "tensor 'model.embed_tokens.weight' is [11, 8], the base model has [11, 16]; the adapter is for another model");
+  AdapterToWrite more_rows = adapter();
+  more_rows.trainables[0] = {"model.embed_tokens.weight", at::randn({12, 8})};
+  write_adapter(folder / "b", more_rows);
+  EXPECT_NO_THROW(read_adapter(folder / "b").check_against(base()));
+  AdapterToWrite wrong_rank = adapter();
+  wrong_rank.lora.rank = 4;
+  write_adapter(folder / "c", wrong_rank);
+  EXPECT_ERROR_SAYS(read_adapter(folder / "c").check_against(base()),
+                    "is [2, 8], expected [4, 8] for a weight of [6, 8] and r 4");
+  AdapterToWrite alone = adapter();
+  alone.lora_tensors.pop_back();
+  write_adapter(folder / "d", alone);
+  EXPECT_ERROR_SAYS(read_adapter(folder / "d").check_against(base()), "has no partner");
+}
+
+TEST(AdapterTest, SaysWhatItDoesNotSupport) {
+  const TemporaryFolder folder;
+  EXPECT_ERROR_SAYS(read_adapter(folder.path()), "holds no adapter; expected adapter_model.safetensors");
+  EXPECT_FALSE(is_adapter_directory(folder.path()));
+  write_adapter(folder / "a", adapter());
+  EXPECT_TRUE(is_adapter_directory(folder / "a"));
+  const json good = read_json_file(folder / "a/adapter_config.json");
+  for (const auto& [key, value] : std::map<std::string, json>{{"peft_type", "IA3"},
+                                                              {"bias", "all"},
+                                                              {"use_dora", true},
+                                                              {"use_rslora", true},
+                                                              {"rank_pattern", {{"q", 4}}}}) {
+    json bad = good;
+    bad[key] = value;
+    std::ofstream(folder / "a/adapter_config.json") << bad;
+    EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "adapter_config.json: " + key);
+  }
+}
+
+}  // namespace
+}  // namespace hici::io

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Model files between hici and the Python libraries: interop_test.py HICI_BINARY
+
+transformers loads what `hici init` writes; `hici inspect` reads what transformers, safetensors, torch and peft write, and names
+what it refuses.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+HICI = sys.argv.pop(1)
+SIZES = dict(vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+             max_position_embeddings=64)
+
+
+class NotATensor:
+    pass
+
+
+def hici(*arguments):
+    return subprocess.run([HICI, *arguments], capture_output=True, text=True)
+
+
+class InteropTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir = folder.name
+
+    def path(self, *names):
+        return os.path.join(self.dir, *names)
+
+    def inspect(self, path, *options):
+        run = hici("inspect", path, "--json", *options)
+        self.assertIn(run.returncode, (0, 1), run.stderr)
+        self.assertNotEqual(run.stdout, "", run.stderr)
+        return json.loads(run.stdout)
+
+    def refused(self, path, words):
+        run = hici("inspect", path)
+        self.assertEqual(run.returncode, 1)
+        self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
+        self.assertIn(words, run.stderr)
+
+    def test_transformers_loads_what_init_writes(self):
+        for family, options in {"llama": [], "qwen3": ["--tie_word_embeddings", "--head_dim", "16", "--dtype", "bfloat16"]}.items():
+            out = self.path(family)
+            made = hici("init", "--family", family, "--vocab_size", "61", "--hidden_size", "32", "--intermediate_size", "48",
+                        "--num_hidden_layers", "2", "--num_attention_heads", "4", "--num_key_value_heads", "2", "--output_dir", out, *options)
+            self.assertEqual(made.returncode, 0, made.stderr)
+            model, info = AutoModelForCausalLM.from_pretrained(out, output_loading_info=True)
+            for problem, names in info.items():
+                self.assertFalse(names, problem)
+            self.assertEqual(type(model).__name__, {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}[family])
+            self.assertTrue(torch.isfinite(model(torch.arange(20)[None]).logits).all())
+            self.assertEqual(self.inspect(out)["parameters"]["total"], sum(p.numel() for p in model.parameters()))
+            weight = model.state_dict()["model.layers.1.mlp.up_proj.weight"].float()
+            self.assertAlmostEqual(weight.std().item(), 0.02, delta=0.002)
+
+    def models(self):
+        yam = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 16}
+        yield LlamaForCausalLM(LlamaConfig(**SIZES)), "default"
+        yield Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=16, tie_word_embeddings=True, rope_parameters=yam)), "yarn"
+
+    def test_inspect_reads_what_transformers_writes(self):
+        for model, rope in self.models():
+            for shard in ("5GB", "20KB"):
+                out = self.path(rope + shard)
+                model.save_pretrained(out, max_shard_size=shard)
+                report = self.inspect(out)
+                self.assertEqual(report["problems"], [])
+                self.assertEqual(report["parameters"]["total"], sum(p.numel() for p in model.parameters()))
+                self.assertEqual(report["rope"]["type"], rope)
+                self.assertEqual(len(report["weights"]) > 1, shard == "20KB")
+
+    def test_inspect_reads_torch_files(self):
+        model, _ = next(self.models())
+        model.save_pretrained(self.dir)
+        os.remove(self.path("model.safetensors"))
+        torch.save(model.state_dict(), self.path("pytorch_model.bin"))
+        report = self.inspect(self.dir)
+        self.assertEqual(report["problems"], [])
+        self.assertEqual(report["parameters"]["total"], sum(p.numel() for p in model.parameters()))
+        torch.save(dict(model.named_parameters()), self.path("pytorch_model.bin"))
+        self.assertEqual(self.inspect(self.dir)["problems"], [])
+        torch.save(model.state_dict(), self.path("pytorch_model.bin"), _use_new_zipfile_serialization=False)
+        self.refused(self.dir, "old format (before 1.6), which is not read; convert it")
+        torch.save({"a": NotATensor()}, self.path("pytorch_model.bin"))
+        self.refused(self.dir, "object of class '__main__.NotATensor'")
+
+    def test_inspect_reads_every_safetensors_type(self):
+        types = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32",
+                 torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL", torch.float8_e4m3fn: "F8_E4M3"}
+        save_file({name: torch.ones(3, 2).to(dtype) for dtype, name in types.items()}, self.path("t.safetensors"))
+        for tensor in self.inspect(self.path("t.safetensors"))["tensors"]:
+            self.assertEqual((tensor["name"], tensor["shape"]), (tensor["dtype"], [3, 2]))
+        save_file({"c": torch.ones(2, dtype=torch.complex64)}, self.path("c.safetensors"))
+        self.refused(self.path("c.safetensors"), "type 'C64' is not supported")
+
+    def test_inspect_reads_a_peft_adapter(self):
+        model, _ = next(self.models())
+        model.save_pretrained(self.path("base"))
+        get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")).save_pretrained(self.path("adapter"))
+        report = self.inspect(self.path("adapter"), "--base_model", self.path("base"))
+        self.assertEqual(report["problems"], [])
+        self.assertEqual(report["lora"], {"r": 4, "lora_alpha": 8.0, "scale": 2.0, "targets": ["q_proj", "v_proj"]})
+        self.assertEqual(report["parameters"]["groups"], {"lora": 2 * 4 * (32 + 32 + 32 + 16)})
+
+
+if __name__ == "__main__":
+    unittest.main()
