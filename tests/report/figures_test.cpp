@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 #include <vector>
 
 namespace hici::report {
@@ -57,6 +58,12 @@ TEST(FiguresTest, TheLossAxisIsLogarithmicWhenTheLossesSpanMuch) {
   EXPECT_EQ(loss_plot({run}).y.scale, Scale::kLog);
   run.steps[1].loss = 4;
   EXPECT_EQ(loss_plot({run}).y.scale, Scale::kLinear);
+}
+
+TEST(FiguresTest, RowsAreNamedByTheirModelAndByTheirAttentionWhereTheyShareIt) {
+  const PerplexityTable table{.contexts = {},
+                              .rows = {{"base", "full", {}}, {"HiCI", "full", {}}, {"HiCI", "HiCI", {}}}};
+  EXPECT_EQ(row_names(table), (std::vector<std::string>{"base", "HiCI, full attention", "HiCI, HiCI attention"}));
 }
 
 TEST(FiguresTest, TheHiciRateIsALineOnlyWhereItDiffers) {

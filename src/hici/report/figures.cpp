@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
+#include <map>
 
 namespace hici::report {
 namespace {
@@ -119,13 +121,13 @@ Plot perplexity_plot(const PerplexityTable& table) {
             .y = {},
             .has_markers = true,
             .series = {}};
-  for (const PerplexityTable::Row& row : table.rows) {
-    Series series{row_name(row), {}, {}};
+  const std::vector<std::string> names = row_names(table);
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    Series series{names[r], {}, {}};
     for (size_t i = 0; i < table.contexts.size(); ++i) {
+      const double perplexity = table.rows[r].perplexity[i];
       // A context that this row was not evaluated at is no gap in its line.
-      if (std::isfinite(row.perplexity[i])) {
-        series.points.push_back({static_cast<double>(table.contexts[i]), row.perplexity[i]});
-      }
+      if (std::isfinite(perplexity)) series.points.push_back({static_cast<double>(table.contexts[i]), perplexity});
     }
     plot.series.push_back(std::move(series));
   }
@@ -171,6 +173,14 @@ std::vector<Point> thinned(const std::vector<Point>& points, size_t max_points) 
   return kept;
 }
 
-std::string row_name(const PerplexityTable::Row& row) { return row.label + ", " + row.attention + " attention"; }
+std::vector<std::string> row_names(const PerplexityTable& table) {
+  std::map<std::string, int> num_rows;
+  for (const PerplexityTable::Row& row : table.rows) ++num_rows[row.label];
+  std::vector<std::string> names;
+  for (const PerplexityTable::Row& row : table.rows) {
+    names.push_back(num_rows[row.label] == 1 ? row.label : row.label + ", " + row.attention + " attention");
+  }
+  return names;
+}
 
 }  // namespace hici::report

@@ -27,7 +27,7 @@ std::vector<Point> smoothed(const std::vector<Point>& points);
 // At most `max_points` points with the same outline: of each stretch the lowest and the highest.
 std::vector<Point> thinned(const std::vector<Point>& points, size_t max_points);
 
-// "model, full attention": how a row is called in a plot.
-std::string row_name(const PerplexityTable::Row& row);
+// What the rows of the table are called in a plot: the model, with "..., full attention" where two rows share a model.
+std::vector<std::string> row_names(const PerplexityTable& table);
 
 }  // namespace hici::report
