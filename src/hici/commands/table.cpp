@@ -5,10 +5,18 @@
 namespace hici::commands {
 
 const std::vector<CommandEntry>& command_table() {
+  // clang-format off: one command a line
   static const std::vector<CommandEntry> table = {
-      train_command(),   eval_ppl_command(), report_command(),          init_command(),
-      inspect_command(), tokenize_command(), train_tokenizer_command(), devices_command(),
+      train_command(),
+      eval_ppl_command(),
+      report_command(),
+      init_command(),
+      inspect_command(),
+      tokenize_command(),
+      train_tokenizer_command(),
+      devices_command(),
   };
+  // clang-format on
   return table;
 }
 
