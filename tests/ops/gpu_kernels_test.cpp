@@ -22,7 +22,7 @@ struct Precision {
   double tolerance;  // relative to the largest value: the roundings of a few operations in that type
 };
 
-class GpuKernelsTest : public testing::TestWithParam<Precision> {
+class GpuKernelsTest : public ::testing::TestWithParam<Precision> {
  protected:
   static void SetUpTestSuite() { require_cuda_device("cuda:0", 0); }
   void SetUp() override { at::manual_seed(1); }
@@ -81,7 +81,7 @@ TEST_P(GpuKernelsTest, SwiGluMatchesCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, GpuKernelsTest,
-                         testing::Values(Precision{at::kFloat, 1e-5}, Precision{at::kBFloat16, 2e-2}),
+                         ::testing::Values(Precision{at::kFloat, 1e-5}, Precision{at::kBFloat16, 2e-2}),
                          [](const auto& test) { return test.param.type == at::kFloat ? "cuda_f32" : "cuda_bf16"; });
 
 }  // namespace

@@ -8,7 +8,7 @@ namespace {
 
 TEST(RmsNormTest, MatchesItsDefinitionInEveryType) {
   at::manual_seed(1);
-  const at::Tensor x = test::randn64({3, 5, 16}), weight = test::randn64({16});
+  const at::Tensor x = testing::randn64({3, 5, 16}), weight = testing::randn64({16});
   const at::Tensor expected = weight * x / (x.square().mean({-1}, true) + 1e-6).sqrt();
   EXPECT_TRUE(at::allclose(rms_norm(x, weight, 1e-6), expected, 1e-12, 1e-12));
   EXPECT_TRUE(
@@ -20,8 +20,8 @@ TEST(RmsNormTest, MatchesItsDefinitionInEveryType) {
 
 TEST(RmsNormTest, BackwardMatchesCentralDifferences) {
   at::manual_seed(2);
-  test::check_gradients([](const std::vector<at::Tensor>& in) { return rms_norm(in[0], in[1], 1e-6); },
-                        {test::randn64({2, 3, 8}), test::randn64({8})});
+  testing::check_gradients([](const std::vector<at::Tensor>& in) { return rms_norm(in[0], in[1], 1e-6); },
+                           {testing::randn64({2, 3, 8}), testing::randn64({8})});
 }
 
 }  // namespace

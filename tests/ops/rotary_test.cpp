@@ -14,7 +14,7 @@ RotaryTables small_tables(int64_t first = 0) {
 
 TEST(RotaryTest, RotatesPairsOfTheTwoHalves) {
   at::manual_seed(1);
-  const at::Tensor x = test::randn64({1, 5, 2, 4});
+  const at::Tensor x = testing::randn64({1, 5, 2, 4});
   const at::Tensor y = rotary(x, small_tables(7));
   for (int64_t t = 0; t < 5; ++t) {
     const double angle = 0.1 * static_cast<double>(7 + t);
@@ -26,8 +26,8 @@ TEST(RotaryTest, RotatesPairsOfTheTwoHalves) {
 
 TEST(RotaryTest, BackwardMatchesCentralDifferences) {
   at::manual_seed(2);
-  test::check_gradients([](const std::vector<at::Tensor>& in) { return rotary(in[0], small_tables()); },
-                        {test::randn64({2, 5, 2, 4})});
+  testing::check_gradients([](const std::vector<at::Tensor>& in) { return rotary(in[0], small_tables()); },
+                           {testing::randn64({2, 5, 2, 4})});
 }
 
 // float32 angles of positions in the millions are off by a tenth of a radian; the tables are made in float64.

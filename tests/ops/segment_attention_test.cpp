@@ -26,13 +26,13 @@ struct Shape {
   int64_t segments, length, prefix, heads, kv_heads, head_dim;
 };
 
-class SegmentAttentionShapeTest : public testing::TestWithParam<Shape> {};
+class SegmentAttentionShapeTest : public ::testing::TestWithParam<Shape> {};
 
 TEST_P(SegmentAttentionShapeTest, OutputAndGradientsMatchPlainMathematics) {
   const Shape s = GetParam();
   at::manual_seed(5);
   auto leaf = [&](int64_t length, int64_t heads) {
-    return test::randn64({s.segments, length, heads, s.head_dim}).requires_grad_();
+    return testing::randn64({s.segments, length, heads, s.head_dim}).requires_grad_();
   };
   const at::Tensor q = leaf(s.length, s.heads), k = leaf(s.prefix + s.length, s.kv_heads),
                    v = leaf(s.prefix + s.length, s.kv_heads);
@@ -45,8 +45,8 @@ TEST_P(SegmentAttentionShapeTest, OutputAndGradientsMatchPlainMathematics) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, SegmentAttentionShapeTest,
-                         testing::Values(Shape{1, 1, 0, 1, 1, 8}, Shape{2, 7, 0, 4, 4, 8}, Shape{3, 5, 3, 4, 2, 16},
-                                         Shape{2, 1, 12, 8, 1, 8}, Shape{2, 33, 32, 6, 2, 12}));
+                         ::testing::Values(Shape{1, 1, 0, 1, 1, 8}, Shape{2, 7, 0, 4, 4, 8}, Shape{3, 5, 3, 4, 2, 16},
+                                           Shape{2, 1, 12, 8, 1, 8}, Shape{2, 33, 32, 6, 2, 12}));
 
 }  // namespace
 }  // namespace hici::ops

@@ -7,13 +7,13 @@ namespace hici::ops {
 namespace {
 
 TEST(SwiGluTest, MatchesItsDefinition) {
-  const at::Tensor gate = test::randn64({4, 6}), up = test::randn64({4, 6});
+  const at::Tensor gate = testing::randn64({4, 6}), up = testing::randn64({4, 6});
   EXPECT_TRUE(at::allclose(swiglu(gate, up), gate * at::sigmoid(gate) * up, 1e-12, 1e-12));
 }
 
 TEST(SwiGluTest, BackwardMatchesCentralDifferences) {
-  test::check_gradients([](const std::vector<at::Tensor>& in) { return swiglu(in[0], in[1]); },
-                        {test::randn64({3, 4}), test::randn64({3, 4})});
+  testing::check_gradients([](const std::vector<at::Tensor>& in) { return swiglu(in[0], in[1]); },
+                           {testing::randn64({3, 4}), testing::randn64({3, 4})});
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include <functional>
 #include <vector>
 
-namespace hici::test {
+namespace hici::testing {
 
 // `f` maps the inputs (float64 leaves) to a tensor. Its gradient along a fixed random cotangent is compared with
 // central differences in every coordinate. Tolerance: with a step of 1e-5 the truncation error is about 1e-10 of the
@@ -42,4 +42,4 @@ inline void check_gradients(const std::function<at::Tensor(const std::vector<at:
 
 inline at::Tensor randn64(at::IntArrayRef shape) { return at::randn(shape, at::TensorOptions().dtype(at::kDouble)); }
 
-}  // namespace hici::test
+}  // namespace hici::testing

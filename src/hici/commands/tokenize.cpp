@@ -3,13 +3,9 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
-#include "hici/base/progress.h"
 #include "hici/commands/command.h"
 #include "hici/commands/commands.h"
-#include "hici/data/corpus_tokenizer.h"
-#include "hici/data/text_source.h"
-#include "hici/data/token_file.h"
-#include "hici/text/tokenizer.h"
+#include "hici/data/tokenize_corpus.h"
 
 #include <array>
 #include <cstdio>
@@ -69,29 +65,6 @@ std::filesystem::path output_path(const TokenizeOptions& o) {
   return std::filesystem::path(o.output_dir) / (name.string() + ".bin");
 }
 
-std::vector<std::unique_ptr<data::TextSource>> open_sources(const TokenizeOptions& o) {
-  std::vector<std::unique_ptr<data::TextSource>> sources;
-  for (const std::string& file : o.text_file)
-    sources.push_back(data::open_text_source(file, {.text_field = o.text_field, .split = o.split}));
-  return sources;
-}
-
-// Pours all sources into `tokenizer`, with a progress line. Returns the seconds it took.
-double tokenize_all(const std::vector<std::unique_ptr<data::TextSource>>& sources, data::CorpusTokenizer& tokenizer) {
-  uint64_t total_bytes = 0;
-  for (const auto& source : sources) total_bytes += source->total_bytes();
-  Progress progress("tokenizing", static_cast<int64_t>(total_bytes), ProgressUnit::kBytes);
-  uint64_t done_bytes = 0;
-  for (const auto& source : sources) {
-    for (data::TextPiece piece; source->next(piece);) {
-      tokenizer.add(std::move(piece));
-      progress.update(static_cast<int64_t>(done_bytes + source->bytes_consumed()));
-    }
-    done_bytes += source->total_bytes();
-  }
-  return progress.seconds();
-}
-
 std::string summary(const std::filesystem::path& path, const data::TokenFileInfo& info,
                     const data::CorpusCounts& counts, double seconds) {
   std::array<char, 128> rates{};
@@ -106,25 +79,20 @@ std::string summary(const std::filesystem::path& path, const data::TokenFileInfo
 
 int run(const TokenizeOptions& o) {
   validate(o);
-  const text::Tokenizer tokenizer = text::Tokenizer::from_path(o.model_path, o.num_threads);
-  const data::DocumentFrame frame = data::make_document_frame(
-      tokenizer, {.add_special_tokens = o.add_special_tokens, .add_bos = o.add_bos, .add_eos = o.add_eos});
-  const std::vector<std::unique_ptr<data::TextSource>> sources = open_sources(o);
-  const data::TokenType type = o.token_type.empty() ? data::token_type_for_vocabulary(tokenizer.vocab_size())
-                                                    : data::parse_token_type(o.token_type, "--token_type");
   const std::filesystem::path path = output_path(o);
+  data::TokenizeJob job{
+      .tokenizer = o.model_path,
+      .inputs = o.text_file,
+      .text_field = o.text_field,
+      .split = o.split,
+      .output = path,
+      .type = {},
+      .frame = {.add_special_tokens = o.add_special_tokens, .add_bos = o.add_bos, .add_eos = o.add_eos},
+      .num_threads = o.num_threads};
+  if (!o.token_type.empty()) job.type = data::parse_token_type(o.token_type, "--token_type");
   if (!o.output_dir.empty()) std::filesystem::create_directories(o.output_dir);
-  data::TokenFileWriter writer(path, type);
-  data::CorpusTokenizer corpus(tokenizer, frame, [&](std::span<const uint32_t> ids) { writer.write(ids); });
-  double seconds = tokenize_all(sources, corpus);
-  const data::CorpusCounts counts = corpus.finish();
-  HICI_CHECK(counts.num_tokens > 0, o.text_file.front(), ": holds no text; nothing is written");
-  const data::TokenFileInfo info = writer.commit({.vocab_size = tokenizer.vocab_size(),
-                                                  .num_documents = counts.num_documents,
-                                                  .tokenizer_path = tokenizer.path().string(),
-                                                  .tokenizer_sha256 = tokenizer.sha256(),
-                                                  .sources = o.text_file});
-  write_stdout(summary(path, info, counts, seconds));
+  const data::TokenizeResult result = data::tokenize_corpus(job);
+  write_stdout(summary(path, result.info, result.counts, result.seconds));
   return 0;
 }
 

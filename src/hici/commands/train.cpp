@@ -74,7 +74,12 @@ int run_train(TrainOptions& o) {
 
 void bind_what_to_train(CLI::App& app, TrainOptions& o) {
   add_option(app, "model_name_or_path", o.model, "Directory of the base model (config.json and weights)")->required();
-  add_option(app, "data_path", o.data_path, "Token file (hici tokenize makes one)")->required();
+  add_option(
+      app, "data_path", o.data_path,
+      "Token file (hici tokenize makes one), or text: .txt, .jsonl, .json (also .gz, .zst), a save_to_disk folder")
+      ->required();
+  add_option(app, "text_field", o.spec.text_field, "Field of JSON objects, column of Arrow data sets");
+  add_option(app, "split", o.spec.split, "Split of a data set with several");
   add_option(app, "output_dir", o.output_dir, "Where checkpoints, metrics.jsonl and the event file go")->required();
   add_option(app, "init_adapter", o.init_adapter, "Start from the weights of this adapter, with a fresh optimizer");
   add_option(app, "resume_from_checkpoint", o.spec.resume,

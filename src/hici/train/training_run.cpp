@@ -6,6 +6,7 @@
 #include "hici/base/log.h"
 #include "hici/base/run_lock.h"
 #include "hici/base/signals.h"
+#include "hici/data/tokenize_corpus.h"
 #include "hici/io/checkpoint_manifest.h"
 #include "hici/io/checkpoint_store.h"
 #include "hici/io/load_model.h"
@@ -44,6 +45,25 @@ void check_output_is_free(const TrainingRunSpec& spec) {
   const auto old = io::find_latest_checkpoint(spec.output_dir);
   HICI_CHECK(!old, spec.output_dir.string(), ": already holds ", old ? old->filename().string() : "",
              "; use --resume_from_checkpoint latest, or another --output_dir");
+}
+
+// The token file to train on. Text is tokenized once, packed without padding, into the output directory, and taken from
+// there when the run goes on.
+std::filesystem::path prepare_tokens(const TrainingRunSpec& spec) {
+  if (!data::is_text_source(spec.data_path)) return spec.data_path;
+  data::TokenizeJob job;
+  job.tokenizer = spec.model;
+  job.inputs = {spec.data_path.string()};
+  job.text_field = spec.text_field;
+  job.split = spec.split;
+  job.output = spec.output_dir / "data.bin";
+  const auto made = data::read_sidecar(job.output);
+  if (!spec.resume.empty() && made && made->sources == job.inputs && std::filesystem::exists(job.output))
+    return job.output;
+  const data::TokenizeResult result = data::tokenize_corpus(job);
+  log_info(spec.data_path.string(), ": ", result.counts.num_tokens, " tokens of ", result.counts.num_documents,
+           " documents, kept as ", job.output.string());
+  return job.output;
 }
 
 io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint& resume) {
@@ -106,7 +126,7 @@ int run_training(const TrainingRunSpec& spec) {
 
   const io::LoadedModel loaded = load_for_training(spec, resume);
   const nn::ForwardOptions forward = make_forward(spec, loaded);
-  const auto tokens = data::TokenFile::open(spec.data_path, {.vocab_size = loaded.model->config().vocab_size});
+  const auto tokens = data::TokenFile::open(prepare_tokens(spec), {.vocab_size = loaded.model->config().vocab_size});
   const data::TokenBlocks blocks(tokens, spec.train.sequence_length, "--model_max_length");
   const io::TrainingState identity = describe_run(spec, tokens, blocks.num_blocks());
   if (resume.checkpoint)

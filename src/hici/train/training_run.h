@@ -18,7 +18,9 @@ namespace hici::train {
 struct TrainingRunSpec {
   std::filesystem::path model;  // --model_name_or_path
   std::filesystem::path output_dir;
-  std::filesystem::path data_path;  // a token file
+  std::filesystem::path data_path;  // a token file, or text (data::is_text_source) that is tokenized first
+  std::string text_field = "text";  // of text data
+  std::string split = "train";
   std::filesystem::path init_adapter;
   std::string resume;  // "", "latest" or a checkpoint directory
   bool allow_changes_on_resume = false;

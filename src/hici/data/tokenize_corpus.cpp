@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/data/tokenize_corpus.h"
+
+#include "hici/base/error.h"
+#include "hici/base/progress.h"
+#include "hici/data/text_source.h"
+
+#include <memory>
+
+namespace hici::data {
+namespace {
+
+std::vector<std::unique_ptr<TextSource>> open_sources(const TokenizeJob& job) {
+  std::vector<std::unique_ptr<TextSource>> sources;
+  for (const std::string& input : job.inputs) {
+    sources.push_back(open_text_source(input, {.text_field = job.text_field, .split = job.split}));
+  }
+  return sources;
+}
+
+// Pours all sources into `tokenizer`, with a progress line. Returns the seconds it took.
+double tokenize_all(const std::vector<std::unique_ptr<TextSource>>& sources, CorpusTokenizer& tokenizer) {
+  uint64_t total_bytes = 0;
+  for (const auto& source : sources) total_bytes += source->total_bytes();
+  Progress progress("tokenizing", static_cast<int64_t>(total_bytes), ProgressUnit::kBytes);
+  uint64_t done_bytes = 0;
+  for (const auto& source : sources) {
+    for (TextPiece piece; source->next(piece);) {
+      tokenizer.add(std::move(piece));
+      progress.update(static_cast<int64_t>(done_bytes + source->bytes_consumed()));
+    }
+    done_bytes += source->total_bytes();
+  }
+  return progress.seconds();
+}
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+}  // namespace
+
+TokenizeResult tokenize_corpus(const TokenizeJob& job) {
+  const text::Tokenizer tokenizer = text::Tokenizer::from_path(job.tokenizer, job.num_threads);
+  const DocumentFrame frame = make_document_frame(tokenizer, job.frame);
+  const std::vector<std::unique_ptr<TextSource>> sources = open_sources(job);
+  TokenFileWriter writer(job.output, job.type.value_or(token_type_for_vocabulary(tokenizer.vocab_size())));
+  CorpusTokenizer corpus(tokenizer, frame, [&](std::span<const uint32_t> ids) { writer.write(ids); });
+  TokenizeResult result;
+  result.seconds = tokenize_all(sources, corpus);
+  result.counts = corpus.finish();
+  HICI_CHECK(result.counts.num_tokens > 0, job.inputs.front(), ": holds no text; nothing is written");
+  result.info = writer.commit({.vocab_size = tokenizer.vocab_size(),
+                               .num_documents = result.counts.num_documents,
+                               .tokenizer_path = tokenizer.path().string(),
+                               .tokenizer_sha256 = tokenizer.sha256(),
+                               .sources = job.inputs});
+  return result;
+}
+
+bool is_text_source(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) return true;
+  std::string name = path.string();
+  for (const char* compressed : {".gz", ".zst"}) {
+    if (ends_with(name, compressed)) name.resize(name.size() - std::string(compressed).size());
+  }
+  return ends_with(name, ".txt") || ends_with(name, ".jsonl") || ends_with(name, ".json");
+}
+
+}  // namespace hici::data
