@@ -2,6 +2,7 @@
 #include "hici/commands/command.h"
 
 #include "hici/base/error.h"
+#include "hici/base/file.h"
 #include "hici/base/log.h"
 
 #include <algorithm>
@@ -62,6 +63,46 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
+bool names_option(const std::string& argument, const std::string& option) {
+  return argument == option || argument.rfind(option + "=", 0) == 0;
+}
+
+// "name = value" lines as command-line arguments; '#' and ';' begin comments.
+std::vector<std::string> read_config_file(const std::string& path) {
+  std::vector<std::string> arguments;
+  std::istringstream lines(read_file(path, size_t{1} << 20));
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    const std::string text = CLI::detail::trim_copy(line);
+    if (text.empty() || text[0] == '#' || text[0] == ';') continue;
+    const size_t equals = text.find('=');
+    HICI_CHECK_USAGE(equals != std::string::npos && equals > 0, path, ": line ", number,
+                     " is no 'name = value'; write one option a line, without dashes");
+    const std::string name = "--" + CLI::detail::trim_copy(text.substr(0, equals));
+    arguments.push_back(canonical_argument(name) + "=" + CLI::detail::trim_copy(text.substr(equals + 1)));
+  }
+  return arguments;
+}
+
+// Adds the options of `--config FILE` that the command line does not name itself.
+std::vector<std::string> expand_config_file(const std::vector<std::string>& arguments) {
+  std::vector<std::string> expanded = arguments;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (!names_option(arguments[i], "--config")) continue;
+    const bool separate = arguments[i] == "--config";
+    HICI_CHECK_USAGE(!separate || i + 1 < arguments.size(), "--config: a file must follow");
+    for (const std::string& option :
+         read_config_file(separate ? arguments[i + 1] : arguments[i].substr(arguments[i].find('=') + 1))) {
+      const std::string name = option.substr(0, option.find('='));
+      const bool typed =
+          std::any_of(arguments.begin(), arguments.end(), [&](const std::string& a) { return names_option(a, name); });
+      if (!typed) expanded.push_back(option);
+    }
+  }
+  return expanded;
+}
+
 // All unknown options at once, each with the nearest known name.
 void check_no_extras(const CLI::App& app, const std::string& command) {
   std::ostringstream message;
@@ -86,6 +127,7 @@ struct BoundCommand {
 // The CLI11 tree of the whole table; "eval ppl" becomes a subcommand of a subcommand.
 struct CommandTree {
   CLI::App root{"hici: long-context fine-tuning of Llama-2, Llama-3 and Qwen3 with HiCI attention", "hici"};
+  std::string config_file;
   std::map<std::string, CLI::App*> groups;
   std::vector<BoundCommand> commands;
 
@@ -94,7 +136,8 @@ struct CommandTree {
       CLI::App* app =
           parent_of(entry.name)->add_subcommand(entry.name.substr(entry.name.rfind(' ') + 1), entry.summary);
       app->allow_extras();
-      app->set_config("--config", "", "Read options from a file (name = value lines); the command line wins");
+      // Expanded before parsing (expand_config_file); bound so that help lists it.
+      app->add_option("--config", config_file, "Read options from a file (name = value lines); the command line wins");
       commands.push_back({&entry, app, entry.bind(*app)});
     }
   }
@@ -111,6 +154,7 @@ struct CommandTree {
 };
 
 int parse_and_run(CommandTree& tree, std::vector<std::string> arguments) {
+  arguments = expand_config_file(arguments);
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes a vector from its end
   try {
     tree.root.parse(arguments);
@@ -148,6 +192,21 @@ void add_inherited(CLI::App& app, const std::string& name, const std::string& re
     return true;
   };
   app.add_option("--" + name, note, "Accepted without effect: " + reason)->expected(0, 1)->group("Inherited names");
+}
+
+std::string effective_options(const CLI::App& app) {
+  std::ostringstream out;
+  out << "# the options in force; hici " << app.get_name() << " --config THIS_FILE repeats the run\n";
+  for (const CLI::Option* option : app.get_options()) {
+    const std::vector<std::string> names = option->get_lnames();
+    if (names.empty() || names.front() == "help" || names.front() == "config" ||
+        option->get_group() == "Inherited names")
+      continue;
+    std::string value = option->count() > 0 ? CLI::detail::join(option->results(), " ") : shown_default(*option);
+    if (option->count() > 0 && value.empty()) value = "True";  // a boolean that stood alone
+    if (!value.empty()) out << names.front() << " = " << value << "\n";
+  }
+  return out.str();
 }
 
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {

@@ -131,6 +131,10 @@ int run_eval_ppl(const EvalPplOptions& o) {
   request.hash_weights = !o.output.empty();
   const io::LoadedModel loaded = io::load_model(request);
   const nn::ForwardOptions forward = make_forward(o, mode, loaded);
+  if (mode.attention == nn::AttentionKind::kHici && !loaded.has_hierarchy) {
+    log_info("--eval_mode ", o.eval_mode,
+             ": neither base nor adapter has HiCI modules; this is plain attention inside segments");
+  }
   const data::TokenFile tokens = data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size});
 
   Progress progress("windows",

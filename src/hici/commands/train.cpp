@@ -44,14 +44,30 @@ void check_no_contradiction(const TrainOptions& o) {
   HICI_CHECK_USAGE(
       o.spec.trainable.low_rank || o.hici.app->get_option("--trainable_params")->count() == 0,
       "--trainable_params: has no effect with --low_rank_training False, which trains everything; leave it out");
+  for (const char* name : {"lora_r", "lora_alpha"}) {
+    HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.hici.given(name), "--", name,
+                     ": has no effect with --low_rank_training False, which trains without adapters; leave it out");
+    HICI_CHECK_USAGE(o.init_adapter.empty() || !o.hici.given(name), "--", name,
+                     ": has no effect with --init_adapter, whose adapters keep their rank and alpha; leave it out");
+  }
   HICI_CHECK_USAGE(o.save_strategy == "steps" || o.save_strategy == "no", "--save_strategy: unknown strategy '",
                    o.save_strategy, "'; use steps (with --save_steps) or no (only at the end)");
   HICI_CHECK_USAGE((!o.spec.copy_attention_init && !o.use_attn_init) || o.attention == "hici",
                    "--use_llama_init: has no effect with --attention ", o.attention, "; leave it out");
 }
 
+// Segments are checked here, before any weight is read, unless an adapter decides their number.
+void check_segments(const TrainOptions& o) {
+  const bool from_files = !o.hici.given("num_chunks") && (!o.init_adapter.empty() || !o.spec.resume.empty());
+  const int64_t segments = o.hici.values.num_segments, length = o.spec.train.sequence_length;
+  if (o.attention == "full" || from_files) return;
+  HICI_CHECK_USAGE(segments >= 1 && length % segments == 0, "--num_chunks: ", segments,
+                   " does not divide --model_max_length ", length, "; use a divisor of it");
+}
+
 int run_train(TrainOptions& o) {
   check_no_contradiction(o);
+  check_segments(o);
   train::TrainingRunSpec& spec = o.spec;
   spec.model = o.model;
   spec.output_dir = o.output_dir;
@@ -68,7 +84,7 @@ int run_train(TrainOptions& o) {
   spec.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
     return o.hici.resolve(family, stored);
   };
-  spec.effective_options = o.hici.app->config_to_str(/*default_also=*/true);
+  spec.effective_options = effective_options(*o.hici.app);
   return train::run_training(spec);
 }
 

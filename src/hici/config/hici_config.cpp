@@ -106,7 +106,7 @@ void HiciConfig::validate(int64_t hidden_size, const std::string& subject) const
   if (!use_global_integrator) return;
   rules.in_range("global_slots", global_slots, kMaxSlots);
   rules.divides("num_heads", num_heads, rules.name("bottleneck_dim"), bottleneck_dim);
-  if (shared_compressor) rules.in_range("shared_compress_dim", shared_compress_dim, kMaxDim);
+  if (shared_compressor) rules.in_range("shared_compress_dim", shared_compress_dim, bottleneck_dim);
 }
 
 bool LoraConfig::targets_layer(std::string_view leaf) const {

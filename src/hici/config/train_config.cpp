@@ -5,18 +5,29 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 namespace hici::config {
 namespace {
 
-void check_positive(const char* option, int64_t value) {
-  HICI_CHECK_USAGE(value > 0, option, ": ", value, " is not positive; use 1 or more");
-}
+// Collects what is wrong, so that one message names every bad value.
+class Problems {
+ public:
+  void expect(bool holds, const char* option, double value, const char* rule) {
+    if (holds) return;
+    text_ << (text_.tellp() > 0 ? "; " : "") << option << ": " << value << " is out of range, use " << rule;
+  }
+  void positive(const char* option, int64_t value) {
+    expect(value > 0, option, static_cast<double>(value), "1 or more");
+  }
+  void not_negative(const char* option, double value) {
+    expect(value >= 0 && std::isfinite(value), option, value, "0 or more");
+  }
+  void raise() const { HICI_CHECK_USAGE(text_.str().empty(), text_.str()); }
 
-void check_not_negative(const char* option, double value) {
-  HICI_CHECK_USAGE(value >= 0 && std::isfinite(value), option, ": ", value,
-                   " is negative or not a number; use 0 or more");
-}
+ private:
+  std::ostringstream text_;
+};
 
 }  // namespace
 
@@ -27,22 +38,24 @@ int64_t TrainConfig::total_steps(int64_t num_blocks) const {
 }
 
 void TrainConfig::validate() const {
-  check_positive("--per_device_train_batch_size", batch_size);
-  check_positive("--gradient_accumulation_steps", accumulation_steps);
-  check_positive("--logging_steps", logging_steps);
-  check_positive("--max_nonfinite_steps", max_nonfinite_steps);
-  HICI_CHECK_USAGE(sequence_length >= 2, "--model_max_length: ", sequence_length, " is too short; use 2 or more");
-  HICI_CHECK_USAGE(max_steps == -1 || max_steps > 0, "--max_steps: ", max_steps,
-                   " is neither positive nor -1 (let --num_train_epochs decide)");
-  check_not_negative("--num_train_epochs", num_epochs);
-  check_not_negative("--learning_rate", learning_rate);
-  check_not_negative("--hici_lr", hici_learning_rate);
-  check_not_negative("--weight_decay", weight_decay);
-  check_not_negative("--warmup_steps", static_cast<double>(warmup_steps));
-  check_not_negative("--max_grad_norm", max_grad_norm);
-  check_not_negative("--hici_grad_clip", hici_grad_clip);
-  check_not_negative("--save_steps", static_cast<double>(save_steps));
-  check_not_negative("--save_total_limit", static_cast<double>(save_total_limit));
+  Problems problems;
+  problems.positive("--per_device_train_batch_size", batch_size);
+  problems.positive("--gradient_accumulation_steps", accumulation_steps);
+  problems.positive("--logging_steps", logging_steps);
+  problems.positive("--max_nonfinite_steps", max_nonfinite_steps);
+  problems.expect(sequence_length >= 2, "--model_max_length", static_cast<double>(sequence_length), "2 or more");
+  problems.expect(max_steps == -1 || max_steps > 0, "--max_steps", static_cast<double>(max_steps),
+                  "1 or more, or -1 (--num_train_epochs decides)");
+  problems.not_negative("--num_train_epochs", num_epochs);
+  problems.not_negative("--learning_rate", learning_rate);
+  problems.not_negative("--hici_lr", hici_learning_rate);
+  problems.not_negative("--weight_decay", weight_decay);
+  problems.not_negative("--warmup_steps", static_cast<double>(warmup_steps));
+  problems.not_negative("--max_grad_norm", max_grad_norm);
+  problems.not_negative("--hici_grad_clip", hici_grad_clip);
+  problems.not_negative("--save_steps", static_cast<double>(save_steps));
+  problems.not_negative("--save_total_limit", static_cast<double>(save_total_limit));
+  problems.raise();
 }
 
 }  // namespace hici::config

@@ -86,7 +86,8 @@ void write_optimizer(const std::filesystem::path& folder, optim::AdamW& optimize
 
 }  // namespace
 
-io::TrainingState describe_run(const TrainingRunSpec& spec, const data::TokenFile& tokens, int64_t num_blocks) {
+io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciConfig& hici,
+                               const data::TokenFile& tokens, int64_t num_blocks) {
   const config::TrainConfig& t = spec.train;
   io::TrainingState state;
   state.seed = t.seed;
@@ -104,6 +105,11 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const data::TokenFil
                    {"hici_grad_clip", number_text(t.hici_grad_clip)},
                    {"lr_scheduler_type", t.schedule},
                    {"warmup_steps", std::to_string(t.warmup_steps)}};
+  if (spec.attention != nn::AttentionKind::kFull) state.options["num_chunks"] = std::to_string(hici.num_segments);
+  if (spec.attention == nn::AttentionKind::kHici) state.options["causal_mode"] = config::name_of(hici.causal_mode);
+  if (spec.trainable.low_rank) {
+    for (const std::string& part : spec.trainable.name_parts) state.options["trainable_params"] += part + ",";
+  }
   // A longer run is the same run where the rate does not depend on its end.
   const bool depends_on_end = t.schedule == "linear" || t.schedule == "cosine";
   if (depends_on_end) state.options["max_steps"] = std::to_string(t.total_steps(num_blocks));

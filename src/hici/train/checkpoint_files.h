@@ -24,7 +24,8 @@ struct CheckpointContent {
 };
 
 // The run as it is described to check_resumable(), without a position.
-io::TrainingState describe_run(const TrainingRunSpec& spec, const data::TokenFile& tokens, int64_t num_blocks);
+io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciConfig& hici,
+                               const data::TokenFile& tokens, int64_t num_blocks);
 // The same run at a position.
 io::TrainingState state_at(io::TrainingState run, const Progress& progress);
 

@@ -126,9 +126,11 @@ int run_training(const TrainingRunSpec& spec) {
 
   const io::LoadedModel loaded = load_for_training(spec, resume);
   const nn::ForwardOptions forward = make_forward(spec, loaded);
+  // A whole model is saved with its context factor in config.json; where that has no form, say so now.
+  if (!spec.trainable.low_rank) config::to_json(loaded.model->config());
   const auto tokens = data::TokenFile::open(prepare_tokens(spec), {.vocab_size = loaded.model->config().vocab_size});
   const data::TokenBlocks blocks(tokens, spec.train.sequence_length, "--model_max_length");
-  const io::TrainingState identity = describe_run(spec, tokens, blocks.num_blocks());
+  const io::TrainingState identity = describe_run(spec, loaded.hici, tokens, blocks.num_blocks());
   if (resume.checkpoint)
     io::check_resumable(*resume.checkpoint, resume.state, identity, spec.allow_changes_on_resume,
                         "--allow_changes_on_resume");
