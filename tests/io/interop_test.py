@@ -12,8 +12,8 @@ import tempfile
 import unittest
 
 import torch
-from peft import LoraConfig, get_peft_model
-from safetensors.torch import save_file
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 HICI = sys.argv.pop(1)
@@ -113,6 +113,25 @@ class InteropTest(unittest.TestCase):
         self.assertEqual(report["problems"], [])
         self.assertEqual(report["lora"], {"r": 4, "lora_alpha": 8.0, "scale": 2.0, "targets": ["q_proj", "v_proj"]})
         self.assertEqual(report["parameters"]["groups"], {"lora": 2 * 4 * (32 + 32 + 32 + 16)})
+
+    def test_peft_loads_what_train_writes(self):
+        base, run = self.path("base"), self.path("run")
+        made = hici("init", "--vocab_size", "61", "--hidden_size", "32", "--intermediate_size", "48", "--num_hidden_layers", "2",
+                    "--max_position_embeddings", "32", "--output_dir", base)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        torch.randint(0, 61, (64 * 4 + 1,), dtype=torch.int16).numpy().tofile(self.path("tokens.bin"))
+        trained = hici("train", "--model_name_or_path", base, "--data_path", self.path("tokens.bin"), "--output_dir", run, "--max_steps", "1",
+                       "--model_max_length", "64", "--num_heads", "4", "--bottleneck_dim", "16", "--shared_compress_dim", "8",
+                       "--gradient_accumulation_steps", "1", "--save_steps", "1")
+        self.assertEqual(trained.returncode, 0, trained.stderr)
+        adapter = os.path.join(run, "checkpoint-1")
+        self.assertEqual(self.inspect(adapter, "--base_model", base)["problems"], [])
+        state = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).state_dict()
+        factors = {name.replace(".weight", ".default.weight"): t for name, t in load_file(os.path.join(adapter, "adapter_model.safetensors")).items()}
+        of_attention = [name for name in factors if ".local_constructor." not in name and ".global_integrator." not in name]
+        self.assertEqual(len(of_attention), 2 * 4 * 2)
+        for name in of_attention:
+            self.assertTrue(torch.equal(state[name], factors[name]), name)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ namespace hici::io {
 
 struct InspectRequest {
   std::filesystem::path path;
-  std::filesystem::path base_model;                // an adapter is compared with it; empty: not compared
+  std::filesystem::path base_model = {};           // an adapter is compared with it; empty: not compared
   int64_t vocab_size = 0;                          // ids of a token file must be below it; 0: not checked
   std::optional<data::TokenType> token_type = {};  // of a token file that has no sidecar
   bool list_tensors = false;                       // every tensor, not one line for each kind

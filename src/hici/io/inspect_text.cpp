@@ -14,7 +14,7 @@ using nlohmann::json;
 // 6738415616 -> "6,738,415,616".
 std::string grouped(int64_t value) {
   std::string digits = std::to_string(value);
-  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
+  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, 1, ',');
   return digits;
 }
 

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/inspect.h"
+
+#include "hici/base/file.h"
+#include "hici/io/adapter.h"
+#include "hici/io/model_directory.h"
+#include "hici/io/random_model.h"
+#include "support/error_message.h"
+#include "support/temporary_folder.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace hici::io {
+namespace {
+
+using nlohmann::json;
+using testing::TemporaryFolder;
+
+RandomModel small() {
+  RandomModel model;
+  model.config.vocab_size = 11;
+  model.config.hidden_size = 8;
+  model.config.intermediate_size = 12;
+  model.config.num_hidden_layers = 2;
+  model.config.num_attention_heads = model.config.num_key_value_heads = 2;
+  model.config.head_dim = 4;
+  model.config.max_position_embeddings = 32;
+  model.seed = 7;
+  return model;
+}
+
+TEST(RandomModelTest, TheSeedDecidesEveryByte) {
+  const TemporaryFolder folder;
+  RandomModel other = small();
+  other.seed = 8;
+  write_random_model(folder / "a", small());
+  write_random_model(folder / "b", small());
+  write_random_model(folder / "c", other);
+  const auto bytes = [&](const char* name) { return read_file(folder / name / "model.safetensors", 1 << 20); };
+  EXPECT_EQ(bytes("a"), bytes("b"));
+  EXPECT_NE(bytes("a"), bytes("c"));
+}
+
+TEST(RandomModelTest, IsInitialisedAsTransformersDoes) {
+  const TemporaryFolder folder;
+  RandomModel model = small();
+  model.config.vocab_size = 5000;
+  write_random_model(folder / "m", model);
+  const ModelDirectory read = ModelDirectory::open(folder / "m");
+  EXPECT_NO_THROW(read.check_against(expected_tensors(model.config)));
+  const at::Tensor embedding = read.weights().read("model.embed_tokens.weight");
+  EXPECT_NEAR(embedding.std().item<double>(), 0.02, 0.001);
+  EXPECT_NEAR(embedding.mean().item<double>(), 0, 0.001);
+  EXPECT_TRUE(at::equal(read.weights().read("model.norm.weight"), at::ones({8})));
+}
+
+TEST(TokenizerFactsTest, CountsAddedTokensAndFindsTheNamedOnes) {
+  const TemporaryFolder folder;
+  EXPECT_ERROR_SAYS(read_tokenizer_facts(folder.path()), "has no tokenizer.json");
+  std::ofstream(folder / "tokenizer.json")
+      << R"({"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [{"content": "<s>", "id": 4}, {"content": "</s>", "id": 2}]})";
+  EXPECT_EQ(read_tokenizer_facts(folder.path()).vocab_size, 5);
+  EXPECT_EQ(read_tokenizer_facts(folder.path()).bos_token_id, std::nullopt);
+  std::ofstream(folder / "tokenizer_config.json") << R"({"bos_token": "<s>", "eos_token": {"content": "</s>"}})";
+  EXPECT_EQ(read_tokenizer_facts(folder.path()).bos_token_id, 4);
+  EXPECT_EQ(read_tokenizer_facts(folder.path()).eos_token_id, 2);
+}
+
+TEST(InspectTest, ShowsAModelAndItsProblems) {
+  const TemporaryFolder folder;
+  write_random_model(folder / "m", small());
+  json report = inspect_path({.path = folder / "m"});
+  EXPECT_EQ(report["kind"], "model directory");
+  EXPECT_EQ(report["parameters"]["total"], small().config.num_parameters());
+  EXPECT_EQ(report["parameters"]["groups"]["norm"], 8 * 5);
+  EXPECT_EQ(report["rope"]["reach"], 32);
+  EXPECT_TRUE(report["problems"].empty());
+  EXPECT_NE(inspection_text(report).find("model.layers.{}.mlp.up_proj.weight [12,8] F32 x2"), std::string::npos);
+  config::ModelConfig other = small().config;
+  other.num_hidden_layers = 3;
+  std::ofstream(folder / "m/config.json") << config::to_json(other);
+  report = inspect_path({.path = folder / "m"});
+  ASSERT_EQ(report["problems"].size(), 1U);
+  EXPECT_NE(inspection_text(report).find("has no tensor 'model.layers.2.self_attn.q_proj.weight'"), std::string::npos);
+}
+
+TEST(InspectTest, ShowsAnAdapterAndWhetherItFits) {
+  const TemporaryFolder folder;
+  write_random_model(folder / "m", small());
+  const std::string layer = "model.layers.0.self_attn.q_proj";
+  AdapterToWrite adapter;
+  adapter.lora_tensors = {{layer + ".lora_A.weight", at::ones({8, 16})}, {layer + ".lora_B.weight", at::ones({8, 8})}};
+  write_adapter(folder / "a", adapter);
+  const json report = inspect_path({.path = folder / "a", .base_model = folder / "m"});
+  EXPECT_EQ(report["kind"], "adapter");
+  EXPECT_EQ(report["lora"]["targets"], json({"q_proj"}));
+  ASSERT_EQ(report["problems"].size(), 1U);
+  EXPECT_NE(report["problems"][0].get<std::string>().find("is [8, 16], expected [8, 8]"), std::string::npos);
+}
+
+TEST(InspectTest, TellsWeightsFromTokens) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "tokens.bin") << std::string("\1\0\2\0\3\0", 6);
+  const json tokens = inspect_path({.path = folder / "tokens.bin", .token_type = data::TokenType::kUint16});
+  EXPECT_EQ(tokens["kind"], "token file");
+  EXPECT_EQ(tokens["tokens"]["count"], 3);
+  EXPECT_EQ(tokens["tokens"]["largest_id"], 3);
+  EXPECT_EQ(tokens["problems"].size(), 1U);  // no sidecar
+  write_safetensors(folder / "w.safetensors", {{"t", at::ones({3})}});
+  EXPECT_EQ(inspect_path({.path = folder / "w.safetensors"})["kind"], "file of weights");
+  EXPECT_ERROR_SAYS(inspect_path({.path = folder / "none"}), "none: is not there");
+  EXPECT_ERROR_SAYS(inspect_path({.path = folder.path()}), "nothing here that hici reads");
+}
+
+}  // namespace
+}  // namespace hici::io
