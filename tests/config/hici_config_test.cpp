@@ -55,7 +55,7 @@ TEST(LoraConfigTest, NamesATargetThatIsNoLayer) {
   config.targets = {"q_porj"};
   EXPECT_ERROR_SAYS(config.validate(), "--lora_targets: \"q_porj\" matches no linear layer; known: q_proj, k_proj, ");
   config = {.rank = 0};
-  EXPECT_ERROR_SAYS(config.validate("adapter_config.json"), "adapter_config.json: lora_rank: 0 is out of range");
+  EXPECT_ERROR_SAYS(config.validate("adapter_config.json"), "adapter_config.json: lora_r: 0 is out of range");
   config = {.rank = 8, .alpha = 0};
   EXPECT_ERROR_SAYS(config.validate(), "--lora_alpha: 0 is no scale");
 }

@@ -14,6 +14,7 @@
 
 #include <iomanip>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 namespace hici::commands {
@@ -23,6 +24,7 @@ struct EvalPplOptions {
   std::string base_model;
   std::string peft_model;
   std::string data_path;
+  std::string token_type;
   std::string output;
   std::string label;
   std::string eval_mode = "full";
@@ -118,6 +120,8 @@ int run_eval_ppl(const EvalPplOptions& o) {
   check_options(o);
   const EvalMode mode = parse_eval_mode(o.eval_mode);
   if (mode.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--eval_mode " + o.eval_mode);
+  std::optional<data::TokenType> type;
+  if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
   const StopSignals signals;
   io::ModelRequest request;
   request.base = o.base_model;
@@ -135,7 +139,8 @@ int run_eval_ppl(const EvalPplOptions& o) {
     log_info("--eval_mode ", o.eval_mode,
              ": neither base nor adapter has HiCI modules; this is plain attention inside segments");
   }
-  const data::TokenFile tokens = data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size});
+  const data::TokenFile tokens =
+      data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
 
   Progress progress("windows",
                     eval::count_windows(o.limit_tokens > 0 ? std::min(o.limit_tokens, tokens.size()) : tokens.size(),
@@ -160,6 +165,8 @@ CommandEntry eval_ppl_command() {
                 ->required();
             add_option(app, "peft_model", o->peft_model, "Directory of an adapter or checkpoint");
             add_option(app, "data_path", o->data_path, "Token file (hici tokenize makes one)")->required();
+            add_option(app, "token_type", o->token_type,
+                       "uint16 or uint32; default: the sidecar's, else what fits the vocabulary");
             add_option(app, "seq_len", o->seq_len, "Tokens of a window");
             add_option(app, "context_size", o->context_size,
                        "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");

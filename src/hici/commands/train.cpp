@@ -4,6 +4,7 @@
 #include "hici/base/log.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/model_options.h"
+#include "hici/optim/schedule.h"
 #include "hici/train/training_run.h"
 
 #include <memory>
@@ -18,6 +19,7 @@ struct TrainOptions {
   std::string output_dir;
   std::string data_path;
   std::string init_adapter;
+  std::string token_type;
   std::string attention = "hici";
   std::string trainable_params = "embed,norm";
   std::string save_strategy = "steps";
@@ -41,12 +43,16 @@ void check_no_contradiction(const TrainOptions& o) {
       "--init_adapter: has no effect with --resume_from_checkpoint, which brings its own weights; give one of them");
   HICI_CHECK_USAGE(!o.spec.allow_changes_on_resume || !o.spec.resume.empty(),
                    "--allow_changes_on_resume: has no effect without --resume_from_checkpoint; leave it out");
-  HICI_CHECK_USAGE(
-      o.spec.trainable.low_rank || o.hici.app->get_option("--trainable_params")->count() == 0,
-      "--trainable_params: has no effect with --low_rank_training False, which trains everything; leave it out");
-  for (const char* name : {"lora_r", "lora_alpha"}) {
+  for (const char* name : {"trainable_params", "lora_r", "lora_alpha"}) {
     HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.hici.given(name), "--", name,
-                     ": has no effect with --low_rank_training False, which trains without adapters; leave it out");
+                     ": has no effect with --low_rank_training False, which trains everything; leave it out");
+  }
+  HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.hici.given("warmup_steps"),
+                   "--warmup_steps: has no effect with --lr_scheduler_type constant; leave it out or use "
+                   "constant_with_warmup");
+  HICI_CHECK_USAGE(o.save_strategy != "no" || !o.hici.given("save_steps"),
+                   "--save_steps: has no effect with --save_strategy no; leave one of them out");
+  for (const char* name : {"lora_r", "lora_alpha"}) {
     HICI_CHECK_USAGE(o.init_adapter.empty() || !o.hici.given(name), "--", name,
                      ": has no effect with --init_adapter, whose adapters keep their rank and alpha; leave it out");
   }
@@ -77,7 +83,10 @@ int run_train(TrainOptions& o) {
   spec.trainable.name_parts = split_at_commas(o.trainable_params);
   spec.copy_attention_init = spec.copy_attention_init || o.use_attn_init;
   if (o.save_strategy == "no") spec.train.save_steps = 0;
+  if (!o.token_type.empty()) spec.token_type = data::parse_token_type(o.token_type, "--token_type");
   spec.train.validate();
+  spec.lora.validate();
+  optim::schedule_kind_from_name(spec.train.schedule);  // an unknown one is an error here, before anything is written
   if (spec.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--attention " + o.attention);
   spec.device = o.device.resolve_device();
   spec.dtype = o.device.resolve_dtype(spec.device);
@@ -96,6 +105,8 @@ void bind_what_to_train(CLI::App& app, TrainOptions& o) {
       ->required();
   add_option(app, "text_field", o.spec.text_field, "Field of JSON objects, column of Arrow data sets");
   add_option(app, "split", o.spec.split, "Split of a data set with several");
+  add_option(app, "token_type", o.token_type,
+             "uint16 or uint32; default: the sidecar's, else what fits the vocabulary");
   add_option(app, "output_dir", o.output_dir, "Where checkpoints, metrics.jsonl and the event file go")->required();
   add_option(app, "init_adapter", o.init_adapter, "Start from the weights of this adapter, with a fresh optimizer");
   add_option(app, "resume_from_checkpoint", o.spec.resume,

@@ -115,7 +115,7 @@ bool LoraConfig::targets_layer(std::string_view leaf) const {
 
 void LoraConfig::validate(const std::string& subject) const {
   const Rules rules(subject);
-  rules.in_range("lora_rank", rank, 1 << 14);
+  rules.in_range("lora_r", rank, 1 << 14);
   rules.check(std::isfinite(alpha) && alpha > 0, "lora_alpha", alpha, " is no scale; use a number above 0, such as 16");
   rules.check(!targets.empty(), "lora_targets", "is empty; known: ", joined(kLinearLayers));
   for (const std::string& target : targets) {

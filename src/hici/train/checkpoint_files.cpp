@@ -69,7 +69,9 @@ void write_whole_model(const std::filesystem::path& folder, const CheckpointCont
   io::write_safetensors_model(folder, std::move(tensors), kMaxShardBytes);
   write_file_atomically(folder / "config.json", config::to_json(content.loaded.model->config()).dump(2) + "\n");
   if (content.loaded.has_hierarchy) {
-    write_file_atomically(folder / "hici_config.json", config::to_json(settings_of(content)).dump(2) + "\n");
+    config::AdapterSettings settings = settings_of(content);
+    settings.rope_factor = 1;  // config.json has it; a second reader of this directory must not see it twice
+    write_file_atomically(folder / "hici_config.json", config::to_json(settings).dump(2) + "\n");
   }
   for (const std::string& name : io::companion_files()) {
     const std::filesystem::path from = content.spec.model / name;

@@ -4,6 +4,7 @@
 
 #include "hici/config/hici_config.h"
 #include "hici/config/train_config.h"
+#include "hici/data/token_sidecar.h"
 #include "hici/io/load_model.h"
 #include "hici/nn/attention.h"
 #include "hici/train/trainable.h"
@@ -21,6 +22,8 @@ struct TrainingRunSpec {
   std::filesystem::path data_path;  // a token file, or text (data::is_text_source) that is tokenized first
   std::string text_field = "text";  // of text data
   std::string split = "train";
+  std::optional<data::TokenType> token_type =
+      {};  // as the user said; else the file's sidecar or the vocabulary decides
   std::filesystem::path init_adapter;
   std::string resume;  // "", "latest" or a checkpoint directory
   bool allow_changes_on_resume = false;

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hici and the Python libraries agree on numbers: the same files give the same perplexity on both sides."""
+import itertools
+import json
+import math
+import random
+import shutil
+import struct
+import unittest
+
+import peft
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing import event_accumulator
+
+from support import FolderTest, GOLDEN, metrics, train_options
+
+VOCABULARY, LENGTH, STRIDE = 113, 96, 64
+SIZES = {"vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2,
+         "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 256,
+         "initializer_range": 0.2, "rms_norm_eps": 1e-6}
+RELATIVE = 1e-5
+
+torch.set_num_threads(1)
+
+
+def tokens_of(path):
+    raw = path.read_bytes()
+    return list(struct.unpack(f"<{len(raw) // 2}H", raw))
+
+
+def transformers_loss(model, tokens):
+    """Mean loss over all predictions of the sliding windows, which start while start < tokens - LENGTH."""
+    losses = []
+    with torch.no_grad():
+        for start in range(0, len(tokens) - LENGTH, STRIDE):
+            window = torch.tensor([tokens[start:start + LENGTH]])
+            logits = model(window).logits[0, :-1].double()
+            losses.append(torch.nn.functional.cross_entropy(logits, window[0, 1:], reduction="none"))
+    return torch.cat(losses).mean().item()
+
+
+def rope(rope_type, theta=10000.0, **more):
+    return {"rope_parameters": {"rope_type": rope_type, "rope_theta": theta, **more}}
+
+
+ROPES = {
+    "default": rope("default", 50000.0),
+    "linear": rope("linear", factor=4.0),
+    "llama3": rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64),
+    "yarn": rope("yarn", factor=4.0, original_max_position_embeddings=64),
+}
+
+
+def random_model(family, rope_type, is_tied):
+    config, model = {"llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
+                     "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM)}[family]
+    torch.manual_seed(7)
+    model = model(config(**SIZES, **ROPES[rope_type], tie_word_embeddings=is_tied)).float().eval()
+    with torch.no_grad():  # a norm of ones would hide a norm that is not applied
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model
+
+
+class InteropTest(FolderTest):
+    def hici_loss(self, base, tokens, *more):
+        result = self.folder / "result.json"
+        self.run_hici("eval", "ppl", "--base_model", base, "--data_path", tokens, "--seq_len", LENGTH,
+                      "--sliding_window", STRIDE, "--eval_mode", "full", "--dtype", "float32", "--device", "cpu",
+                      "--output", result, *more)
+        found = json.loads(result.read_text())
+        self.assertAlmostEqual(found["perplexity"], math.exp(found["loss"]), delta=RELATIVE * found["perplexity"])
+        return found["loss"]
+
+    def assert_same_loss(self, loss, expected):
+        # The perplexity is compared: exp(loss) to RELATIVE is the loss itself to RELATIVE.
+        self.assertLess(abs(math.expm1(loss - expected)), RELATIVE, f"{loss} is not {expected}")
+
+    def write_tokens(self, count=600):
+        chance = random.Random(11)
+        tokens = [chance.randrange(VOCABULARY) for _ in range(count)]
+        path = self.folder / "tokens.bin"
+        path.write_bytes(struct.pack(f"<{count}H", *tokens))
+        return path
+
+    def test_models_of_transformers_give_its_loss(self):
+        tokens = self.write_tokens()
+        for family, rope_type, is_tied in itertools.product(("llama", "qwen3"), ROPES, (False, True)):
+            if is_tied and rope_type in ("linear", "llama3"):
+                continue  # tying and RoPE do not meet in the code; two of the four are enough
+            with self.subTest(family=family, rope=rope_type, tied=is_tied):
+                base = self.folder / f"{family}-{rope_type}-{is_tied}"
+                model = random_model(family, rope_type, is_tied)
+                model.save_pretrained(base, max_shard_size="30KB" if rope_type == "yarn" else "5GB")
+                self.assertEqual(len(list(base.glob("*.safetensors"))) > 1, rope_type == "yarn")
+                self.assert_same_loss(self.hici_loss(base, tokens), transformers_loss(model, tokens_of(tokens)))
+
+    def test_config_of_older_transformers_gives_the_same_loss(self):
+        tokens = self.write_tokens()
+        for rope_type in ("linear", "llama3", "yarn"):
+            with self.subTest(rope_type):
+                base = self.folder / rope_type
+                model = random_model("llama", rope_type, False)
+                model.save_pretrained(base)
+                config = json.loads((base / "config.json").read_text())
+                scaling = config.pop("rope_parameters")
+                config["rope_theta"] = scaling.pop("rope_theta")
+                if rope_type == "linear":  # 4.33 to 4.42: two keys
+                    scaling = {"type": "linear", "factor": scaling["factor"]}
+                config["torch_dtype"] = config.pop("dtype", "float32")
+                (base / "config.json").write_text(json.dumps({**config, "rope_scaling": scaling}))
+                self.assert_same_loss(self.hici_loss(base, tokens), transformers_loss(model, tokens_of(tokens)))
+
+    def test_transformers_loads_what_full_training_saves(self):
+        for model, attention in (("llama-gqa", "full"), ("qwen3-gqa", "full")):
+            with self.subTest(model):
+                out = self.folder / model
+                self.run_hici(*train_options(out, model, **self.no_hici(), attention=attention, low_rank_training=False,
+                                             max_steps=4, save_steps=0))
+                checkpoint = out / "checkpoint-4"
+                loaded, info = transformers.AutoModelForCausalLM.from_pretrained(
+                    checkpoint, dtype=torch.float32, output_loading_info=True)
+                self.assertEqual([names for names in info.values() if names], [])
+                tokens = GOLDEN / model / "tokens.bin"
+                ours = self.hici_loss(checkpoint, tokens)
+                self.assert_same_loss(ours, transformers_loss(loaded.eval(), tokens_of(tokens)))
+                self.assertNotAlmostEqual(ours, self.hici_loss(GOLDEN / model / "base", tokens), places=2)
+
+    def test_peft_loads_our_adapter(self):
+        out = self.folder / "out"
+        model = "llama-gqa"
+        self.run_hici(*train_options(out, model, **self.no_hici(), attention="full", max_steps=6, save_steps=0,
+                                     trainable_params="", learning_rate=2e-2))
+        checkpoint = out / "checkpoint-6"
+        # PEFT knows nothing of the longer context: its base gets the same linear RoPE factor (96 / 64, rounded up).
+        base = self.folder / "base"
+        shutil.copytree(GOLDEN / model / "base", base)
+        config = json.loads((base / "config.json").read_text())
+        (base / "config.json").write_text(json.dumps({**config, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}))
+        plain = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+        tokens = GOLDEN / model / "tokens.bin"
+        before = transformers_loss(plain, tokens_of(tokens))
+        adapted = peft.PeftModel.from_pretrained(plain, checkpoint).eval()
+        ours = self.hici_loss(GOLDEN / model / "base", tokens, "--peft_model", checkpoint)
+        self.assert_same_loss(ours, transformers_loss(adapted, tokens_of(tokens)))
+        self.assertNotAlmostEqual(ours, before, places=2)
+
+    def test_adapter_of_peft_gives_its_loss(self):
+        tokens = self.write_tokens()
+        model = random_model("llama", "default", False)
+        base, adapter = self.folder / "base", self.folder / "adapter"
+        model.save_pretrained(base)
+        settings = peft.LoraConfig(r=4, lora_alpha=12, target_modules=["q_proj", "o_proj"], task_type="CAUSAL_LM",
+                                   init_lora_weights=False)
+        adapted = peft.get_peft_model(model, settings).eval()
+        adapted.save_pretrained(adapter)
+        self.assert_same_loss(self.hici_loss(base, tokens, "--peft_model", adapter),
+                              transformers_loss(adapted, tokens_of(tokens)))
+
+    def test_python_safetensors_reads_and_writes_our_files(self):
+        out = self.folder / "out"
+        self.run_hici(*train_options(out, max_steps=1, save_steps=0))
+        checkpoint = out / "checkpoint-1"
+        copy = self.folder / "copy"
+        shutil.copytree(checkpoint, copy)
+        for name in ("adapter_model.safetensors", "trainable_params.safetensors"):
+            tensors = load_file(checkpoint / name)
+            self.assertTrue(tensors and all(t.numel() > 0 and t.isfinite().all() for t in tensors.values()))
+            save_file(tensors, copy / name, metadata={"format": "pt"})
+        tokens, base = GOLDEN / "llama-gqa" / "tokens.bin", GOLDEN / "llama-gqa" / "base"
+        self.assertEqual(self.hici_loss(base, tokens, "--peft_model", checkpoint),
+                         self.hici_loss(base, tokens, "--peft_model", copy))
+
+    def test_tensorboard_reads_our_event_file(self):
+        out = self.folder / "out"
+        self.run_hici(*train_options(out, max_steps=5))
+        self.run_hici(*train_options(out, max_steps=8, resume_from_checkpoint="latest"))
+        events = event_accumulator.EventAccumulator(str(out))
+        events.Reload()
+        for tag in ("loss", "grad_norm", "learning_rate", "hici_learning_rate"):
+            found = [(event.step, event.value) for event in events.Scalars(f"train/{tag}")]
+            expected = [(line["step"], struct.unpack("f", struct.pack("f", line[tag]))[0]) for line in metrics(out)]
+            self.assertEqual(found, expected, tag)
+
+    @staticmethod
+    def no_hici():
+        return dict.fromkeys(("num_chunks", "num_local_slots", "global_slots", "num_heads", "bottleneck_dim",
+                              "shared_compress_dim", "causal_mode"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

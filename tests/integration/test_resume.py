@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training that is killed, stopped, damaged or short of disk goes on exactly where it was, or says why it cannot."""
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from support import (ENVIRONMENT, FolderTest, GOLDEN, HICI, hici, metrics, num_metric_lines, start_hici, stop_now,
+                     train_options, wait_until)
+
+STEPS = 12
+RESUME = {"resume_from_checkpoint": "latest"}
+scratch = None
+references = {}
+
+
+def setUpModule():
+    global scratch
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="hici-integration-"))
+    unittest.addModuleCleanup(shutil.rmtree, scratch, ignore_errors=True)
+
+
+def reference_run(**changes):
+    """The folder of an undisturbed run with these options; made once."""
+    key = repr(sorted(changes.items()))
+    if key not in references:
+        folder = scratch / f"reference-{len(references)}"
+        done = hici(*train_options(folder, **changes))
+        assert done.returncode == 0, done.stderr
+        references[key] = folder
+    return references[key]
+
+
+def kill_at_random_moments(output_dir, seed, num_kills, **changes):
+    """Starts, kills and resumes a run; every second kill aims at a checkpoint on its way. Returns the kills that hit."""
+    chance, hits = random.Random(seed), 0
+    for attempt in range(num_kills):
+        process = start_hici(*train_options(output_dir, **changes, **(RESUME if attempt > 0 else {})))
+        lines = chance.randint(1, 4) + (num_metric_lines(output_dir) if attempt == 0 else 0)
+        delay = chance.uniform(0, 0.03)
+
+        def is_time(start=num_metric_lines(output_dir), steps=lines, aim_at_save=attempt % 2 == 1):
+            return any(output_dir.glob("checkpoint-*.tmp")) if aim_at_save else num_metric_lines(output_dir) != start \
+                and num_metric_lines(output_dir) >= steps
+
+        if wait_until(process, is_time):
+            time.sleep(delay)
+        hits += stop_now(process)[0] == -signal.SIGKILL
+    return hits
+
+
+class KillTest(FolderTest):
+    def check_killed_run(self, seed, **changes):
+        reference = reference_run(**changes)
+        out = self.folder / "out"
+        hits = kill_at_random_moments(out, seed, 5, **changes)
+        self.assertGreaterEqual(hits, 2, "the run ended before it could be killed; make it longer")
+        self.run_hici(*train_options(out, **changes, **RESUME))
+        self.assert_same_training(out, reference, STEPS)
+        left_over = [name for name in os.listdir(out) if ".tmp" in name or ".deleting" in name or name.endswith(".lock")]
+        self.assertEqual(left_over, [])
+
+    def test_killed_lora_run_goes_on_bit_for_bit(self):
+        self.check_killed_run(seed=1)
+
+    def test_killed_full_training_goes_on_bit_for_bit(self):
+        self.check_killed_run(seed=2, model="qwen3-gqa", low_rank_training=False, save_total_limit=2)
+
+    def test_killed_before_the_first_checkpoint_starts_again(self):
+        out = self.folder / "out"
+        process = start_hici(*train_options(out, save_steps=0))
+        self.assertTrue(wait_until(process, lambda: num_metric_lines(out) >= 2))
+        stop_now(process)
+        done = self.run_hici(*train_options(out, **RESUME))
+        self.assertIn("no whole checkpoint", done.stderr)
+        self.assert_same_training(out, reference_run(), STEPS)
+
+    def check_stop(self, signal_number):
+        out = self.folder / "out"
+        process = start_hici(*train_options(out, save_steps=0))
+        self.assertTrue(wait_until(process, lambda: num_metric_lines(out) >= 3))
+        code, stderr = stop_now(process, signal_number)
+        self.assertEqual(code, 128 + signal_number, stderr)
+        self.assertIn(f"stopped by signal {int(signal_number)} after step", stderr)
+        (saved,) = out.glob("checkpoint-*")
+        self.assertEqual(int(saved.name.split("-")[1]), num_metric_lines(out))
+        self.run_hici(*train_options(out, **RESUME))
+        self.assert_same_training(out, reference_run(), STEPS)
+
+    def test_sigterm_saves_and_exits_with_143(self):
+        self.check_stop(signal.SIGTERM)
+
+    def test_sigusr1_saves_and_exits_with_138(self):
+        self.check_stop(signal.SIGUSR1)
+
+
+class DamageTest(FolderTest):
+    """The newest checkpoint is broken: it is named, skipped and kept, and the one before is taken."""
+
+    def check_damage(self, file_name, damage):
+        reference = reference_run()
+        out = self.folder / "out"
+        shutil.copytree(reference, out)
+        newest = out / f"checkpoint-{STEPS}"
+        damage(newest / file_name)
+        damaged = {path.name: path.read_bytes() for path in newest.iterdir()}
+        done = self.run_hici(*train_options(out, **RESUME))
+        self.assertIn(f"{newest / file_name}: ", done.stderr)
+        self.assertIn(f"checkpoint-{STEPS} is skipped", done.stderr)
+        self.assert_same_training(out, reference, STEPS)
+        (aside,) = out.glob(f"checkpoint-{STEPS}.aside*")
+        self.assertEqual({path.name: path.read_bytes() for path in aside.iterdir()}, damaged)
+
+    def test_truncated_optimizer_state(self):
+        self.check_damage("optimizer.safetensors", lambda path: os.truncate(path, path.stat().st_size // 2))
+
+    def test_flipped_bit_in_the_adapter(self):
+        def flip(path):
+            raw = bytearray(path.read_bytes())
+            raw[len(raw) * 2 // 3] ^= 0x10
+            path.write_bytes(raw)
+        self.check_damage("adapter_model.safetensors", flip)
+
+    def test_truncated_manifest(self):
+        self.check_damage("manifest.json", lambda path: os.truncate(path, path.stat().st_size - 20))
+
+    def test_missing_file(self):
+        self.check_damage("trainable_params.safetensors", pathlib.Path.unlink)
+
+    def test_named_broken_checkpoint_is_refused(self):
+        out = self.folder / "out"
+        shutil.copytree(reference_run(), out)
+        broken = out / f"checkpoint-{STEPS}"
+        os.truncate(broken / "training_state.json", 10)
+        done = self.run_hici(*train_options(out, resume_from_checkpoint=broken), code=1)
+        self.assert_one_error_line(done, "train", broken / "training_state.json")
+
+
+class DiskTest(FolderTest):
+    def run_on_small_disk(self, out, megabytes, *arguments):
+        """hici with a tmpfs at `out`, in a mount namespace that ends with it; what was written is copied to out/../kept."""
+        script = ('mount -t tmpfs -o size="$1"m tmpfs "$2" || exit 99; shift; out="$1"; kept="$2"; shift 2; '
+                  '"$@"; code=$?; cp -r "$out/." "$kept"; exit $code')
+        kept = self.folder / "kept"
+        out.mkdir()
+        kept.mkdir()
+        unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+        done = subprocess.run([*unshare, "sh", "-c", script, "sh", str(megabytes), out, kept, HICI, *arguments],
+                              env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=240)
+        if "unshare failed" in done.stderr or done.returncode == 99:
+            message = f"a tmpfs cannot be mounted here ({done.stderr.strip()})"
+            if os.environ.get("HICI_NO_MOUNT") == "1":
+                self.skipTest(message)
+            self.fail(message + "; set HICI_NO_MOUNT=1 to go without the test of a full disk")
+        return done, kept
+
+    def test_full_disk_keeps_the_old_checkpoint_and_goes_on(self):
+        reference = reference_run()
+        out = self.folder / "out"
+        done, kept = self.run_on_small_disk(out, 8, *train_options(out))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, r"checkpoint-\d+: needs \d+ bytes, the disk has \d+ free")
+        self.assertRegex(done.stderr, r"checkpoints could not be saved; exit code 1")
+        self.assertEqual(metrics(kept), metrics(reference))
+        saved = sorted(path.name for path in kept.glob("checkpoint-*"))
+        self.assertIn("checkpoint-2", saved)
+        self.assertNotIn(f"checkpoint-{STEPS}", saved)
+        self.run_hici(*train_options(kept, **RESUME))
+        self.assert_same_training(kept, reference, STEPS)
+
+
+class RefusalTest(FolderTest):
+    def test_second_process_in_the_same_folder_is_refused(self):
+        out = self.folder / "out"
+        first = start_hici(*train_options(out, max_steps=1000))
+        try:
+            self.assertTrue(wait_until(first, lambda: num_metric_lines(out) >= 1))
+            second = self.run_hici(*train_options(out, **RESUME), code=1)
+            self.assert_one_error_line(second, "train", out, "another hici process", f"pid {first.pid}")
+            self.assertIsNone(first.poll())
+        finally:
+            code, stderr = stop_now(first, signal.SIGTERM)
+        self.assertEqual(code, 143, stderr)
+
+    def check_refused_change(self, *needles, **changes):
+        out = self.folder / "out"
+        shutil.copytree(reference_run(), out)
+        changed = {"max_steps": STEPS + 2, **RESUME, **changes}
+        before = sorted(os.listdir(out))
+        done = self.run_hici(*train_options(out, **changed), code=1)
+        self.assert_one_error_line(done, "train", "--allow_changes_on_resume", *needles)
+        self.assertEqual(sorted(os.listdir(out)), before)
+        self.run_hici(*train_options(out, **changed, allow_changes_on_resume=True))
+        self.assertEqual([line["step"] for line in metrics(out)], list(range(1, STEPS + 3)))
+
+    def test_other_batch_is_refused_unless_allowed(self):
+        self.check_refused_change("1", gradient_accumulation_steps=1)
+
+    def test_other_data_is_refused_unless_allowed(self):
+        other = self.folder / "other.bin"
+        raw = (GOLDEN / "llama-gqa" / "tokens.bin").read_bytes()
+        other.write_bytes(raw[1000:] + raw[:1000])
+        self.check_refused_change("other.bin", data_path=other)
+
+    def test_other_rate_is_refused_unless_allowed(self):
+        self.check_refused_change("learning_rate", learning_rate=1e-3)
+
+    def test_longer_run_with_constant_rate_is_the_same_run(self):
+        out = self.folder / "out"
+        self.run_hici(*train_options(out, max_steps=6))
+        self.run_hici(*train_options(out, **RESUME))
+        self.assert_same_training(out, reference_run(), STEPS)
+
+
+class StartTest(FolderTest):
+    def test_init_adapter_takes_the_weights_of_a_checkpoint(self):
+        checkpoint = reference_run() / f"checkpoint-{STEPS}"
+        out = self.folder / "out"
+        # Rates of 0 leave every weight as it came.
+        self.run_hici(*train_options(out, init_adapter=checkpoint, max_steps=1, learning_rate=0, hici_lr=0))
+        for name in ("adapter_model.safetensors", "trainable_params.safetensors"):
+            self.assertEqual((out / "checkpoint-1" / name).read_bytes(), (checkpoint / name).read_bytes(), name)
+
+    def test_full_training_checkpoint_is_a_base_model(self):
+        reference = reference_run(model="qwen3-gqa", low_rank_training=False, save_total_limit=2)
+        tokens = GOLDEN / "qwen3-gqa" / "tokens.bin"
+        done = self.run_hici("eval", "ppl", "--base_model", reference / f"checkpoint-{STEPS}", "--data_path", tokens,
+                             "--seq_len", 96, "--sliding_window", 64, "--eval_mode", "hici")
+        self.assertRegex(done.stdout, r"perplexity \d+\.\d+ .*hici attention")
+
+    def test_recomputation_changes_no_bit(self):
+        out = self.folder / "out"
+        self.run_hici(*train_options(out, gradient_checkpointing=True))
+        self.assert_same_training(out, reference_run(), STEPS)
+
+    def test_other_attentions_learn_and_resume(self):
+        no_hici = {name: None for name in ("num_local_slots", "global_slots", "num_heads", "bottleneck_dim",
+                                           "shared_compress_dim", "causal_mode")}
+        for attention in ("s2", "full"):
+            with self.subTest(attention):
+                changes = {"attention": attention, **no_hici, **({"num_chunks": None} if attention == "full" else {})}
+                reference = reference_run(**changes)
+                losses = [line["loss"] for line in metrics(reference)]
+                self.assertLess(sum(losses[-4:]), sum(losses[:4]))
+                out = self.folder / attention
+                self.run_hici(*train_options(out, **{**changes, "max_steps": 5}))
+                self.run_hici(*train_options(out, **changes, **RESUME))
+                shutil.rmtree(out / "checkpoint-5")  # the undisturbed run saves even steps only
+                self.assert_same_training(out, reference, STEPS)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
