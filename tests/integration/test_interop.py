@@ -23,6 +23,7 @@ SIZES = {"vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 80, "
 RELATIVE = 1e-5
 
 torch.set_num_threads(1)
+transformers.utils.logging.disable_progress_bar()
 
 
 def tokens_of(path):
@@ -87,7 +88,7 @@ class InteropTest(FolderTest):
         return path
 
     def test_models_of_transformers_give_its_loss(self):
-        tokens = self.write_tokens()
+        tokens, by_weights = self.write_tokens(), {}
         for family, rope_type, is_tied in itertools.product(("llama", "qwen3"), ROPES, (False, True)):
             if is_tied and rope_type in ("linear", "llama3"):
                 continue  # tying and RoPE do not meet in the code; two of the four are enough
@@ -96,7 +97,12 @@ class InteropTest(FolderTest):
                 model = random_model(family, rope_type, is_tied)
                 model.save_pretrained(base, max_shard_size="30KB" if rope_type == "yarn" else "5GB")
                 self.assertEqual(len(list(base.glob("*.safetensors"))) > 1, rope_type == "yarn")
-                self.assert_same_loss(self.hici_loss(base, tokens), transformers_loss(model, tokens_of(tokens)))
+                expected = transformers_loss(model, tokens_of(tokens))
+                self.assert_same_loss(self.hici_loss(base, tokens), expected)
+                by_weights.setdefault((family, is_tied), []).append(expected)
+        for weights, losses in by_weights.items():  # the same weights: a RoPE that is not applied would show
+            for one, other in itertools.combinations(losses, 2):
+                self.assertGreater(abs(one - other), 10 * RELATIVE, weights)
 
     def test_config_of_older_transformers_gives_the_same_loss(self):
         tokens = self.write_tokens()
