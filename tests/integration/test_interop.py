@@ -61,6 +61,8 @@ def random_model(family, rope_type, is_tied):
     model = model(config(**SIZES, **ROPES[rope_type], tie_word_embeddings=is_tied)).float().eval()
     with torch.no_grad():  # a norm of ones would hide a norm that is not applied
         for name, parameter in model.named_parameters():
+            if "q_proj" in name or "k_proj" in name:
+                parameter.mul_(8)  # as drawn, scores are all but even, and a RoPE that is not applied would not show
             if "norm" in name:
                 parameter.add_(torch.randn_like(parameter) * 0.2)
     return model

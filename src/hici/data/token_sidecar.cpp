@@ -29,6 +29,9 @@ const char* token_type_name(TokenType type) { return type == TokenType::kUint16 
 
 TokenType parse_token_type(const std::string& text, const std::string& subject) {
   if (text == "uint16") return TokenType::kUint16;
+  // From an option it is a usage error, from a file a bad file.
+  const bool is_option = subject.rfind("--", 0) == 0;
+  HICI_CHECK_USAGE(text == "uint32" || !is_option, subject, ": '", text, "' is no token type; use uint16 or uint32");
   HICI_CHECK(text == "uint32", subject, ": '", text, "' is no token type; use uint16 or uint32");
   return TokenType::kUint32;
 }

@@ -59,7 +59,9 @@ TokenizeResult tokenize_corpus(const TokenizeJob& job) {
 }
 
 bool is_text_source(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) return true;
+  for (const char* name : {"dataset_dict.json", "state.json"}) {
+    if (std::filesystem::exists(path / name)) return true;
+  }
   std::string name = path.string();
   for (const char* compressed : {".gz", ".zst"}) {
     if (ends_with(name, compressed)) name.resize(name.size() - std::string(compressed).size());

@@ -41,6 +41,7 @@ Opened open_files(const ModelRequest& request) {
   opened.base_settings = read_settings(opened.base.path());
   if (!request.adapter.empty()) opened.adapter = read_adapter(resolve_run_directory(request.adapter));
   if (opened.adapter) {
+    opened.adapter->check_against(opened.base.config());
     opened.hici.config = opened.adapter->hici_config();
     opened.hici.is_complete = opened.adapter->settings.has_value();
   }
@@ -90,7 +91,6 @@ void check_files(const Opened& opened, const LoadedModel& loaded) {
     expected.push_back({name, t.sizes().vec()});
   });
   opened.base.check_against(expected);
-  if (opened.adapter) opened.adapter->check_against(opened.base.config());
 }
 
 // Where a parameter's values come from; null when no file has it.
