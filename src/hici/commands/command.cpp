@@ -204,7 +204,8 @@ std::string effective_options(const CLI::App& app) {
       continue;
     std::string value = option->count() > 0 ? CLI::detail::join(option->results(), " ") : shown_default(*option);
     if (option->count() > 0 && value.empty()) value = "True";  // a boolean that stood alone
-    if (!value.empty()) out << names.front() << " = " << value << "\n";
+    // Defaults stand there as comments: read back, they would count as typed, and some would then have no effect.
+    if (!value.empty()) out << (option->count() > 0 ? "" : "# ") << names.front() << " = " << value << "\n";
   }
   return out.str();
 }

@@ -47,7 +47,7 @@ CLI::Option* add_bool(CLI::App& app, const std::string& name, bool& member, cons
 // Accepted for users of the research scripts, without effect; one line says so when it is given.
 void add_inherited(CLI::App& app, const std::string& name, const std::string& reason);
 
-// "name = value" of every option in force, defaults too: a file for --config.
+// "name = value" of every option in force, defaults as comments: a file for --config.
 std::string effective_options(const CLI::App& app);
 
 // The name in `known` with the smallest edit distance to `name`, or "" when none is near.
