@@ -102,7 +102,22 @@ if(HICI_CUDA_ENABLED)
     $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra>
     $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${HICI_WERROR}>>:-Werror=all-warnings;-Xcompiler=-Werror>)
 
+  # cuDNN lies beside torch, which loads it too; the frontend is headers alone, out of a wheel of its own.
+  get_filename_component(hici_wheels "${HICI_TORCH_DIR}/.." ABSOLUTE)
+  find_path(HICI_CUDNN_FRONTEND_INCLUDE cudnn_frontend.h HINTS "${hici_wheels}/include")
+  mark_as_advanced(HICI_CUDNN_FRONTEND_INCLUDE)
+  set(HICI_CUDNN_ENABLED OFF)
+  if(HICI_CUDNN_FRONTEND_INCLUDE AND EXISTS "${hici_wheels}/nvidia/cudnn/include/cudnn.h")
+    set(HICI_CUDNN_ENABLED ON)
+    target_include_directories(hici_cuda SYSTEM PRIVATE "${HICI_CUDNN_FRONTEND_INCLUDE}" "${hici_wheels}/nvidia/cudnn/include")
+    target_link_libraries(hici_cuda PRIVATE "${hici_wheels}/nvidia/cudnn/lib/libcudnn.so.9")
+    target_compile_definitions(hici_cuda PRIVATE HICI_HAS_CUDNN)
+  endif()
+
   string(REPLACE ";" ", sm_" hici_cuda_names "sm_${CMAKE_CUDA_ARCHITECTURES}")
   target_compile_definitions(hici_cuda PRIVATE HICI_CUDA_ARCHITECTURES="${hici_cuda_names}")
   set(HICI_CUDA_SUMMARY "${CMAKE_CUDA_COMPILER_VERSION} for ${hici_cuda_names}")
+  if(NOT HICI_CUDNN_ENABLED)
+    string(APPEND HICI_CUDA_SUMMARY " without cuDNN attention")
+  endif()
 endif()

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CUDA kernels against the same ops on the CPU in float64, values and gradients. Fails, not skips, without a GPU:
 // only lanes that have one run the label `gpu`.
+#include "hici/ops/attention_heads.h"
 #include "hici/ops/cuda_plugin.h"
 #include "hici/ops/rms_norm.h"
-#include "hici/ops/rotary.h"
 #include "hici/ops/swiglu.h"
 
 #include <ATen/ATen.h>
@@ -66,13 +66,18 @@ TEST_P(GpuKernelsTest, RmsNormMatchesCpu) {
   }
 }
 
-TEST_P(GpuKernelsTest, RotaryMatchesCpu) {
-  const std::vector<double> frequencies = {1.0, 0.1, 0.01, 0.001};
-  auto rotate = [&](const std::vector<at::Tensor>& in) {
-    const at::Tensor& x = in[0];
-    return rotary(x, make_rotary_tables(frequencies, 1.0, 5, x.size(1), x.scalar_type(), x.device()));
-  };
-  compare(rotate, {random({2, 33, 3, 8})});
+TEST_P(GpuKernelsTest, PlacedHeadsMatchCpu) {
+  for (const int64_t half : {4, 8, 64}) {  // in single elements, and in packs
+    const std::vector<double> frequencies(static_cast<size_t>(half), 0.1);
+    auto place = [&](const std::vector<at::Tensor>& in) {
+      const RotaryTables tables =
+          make_rotary_tables(frequencies, 1.0, 5, in[0].size(1), in[0].scalar_type(), in[0].device());
+      const AttentionHeads heads = place_heads({in[0], in[1], in[2], in[3], in[4]}, tables, 11);
+      return at::cat({heads.q_GSHD.flatten(), heads.k_GKJD.flatten(), heads.v_GKJD.flatten()});
+    };
+    const at::Tensor tokens = random({2, 33, 3, 2 * half}), slots = random({6, 5, 1, 2 * half});
+    compare(place, {tokens, random({2, 33, 1, 2 * half}), random({2, 33, 1, 2 * half}), slots, random(slots.sizes())});
+  }
 }
 
 TEST_P(GpuKernelsTest, SwiGluMatchesCpu) {

@@ -24,5 +24,25 @@ TEST(RmsNormTest, BackwardMatchesCentralDifferences) {
                            {testing::randn64({2, 3, 8}), testing::randn64({8})});
 }
 
+TEST(AddRmsNormTest, NormsTheSumAndGivesBoth) {
+  at::manual_seed(3);
+  const at::Tensor x = testing::randn64({3, 16}), delta = testing::randn64({3, 16}), weight = testing::randn64({16});
+  const NormedSum got = add_rms_norm(x, delta, weight, 1e-6);
+  EXPECT_TRUE(at::equal(got.sum, x + delta));
+  EXPECT_TRUE(at::equal(got.normed, rms_norm(x + delta, weight, 1e-6)));
+}
+
+// The gradient of the sum reaches x by both results, and past the norm alone where nothing is added.
+TEST(AddRmsNormTest, BackwardMatchesCentralDifferences) {
+  at::manual_seed(4);
+  auto both = [](const NormedSum& out) { return at::cat({out.sum * out.sum, out.normed}); };
+  testing::check_gradients(
+      [&](const std::vector<at::Tensor>& in) { return both(add_rms_norm(in[0], in[1], in[2], 1e-6)); },
+      {testing::randn64({2, 8}), testing::randn64({2, 8}), testing::randn64({8})});
+  testing::check_gradients(
+      [&](const std::vector<at::Tensor>& in) { return both(add_rms_norm(in[0], {}, in[1], 1e-6)); },
+      {testing::randn64({2, 8}), testing::randn64({8})});
+}
+
 }  // namespace
 }  // namespace hici::ops

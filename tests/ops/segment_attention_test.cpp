@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/ops/segment_attention.h"
 
+#include "hici/base/error.h"
 #include "support/gradcheck.h"
 
 #include <cmath>
@@ -36,12 +37,26 @@ TEST_P(SegmentAttentionShapeTest, OutputAndGradientsMatchPlainMathematics) {
   };
   const at::Tensor q = leaf(s.length, s.heads), k = leaf(s.prefix + s.length, s.kv_heads),
                    v = leaf(s.prefix + s.length, s.kv_heads);
-  const at::Tensor got = segment_attention(q, k, v), expected = expected_attention(q, k, v);
-  ASSERT_TRUE(at::allclose(got, expected, 1e-10, 1e-12));
-  const at::Tensor cotangent = at::randn_like(got);
-  const auto got_gradients = torch::autograd::grad({got}, {q, k, v}, {cotangent});
+  const at::Tensor expected = expected_attention(q, k, v), cotangent = at::randn_like(expected);
   const auto expected_gradients = torch::autograd::grad({expected}, {q, k, v}, {cotangent});
-  for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(at::allclose(got_gradients[i], expected_gradients[i], 1e-9, 1e-11)) << i;
+  for (const AttentionBackend backend : {AttentionBackend::kFlash, AttentionBackend::kMath}) {
+    const at::Tensor got = segment_attention(q, k, v, backend);
+    ASSERT_TRUE(at::allclose(got, expected, 1e-10, 1e-12)) << attention_backend_name(backend);
+    const auto gradients = torch::autograd::grad({got}, {q, k, v}, {cotangent});
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_TRUE(at::allclose(gradients[i], expected_gradients[i], 1e-9, 1e-11))
+          << attention_backend_name(backend) << " " << i;
+    }
+  }
+}
+
+TEST(AttentionBackendTest, SaysWhichBackendCanDoIt) {
+  const AttentionProblem on_cpu{at::kCPU, at::kFloat, 64};
+  EXPECT_EQ(fastest_backend(on_cpu), AttentionBackend::kFlash);
+  EXPECT_EQ(why_not(AttentionBackend::kMath, on_cpu), "");
+  const std::string reason = why_not(AttentionBackend::kCudnn, on_cpu);
+  EXPECT_NE(reason.find("head size 64 in Float on cpu; use flash or math"), std::string::npos) << reason;
+  EXPECT_THROW(attention_backend_from_name("cuda", "--attention_backend"), UsageError);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, SegmentAttentionShapeTest,

@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/hierarchy/local_constructor.h"
 
-#include "hici/ops/types.h"
+#include "hici/ops/read_segments.h"
 
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <limits>
 
 namespace hici::hierarchy {
-namespace {
-
-double lowest_value(at::ScalarType type) {
-  return type == at::kDouble ? std::numeric_limits<double>::lowest()
-                             : static_cast<double>(std::numeric_limits<float>::lowest());
-}
-
-}  // namespace
-
 LocalConstructor::LocalConstructor(const config::HiciConfig& config, int64_t hidden_size,
                                    const nn::ParameterOptions& options)
     : memory_slots(nn::meta_parameter({config.num_local_slots, hidden_size}, options)), num_heads(config.num_heads) {
@@ -31,7 +21,6 @@ LocalConstructor::LocalConstructor(const config::HiciConfig& config, int64_t hid
 at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& valid_GS) const {
   const int64_t segments = x_GSC.size(0), hidden = x_GSC.size(2), slots = memory_slots.size(0);
   const int64_t width = q_proj.weight.size(0), head_width = width / num_heads;
-  const auto wide = ops::accumulation_type(x_GSC.scalar_type());
 
   const at::Tensor q_hMe = q_proj.forward(memory_slots).view({slots, num_heads, head_width}).transpose(0, 1);
   const at::Tensor key_heC = k_proj.effective_weight().view({num_heads, head_width, hidden});
@@ -39,12 +28,8 @@ at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& 
 
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
   const at::Tensor absorbed_XC = at::matmul(q_hMe * scale, key_heC).view({num_heads * slots, hidden});
-  at::Tensor score_GXS = at::linear(x_GSC, absorbed_XC).transpose(1, 2).to(wide);
-  // The lowest finite number, not -inf: a segment without a valid token gets equal weights instead of NaN.
-  if (valid_GS.defined()) score_GXS = score_GXS.masked_fill(valid_GS.logical_not().unsqueeze(1), lowest_value(wide));
-  const at::Tensor prob_GXS = at::softmax(score_GXS, -1).to(x_GSC.scalar_type());
-
-  const at::Tensor mean_GhMC = at::bmm(prob_GXS, x_GSC).view({segments, num_heads, slots, hidden});
+  const at::Tensor mean_GhMC =
+      ops::read_segments(x_GSC, absorbed_XC, valid_GS).view({segments, num_heads, slots, hidden});
   const at::Tensor read_GhMe = at::matmul(mean_GhMC, value_heC.transpose(1, 2));
   const at::Tensor read_GME = read_GhMe.transpose(1, 2).reshape({segments, slots, width});
   return o_proj.weight.defined() ? o_proj.forward(read_GME) : read_GME;

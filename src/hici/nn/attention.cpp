@@ -2,8 +2,6 @@
 #include "hici/nn/attention.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/rms_norm.h"
-#include "hici/ops/segment_attention.h"
 
 #include <ATen/ATen.h>
 
@@ -12,27 +10,25 @@
 namespace hici::nn {
 namespace {
 
-// [B, T, X, D] -> [B * N, S, X, D], a view.
-at::Tensor fold_segments(const at::Tensor& t_BTXD, int64_t segment_length) {
-  const int64_t segments = t_BTXD.size(0) * t_BTXD.size(1) / segment_length;
-  return t_BTXD.reshape({segments, segment_length, t_BTXD.size(2), t_BTXD.size(3)});
-}
-
-at::Tensor plain_segments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t segment_length) {
-  auto fold = [&](const at::Tensor& t) { return fold_segments(t, segment_length); };
-  return ops::segment_attention(fold(q), fold(k), fold(v)).reshape(q.sizes());
+at::Tensor plain_segments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t segment_length,
+                          ops::AttentionBackend backend) {
+  auto fold = [&](const at::Tensor& t) {  // [B, T, X, D] -> [B * N, S, X, D]
+    return t.reshape({t.size(0) * t.size(1) / segment_length, segment_length, t.size(2), t.size(3)});
+  };
+  return ops::segment_attention(fold(q), fold(k), fold(v), backend).reshape(q.sizes());
 }
 
 // Heads of the second half: segments cut at S/2, S/2 + S, ...; the first and the last hold S/2 tokens (S - S/2 the
 // last).
-at::Tensor shifted_segments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t segment_length) {
+at::Tensor shifted_segments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t segment_length,
+                            ops::AttentionBackend backend) {
   const int64_t length = q.size(1), head = std::min(segment_length / 2, length);
   const int64_t middle = (length - head) / segment_length * segment_length, tail = length - head - middle;
   std::vector<at::Tensor> parts;
   auto add = [&](int64_t start, int64_t count, int64_t each) {
     if (count == 0) return;
     auto cut = [&](const at::Tensor& t) { return t.narrow(1, start, count); };
-    parts.push_back(plain_segments(cut(q), cut(k), cut(v), each));
+    parts.push_back(plain_segments(cut(q), cut(k), cut(v), each, backend));
   };
   add(0, head, head);
   add(head, middle, segment_length);
@@ -44,14 +40,15 @@ at::Tensor repeat_heads(const at::Tensor& t_BTJD, int64_t heads) {
   return t_BTJD.size(2) == heads ? t_BTJD : t_BTJD.repeat_interleave(heads / t_BTJD.size(2), 2);
 }
 
-at::Tensor shifted_sparse_attention(const at::Tensor& q, const at::Tensor& k_in, const at::Tensor& v_in,
-                                    int64_t segment_length) {
+at::Tensor shifted_sparse_attention(const ops::AttentionHeads& heads_in, int64_t segment_length,
+                                    ops::AttentionBackend backend) {
+  const at::Tensor& q = heads_in.q_GSHD;
   const int64_t heads = q.size(2), half = heads / 2;
-  const at::Tensor k = repeat_heads(k_in, heads), v = repeat_heads(v_in, heads);
+  const at::Tensor k = repeat_heads(heads_in.k_GKJD, heads), v = repeat_heads(heads_in.v_GKJD, heads);
   auto low = [&](const at::Tensor& t) { return t.narrow(2, 0, half); };
   auto high = [&](const at::Tensor& t) { return t.narrow(2, half, heads - half); };
-  return at::cat({plain_segments(low(q), low(k), low(v), segment_length),
-                  shifted_segments(high(q), high(k), high(v), segment_length)},
+  return at::cat({plain_segments(low(q), low(k), low(v), segment_length, backend),
+                  shifted_segments(high(q), high(k), high(v), segment_length, backend)},
                  2);
 }
 
@@ -92,64 +89,56 @@ Attention::Attention(const config::ModelConfig& config, const ParameterOptions& 
 }
 
 at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& context) const {
-  const Heads heads = project(x_BTC, context);
-  at::Tensor out_BTHD;
-  switch (context.kind) {
-    case AttentionKind::kHici:
-      out_BTHD = attend_segments(heads, x_BTC, context);
-      break;
-    case AttentionKind::kFull:
-      out_BTHD = ops::segment_attention(heads.q_BTHD, heads.k_BTJD, heads.v_BTJD);
-      break;
-    case AttentionKind::kS2:
-      out_BTHD = shifted_sparse_attention(heads.q_BTHD, heads.k_BTJD, heads.v_BTJD, context.segment_length);
-      break;
+  at::Tensor out;
+  if (context.kind == AttentionKind::kHici) {
+    out = attend_segments(x_BTC, context);
+  } else {
+    const ops::AttentionHeads heads = project(x_BTC, context, {}, x_BTC.size(1));
+    out = context.kind == AttentionKind::kS2
+              ? shifted_sparse_attention(heads, context.segment_length, context.backend)
+              : ops::segment_attention(heads.q_GSHD, heads.k_GKJD, heads.v_GKJD, context.backend);
   }
-  at::Tensor out_BTX = out_BTHD.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
+  at::Tensor out_BTX = out.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
   if (context.valid_BT.defined()) out_BTX = out_BTX * context.valid_BT.unsqueeze(-1);
   return o_proj.forward(out_BTX);
 }
 
-Attention::Heads Attention::project(const at::Tensor& x_BTC, const AttentionContext& context) const {
-  auto split = [&](const Linear& linear) {
-    return linear.forward(x_BTC).view({x_BTC.size(0), x_BTC.size(1), -1, head_dim});
-  };
-  at::Tensor q = split(q_proj), k = split(k_proj);
-  if (q_norm.defined()) {
-    q = ops::rms_norm(q, q_norm, norm_eps);
-    k = ops::rms_norm(k, k_norm, norm_eps);
+// Slots pass through the layer's own key and value projections, adapters included; no rotary embedding, no QK-norm.
+ops::AttentionHeads Attention::project(const at::Tensor& x_BTC, const AttentionContext& context,
+                                       const PrefixSlots& prefix, int64_t segment_length) const {
+  auto split = [&](const at::Tensor& t) { return t.view({t.size(0), t.size(1), -1, head_dim}); };
+  const std::vector<at::Tensor> tokens = Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj});
+  ops::HeadProjections heads{split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps};
+  if (prefix.any()) {
+    const std::vector<at::Tensor> slots =
+        Linear::forward_jointly(prefix.slots_BNPC.flatten(0, 1), {&k_proj, &v_proj});  // [B * N, P, C]
+    heads.slot_k_GPJD = split(slots[0]);
+    heads.slot_v_GPJD = split(slots[1]);
   }
-  return {ops::rotary(q, context.rotary), ops::rotary(k, context.rotary), split(v_proj)};
+  return ops::place_heads(heads, context.rotary, segment_length);
 }
 
-at::Tensor Attention::attend_segments(const Heads& heads, const at::Tensor& x_BTC,
-                                      const AttentionContext& context) const {
-  const int64_t segment_length = context.segment_length;
+// [B, T, H, D] or any shape of that order.
+at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const {
+  const int64_t batch = x_BTC.size(0), segment_length = context.segment_length;
   HICI_ASSERT(segment_length > 0 && x_BTC.size(1) % segment_length == 0, "T ", x_BTC.size(1), " S ", segment_length);
   PrefixSlots prefix;
   if (hierarchy) prefix = hierarchy->make_slots(x_BTC, context.valid_BT, segment_length);
-  if (!prefix.any()) return plain_segments(heads.q_BTHD, heads.k_BTJD, heads.v_BTJD, segment_length);
-  if (prefix.first_segment_sees) return attend_with_prefix(heads, prefix, segment_length);
+  const auto [q, k, v] = project(x_BTC, context, prefix, segment_length);
+  if (!prefix.any() || prefix.first_segment_sees) return ops::segment_attention(q, k, v, context.backend);
 
-  auto first = [&](const at::Tensor& t) { return t.narrow(1, 0, segment_length); };
-  auto rest = [&](const at::Tensor& t) { return t.narrow(1, segment_length, t.size(1) - segment_length); };
-  const at::Tensor out_first = ops::segment_attention(first(heads.q_BTHD), first(heads.k_BTJD), first(heads.v_BTJD));
-  if (x_BTC.size(1) == segment_length) return out_first;
-  const Heads later{rest(heads.q_BTHD), rest(heads.k_BTJD), rest(heads.v_BTJD)};
-  const PrefixSlots later_prefix{prefix.slots_BNPC.narrow(1, 1, prefix.slots_BNPC.size(1) - 1)};
-  return at::cat({out_first, attend_with_prefix(later, later_prefix, segment_length)}, 1);
-}
-
-// Slots pass through the layer's own key and value projections, adapters included; no rotary embedding, no QK-norm.
-at::Tensor Attention::attend_with_prefix(const Heads& heads, const PrefixSlots& prefix, int64_t segment_length) const {
-  const at::Tensor slots = prefix.slots_BNPC.flatten(0, 1);  // [B * N, P, C]
-  auto with_slots = [&](const Linear& linear, const at::Tensor& tokens_BTJD) {
-    const at::Tensor projected = linear.forward(slots).view({slots.size(0), slots.size(1), -1, head_dim});
-    return at::cat({projected, fold_segments(tokens_BTJD, segment_length)}, 1);
+  // The first segment of each sequence sees its own tokens alone, so that it is a call of its own.
+  const int64_t slots = k.size(1) - q.size(1), segments = q.size(0) / batch;
+  auto first = [&](const at::Tensor& t, int64_t hidden_rows) {
+    return t.unflatten(0, {batch, segments}).select(1, 0).narrow(1, hidden_rows, t.size(1) - hidden_rows);
   };
-  return ops::segment_attention(fold_segments(heads.q_BTHD, segment_length), with_slots(k_proj, heads.k_BTJD),
-                                with_slots(v_proj, heads.v_BTJD))
-      .reshape(heads.q_BTHD.sizes());
+  auto rest = [&](const at::Tensor& t) {
+    return t.unflatten(0, {batch, segments}).narrow(1, 1, segments - 1).flatten(0, 1);
+  };
+  const at::Tensor out_first = ops::segment_attention(first(q, 0), first(k, slots), first(v, slots), context.backend);
+  if (segments == 1) return out_first;
+  const at::Tensor out_rest = ops::segment_attention(rest(q), rest(k), rest(v), context.backend);
+  return at::cat({out_first.unsqueeze(1), out_rest.unflatten(0, {batch, segments - 1})}, 1);
 }
 
 void Attention::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {

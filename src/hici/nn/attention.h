@@ -7,7 +7,8 @@
 #include "hici/config/model_config.h"
 #include "hici/nn/linear.h"
 #include "hici/nn/slot_provider.h"
-#include "hici/ops/rotary.h"
+#include "hici/ops/attention_heads.h"
+#include "hici/ops/segment_attention.h"
 
 #include <memory>
 #include <string_view>
@@ -30,6 +31,7 @@ struct AttentionContext {
   int64_t segment_length = 0;  // S; divides T. Not looked at by kFull
   at::Tensor valid_BT;         // bool, padding on the right; undefined: every token counts
   ops::RotaryTables rotary;
+  ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
 };
 
 struct Attention {
@@ -48,12 +50,10 @@ struct Attention {
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
 
  private:
-  struct Heads {
-    at::Tensor q_BTHD, k_BTJD, v_BTJD;
-  };
-  Heads project(const at::Tensor& x_BTC, const AttentionContext& context) const;
-  at::Tensor attend_segments(const Heads& heads, const at::Tensor& x_BTC, const AttentionContext& context) const;
-  at::Tensor attend_with_prefix(const Heads& heads, const PrefixSlots& prefix, int64_t segment_length) const;
+  // Projected, normed, rotated, with the slots of `prefix` in front of each segment.
+  ops::AttentionHeads project(const at::Tensor& x_BTC, const AttentionContext& context, const PrefixSlots& prefix,
+                              int64_t segment_length) const;
+  at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
 };
 
 }  // namespace hici::nn

@@ -19,7 +19,8 @@ Mlp::Mlp(const config::ModelConfig& config, const ParameterOptions& options)
       down_proj(config.hidden_size, config.intermediate_size, options) {}
 
 at::Tensor Mlp::forward(const at::Tensor& x) const {
-  return down_proj.forward(ops::swiglu(gate_proj.forward(x), up_proj.forward(x)));
+  const std::vector<at::Tensor> wide = Linear::forward_jointly(x, {&gate_proj, &up_proj});
+  return down_proj.forward(ops::swiglu(wide[0], wide[1]));
 }
 
 void Mlp::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {
@@ -44,8 +45,10 @@ DecoderLayer::DecoderLayer(const config::ModelConfig& config, const ParameterOpt
       mlp(config, options) {}
 
 at::Tensor DecoderLayer::forward(const at::Tensor& x_BTC, const AttentionContext& context) const {
-  const at::Tensor middle = x_BTC + attention.forward(ops::rms_norm(x_BTC, input_norm, norm_eps), context);
-  return middle + mlp.forward(ops::rms_norm(middle, post_attention_norm, norm_eps));
+  const ops::NormedSum before = ops::add_rms_norm(x_BTC, {}, input_norm, norm_eps);
+  const at::Tensor attended = attention.forward(before.normed, context);
+  const ops::NormedSum middle = ops::add_rms_norm(before.sum, attended, post_attention_norm, norm_eps);
+  return middle.sum + mlp.forward(middle.normed);
 }
 
 void DecoderLayer::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {

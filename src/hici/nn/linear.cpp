@@ -2,6 +2,7 @@
 #include "hici/nn/linear.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/lora_linear.h"
 
 #include <ATen/ATen.h>
 
@@ -16,10 +17,13 @@ void Linear::add_lora(int64_t rank, double scale) {
   lora_scale = scale;
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const {
-  at::Tensor y = at::linear(x, weight);
-  if (has_lora()) y = y.add_(at::linear(at::linear(x, lora_a), lora_b), lora_scale);
-  return y;
+at::Tensor Linear::forward(const at::Tensor& x) const { return forward_jointly(x, {this})[0]; }
+
+std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::vector<const Linear*>& layers) {
+  std::vector<ops::LoraWeights> weights;
+  for (const Linear* layer : layers)
+    weights.push_back({layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale});
+  return ops::lora_linears(x, weights);
 }
 
 at::Tensor Linear::effective_weight() const {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear layers, with an optional bias and an optional LoRA adapter, and layer normalisation.
+// Linear layers with an optional LoRA adapter, and layer normalisation.
 // Reference: linear() and layer_norm() of the reference.
 #pragma once
 
 #include "hici/nn/module.h"
 
+#include <vector>
+
 namespace hici::nn {
 
-// y = x W^T (+ b) + lora_scale * (x A^T) B^T; the last term where an adapter is attached.
+// y = x W^T + lora_scale * (x A^T) B^T; the last term where an adapter is attached.
 struct Linear {
   at::Tensor weight;  // [out, in]
   at::Tensor lora_a;  // [rank, in], undefined without an adapter
@@ -22,6 +24,8 @@ struct Linear {
 
   // x [..., in] -> [..., out]
   at::Tensor forward(const at::Tensor& x) const;
+  // Several layers over one input, which is kept once for all of them.
+  static std::vector<at::Tensor> forward_jointly(const at::Tensor& x, const std::vector<const Linear*>& layers);
   // W + lora_scale * B A, [out, in]; differentiable.
   at::Tensor effective_weight() const;
 

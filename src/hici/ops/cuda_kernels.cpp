@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plug-in's side of kernel_table.h: tensors to raw pointers, launch status to errors.
 #include "hici/ops/cuda_launch.h"
+#include "hici/ops/cudnn_attention_cuda.h"
 #include "hici/ops/kernel_table.h"
 
 #include <ATen/ATen.h>
@@ -13,9 +14,9 @@
 namespace hici::ops {
 namespace {
 
-void check_launch(cudaError_t status, const char* kernel) {
+void check_status(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
-  throw std::runtime_error(std::string("CUDA kernel ") + kernel + ": " + cudaGetErrorString(status));
+  throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
 }
 
 cuda::ElementType element_type(const at::Tensor& t) {
@@ -35,36 +36,47 @@ cuda::ElementType element_type(const at::Tensor& t) {
 
 cudaStream_t stream_of(const at::Tensor& t) { return c10::cuda::getCurrentCUDAStream(t.get_device()).stream(); }
 
-void rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& y, at::Tensor& rstd) {
+const void* data_or_null(const at::Tensor& t) { return t.defined() ? t.const_data_ptr() : nullptr; }
+
+void rms_norm_forward(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps,
+                      at::Tensor& sum, at::Tensor& normed, at::Tensor& rstd) {
   const c10::cuda::CUDAGuard guard(x.device());
-  const cuda::RmsNormShape shape{x.numel() / x.size(-1), x.size(-1)};
-  check_launch(cuda::launch_rms_norm_forward(element_type(x), shape, x.const_data_ptr(), weight.const_data_ptr(), eps,
-                                             y.mutable_data_ptr(), rstd.mutable_data_ptr<float>(), stream_of(x)),
-               "rms_norm_forward");
+  const cuda::RmsNormForward pointers{x.const_data_ptr(),
+                                      data_or_null(delta),
+                                      weight.const_data_ptr(),
+                                      eps,
+                                      delta.defined() ? sum.mutable_data_ptr() : nullptr,
+                                      normed.mutable_data_ptr(),
+                                      rstd.mutable_data_ptr<float>()};
+  check_status(
+      cuda::launch_rms_norm_forward(element_type(x), {x.numel() / x.size(-1), x.size(-1)}, pointers, stream_of(x)),
+      "rms_norm_forward");
 }
 
-void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd,
-                       at::Tensor& dx, at::Tensor& dweight) {
+void rms_norm_backward(const at::Tensor& dnormed, const at::Tensor& dsum, const at::Tensor& x, const at::Tensor& weight,
+                       const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dweight) {
   const c10::cuda::CUDAGuard guard(x.device());
   dweight.zero_();
-  const cuda::RmsNormShape shape{x.numel() / x.size(-1), x.size(-1)};
-  check_launch(cuda::launch_rms_norm_backward(element_type(x), shape, dy.const_data_ptr(), x.const_data_ptr(),
-                                              weight.const_data_ptr(), rstd.const_data_ptr<float>(),
-                                              dx.mutable_data_ptr(), dweight.mutable_data_ptr<float>(), stream_of(x)),
-               "rms_norm_backward");
+  const cuda::RmsNormBackward pointers{
+      dnormed.const_data_ptr(),         data_or_null(dsum),           x.const_data_ptr(),
+      weight.const_data_ptr(),          rstd.const_data_ptr<float>(), dx.mutable_data_ptr(),
+      dweight.mutable_data_ptr<float>()};
+  check_status(
+      cuda::launch_rms_norm_backward(element_type(x), {x.numel() / x.size(-1), x.size(-1)}, pointers, stream_of(x)),
+      "rms_norm_backward");
 }
 
 void rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, double sign, at::Tensor& y) {
   const c10::cuda::CUDAGuard guard(x.device());
-  const cuda::RotaryShape shape{x.size(0), x.size(1), x.size(2), x.size(3)};
-  check_launch(cuda::launch_rotary(element_type(x), shape, x.const_data_ptr(), cos.const_data_ptr(),
+  const cuda::RotaryShape shape{x.size(0), x.size(1), x.size(2), x.size(3), x.stride(0), y.stride(0), cos.size(0)};
+  check_status(cuda::launch_rotary(element_type(x), shape, x.const_data_ptr(), cos.const_data_ptr(),
                                    sin.const_data_ptr(), sign, y.mutable_data_ptr(), stream_of(x)),
                "rotary");
 }
 
 void swiglu_forward(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y) {
   const c10::cuda::CUDAGuard guard(gate.device());
-  check_launch(cuda::launch_swiglu_forward(element_type(gate), gate.numel(), gate.const_data_ptr(), up.const_data_ptr(),
+  check_status(cuda::launch_swiglu_forward(element_type(gate), gate.numel(), gate.const_data_ptr(), up.const_data_ptr(),
                                            y.mutable_data_ptr(), stream_of(gate)),
                "swiglu_forward");
 }
@@ -72,17 +84,39 @@ void swiglu_forward(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y)
 void swiglu_backward(const at::Tensor& dy, const at::Tensor& gate, const at::Tensor& up, at::Tensor& dgate,
                      at::Tensor& dup) {
   const c10::cuda::CUDAGuard guard(gate.device());
-  check_launch(cuda::launch_swiglu_backward(element_type(gate), gate.numel(), dy.const_data_ptr(),
+  check_status(cuda::launch_swiglu_backward(element_type(gate), gate.numel(), dy.const_data_ptr(),
                                             gate.const_data_ptr(), up.const_data_ptr(), dgate.mutable_data_ptr(),
                                             dup.mutable_data_ptr(), stream_of(gate)),
                "swiglu_backward");
+}
+
+int device_capability(int index) {
+  int major = 0, minor = 0;
+  const cudaError_t status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
+  check_status(
+      status == cudaSuccess ? cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index) : status,
+      "device_capability");
+  return 10 * major + minor;
 }
 
 }  // namespace
 }  // namespace hici::ops
 
 extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
-  static const hici::ops::KernelTable table{hici::ops::rms_norm_forward, hici::ops::rms_norm_backward,
-                                            hici::ops::rotary, hici::ops::swiglu_forward, hici::ops::swiglu_backward};
+  static const hici::ops::KernelTable table{
+      .rms_norm_forward = hici::ops::rms_norm_forward,
+      .rms_norm_backward = hici::ops::rms_norm_backward,
+      .rotary = hici::ops::rotary,
+      .swiglu_forward = hici::ops::swiglu_forward,
+      .swiglu_backward = hici::ops::swiglu_backward,
+#ifdef HICI_HAS_CUDNN
+      .cudnn_attention_forward = hici::ops::cuda::cudnn_attention_forward,
+      .cudnn_attention_backward = hici::ops::cuda::cudnn_attention_backward,
+#else
+      .cudnn_attention_forward = nullptr,
+      .cudnn_attention_backward = nullptr,
+#endif
+      .device_capability = hici::ops::device_capability,
+  };
   return &table;
 }

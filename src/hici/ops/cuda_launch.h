@@ -16,19 +16,33 @@ struct RmsNormShape {
   int64_t width;
 };
 
-// y = weight * x * rstd; rstd [rows] float32.
-cudaError_t launch_rms_norm_forward(ElementType type, RmsNormShape shape, const void* x, const void* weight, double eps,
-                                    void* y, float* rstd, cudaStream_t stream);
-// dweight [width] float32 must be zero before.
-cudaError_t launch_rms_norm_backward(ElementType type, RmsNormShape shape, const void* dy, const void* x,
-                                     const void* weight, const float* rstd, void* dx, float* dweight,
+// sum = x + delta (or x, where delta is null: sum is not written then), normed = weight * sum * rstd [rows].
+struct RmsNormForward {
+  const void *x, *delta, *weight;
+  double eps;
+  void *sum, *normed;
+  float* rstd;
+};
+cudaError_t launch_rms_norm_forward(ElementType type, RmsNormShape shape, const RmsNormForward& p, cudaStream_t stream);
+
+// dsum may be null; it is added to dx. dweight [width] must be zero before.
+struct RmsNormBackward {
+  const void *dnormed, *dsum, *x, *weight;
+  const float* rstd;
+  void* dx;
+  float* dweight;
+};
+cudaError_t launch_rms_norm_backward(ElementType type, RmsNormShape shape, const RmsNormBackward& p,
                                      cudaStream_t stream);
 
+// x [segments, length, heads, head_dim] with `x_stride` elements between segments, y likewise; all else contiguous.
 struct RotaryShape {
-  int64_t batch, tokens, heads, head_dim;
+  int64_t segments, length, heads, head_dim;
+  int64_t x_stride, y_stride;
+  int64_t table_rows;  // token g * length + s has row (g * length + s) mod table_rows
 };
 
-// Tables [tokens, head_dim / 2]; float64 when the type is, else float32. `sign` -1 turns back.
+// Tables [table_rows, head_dim / 2]; float64 when the type is, else float32. `sign` -1 turns back.
 cudaError_t launch_rotary(ElementType type, RotaryShape shape, const void* x, const void* cos, const void* sin,
                           double sign, void* y, cudaStream_t stream);
 

@@ -21,6 +21,28 @@ struct Accumulation<double> {
 template <typename T>
 using Wide = typename Accumulation<T>::type;
 
+// N neighbouring elements, moved as one where N elements are 16 bytes (more: in several moves).
+template <typename T, int N>
+struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack {
+  T at[N];
+};
+
+// Elements in 16 bytes.
+template <typename T>
+inline constexpr int kPackSize = 16 / static_cast<int>(sizeof(T));
+
+inline bool is_packable(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
+
+template <typename T, int N>
+__device__ Pack<T, N> load_pack(const T* from) {
+  return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+
+template <typename T, int N>
+__device__ void store_pack(T* to, const Pack<T, N>& pack) {
+  *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
+
 // Calls f with a null pointer of the element type, so that a lambda can name the type.
 template <typename F>
 cudaError_t dispatch(ElementType type, F&& f) {

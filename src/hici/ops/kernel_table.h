@@ -9,17 +9,29 @@
 namespace hici::ops {
 
 struct KernelTable {
-  // y = weight * x * rstd, rstd = rsqrt(mean(x^2) + eps) [rows] in float32.
-  void (*rms_norm_forward)(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& y, at::Tensor& rstd);
-  // dx, and dweight [width] in float32 (zeroed by the callee).
-  void (*rms_norm_backward)(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd,
-                            at::Tensor& dx, at::Tensor& dweight);
-  // Rotates x [B, T, heads, D] by tables cos, sin [T, D/2] (float32); sign -1 is the transpose.
+  // sum = x + delta, normed = weight * sum * rstd, rstd = rsqrt(mean(sum^2) + eps) [rows] in float32. Without a delta
+  // (undefined) sum is x and is not written.
+  void (*rms_norm_forward)(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps,
+                           at::Tensor& sum, at::Tensor& normed, at::Tensor& rstd);
+  // dx, with dsum (may be undefined) added, and dweight [width] in float32 (zeroed by the callee).
+  void (*rms_norm_backward)(const at::Tensor& dnormed, const at::Tensor& dsum, const at::Tensor& x,
+                            const at::Tensor& weight, const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dweight);
+  // Rotates x [G, S, heads, D] into y by tables cos, sin [T, D/2] (float32; token g * S + s has row (g * S + s) mod T);
+  // sign -1 is the transpose. x and y may each be rows of a longer buffer: only their first stride is free.
   void (*rotary)(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, double sign, at::Tensor& y);
   // y = silu(gate) * up.
   void (*swiglu_forward)(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y);
   void (*swiglu_backward)(const at::Tensor& dy, const at::Tensor& gate, const at::Tensor& up, at::Tensor& dgate,
                           at::Tensor& dup);
+  // cuDNN's attention with a bottom-right causal mask: q, out [G, S, H, D], k, v [G, K, J, D], lse [G, H, S] float32.
+  // Both null where the plug-in was built without cuDNN.
+  void (*cudnn_attention_forward)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
+                                  at::Tensor& out, at::Tensor& lse);
+  void (*cudnn_attention_backward)(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k,
+                                   const at::Tensor& v, const at::Tensor& out, const at::Tensor& lse, double scale,
+                                   at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
+  // Compute capability of a device as 10 * major + minor.
+  int (*device_capability)(int index);
 };
 
 // The plug-in's table; an hici::Error when the plug-in was not loaded.

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/ops/kernel_table.h"
+#include "hici/ops/optional_tensor.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -17,53 +18,101 @@ using torch::autograd::variable_list;
 // The kernel keeps rstd in float32; float64 on a GPU takes the composite path.
 bool has_kernel(const at::Tensor& x) { return x.is_cuda() && x.scalar_type() != at::kDouble; }
 
-class RmsNorm : public torch::autograd::Function<RmsNorm> {
+struct Forward {
+  at::Tensor sum, normed, rstd;
+};
+
+Forward run_forward(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps) {
+  if (has_kernel(x)) {
+    Forward out{delta.defined() ? at::empty_like(x) : x, at::empty_like(x),
+                at::empty({x.numel() / x.size(-1)}, x.options().dtype(at::kFloat))};
+    cuda_kernels().rms_norm_forward(x, delta, weight, eps, out.sum, out.normed, out.rstd);
+    return out;
+  }
+  Forward out;
+  out.sum = delta.defined() ? x + delta : x;
+  const at::Tensor wide = out.sum.to(accumulation_type(x.scalar_type()));
+  out.rstd = at::mean(wide * wide, {-1}, /*keepdim=*/true).add_(eps).rsqrt_();
+  out.normed = (wide * out.rstd).to(x.scalar_type()).mul_(weight);
+  return out;
+}
+
+struct Gradients {
+  at::Tensor dx, dweight;
+};
+
+// `dsum` may be undefined: nothing but the norm used the sum.
+Gradients run_backward(const at::Tensor& dnormed, const at::Tensor& dsum, const at::Tensor& x, const at::Tensor& weight,
+                       const at::Tensor& rstd) {
+  if (has_kernel(x)) {
+    Gradients out{at::empty_like(x), at::empty({x.size(-1)}, x.options().dtype(at::kFloat))};
+    cuda_kernels().rms_norm_backward(dnormed, dsum, x, weight, rstd, out.dx, out.dweight);
+    return out;
+  }
+  // With n = x * rstd: dx = rstd * (g - n * mean(g * n)), g = dnormed * weight.
+  const auto wide_type = accumulation_type(x.scalar_type());
+  const at::Tensor normed = x.to(wide_type) * rstd, dy = dnormed.to(wide_type);
+  at::Tensor scaled = dy * weight.to(wide_type);
+  const at::Tensor along = at::mean(scaled * normed, {-1}, /*keepdim=*/true);
+  at::Tensor dx = scaled.addcmul_(normed, along, -1).mul_(rstd);
+  if (dsum.defined()) dx.add_(dsum);
+  return {dx.to(x.scalar_type()), (dy * normed).view({-1, x.size(-1)}).sum(0)};
+}
+
+class AddRmsNorm : public torch::autograd::Function<AddRmsNorm> {
  public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, const at::Tensor& weight, double eps) {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& input, const std::optional<at::Tensor>& delta,
+                               const at::Tensor& weight, double eps) {
     const at::Tensor x = input.contiguous();
-    at::Tensor y, rstd;
-    if (has_kernel(x)) {
-      y = at::empty_like(x);
-      rstd = at::empty({x.numel() / x.size(-1)}, x.options().dtype(at::kFloat));
-      cuda_kernels().rms_norm_forward(x, weight, eps, y, rstd);
-    } else {
-      const at::Tensor wide = x.to(accumulation_type(x.scalar_type()));
-      rstd = at::mean(wide * wide, {-1}, /*keepdim=*/true).add_(eps).rsqrt_();
-      y = (wide * rstd).to(x.scalar_type()).mul_(weight);
-    }
-    ctx->save_for_backward({x, weight, rstd});
-    return y;
+    const Forward out = run_forward(x, delta ? delta->contiguous() : at::Tensor(), weight, eps);
+    ctx->save_for_backward({out.sum, weight, out.rstd});
+    ctx->saved_data["has_delta"] = delta.has_value();
+    return {out.sum.is_same(input) ? input : out.sum, out.normed};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], &rstd = saved[2];
-    const at::Tensor dy = grads[0].contiguous();
-    at::Tensor dx, dweight;
-    if (has_kernel(x)) {
-      dx = at::empty_like(x);
-      dweight = at::empty({x.size(-1)}, x.options().dtype(at::kFloat));
-      cuda_kernels().rms_norm_backward(dy, x, weight, rstd, dx, dweight);
-    } else {
-      // With n = x * rstd: dx = rstd * (g - n * mean(g * n)), g = dy * weight.
-      const auto wide_type = accumulation_type(x.scalar_type());
-      const at::Tensor normed = x.to(wide_type) * rstd;
-      const at::Tensor dy_wide = dy.to(wide_type);
-      dweight = (dy_wide * normed).view({-1, x.size(-1)}).sum(0);
-      at::Tensor scaled = dy_wide * weight.to(wide_type);
-      const at::Tensor along = at::mean(scaled * normed, {-1}, /*keepdim=*/true);
-      dx = scaled.addcmul_(normed, along, -1).mul_(rstd).to(x.scalar_type());
-    }
-    return {dx, dweight.to(weight.scalar_type()), at::Tensor()};
+    const at::Tensor dsum = grads[0].defined() ? grads[0].contiguous() : grads[0];
+    const Gradients out = run_backward(grads[1].contiguous(), dsum, saved[0], saved[1], saved[2]);
+    const at::Tensor ddelta = ctx->saved_data["has_delta"].toBool() ? out.dx : at::Tensor();
+    return {out.dx, ddelta, out.dweight.to(saved[1].scalar_type()), at::Tensor()};
   }
 };
+
+class RmsNorm : public torch::autograd::Function<RmsNorm> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, const at::Tensor& weight, double eps) {
+    const at::Tensor x = input.contiguous();
+    const Forward out = run_forward(x, {}, weight, eps);
+    ctx->save_for_backward({x, weight, out.rstd});
+    return out.normed;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const Gradients out = run_backward(grads[0].contiguous(), {}, saved[0], saved[1], saved[2]);
+    return {out.dx, out.dweight.to(saved[1].scalar_type()), at::Tensor()};
+  }
+};
+
+void check_arguments(const at::Tensor& x, const at::Tensor& weight) {
+  HICI_ASSERT(weight.dim() == 1 && x.size(-1) == weight.size(0), "x ", x.sizes(), " weight ", weight.sizes());
+  HICI_ASSERT(x.scalar_type() == weight.scalar_type(), "x ", x.scalar_type(), " weight ", weight.scalar_type());
+}
 
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  HICI_ASSERT(weight.dim() == 1 && x.size(-1) == weight.size(0), "x ", x.sizes(), " weight ", weight.sizes());
-  HICI_ASSERT(x.scalar_type() == weight.scalar_type(), "x ", x.scalar_type(), " weight ", weight.scalar_type());
+  check_arguments(x, weight);
   return RmsNorm::apply(x, weight, eps);
+}
+
+NormedSum add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps) {
+  check_arguments(x, weight);
+  HICI_ASSERT(!delta.defined() || (delta.sizes() == x.sizes() && delta.scalar_type() == x.scalar_type()), "x ",
+              x.sizes(), " delta ", delta.defined() ? delta.sizes() : at::IntArrayRef());
+  const variable_list out = AddRmsNorm::apply(x, optional_tensor(delta), weight, eps);
+  return {out[0], out[1]};
 }
 
 }  // namespace hici::ops

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// RMSNorm: one block for each row in the forward; in the backward a block walks many rows and keeps its share of
-// dweight in shared memory, so that dweight costs one atomic for each block and column.
+// RMSNorm, with the residual addition in front of it: one block for each row in the forward; in the backward a block
+// walks many rows and keeps its share of dweight in shared memory, so that dweight costs one atomic for each block and
+// column. A row is read twice: the second time it comes from the cache.
 #include "hici/ops/cuda_types.cuh"
 
 #include <algorithm>
@@ -23,73 +24,123 @@ __device__ A block_sum(A value) {
   return total;
 }
 
-template <typename T>
-__global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* weight, Wide<T> eps, T* y, float* rstd) {
+// `delta` may be null: then `sum` is x and is not written.
+template <typename T, int N>
+__global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta, const T* weight, Wide<T> eps, T* sum,
+                                 T* normed, float* rstd) {
   using A = Wide<T>;
-  const T* row = x + blockIdx.x * shape.width;
-  A sum = 0;
-  for (int64_t i = threadIdx.x; i < shape.width; i += kThreads) sum += static_cast<A>(row[i]) * static_cast<A>(row[i]);
-  const A scale = A(1) / sqrt(block_sum(sum) / static_cast<A>(shape.width) + eps);
+  const int64_t base = blockIdx.x * shape.width;
+  A squares = 0;
+  for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
+    Pack<T, N> row = load_pack<T, N>(x + base + i);
+    if (delta != nullptr) {
+      const Pack<T, N> add = load_pack<T, N>(delta + base + i);
+#pragma unroll
+      for (int j = 0; j < N; ++j) row.at[j] = static_cast<T>(static_cast<A>(row.at[j]) + static_cast<A>(add.at[j]));
+      store_pack(sum + base + i, row);
+    }
+#pragma unroll
+    for (int j = 0; j < N; ++j) squares += static_cast<A>(row.at[j]) * static_cast<A>(row.at[j]);
+  }
+  const A scale = A(1) / sqrt(block_sum(squares) / static_cast<A>(shape.width) + eps);
   if (threadIdx.x == 0) rstd[blockIdx.x] = static_cast<float>(scale);
-  for (int64_t i = threadIdx.x; i < shape.width; i += kThreads) {
-    y[blockIdx.x * shape.width + i] = static_cast<T>(static_cast<A>(row[i]) * scale * static_cast<A>(weight[i]));
+  const T* from = delta != nullptr ? sum : x;  // each thread reads back what it wrote
+  for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
+    Pack<T, N> row = load_pack<T, N>(from + base + i);
+    const Pack<T, N> w = load_pack<T, N>(weight + i);
+#pragma unroll
+    for (int j = 0; j < N; ++j) row.at[j] = static_cast<T>(static_cast<A>(row.at[j]) * scale * static_cast<A>(w.at[j]));
+    store_pack(normed + base + i, row);
   }
 }
 
-template <typename T>
-__global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* x, const T* weight, const float* rstd,
-                                  T* dx, float* dweight) {
+// `dsum`, the gradient that reaches x past the norm, may be null.
+template <typename T, int N>
+__global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum, const T* x, const T* weight,
+                                  const float* rstd, T* dx, float* dweight) {
   using A = Wide<T>;
   extern __shared__ float dweight_part[];
   for (int64_t i = threadIdx.x; i < shape.width; i += kThreads) dweight_part[i] = 0;
+  __syncthreads();
   for (int64_t row = blockIdx.x; row < shape.rows; row += gridDim.x) {
     const int64_t base = row * shape.width;
     const A scale = static_cast<A>(rstd[row]);
     A along = 0;
-    for (int64_t i = threadIdx.x; i < shape.width; i += kThreads) {
-      const A normed = static_cast<A>(x[base + i]) * scale, upstream = static_cast<A>(dy[base + i]);
-      along += upstream * static_cast<A>(weight[i]) * normed;
-      dweight_part[i] += static_cast<float>(upstream * normed);  // each column belongs to one thread
+    for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
+      const Pack<T, N> px = load_pack<T, N>(x + base + i), pdy = load_pack<T, N>(dy + base + i);
+      const Pack<T, N> pw = load_pack<T, N>(weight + i);
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const A normed = static_cast<A>(px.at[j]) * scale, upstream = static_cast<A>(pdy.at[j]);
+        along += upstream * static_cast<A>(pw.at[j]) * normed;
+        dweight_part[i + j] += static_cast<float>(upstream * normed);  // each column belongs to one thread
+      }
     }
     along = block_sum(along) / static_cast<A>(shape.width);
-    for (int64_t i = threadIdx.x; i < shape.width; i += kThreads) {
-      const A normed = static_cast<A>(x[base + i]) * scale;
-      dx[base + i] =
-          static_cast<T>(scale * (static_cast<A>(dy[base + i]) * static_cast<A>(weight[i]) - normed * along));
+    for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
+      const Pack<T, N> px = load_pack<T, N>(x + base + i), pdy = load_pack<T, N>(dy + base + i);
+      const Pack<T, N> pw = load_pack<T, N>(weight + i);
+      Pack<T, N> past = {}, out;
+      if (dsum != nullptr) past = load_pack<T, N>(dsum + base + i);
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const A normed = static_cast<A>(px.at[j]) * scale;
+        out.at[j] = static_cast<T>(static_cast<A>(past.at[j]) +
+                                   scale * (static_cast<A>(pdy.at[j]) * static_cast<A>(pw.at[j]) - normed * along));
+      }
+      store_pack(dx + base + i, out);
     }
   }
+  __syncthreads();
   for (int64_t i = threadIdx.x; i < shape.width; i += kThreads) atomicAdd(dweight + i, dweight_part[i]);
+}
+
+template <typename T, int N>
+cudaError_t forward(const RmsNormShape& shape, const RmsNormForward& p, cudaStream_t stream) {
+  rms_norm_forward<T, N><<<static_cast<unsigned>(shape.rows), kThreads, 0, stream>>>(
+      shape, static_cast<const T*>(p.x), static_cast<const T*>(p.delta), static_cast<const T*>(p.weight),
+      static_cast<Wide<T>>(p.eps), static_cast<T*>(p.sum), static_cast<T*>(p.normed), p.rstd);
+  return cudaGetLastError();
+}
+
+template <typename T, int N>
+cudaError_t backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
+  constexpr int64_t kMostBlocks = 528;  // four for each multiprocessor of a Hopper card
+  const auto blocks = static_cast<unsigned>(std::min(shape.rows, kMostBlocks));
+  const size_t shared_bytes = static_cast<size_t>(shape.width) * sizeof(float);
+  // Widths above 12,288 need more than the 48 KiB that a block gets unasked.
+  const cudaError_t status = cudaFuncSetAttribute(rms_norm_backward<T, N>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                  static_cast<int>(shared_bytes));
+  if (status != cudaSuccess) return status;
+  rms_norm_backward<T, N><<<blocks, kThreads, shared_bytes, stream>>>(
+      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dsum), static_cast<const T*>(p.x),
+      static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
+  return cudaGetLastError();
+}
+
+// Tensors begin on 16 bytes by LibTorch's allocator; a null pointer counts as aligned.
+template <typename T, typename... Pointers>
+bool packs(int64_t width, Pointers... pointers) {
+  return width % kPackSize<T> == 0 && (is_packable(pointers) && ...);
 }
 
 }  // namespace
 
-cudaError_t launch_rms_norm_forward(ElementType type, RmsNormShape shape, const void* x, const void* weight, double eps,
-                                    void* y, float* rstd, cudaStream_t stream) {
+cudaError_t launch_rms_norm_forward(ElementType type, RmsNormShape shape, const RmsNormForward& p,
+                                    cudaStream_t stream) {
   return dispatch(type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
-    rms_norm_forward<T><<<static_cast<unsigned>(shape.rows), kThreads, 0, stream>>>(
-        shape, static_cast<const T*>(x), static_cast<const T*>(weight), static_cast<Wide<T>>(eps), static_cast<T*>(y),
-        rstd);
-    return cudaGetLastError();
+    return packs<T>(shape.width, p.x, p.delta, p.weight, p.sum, p.normed) ? forward<T, kPackSize<T>>(shape, p, stream)
+                                                                          : forward<T, 1>(shape, p, stream);
   });
 }
 
-cudaError_t launch_rms_norm_backward(ElementType type, RmsNormShape shape, const void* dy, const void* x,
-                                     const void* weight, const float* rstd, void* dx, float* dweight,
+cudaError_t launch_rms_norm_backward(ElementType type, RmsNormShape shape, const RmsNormBackward& p,
                                      cudaStream_t stream) {
-  constexpr int64_t kMostBlocks = 528;  // four for each multiprocessor of a Hopper card
-  const auto blocks = static_cast<unsigned>(std::min(shape.rows, kMostBlocks));
-  const size_t shared_bytes = static_cast<size_t>(shape.width) * sizeof(float);
   return dispatch(type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
-    // Widths above 12,288 need more than the 48 KiB that a block gets unasked.
-    const cudaError_t status = cudaFuncSetAttribute(rms_norm_backward<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                    static_cast<int>(shared_bytes));
-    if (status != cudaSuccess) return status;
-    rms_norm_backward<T>
-        <<<blocks, kThreads, shared_bytes, stream>>>(shape, static_cast<const T*>(dy), static_cast<const T*>(x),
-                                                     static_cast<const T*>(weight), rstd, static_cast<T*>(dx), dweight);
-    return cudaGetLastError();
+    return packs<T>(shape.width, p.dnormed, p.dsum, p.x, p.weight, p.dx) ? backward<T, kPackSize<T>>(shape, p, stream)
+                                                                         : backward<T, 1>(shape, p, stream);
   });
 }
 

@@ -20,7 +20,4 @@ struct RotaryTables {
 RotaryTables make_rotary_tables(const std::vector<double>& inverse_frequencies, double scale, int64_t first_position,
                                 int64_t length, at::ScalarType model_type, at::Device device);
 
-// x [B, T, heads, D], contiguous -> rotated copy.
-at::Tensor rotary(const at::Tensor& x, const RotaryTables& tables);
-
 }  // namespace hici::ops

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// silu(gate) * up and its two gradients, one pass each.
+// silu(gate) * up and its two gradients, one pass each, 16 bytes of each tensor to a thread.
 #include "hici/ops/cuda_types.cuh"
 
 namespace hici::ops::cuda {
@@ -7,26 +7,50 @@ namespace {
 
 constexpr int kThreads = 256;
 
-unsigned blocks_for(int64_t count) { return static_cast<unsigned>((count + kThreads - 1) / kThreads); }
-
-template <typename T>
+template <typename T, int N>
 __global__ void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) {
   using A = Wide<T>;
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= count) return;
-  const A g = static_cast<A>(gate[i]);
-  y[i] = static_cast<T>(g / (A(1) + exp(-g)) * static_cast<A>(up[i]));
+  const Pack<T, N> pg = load_pack<T, N>(gate + i), pu = load_pack<T, N>(up + i);
+  Pack<T, N> out;
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    const A g = static_cast<A>(pg.at[j]);
+    out.at[j] = static_cast<T>(g / (A(1) + exp(-g)) * static_cast<A>(pu.at[j]));
+  }
+  store_pack(y + i, out);
 }
 
-template <typename T>
+template <typename T, int N>
 __global__ void swiglu_backward(int64_t count, const T* dy, const T* gate, const T* up, T* dgate, T* dup) {
   using A = Wide<T>;
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= count) return;
-  const A g = static_cast<A>(gate[i]), upstream = static_cast<A>(dy[i]);
-  const A sigmoid = A(1) / (A(1) + exp(-g));
-  dup[i] = static_cast<T>(upstream * g * sigmoid);
-  dgate[i] = static_cast<T>(upstream * static_cast<A>(up[i]) * sigmoid * (A(1) + g * (A(1) - sigmoid)));
+  const Pack<T, N> pd = load_pack<T, N>(dy + i), pg = load_pack<T, N>(gate + i), pu = load_pack<T, N>(up + i);
+  Pack<T, N> out_gate, out_up;
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    const A g = static_cast<A>(pg.at[j]), upstream = static_cast<A>(pd.at[j]);
+    const A sigmoid = A(1) / (A(1) + exp(-g));
+    out_up.at[j] = static_cast<T>(upstream * g * sigmoid);
+    out_gate.at[j] = static_cast<T>(upstream * static_cast<A>(pu.at[j]) * sigmoid * (A(1) + g * (A(1) - sigmoid)));
+  }
+  store_pack(dgate + i, out_gate);
+  store_pack(dup + i, out_up);
+}
+
+// Calls launch(pack size as a constant, blocks).
+template <typename T, typename Launch>
+cudaError_t in_packs(int64_t count, bool aligned, Launch&& launch) {
+  constexpr int kPack = kPackSize<T>;
+  auto blocks = [&](int64_t pack) { return static_cast<unsigned>((count / pack + kThreads - 1) / kThreads); };
+  if (count % kPack == 0 && aligned) {
+    launch(std::integral_constant<int, kPack>(), blocks(kPack));
+  } else {
+    launch(std::integral_constant<int, 1>(), blocks(1));
+  }
+  return cudaGetLastError();
 }
 
 }  // namespace
@@ -35,9 +59,11 @@ cudaError_t launch_swiglu_forward(ElementType type, int64_t count, const void* g
                                   cudaStream_t stream) {
   return dispatch(type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
-    swiglu_forward<T><<<blocks_for(count), kThreads, 0, stream>>>(count, static_cast<const T*>(gate),
-                                                                  static_cast<const T*>(up), static_cast<T*>(y));
-    return cudaGetLastError();
+    const bool aligned = is_packable(gate) && is_packable(up) && is_packable(y);
+    return in_packs<T>(count, aligned, [&](auto pack, unsigned blocks) {
+      swiglu_forward<T, decltype(pack)::value><<<blocks, kThreads, 0, stream>>>(
+          count, static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<T*>(y));
+    });
   });
 }
 
@@ -45,10 +71,13 @@ cudaError_t launch_swiglu_backward(ElementType type, int64_t count, const void* 
                                    void* dgate, void* dup, cudaStream_t stream) {
   return dispatch(type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
-    swiglu_backward<T><<<blocks_for(count), kThreads, 0, stream>>>(
-        count, static_cast<const T*>(dy), static_cast<const T*>(gate), static_cast<const T*>(up),
-        static_cast<T*>(dgate), static_cast<T*>(dup));
-    return cudaGetLastError();
+    const bool aligned =
+        is_packable(dy) && is_packable(gate) && is_packable(up) && is_packable(dgate) && is_packable(dup);
+    return in_packs<T>(count, aligned, [&](auto pack, unsigned blocks) {
+      swiglu_backward<T, decltype(pack)::value>
+          <<<blocks, kThreads, 0, stream>>>(count, static_cast<const T*>(dy), static_cast<const T*>(gate),
+                                            static_cast<const T*>(up), static_cast<T*>(dgate), static_cast<T*>(dup));
+    });
   });
 }
 

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// From projections to what attention reads: QK-norm (Qwen3), rotary embedding, and the prefix slots in front of each
+// segment, written where attention reads them. Reference: project_qkv() and hici_attention() of the reference.
+// B batch, T tokens, G segments (B * T / S), S tokens per segment, P prefix slots, H heads, J kv heads, D head dim
+#pragma once
+
+#include "hici/ops/rotary.h"
+
+namespace hici::ops {
+
+struct HeadProjections {
+  at::Tensor q_BTHD, k_BTJD, v_BTJD;              // of the tokens
+  at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};  // of the slots: neither normed nor rotated; undefined: no prefix
+  at::Tensor q_norm = {}, k_norm = {};            // [D] weights of an RMSNorm over each head; undefined: none
+  double norm_eps = 0;
+};
+
+struct AttentionHeads {
+  at::Tensor q_GSHD;
+  at::Tensor k_GKJD, v_GKJD;  // K = P + S: slots, then tokens
+};
+
+// Row t of `tables` belongs to token t of every sequence. Hand-written backward; keeps the projections of q and k only
+// where there is a norm.
+AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables, int64_t segment_length);
+
+}  // namespace hici::ops

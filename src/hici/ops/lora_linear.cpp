@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/ops/lora_linear.h"
+
+#include "hici/base/error.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+namespace hici::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// The tensors of all layers in one list: W_0, A_0, B_0, W_1, ... without the adapters that are not there.
+class Layers {
+ public:
+  Layers(at::TensorList tensors, const std::vector<double>& scales, const std::vector<int64_t>& ranks) : ranks_(ranks) {
+    size_t next = 0;
+    for (size_t i = 0; i < scales.size(); ++i) {
+      layers_.push_back({tensors[next++], {}, {}, scales[i]});
+      if (ranks[i] == 0) continue;
+      layers_[i].a = tensors[next++];
+      layers_[i].b = tensors[next++];
+    }
+  }
+
+  size_t size() const { return layers_.size(); }
+  const LoraWeights& operator[](size_t i) const { return layers_[i]; }
+  bool has_adapter(size_t i) const { return ranks_[i] > 0; }
+
+  // The first factors as one matrix [sum of ranks, in]; undefined without adapters.
+  at::Tensor joint_a() const {
+    std::vector<at::Tensor> parts;
+    for (const LoraWeights& layer : layers_)
+      if (layer.a.defined()) parts.push_back(layer.a);
+    return parts.size() < 2 ? (parts.empty() ? at::Tensor() : parts[0]) : at::cat(parts, 0);
+  }
+  // The columns of layer i in a tensor [n, sum of ranks].
+  at::Tensor columns(const at::Tensor& joint, size_t i) const {
+    int64_t first = 0;
+    for (size_t j = 0; j < i; ++j) first += ranks_[j];
+    return joint.narrow(1, first, ranks_[i]);
+  }
+
+ private:
+  std::vector<LoraWeights> layers_;
+  std::vector<int64_t> ranks_;
+};
+
+class LoraLinears : public torch::autograd::Function<LoraLinears> {
+ public:
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, at::TensorList tensors,
+                               const std::vector<double>& scales, const std::vector<int64_t>& ranks) {
+    const Layers layers(tensors, scales, ranks);
+    const at::Tensor joint_a = layers.joint_a();
+    const at::Tensor low = joint_a.defined() ? at::linear(x, joint_a) : at::Tensor();  // [n, sum of ranks]
+    variable_list outputs;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      outputs.push_back(at::linear(x, layers[i].weight));
+      if (layers.has_adapter(i))
+        outputs[i].addmm_(layers.columns(low, i), layers[i].b.t(), /*beta=*/1, layers[i].scale);
+    }
+    variable_list saved{x, low};
+    saved.insert(saved.end(), tensors.begin(), tensors.end());
+    ctx->save_for_backward(std::move(saved));
+    ctx->saved_data["scales"] = scales;
+    ctx->saved_data["ranks"] = ranks;
+    return outputs;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::TensorList tensors = at::TensorList(saved).slice(2);
+    const Layers layers(tensors, ctx->saved_data["scales"].toDoubleVector(), ctx->saved_data["ranks"].toIntVector());
+    const at::Tensor &x = saved[0], &low = saved[1];
+    at::Tensor dlow, da;  // of x A^T and of the joint A
+    if (low.defined()) {
+      dlow = low_gradient(layers, grads);
+      da = at::mm(dlow.t(), x);
+    }
+    variable_list result{ctx->needs_input_grad(0) ? input_gradient(layers, grads, dlow) : at::Tensor()};
+    for (size_t i = 0; i < layers.size(); ++i) {
+      const LoraWeights& layer = layers[i];
+      result.push_back(layer.weight.requires_grad() ? at::mm(grads[i].t(), x) : at::Tensor());
+      if (!layers.has_adapter(i)) continue;
+      result.push_back(layers.columns(da.t(), i).t());
+      result.push_back(at::mm(grads[i].t(), layers.columns(low, i) * layer.scale));
+    }
+    result.resize(static_cast<size_t>(tensors.size()) + 3);  // scales and ranks have no gradient
+    return result;
+  }
+
+ private:
+  static at::Tensor low_gradient(const Layers& layers, const variable_list& grads) {
+    std::vector<at::Tensor> parts;
+    for (size_t i = 0; i < layers.size(); ++i)
+      if (layers.has_adapter(i)) parts.push_back(at::mm(grads[i], layers[i].b).mul_(layers[i].scale));
+    return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
+  }
+
+  static at::Tensor input_gradient(const Layers& layers, const variable_list& grads, const at::Tensor& dlow) {
+    at::Tensor dx = at::mm(grads[0], layers[0].weight);
+    for (size_t i = 1; i < layers.size(); ++i) dx.addmm_(grads[i], layers[i].weight);
+    if (dlow.defined()) dx.addmm_(dlow, layers.joint_a());
+    return dx;
+  }
+};
+
+}  // namespace
+
+std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers) {
+  std::vector<at::Tensor> tensors;
+  std::vector<double> scales;
+  std::vector<int64_t> ranks;
+  for (const LoraWeights& layer : layers) {
+    HICI_ASSERT(layer.weight.size(1) == x.size(-1) && layer.a.defined() == layer.b.defined(), "x ", x.sizes(),
+                " weight ", layer.weight.sizes());
+    tensors.push_back(layer.weight);
+    if (layer.a.defined()) tensors.insert(tensors.end(), {layer.a, layer.b});
+    scales.push_back(layer.scale);
+    ranks.push_back(layer.a.defined() ? layer.a.size(0) : 0);
+  }
+  const variable_list flat =
+      LoraLinears::apply(x.reshape({-1, x.size(-1)}), at::TensorList(tensors), std::move(scales), std::move(ranks));
+  std::vector<int64_t> shape = x.sizes().vec();
+  std::vector<at::Tensor> outputs;
+  for (const at::Tensor& y : flat) {
+    shape.back() = y.size(-1);
+    outputs.push_back(y.view(shape));
+  }
+  return outputs;
+}
+
+}  // namespace hici::ops
