@@ -33,7 +33,10 @@ std::vector<std::filesystem::path> arrow_files(const std::filesystem::path& fold
   HICI_CHECK(std::filesystem::exists(state), place.string(),
              ": has no state.json; expected a folder that datasets.save_to_disk wrote");
   const nlohmann::json value = read_json_file(state, kMaxStateBytes);
-  const nlohmann::json& files = JsonObject(value, state.string()).at("_data_files");
+  const JsonObject object(value, state.string());
+  HICI_CHECK(!object.has("_indices_data_files") || object.at("_indices_data_files").empty(), state.string(),
+             ": chooses its rows by an index file, which is not supported; call flatten_indices() and save it again");
+  const nlohmann::json& files = object.at("_data_files");
   HICI_CHECK(files.is_array() && !files.empty(), state.string(), ": _data_files is ", shown_json(files),
              ", expected a list of files");
   std::vector<std::filesystem::path> paths;

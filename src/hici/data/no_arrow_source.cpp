@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stands in for arrow_source.cpp where libarrow was not found.
 #include "hici/base/error.h"
+#include "hici/base/version.h"
 #include "hici/data/arrow_source.h"
 
 namespace hici::data {
 
 std::unique_ptr<TextSource> open_arrow_source(const std::filesystem::path& folder, const TextSourceOptions&) {
-  fail(folder.string(),
-       ": is a folder; reading an Arrow data set needs libarrow, which this hici was built without (HICI_ARROW=OFF): "
-       "install the pyarrow wheel, configure and build again, or save the data set as .jsonl");
+  fail(folder.string(), ": is a folder; reading an Arrow data set needs libarrow, and here it is ", kArrowSummary,
+       ": install the pyarrow wheel, configure and build again, or save the data set as .jsonl");
 }
 
 }  // namespace hici::data

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Of builds without libarrow.
+#include "hici/data/arrow_source.h"
+#include "support/error_message.h"
+
+#include <gtest/gtest.h>
+
+namespace hici::data {
+namespace {
+
+TEST(NoArrowSourceTest, SaysWhatIsMissing) {
+  EXPECT_ERROR_SAYS(open_arrow_source("some/folder", {}),
+                    "some/folder: is a folder; reading an Arrow data set needs libarrow");
+}
+
+}  // namespace
+}  // namespace hici::data
