@@ -96,10 +96,20 @@ TEST(TorchFileTest, RefusesWhatTorchSaveDoesNotWrite) {
   EXPECT_ERROR_SAYS(read_all("\x80\x02garbage"), "written in torch's old format (before 1.6)");
 }
 
-// The version is parsed by std::stoull in LibTorch, whose exception is none of LibTorch's.
-TEST(TorchFileTest, RefusesAVersionThatIsNoNumber) {
+// Found by fuzz_torch_file: LibTorch's reader then hands out memory that it never filled.
+TEST(TorchFileTest, RefusesRecordsMarkedAsFolders) {
+  const std::string name = "archive/data/0";
+  EXPECT_ERROR_SAYS(read_all(with_record(name, {.name = name, .content = six(), .attributes = 0x10})), "is a folder");
+}
+
+// Found by fuzz_torch_file: LibTorch leaks its reader when it refuses the version.
+TEST(TorchFileTest, RefusesOtherVersions) {
   EXPECT_ERROR_SAYS(read_all(with_record("archive/version", {.name = "archive/version", .content = "x\n"})),
-                    "x.bin: damaged archive: ");
+                    "x.bin: archive of version 'x', this program reads 1 to ");
+  EXPECT_ERROR_SAYS(read_all(with_record("archive/version", {.name = "archive/version", .content = "11\n"})),
+                    "x.bin: archive of version '11'");
+  EXPECT_ERROR_SAYS(read_all(with_record("archive/version", {.name = "archive/note", .content = "3\n"})),
+                    "x.bin: has no record 'version'");
 }
 
 TEST(TorchFileTest, RefusesTensorsThatLeaveTheirStorage) {

@@ -78,6 +78,7 @@ struct ZippedRecord {
   uint16_t method = 0;
   uint16_t flags = 0;
   uint64_t more_bytes_promised = 0;
+  uint32_t attributes = 0;
 };
 
 inline uint32_t crc_of(const std::string& content) {
@@ -98,8 +99,8 @@ inline std::string zip_archive(const std::vector<ZippedRecord>& records) {
     const std::string common =
         detail::concat(little_endian(record.flags, 2), little_endian(record.method, 2), std::string(4, '\0'),
                        zip_sizes(record), little_endian(record.name.size(), 2));
-    directory += detail::concat("PK\1\2", std::string(4, '\0'), common, std::string(12, '\0'),
-                                little_endian(file.size(), 4), record.name);
+    directory += detail::concat("PK\1\2", std::string(4, '\0'), common, std::string(8, '\0'),
+                                little_endian(record.attributes, 4), little_endian(file.size(), 4), record.name);
     file += detail::concat("PK\3\4", std::string(2, '\0'), common, std::string(2, '\0'), record.name, record.content);
   }
   const std::string count = little_endian(records.size(), 2);

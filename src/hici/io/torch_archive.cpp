@@ -96,10 +96,24 @@ void check_checksum(const std::string& subject, const std::string& name, const Z
                                : "the file is damaged: fetch it again");
 }
 
+// LibTorch looks at it too, but leaks its reader when it does not like it.
+void check_version(const std::string& text, const std::string& subject) {
+  namespace torch_format = caffe2::serialize;
+  const std::string digits = text.substr(0, text.find('\n'));
+  const bool is_number = !digits.empty() && digits.size() <= 4 &&
+                         std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const uint64_t version = is_number ? std::stoul(digits) : 0;
+  HICI_CHECK(version >= torch_format::kMinSupportedFileFormatVersion &&
+                 version <= torch_format::kMaxSupportedFileFormatVersion,
+             subject, ": archive of version '", printable(digits, 20), "', this program reads ",
+             torch_format::kMinSupportedFileFormatVersion, " to ", torch_format::kMaxSupportedFileFormatVersion);
+}
+
 // All but the pickle and the storages. LibTorch reads some by itself when it opens the archive (version,
 // serialization_id), so that these are compared with their checksums before it does.
 void check_small_records(const ReadAdapterInterface& bytes, const std::map<std::string, ZipRecord>& records,
                          const std::string& subject) {
+  HICI_CHECK(records.count("version") != 0, subject, ": has no record 'version'; is it a file of torch.save?");
   for (const auto& [name, record] : records) {
     if (name == "data.pkl" || name.rfind("data/", 0) == 0) continue;
     HICI_CHECK(record.size_bytes <= kMaxSmallBytes, subject, ": record '", printable(name), "' has ", record.size_bytes,
@@ -107,6 +121,7 @@ void check_small_records(const ReadAdapterInterface& bytes, const std::map<std::
     std::string content(record.size_bytes, '\0');
     bytes.read(record.data_offset, content.data(), content.size(), "");
     check_checksum(subject, name, record, content.data());
+    if (name == "version" || name == ".data/version") check_version(content, subject);
   }
 }
 
@@ -128,8 +143,8 @@ TorchArchive::TorchArchive(std::shared_ptr<ReadAdapterInterface> bytes, std::str
 
 TorchArchive::~TorchArchive() = default;
 
-// LibTorch's messages run over many lines; the first one says what is wrong. Its reader also lets exceptions of the
-// standard library through (a version that is no number).
+// LibTorch's messages run over many lines; the first one says what is wrong. Its reader may also let exceptions of the
+// standard library through.
 template <typename F>
 void TorchArchive::translated(const F& call) const {
   std::string text;

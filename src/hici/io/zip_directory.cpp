@@ -125,6 +125,10 @@ class DirectoryReader {
     constexpr uint64_t kSizesFollow = 1 << 3, kIsUtf8 = 1 << 11;
     check_record((flags & ~(kSizesFollow | kIsUtf8)) == 0 && number(fixed, 34, 2) == 0, name,
                  "is encrypted or split, which is not read; save it again");
+    // LibTorch's zip code takes a record with this attribute for a folder and hands out memory that it never filled.
+    constexpr uint64_t kIsFolder = 0x10;
+    check_record((number(fixed, 38, 4) & kIsFolder) == 0 && name.back() != '/', name,
+                 "is a folder, which torch.save never writes; the file is damaged");
     ZipRecord& record = entry.record;
     record = {.header_offset = number(fixed, 42, 4),
               .packed_bytes = number(fixed, 20, 4),

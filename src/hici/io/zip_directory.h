@@ -23,8 +23,9 @@ struct ZipRecord {
 // Bytes [offset, offset + count) of the archive; never asked for what lies outside.
 using ReadRange = std::function<std::string(uint64_t offset, uint64_t count)>;
 
-// All records by their full names. An hici::Error when the directory does not end the file; when a record is encrypted,
-// named twice (LibTorch does not tell upper from lower case) or overlaps another; when a local header names another.
+// All records by their full names. An hici::Error when the directory does not end the file; when a record is a folder,
+// encrypted, named twice (LibTorch does not tell upper from lower case) or overlaps another; when a local header names
+// another.
 std::map<std::string, ZipRecord> read_zip_directory(const ReadRange& read, uint64_t file_size,
                                                     const std::string& subject);
 
