@@ -26,6 +26,10 @@ TEST(PlainNameTest, StaysInsideItsFolder) {
   for (const char* bad : {"", ".", "..", "/etc/passwd", "../x", "a/b", "a\\b", "/"})
     EXPECT_FALSE(is_plain_name(bad)) << bad;
   EXPECT_FALSE(is_plain_name(std::string_view("a\0b", 3)));
+  EXPECT_FALSE(is_plain_name("a\nb")) << "would break the line of a message";
+  // std::filesystem::exists throws its own exception for a name that no file can have.
+  EXPECT_TRUE(is_plain_name(std::string(255, 'a')));
+  EXPECT_FALSE(is_plain_name(std::string(256, 'a')));
 }
 
 TEST(ReadFileTest, RefusesWhatIsNoReadableFile) {

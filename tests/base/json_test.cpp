@@ -72,8 +72,8 @@ TEST(JsonObjectTest, ReadsTypedValuesAndTreatsNullAsAbsent) {
 }
 
 TEST(JsonObjectTest, SaysWhatIsWrongWithAValue) {
-  const json value = {{"i", "seven"}, {"big", uint64_t{1} << 63}, {"d", 1.5}, {"o", {{"k", "v"}}},
-                      {"l", {1}},     {"esc", "\x1b[2J\n"}};
+  const json value = {{"i", "seven"}, {"big", uint64_t{1} << 63}, {"d", 1.5},      {"o", {{"k", "v"}}},
+                      {"l", {1}},     {"esc", "\x1b[2J\n"},       {"line\nend", 1}};
   const JsonObject object(value, "c.json");
   EXPECT_ERROR_SAYS(object.integer("hidden_size", 1, 9), "c.json: has no 'hidden_size'");
   EXPECT_ERROR_SAYS(object.integer("i", 1, 9), "c.json: i is \"seven\", expected a whole number");
@@ -82,6 +82,9 @@ TEST(JsonObjectTest, SaysWhatIsWrongWithAValue) {
   EXPECT_ERROR_SAYS(object.number("o"), "c.json: o is an object of 1 keys, expected a finite number");
   EXPECT_ERROR_SAYS(object.strings("l"), "c.json: l is [1], expected a list of strings");
   EXPECT_ERROR_SAYS(object.boolean_or("esc", true), "expected true or false");
+  // Keys may be the file's own (names of tensors in a shard index); they used to come out as they are.
+  EXPECT_ERROR_SAYS(object.string("line\nend"), "c.json: line?end is 1, expected a string");
+  EXPECT_ERROR_SAYS(object.object("line\nend"), "c.json: line?end: is 1");
   EXPECT_ERROR_SAYS(JsonObject(json(3), "c.json"), "c.json: is 3, expected a JSON object");
 }
 

@@ -83,6 +83,8 @@ TEST(AdapterSettingsTest, RefusesWhatItCannotUnderstand) {
   unknown["slots_decay"] = 0.5;
   EXPECT_ERROR_SAYS(parse_adapter_settings(unknown, "hici_config.json"),
                     "hici_config.json: unknown key \"slots_decay\"");
+  unknown["library_version"] = "9\n";  // came out as two lines
+  EXPECT_ERROR_SAYS(parse_adapter_settings(unknown, "hici_config.json"), "by a newer hici (9?)?");
   json bad = good;
   bad["causal_mode"] = "sideways";
   EXPECT_ERROR_SAYS(parse_adapter_settings(bad, "hici_config.json"),

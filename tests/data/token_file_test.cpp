@@ -147,9 +147,12 @@ TEST(TokenSidecarTest, HostileTextIsAnErrorThatNamesTheFile) {
     text.replace(text.find(from), from.size(), to);
     return hici::testing::error_message([&] { sidecar_from_json(text, "x.json"); });
   };
-  EXPECT_HAS(changed("hici-token-file", "other"), "x.json: format is 'other'");
+  EXPECT_HAS(changed("hici-token-file", "other"), "x.json: format is \"other\"");
   EXPECT_HAS(changed("\"version\": 1", "\"version\": 99"), "newer than this hici knows");
   EXPECT_HAS(changed("uint16", "float"), "'float' is no token type");
+  // Both came out as they are, in two lines.
+  EXPECT_HAS(changed("hici-token-file", "a\\nb"), R"(x.json: format is "a\nb")");
+  EXPECT_HAS(changed("uint16", "a\\nb"), "'a?b' is no token type");
   EXPECT_HAS(changed("\"tokens\": 4", "\"tokens\": -4"), "x.json");
   EXPECT_HAS(changed("\"tokens\": 4", "\"tokens\": 4.5"), "x.json");
   EXPECT_HAS(changed("\"tokens\": 4", "\"tokens\": 1e400"), "x.json");

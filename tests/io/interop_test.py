@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model files between hici and the Python libraries: interop_test.py HICI_BINARY
+"""Model files between hici and the Python libraries: interop_test.py HICI_BINARY PRINT_TENSORS_BINARY
 
 transformers loads what `hici init` writes; `hici inspect` reads what transformers, safetensors, torch and peft write, and names
 what it refuses.
@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zipfile
+from collections import OrderedDict
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -17,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 HICI = sys.argv.pop(1)
+PRINT_TENSORS = sys.argv.pop(1)
 SIZES = dict(vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=64)
 
@@ -95,6 +98,72 @@ class InteropTest(unittest.TestCase):
         self.refused(self.dir, "old format (before 1.6), which is not read; convert it")
         torch.save({"a": NotATensor()}, self.path("pytorch_model.bin"))
         self.refused(self.dir, "object of class '__main__.NotATensor'")
+
+    def print_tensors(self, path):
+        return subprocess.run([PRINT_TENSORS, path], capture_output=True, text=True)
+
+    def same_values(self, tensors, **options):
+        torch.save(tensors, self.path("w.bin"), **options)
+        run = self.print_tensors(self.path("w.bin"))
+        self.assertEqual(run.returncode, 0, run.stderr)
+        got = json.loads(run.stdout)
+        self.assertEqual(set(got), set(tensors))
+        for name, tensor in tensors.items():
+            self.assertEqual(got[name]["shape"], list(tensor.shape), name)
+            self.assertEqual(got[name]["values"], tensor.detach().double().flatten().tolist(), name)
+
+    def test_torch_files_have_pythons_values(self):
+        types = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
+                 torch.bool, torch.float8_e4m3fn, torch.float8_e5m2)
+        table = torch.arange(24.0).reshape(4, 6)
+        tensors = {str(dtype): (table - 12).abs().to(dtype) for dtype in types}
+        tensors |= {"view": table[1:3, 2:5], "transposed": table.t(), "strided": table[::2, 1::3], "expanded": table[:1].expand(3, 6),
+                    "tied": table, "tail": table[3], "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 3),
+                    "parameter": torch.nn.Parameter(torch.randn(3, 2)), "frozen": torch.nn.Parameter(table, requires_grad=False)}
+        self.same_values(tensors)
+        self.same_values(OrderedDict(tensors))
+        for protocol in (3, 4, 5):
+            self.same_values(tensors, pickle_protocol=protocol)
+        model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+        self.same_values(model.state_dict())  # an OrderedDict with _metadata
+        self.same_values({f"layers.{i}.weight": torch.full((2,), float(i)) for i in range(300)})  # memo indices beyond a byte
+
+    def test_a_flipped_byte_in_any_record_is_refused(self):
+        path = self.path("w.bin")
+        table = torch.arange(24.0).reshape(4, 6)
+        torch.save({"a": table, "tied": table.t(), "b": torch.ones(3, dtype=torch.bfloat16)}, path)
+        with open(path, "rb") as file:
+            whole = file.read()
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+        self.assertGreaterEqual(len(records), 5)
+        for record in records:
+            header = record.header_offset
+            start = header + 30 + int.from_bytes(whole[header + 26:header + 28], "little") + int.from_bytes(whole[header + 28:header + 30], "little")
+            for at in (start, start + record.file_size // 2, start + record.file_size - 1):
+                damaged = bytearray(whole)
+                damaged[at] ^= 0x10
+                with open(path, "wb") as file:
+                    file.write(damaged)
+                run = self.print_tensors(path)
+                self.assertEqual(run.returncode, 1, f"{record.filename} at {at}")
+                self.assertIn(f"record '{record.filename.split('/', 1)[1]}' has not the checksum", run.stderr)
+
+    def test_torch_files_that_are_refused_say_why(self):
+        self.refused_file({"a": torch._neg_view(torch.ones(2))}, "negated or conjugated")
+        self.refused_file({"a": torch.ones(2, dtype=torch.complex64)}, "object of class 'torch.ComplexFloatStorage'")
+        self.refused_file({"model": {"a": torch.ones(2)}}, "entry 'model' is a dict, expected a tensor; is it a training checkpoint?")
+        self.refused_file([torch.ones(2)], "holds a list, expected a dict")
+        torch.serialization.set_crc32_options(False)
+        self.addCleanup(torch.serialization.set_crc32_options, True)
+        self.refused_file({"a": torch.ones(2)}, "saved without (torch.serialization.set_crc32_options(False)): save it again")
+        script = torch.jit.script(torch.nn.Linear(2, 2))
+        script.save(self.path("script.pt"))
+        self.refused(self.path("script.pt"), "is a TorchScript archive")
+
+    def refused_file(self, content, words):
+        torch.save(content, self.path("refused.bin"))
+        self.refused(self.path("refused.bin"), words)
 
     def test_inspect_reads_every_safetensors_type(self):
         types = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32",

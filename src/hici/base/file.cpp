@@ -80,8 +80,9 @@ std::string read_file(const fs::path& path, size_t max_bytes) {
 }
 
 bool is_plain_name(std::string_view name) {
-  return !name.empty() && name != "." && name != ".." &&
-         name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
+  const auto is_allowed = [](unsigned char c) { return c >= ' ' && c != 0x7f && c != '/' && c != '\\'; };
+  return !name.empty() && name.size() <= 255 && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), is_allowed);
 }
 
 uint64_t free_bytes(const fs::path& path) {

@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 // The whole of a regular file; an error when it is larger than `max_bytes` (named with its size), or ends early.
 std::string read_file(const fs::path& path, size_t max_bytes);
 
-// True for a name that stays inside a folder: not empty, no '/', '\' or NUL, not "." or "..". Names of shards and data
-// files found inside other files must pass it.
+// True for a name that stays inside a folder: 1 to 255 bytes (more is none on any file system), no '/', '\' or control
+// character, not "." or "..". Names of shards and data files found inside other files must pass it.
 bool is_plain_name(std::string_view name);
 
 // Bytes that this process may still write where `path` is or would be made.

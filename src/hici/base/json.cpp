@@ -140,14 +140,16 @@ bool JsonObject::has(const std::string& key) const {
 }
 
 const json& JsonObject::at(const std::string& key) const {
-  HICI_CHECK(has(key), subject_, ": has no '", key, "'; the file is incomplete or of another kind");
+  HICI_CHECK(has(key), subject_, ": has no '", printable(key), "'; the file is incomplete or of another kind");
   return *value_->find(key);
 }
 
-JsonObject JsonObject::object(const std::string& key) const { return JsonObject(at(key), subject_ + ": " + key); }
+JsonObject JsonObject::object(const std::string& key) const {
+  return JsonObject(at(key), subject_ + ": " + printable(key));
+}
 
 void JsonObject::wrong_type(const std::string& key, const char* wanted) const {
-  fail(subject_, ": ", key, " is ", shown_json(at(key)), ", expected ", wanted);
+  fail(subject_, ": ", printable(key), " is ", shown_json(at(key)), ", expected ", wanted);
 }
 
 int64_t JsonObject::integer(const std::string& key, int64_t low, int64_t high) const {
@@ -155,8 +157,8 @@ int64_t JsonObject::integer(const std::string& key, int64_t low, int64_t high) c
   if (!value.is_number_integer()) wrong_type(key, "a whole number");
   const bool fits = !value.is_number_unsigned() ||
                     value.get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
-  HICI_CHECK(fits && value.get<int64_t>() >= low && value.get<int64_t>() <= high, subject_, ": ", key, " is ",
-             shown_json(value), ", expected ", low, " to ", high);
+  HICI_CHECK(fits && value.get<int64_t>() >= low && value.get<int64_t>() <= high, subject_, ": ", printable(key),
+             " is ", shown_json(value), ", expected ", low, " to ", high);
   return value.get<int64_t>();
 }
 

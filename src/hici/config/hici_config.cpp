@@ -169,7 +169,7 @@ AdapterSettings parse_adapter_settings(const json& value, const std::string& sub
   const json known = to_json(AdapterSettings{.hici = hici, .context_size = 1, .rope_factor = 1, .library_version = ""});
   for (const auto& [key, ignored] : value.items())
     HICI_CHECK(known.contains(key), subject, ": unknown key ", shown_json(json(key)),
-               "; was it written by a newer hici (", out.library_version, ")?");
+               "; was it written by a newer hici (", printable(out.library_version), ")?");
   return out;
 }
 

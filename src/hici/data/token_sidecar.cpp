@@ -31,8 +31,9 @@ TokenType parse_token_type(const std::string& text, const std::string& subject) 
   if (text == "uint16") return TokenType::kUint16;
   // From an option it is a usage error, from a file a bad file.
   const bool is_option = subject.rfind("--", 0) == 0;
-  HICI_CHECK_USAGE(text == "uint32" || !is_option, subject, ": '", text, "' is no token type; use uint16 or uint32");
-  HICI_CHECK(text == "uint32", subject, ": '", text, "' is no token type; use uint16 or uint32");
+  HICI_CHECK_USAGE(text == "uint32" || !is_option, subject, ": '", printable(text),
+                   "' is no token type; use uint16 or uint32");
+  HICI_CHECK(text == "uint32", subject, ": '", printable(text), "' is no token type; use uint16 or uint32");
   return TokenType::kUint32;
 }
 
@@ -64,7 +65,7 @@ TokenFileInfo sidecar_from_json(const std::string& text, const std::string& subj
   constexpr int64_t kMaxCount = std::numeric_limits<int64_t>::max();
   const nlohmann::json value = parse_json(text, subject, kMaxSidecarBytes);
   const JsonObject json(value, subject);
-  HICI_CHECK(json.string("format") == kFormat, subject, ": format is '", json.string("format"), "', expected '",
+  HICI_CHECK(json.string("format") == kFormat, subject, ": format is ", shown_json(json.at("format")), ", expected '",
              kFormat, "'; this is not the description of a token file: rename it");
   const int64_t version = json.integer("version", 1, kMaxCount);
   HICI_CHECK(version <= kVersion, subject, ": version ", version, " is newer than this hici knows (", kVersion,

@@ -1,420 +1,346 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/io/pickle_reader.h"
 
-#include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/io/pickle_machine.h"
+#include "hici/io/tensor_source.h"
 
 #include <algorithm>
-#include <cstring>
-#include <deque>
-#include <map>
+#include <array>
+#include <iomanip>
+#include <set>
 
 namespace hici::io {
 namespace {
 
-constexpr size_t kMaxValues = size_t{1} << 21;
-constexpr size_t kMaxRank = 8;
+using pickle::Kind;
+using pickle::name_of;
+using pickle::Ref;
+using pickle::Value;
 
-enum class Kind { kNone, kBool, kInt, kFloat, kString, kTuple, kList, kDict, kGlobal, kStorage, kTensor };
+constexpr size_t kMaxKeyLength = 64;  // storage keys are numbers
 
-const char* name_of(Kind kind) {
-  constexpr const char* kNames[] = {"None",   "a bool", "an integer", "a float",   "a string", "a tuple",
-                                    "a list", "a dict", "a class",    "a storage", "a tensor"};
-  return kNames[static_cast<size_t>(kind)];
-}
+enum class Role { kOrderedDict, kTensor, kTensorOfType, kParameter, kStorage, kUntypedStorage, kType };
 
-// Values live in one arena and name each other by index: nothing is recursive, not even freeing.
-using Ref = uint32_t;
-
-struct Value {
-  Kind kind = Kind::kNone;
-  int64_t number = 0;           // kInt, kBool
-  std::string text = {};        // kString; kGlobal: "module name"
-  std::vector<Ref> items = {};  // kTuple, kList; kDict: key, value, key, value; kStorage: its description
-  PickledTensor tensor = {};    // kTensor, kStorage
+struct Global {
+  const char* module;
+  const char* name;
+  Role role;
+  c10::ScalarType dtype = c10::ScalarType::Undefined;
 };
 
-bool is_storage_class(const std::string& global) {
-  constexpr const char* kStorages[] = {"DoubleStorage", "FloatStorage", "HalfStorage",  "BFloat16Storage",
-                                       "LongStorage",   "IntStorage",   "ShortStorage", "CharStorage",
-                                       "ByteStorage",   "BoolStorage"};
-  return std::any_of(std::begin(kStorages), std::end(kStorages),
-                     [&](const char* name) { return global == std::string("torch ") + name; });
-}
+// Everything that a pickle may name. Types that have no class of storage are named beside an untyped one (_v3).
+constexpr Global kGlobals[] = {{"collections", "OrderedDict", Role::kOrderedDict},
+                               {"torch._utils", "_rebuild_tensor_v2", Role::kTensor},
+                               {"torch._utils", "_rebuild_tensor_v3", Role::kTensorOfType},
+                               {"torch._utils", "_rebuild_parameter", Role::kParameter},
+                               {"torch", "DoubleStorage", Role::kStorage, c10::kDouble},
+                               {"torch", "FloatStorage", Role::kStorage, c10::kFloat},
+                               {"torch", "HalfStorage", Role::kStorage, c10::kHalf},
+                               {"torch", "BFloat16Storage", Role::kStorage, c10::kBFloat16},
+                               {"torch", "LongStorage", Role::kStorage, c10::kLong},
+                               {"torch", "IntStorage", Role::kStorage, c10::kInt},
+                               {"torch", "ShortStorage", Role::kStorage, c10::kShort},
+                               {"torch", "CharStorage", Role::kStorage, c10::kChar},
+                               {"torch", "ByteStorage", Role::kStorage, c10::kByte},
+                               {"torch", "BoolStorage", Role::kStorage, c10::kBool},
+                               {"torch.storage", "UntypedStorage", Role::kUntypedStorage, c10::kByte},
+                               {"torch", "float8_e4m3fn", Role::kType, c10::ScalarType::Float8_e4m3fn},
+                               {"torch", "float8_e5m2", Role::kType, c10::ScalarType::Float8_e5m2}};
 
 class Machine {
  public:
-  Machine(std::string_view pickle, const std::string& subject) : data_(pickle), subject_(subject) {}
+  Machine(std::string_view pickle, const std::string& subject) : bytes_(pickle, subject), stack_(bytes_) {}
+  Machine(const Machine&) = delete;  // the stack refers to the bytes
+  Machine& operator=(const Machine&) = delete;
 
-  Ref run() {
-    while (true) {
-      const auto opcode = static_cast<unsigned char>(take(1)[0]);
-      if (opcode == '.') break;
-      step(opcode);
-    }
-    check(marks_.empty() && stack_.size() == 1, "ends with values left over");
-    return stack_.back();
-  }
-
-  const Value& operator[](Ref ref) const { return values_[ref]; }
+  const Value& run();
+  const Value& operator[](Ref ref) const { return stack_[ref]; }
+  const PickledTensor& tensor(const Value& value) const { return tensors_[static_cast<size_t>(value.number)]; }
 
  private:
+  using Action = void (*)(Machine&);
+  struct Opcode {
+    unsigned char code;
+    Action action;
+  };
+  static const Opcode kOpcodes[];
+  static std::array<Action, 256> table_of_actions();
+
   template <typename... Parts>
   void check(bool holds, const Parts&... parts) const {
-    HICI_CHECK(holds, subject_, ": pickle ", parts..., " at byte ", at_, "; the file is damaged or no state dict");
+    bytes_.check(holds, parts...);
   }
 
-  std::string_view take(size_t count) {
-    check(count <= data_.size() - at_, "ends early");
-    const std::string_view out = data_.substr(at_, count);
-    at_ += count;
-    return out;
+  void push_int(int64_t value) { stack_.push({.kind = Kind::kInt, .number = value}); }
+  void push_string(size_t length_bytes) {
+    stack_.push({.kind = Kind::kString, .text = std::string(bytes_.take(bytes_.take_unsigned(length_bytes)))});
   }
+  void push_bool(bool value) { stack_.push({.kind = Kind::kBool, .number = value}); }
+  void push_tensor(Kind kind, PickledTensor tensor);
+  void push_global(std::string_view module, std::string_view name);
+  void push_named_global();
+  void push_stack_global();
+  void push_storage();
+  void append();
+  void append_all(Kind kind);
+  void set_item();
+  void build();
+  void reduce();
+  void rebuild_tensor(const Value& arguments, bool names_type);
+  void rebuild_parameter(const Value& arguments);
 
-  uint64_t take_unsigned(size_t num_bytes) {
-    uint64_t value = 0;
-    const std::string_view bytes = take(num_bytes);
-    for (size_t i = 0; i < num_bytes; ++i) value |= uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
-    return value;
-  }
+  [[noreturn]] void refuse_opcode(unsigned char code) const;
+  const Global& global(const Value& value) const { return kGlobals[static_cast<size_t>(value.number)]; }
+  const Value& argument(const Value& arguments, size_t index, Kind kind) const;
+  void check_count(const Value& arguments, size_t low, size_t high) const;
+  std::vector<int64_t> sizes_of(const Value& tuple) const;
 
-  std::string take_line() {
-    const size_t end = data_.find('\n', at_);
-    check(end != std::string_view::npos && end - at_ <= 1024, "has an unfinished line");
-    const std::string line(take(end - at_));
-    take(1);
-    return line;
-  }
-
-  // LONG1: two's complement of any length; more than 8 bytes is no size.
-  int64_t take_long() {
-    const size_t num_bytes = take_unsigned(1);
-    check(num_bytes <= 8, "holds an integer of ", num_bytes, " bytes");
-    uint64_t value = take_unsigned(num_bytes);
-    const bool negative = num_bytes > 0 && num_bytes < 8 && (value >> (8 * num_bytes - 1)) != 0;
-    if (negative) value |= ~uint64_t{0} << (8 * num_bytes);
-    return static_cast<int64_t>(value);
-  }
-
-  Ref add(Value value) {
-    check(values_.size() < kMaxValues, "holds more than ", kMaxValues, " values");
-    values_.push_back(std::move(value));
-    return static_cast<Ref>(values_.size() - 1);
-  }
-
-  void push(Value value) { push_ref(add(std::move(value))); }
-  void push_ref(Ref ref) {
-    check(stack_.size() < kMaxValues, "stacks more than ", kMaxValues, " values");
-    stack_.push_back(ref);
-  }
-  void push_int(int64_t value) { push({.kind = Kind::kInt, .number = value}); }
-  void push_string(uint64_t length) { push({.kind = Kind::kString, .text = std::string(take(length))}); }
-
-  size_t stack_floor() const { return marks_.empty() ? 0 : marks_.back(); }
-
-  Ref pop() {
-    check(stack_.size() > stack_floor(), "takes a value from an empty stack");
-    const Ref top = stack_.back();
-    stack_.pop_back();
-    return top;
-  }
-
-  Ref top() const {
-    check(stack_.size() > stack_floor(), "looks at an empty stack");
-    return stack_.back();
-  }
-
-  Value& top_of_kind(Kind kind) {
-    Value& value = values_[top()];
-    check(value.kind == kind, "fills ", name_of(value.kind), " as if it were ", name_of(kind));
-    return value;
-  }
-
-  std::vector<Ref> pop_to_mark() {
-    check(!marks_.empty(), "has no mark");
-    const auto from = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
-    std::vector<Ref> items(from, stack_.end());
-    stack_.erase(from, stack_.end());
-    marks_.pop_back();
-    return items;
-  }
-
-  void push_tuple(size_t count) {
-    std::vector<Ref> items(count);
-    for (size_t i = count; i-- > 0;) items[i] = pop();
-    push({.kind = Kind::kTuple, .items = std::move(items)});
-  }
-
-  void extend(Kind kind, const std::vector<Ref>& items) {
-    Value& container = top_of_kind(kind);
-    check(kind != Kind::kDict || items.size() % 2 == 0, "sets a key without a value");
-    total_items_ += items.size();
-    check(total_items_ <= kMaxValues, "holds more than ", kMaxValues, " items");
-    container.items.insert(container.items.end(), items.begin(), items.end());
-  }
-
-  void remember(uint64_t index) {
-    check(index < kMaxValues, "remembers too much");
-    memo_[index] = top();
-  }
-
-  void recall(uint64_t index) {
-    const auto found = memo_.find(index);
-    check(found != memo_.end(), "recalls what it never remembered");
-    push_ref(found->second);
-  }
-
-  void push_global(const std::string& module, const std::string& name) {
-    const std::string global = module + " " + name;
-    const bool known = global == "collections OrderedDict" || global == "torch._utils _rebuild_tensor_v2" ||
-                       global == "torch._utils _rebuild_parameter" || is_storage_class(global);
-    HICI_CHECK(
-        known, subject_, ": holds an object of class '", printable(module + "." + name),
-        "', which is not read; save tensors only: torch.save({k: v for k, v in model.state_dict().items()}, file)");
-    push({.kind = Kind::kGlobal, .text = global});
-  }
-
-  // STACK_GLOBAL: both names come from the stack.
-  void push_stack_global() {
-    const Value name = values_[pop()], module = values_[pop()];
-    check(name.kind == Kind::kString && module.kind == Kind::kString, "names a class by no string");
-    push_global(module.text, name.text);
-  }
-
-  const Value& argument(const Value& arguments, size_t index, Kind kind) const {
-    check(index < arguments.items.size(), "calls with ", arguments.items.size(), " arguments");
-    const Value& value = values_[arguments.items[index]];
-    check(value.kind == kind, "calls with ", name_of(value.kind), " for ", name_of(kind));
-    return value;
-  }
-
-  std::vector<int64_t> sizes_of(const Value& tuple) const {
-    check(tuple.items.size() <= kMaxRank, "holds a tensor of ", tuple.items.size(), " dimensions");
-    std::vector<int64_t> sizes;
-    for (const Ref ref : tuple.items) {
-      check(values_[ref].kind == Kind::kInt, "gives ", name_of(values_[ref].kind), " as a size");
-      sizes.push_back(values_[ref].number);
-    }
-    return sizes;
-  }
-
-  // BINPERSID: ('storage', class, key, location, number of elements).
-  void push_storage() {
-    const Value description = values_[pop()];
-    check(description.kind == Kind::kTuple && description.items.size() == 5, "refers to a storage in an unknown way");
-    check(argument(description, 0, Kind::kString).text == "storage", "refers to something that is no storage");
-    const std::string global = argument(description, 1, Kind::kGlobal).text;
-    check(is_storage_class(global), "refers to a storage of class ", printable(global));
-    PickledTensor tensor;
-    tensor.storage_class = global.substr(global.find(' ') + 1);
-    tensor.storage_key = argument(description, 2, Kind::kString).text;
-    tensor.storage_elements = argument(description, 4, Kind::kInt).number;
-    push({.kind = Kind::kStorage, .tensor = std::move(tensor)});
-  }
-
-  // _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, metadata)
-  void rebuild_tensor(const Value& arguments) {
-    Value out{.kind = Kind::kTensor, .tensor = argument(arguments, 0, Kind::kStorage).tensor};
-    out.tensor.offset = argument(arguments, 1, Kind::kInt).number;
-    out.tensor.sizes = sizes_of(argument(arguments, 2, Kind::kTuple));
-    out.tensor.strides = sizes_of(argument(arguments, 3, Kind::kTuple));
-    check(out.tensor.sizes.size() == out.tensor.strides.size(), "holds a tensor with unequal sizes and strides");
-    push(std::move(out));
-  }
-
-  void reduce() {
-    const Value arguments = values_[pop()], callee = values_[pop()];
-    check(arguments.kind == Kind::kTuple && callee.kind == Kind::kGlobal, "calls ", name_of(callee.kind), " with ",
-          name_of(arguments.kind));
-    if (callee.text == "collections OrderedDict") {
-      check(arguments.items.empty(), "makes an OrderedDict from arguments");
-      push({.kind = Kind::kDict});
-    } else if (callee.text == "torch._utils _rebuild_tensor_v2") {
-      rebuild_tensor(arguments);
-    } else if (callee.text == "torch._utils _rebuild_parameter") {
-      push(argument(arguments, 0, Kind::kTensor));
-    } else {
-      check(false, "calls a storage class");
-    }
-  }
-
-  // Attributes of a container (the version numbers that state_dict() hangs on its OrderedDict) say nothing about
-  // tensors.
-  void build() {
-    pop();
-    const Kind kind = values_[top()].kind;
-    check(kind == Kind::kDict || kind == Kind::kTensor, "sets attributes of ", name_of(kind));
-  }
-
-  void set_one_item() {
-    const Ref value = pop(), key = pop();
-    extend(Kind::kDict, {key, value});
-  }
-
-  void step(unsigned char opcode) {
-    if (!step_value(opcode) && !step_structure(opcode))
-      check(false, "uses opcode ", static_cast<int>(opcode), ", which no state dict needs,");
-  }
-
-  bool step_value(unsigned char opcode) {
-    switch (opcode) {
-      case 'N':
-        push({});
-        return true;
-      case 0x88:
-        push({.kind = Kind::kBool, .number = 1});
-        return true;
-      case 0x89:
-        push({.kind = Kind::kBool});
-        return true;
-      case 'J':
-        push_int(static_cast<int32_t>(take_unsigned(4)));
-        return true;
-      case 'K':
-        push_int(static_cast<int64_t>(take_unsigned(1)));
-        return true;
-      case 'M':
-        push_int(static_cast<int64_t>(take_unsigned(2)));
-        return true;
-      case 0x8a:
-        push_int(take_long());
-        return true;
-      case 'G':
-        take(8);
-        push({.kind = Kind::kFloat});
-        return true;
-      case 'X':
-        push_string(take_unsigned(4));
-        return true;
-      case 0x8c:
-        push_string(take_unsigned(1));
-        return true;
-      case 0x8d:
-        push_string(take_unsigned(8));
-        return true;
-      case 'T':
-        push_string(take_unsigned(4));
-        return true;
-      case 'U':
-        push_string(take_unsigned(1));
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  bool step_structure(unsigned char opcode) {
-    switch (opcode) {
-      case 0x80:
-        check(take_unsigned(1) <= 5, "has an unknown protocol");
-        return true;
-      case 0x95:
-        take(8);
-        return true;  // frame length, a hint
-      case '(':
-        check(marks_.size() < kMaxValues, "marks too much");
-        marks_.push_back(stack_.size());
-        return true;
-      case ')':
-        push_tuple(0);
-        return true;
-      case 0x85:
-        push_tuple(1);
-        return true;
-      case 0x86:
-        push_tuple(2);
-        return true;
-      case 0x87:
-        push_tuple(3);
-        return true;
-      case 't':
-        push({.kind = Kind::kTuple, .items = pop_to_mark()});
-        return true;
-      case ']':
-        push({.kind = Kind::kList});
-        return true;
-      case '}':
-        push({.kind = Kind::kDict});
-        return true;
-      case 'a': {
-        const Ref item = pop();
-        extend(Kind::kList, {item});
-        return true;
-      }
-      case 'e': {
-        const auto items = pop_to_mark();
-        extend(Kind::kList, items);
-        return true;
-      }
-      case 's':
-        set_one_item();
-        return true;
-      case 'u': {
-        const auto items = pop_to_mark();
-        extend(Kind::kDict, items);
-        return true;
-      }
-      case 'q':
-        remember(take_unsigned(1));
-        return true;
-      case 'r':
-        remember(take_unsigned(4));
-        return true;
-      case 0x94:
-        remember(memo_.size());
-        return true;
-      case 'h':
-        recall(take_unsigned(1));
-        return true;
-      case 'j':
-        recall(take_unsigned(4));
-        return true;
-      case 'c': {
-        const std::string module = take_line();
-        push_global(module, take_line());
-        return true;
-      }
-      case 0x93:
-        push_stack_global();
-        return true;
-      case 'Q':
-        push_storage();
-        return true;
-      case 'R':
-        reduce();
-        return true;
-      case 'b':
-        build();
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  std::string_view data_;
-  const std::string& subject_;
-  size_t at_ = 0;
-  std::deque<Value> values_;
-  std::vector<Ref> stack_;
-  std::vector<size_t> marks_;  // stack sizes
-  std::map<uint64_t, Ref> memo_;
-  size_t total_items_ = 0;
+  pickle::Bytes bytes_;
+  pickle::Stack stack_;
+  std::vector<PickledTensor> tensors_;  // those of kTensor, and of kStorage without a view
 };
+
+// The names are those of Python's pickletools.
+const Machine::Opcode Machine::kOpcodes[] = {
+    {0x80, [](Machine& m) { m.check(m.bytes_.take_unsigned(1) <= 5, "has an unknown protocol"); }},  // PROTO
+    {0x95, [](Machine& m) { m.bytes_.take(8); }},                             // FRAME: a length, only a hint
+    {'N', [](Machine& m) { m.stack_.push({}); }},                             // NONE
+    {0x88, [](Machine& m) { m.push_bool(true); }},                            // NEWTRUE
+    {0x89, [](Machine& m) { m.push_bool(false); }},                           // NEWFALSE
+    {'J', [](Machine& m) { m.push_int(m.bytes_.take_signed(4)); }},           // BININT
+    {'K', [](Machine& m) { m.push_int(m.bytes_.take_signed(1) & 0xff); }},    // BININT1, unsigned
+    {'M', [](Machine& m) { m.push_int(m.bytes_.take_signed(2) & 0xffff); }},  // BININT2, unsigned
+    {0x8a, [](Machine& m) { m.push_int(m.bytes_.take_signed(m.bytes_.take_unsigned(1))); }},  // LONG1
+    {'G',
+     [](Machine& m) {
+       m.bytes_.take(8);
+       m.stack_.push({.kind = Kind::kFloat});
+     }},                                                 // BINFLOAT
+    {'X', [](Machine& m) { m.push_string(4); }},         // BINUNICODE
+    {0x8c, [](Machine& m) { m.push_string(1); }},        // SHORT_BINUNICODE
+    {0x8d, [](Machine& m) { m.push_string(8); }},        // BINUNICODE8
+    {'T', [](Machine& m) { m.push_string(4); }},         // BINSTRING
+    {'U', [](Machine& m) { m.push_string(1); }},         // SHORT_BINSTRING
+    {'(', [](Machine& m) { m.stack_.mark(); }},          // MARK
+    {')', [](Machine& m) { m.stack_.push_tuple(0); }},   // EMPTY_TUPLE
+    {0x85, [](Machine& m) { m.stack_.push_tuple(1); }},  // TUPLE1
+    {0x86, [](Machine& m) { m.stack_.push_tuple(2); }},  // TUPLE2
+    {0x87, [](Machine& m) { m.stack_.push_tuple(3); }},  // TUPLE3
+    {'t', [](Machine& m) { m.stack_.push({.kind = Kind::kTuple, .items = m.stack_.pop_to_mark()}); }},  // TUPLE
+    {']', [](Machine& m) { m.stack_.push({.kind = Kind::kList}); }},                                    // EMPTY_LIST
+    {'}', [](Machine& m) { m.stack_.push({.kind = Kind::kDict}); }},                                    // EMPTY_DICT
+    {'a', [](Machine& m) { m.append(); }},                                                              // APPEND
+    {'e', [](Machine& m) { m.append_all(Kind::kList); }},                                               // APPENDS
+    {'s', [](Machine& m) { m.set_item(); }},                                                            // SETITEM
+    {'u', [](Machine& m) { m.append_all(Kind::kDict); }},                                               // SETITEMS
+    {'q', [](Machine& m) { m.stack_.remember(m.bytes_.take_unsigned(1)); }},                            // BINPUT
+    {'r', [](Machine& m) { m.stack_.remember(m.bytes_.take_unsigned(4)); }},                            // LONG_BINPUT
+    {0x94, [](Machine& m) { m.stack_.remember_next(); }},                                               // MEMOIZE
+    {'h', [](Machine& m) { m.stack_.recall(m.bytes_.take_unsigned(1)); }},                              // BINGET
+    {'j', [](Machine& m) { m.stack_.recall(m.bytes_.take_unsigned(4)); }},                              // LONG_BINGET
+    {'c', [](Machine& m) { m.push_named_global(); }},                                                   // GLOBAL
+    {0x93, [](Machine& m) { m.push_stack_global(); }},                                                  // STACK_GLOBAL
+    {'Q', [](Machine& m) { m.push_storage(); }},                                                        // BINPERSID
+    {'R', [](Machine& m) { m.reduce(); }},                                                              // REDUCE
+    {'b', [](Machine& m) { m.build(); }},                                                               // BUILD
+};
+
+std::array<Machine::Action, 256> Machine::table_of_actions() {
+  std::array<Action, 256> table{};
+  for (const Opcode& opcode : kOpcodes) table[opcode.code] = opcode.action;
+  return table;
+}
+
+const Value& Machine::run() {
+  static const std::array<Action, 256> actions = table_of_actions();
+  while (true) {
+    const auto code = static_cast<unsigned char>(bytes_.take(1)[0]);
+    if (code == '.') break;  // STOP
+    if (actions[code] == nullptr) refuse_opcode(code);
+    actions[code](*this);
+  }
+  check(bytes_.at_end(), "goes on after its end");
+  return stack_[stack_.result()];
+}
+
+// Those that make objects are known by name: the file may be a whole model.
+void Machine::refuse_opcode(unsigned char code) const {
+  constexpr std::pair<unsigned char, const char*> kNames[] = {{0x81, "NEWOBJ"}, {0x92, "NEWOBJ_EX"}, {'i', "INST"},
+                                                              {'o', "OBJ"},     {'P', "PERSID"},     {0x82, "EXT1"},
+                                                              {0x83, "EXT2"},   {0x84, "EXT4"},      {0x8b, "LONG4"}};
+  std::ostringstream shown;
+  shown << "0x" << std::hex << std::setw(2) << std::setfill('0') << static_cast<int>(code);
+  for (const auto& [known, name] : kNames)
+    if (known == code) shown << " (" << name << ")";
+  fail(bytes_.subject(), ": pickle uses opcode ", shown.str(),
+       ", which no state dict needs; save tensors only: ", "torch.save(model.state_dict(), file)");
+}
+
+void Machine::push_tensor(Kind kind, PickledTensor tensor) {
+  check(tensors_.size() < kMaxTensors, "holds more than ", kMaxTensors, " tensors");
+  tensors_.push_back(std::move(tensor));
+  stack_.push({.kind = kind, .number = static_cast<int64_t>(tensors_.size() - 1)});
+}
+
+void Machine::push_global(std::string_view module, std::string_view name) {
+  const auto found = std::find_if(std::begin(kGlobals), std::end(kGlobals),
+                                  [&](const Global& known) { return module == known.module && name == known.name; });
+  HICI_CHECK(
+      found != std::end(kGlobals), bytes_.subject(), ": holds an object of class '", printable(module, 80), ".",
+      printable(name, 80),
+      "', which is not read; save tensors only: torch.save({k: v for k, v in model.state_dict().items()}, file)");
+  stack_.push({.kind = Kind::kGlobal, .number = found - std::begin(kGlobals)});
+}
+
+void Machine::push_named_global() {
+  const std::string module = bytes_.take_line();
+  push_global(module, bytes_.take_line());
+}
+
+void Machine::push_stack_global() {
+  const Value &name = stack_.pop_value(), &module = stack_.pop_value();
+  check(name.kind == Kind::kString && module.kind == Kind::kString, "names a class by no string");
+  push_global(module.text, name.text);
+}
+
+const Value& Machine::argument(const Value& arguments, size_t index, Kind kind) const {
+  const Value& value = stack_[arguments.items.at(index)];
+  check(value.kind == kind, "calls with ", name_of(value.kind), " for ", name_of(kind));
+  return value;
+}
+
+void Machine::check_count(const Value& arguments, size_t low, size_t high) const {
+  const size_t count = arguments.items.size();
+  check(count >= low && count <= high, "calls with ", count, " arguments");
+}
+
+std::vector<int64_t> Machine::sizes_of(const Value& tuple) const {
+  check(tuple.items.size() <= kMaxRank, "holds a tensor of ", tuple.items.size(), " dimensions");
+  std::vector<int64_t> sizes;
+  for (const Ref ref : tuple.items) {
+    check(stack_[ref].kind == Kind::kInt, "gives ", name_of(stack_[ref].kind), " as a size");
+    sizes.push_back(stack_[ref].number);
+  }
+  return sizes;
+}
+
+// BINPERSID: ('storage', class, key, location, number of elements).
+void Machine::push_storage() {
+  const Value& description = stack_.pop_value();
+  check(description.kind == Kind::kTuple && description.items.size() == 5, "refers to a storage in an unknown way");
+  check(argument(description, 0, Kind::kString).text == "storage", "refers to something that is no storage");
+  const Global& storage = global(argument(description, 1, Kind::kGlobal));
+  check(storage.role == Role::kStorage || storage.role == Role::kUntypedStorage, "refers to a storage of class ",
+        storage.name);
+  const std::string& key = argument(description, 2, Kind::kString).text;
+  check(key.size() <= kMaxKeyLength, "names a storage by ", key.size(), " characters");
+  PickledTensor tensor;
+  tensor.dtype = storage.role == Role::kStorage ? storage.dtype : c10::ScalarType::Undefined;
+  tensor.storage_key = key;
+  tensor.storage_elements = argument(description, 4, Kind::kInt).number;
+  push_tensor(Kind::kStorage, std::move(tensor));
+}
+
+void Machine::append() {
+  const Ref item = stack_.pop();
+  stack_.extend(Kind::kList, {item});
+}
+
+void Machine::append_all(Kind kind) {
+  const std::vector<Ref> items = stack_.pop_to_mark();
+  stack_.extend(kind, items);
+}
+
+void Machine::set_item() {
+  const Ref value = stack_.pop(), key = stack_.pop();
+  stack_.extend(Kind::kDict, {key, value});
+}
+
+// The version numbers that state_dict() hangs on its OrderedDict say nothing about tensors.
+void Machine::build() {
+  stack_.pop();
+  const Kind kind = stack_[stack_.top()].kind;
+  check(kind == Kind::kDict, "sets attributes of ", name_of(kind));
+}
+
+void Machine::reduce() {
+  const Value &arguments = stack_.pop_value(), &callee = stack_.pop_value();
+  check(arguments.kind == Kind::kTuple && callee.kind == Kind::kGlobal, "calls ", name_of(callee.kind), " with ",
+        name_of(arguments.kind));
+  switch (global(callee).role) {
+    case Role::kOrderedDict:
+      check_count(arguments, 0, 0);
+      return stack_.push({.kind = Kind::kDict});
+    case Role::kTensor:
+      return rebuild_tensor(arguments, false);
+    case Role::kTensorOfType:
+      return rebuild_tensor(arguments, true);
+    case Role::kParameter:
+      return rebuild_parameter(arguments);
+    default:
+      check(false, "calls ", global(callee).name);
+  }
+}
+
+// _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, metadata=None), and _v3 with the
+// type before the metadata.
+void Machine::rebuild_tensor(const Value& arguments, bool names_type) {
+  const size_t least = names_type ? 7 : 6;
+  check_count(arguments, least, least + 1);
+  PickledTensor out = tensor(argument(arguments, 0, Kind::kStorage));
+  check((out.dtype == c10::ScalarType::Undefined) == names_type, "gives a tensor a storage of the wrong kind");
+  if (names_type) {
+    const Global& type = global(argument(arguments, 6, Kind::kGlobal));
+    check(type.role == Role::kType, "gives ", type.name, " as a type");
+    out.dtype = type.dtype;
+    const auto width = static_cast<int64_t>(c10::elementSize(out.dtype));
+    check(out.storage_elements % width == 0, "splits the elements of a storage");
+    out.storage_elements /= width;
+  }
+  out.offset = argument(arguments, 1, Kind::kInt).number;
+  out.sizes = sizes_of(argument(arguments, 2, Kind::kTuple));
+  out.strides = sizes_of(argument(arguments, 3, Kind::kTuple));
+  check(out.sizes.size() == out.strides.size(), "holds a tensor with unequal sizes and strides");
+  argument(arguments, 4, Kind::kBool);
+  check(argument(arguments, 5, Kind::kDict).items.empty(), "hangs backward hooks on a tensor");
+  // Torch notes there that the values are the negative or the conjugate of what lies in the storage.
+  if (arguments.items.size() > least)
+    HICI_CHECK(argument(arguments, least, Kind::kDict).items.empty(), bytes_.subject(),
+               ": holds a view that is negated or conjugated when it is used, which is not read; save "
+               "tensor.resolve_neg() instead");
+  push_tensor(Kind::kTensor, std::move(out));
+}
+
+// _rebuild_parameter(tensor, requires_grad, backward_hooks)
+void Machine::rebuild_parameter(const Value& arguments) {
+  check_count(arguments, 3, 3);
+  argument(arguments, 1, Kind::kBool);
+  check(argument(arguments, 2, Kind::kDict).items.empty(), "hangs backward hooks on a parameter");
+  stack_.push(argument(arguments, 0, Kind::kTensor));
+}
 
 }  // namespace
 
 std::vector<PickledTensor> read_pickled_state_dict(std::string_view pickle, const std::string& subject) {
   Machine machine(pickle, subject);
-  const Value& root = machine[machine.run()];
+  const Value& root = machine.run();
   HICI_CHECK(root.kind == Kind::kDict, subject, ": holds ", name_of(root.kind),
              ", expected a dict from names to tensors (a state dict)");
+  HICI_CHECK(root.items.size() / 2 <= kMaxTensors, subject, ": holds ", root.items.size() / 2,
+             " tensors, more than the ", kMaxTensors, " allowed");
   std::vector<PickledTensor> out;
+  std::set<std::string_view> names;
   for (size_t i = 0; i < root.items.size(); i += 2) {
     const Value &key = machine[root.items[i]], &value = machine[root.items[i + 1]];
     HICI_CHECK(key.kind == Kind::kString, subject, ": a key is ", name_of(key.kind), ", expected the name of a tensor");
     HICI_CHECK(value.kind == Kind::kTensor, subject, ": entry '", printable(key.text), "' is ", name_of(value.kind),
                ", expected a tensor; is it a training checkpoint? save the state dict alone");
-    out.push_back(value.tensor);
+    HICI_CHECK(!key.text.empty() && key.text.size() <= kMaxTensorNameLength, subject, ": tensor name of ",
+               key.text.size(), " bytes, expected 1 to ", kMaxTensorNameLength);
+    HICI_CHECK(names.insert(key.text).second, subject, ": tensor '", printable(key.text),
+               "' is there twice; the file is damaged");
+    out.push_back(machine.tensor(value));
     out.back().name = key.text;
   }
   return out;

@@ -6,6 +6,8 @@
 // once, and takes the number of elements of a storage from the pickle without comparing it with the record.
 #pragma once
 
+#include <c10/core/ScalarType.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,18 +15,20 @@
 
 namespace hici::io {
 
-// A view of a storage, as torch._utils._rebuild_tensor_v2 is told. Nothing here is checked against the storage yet.
+// A view of a storage, as torch._utils._rebuild_tensor_v2 (or _v3) is told. Nothing here is checked against the storage
+// yet.
 struct PickledTensor {
   std::string name;
-  std::string storage_class;  // "FloatStorage"
-  std::string storage_key;    // the record data/KEY of the archive
-  int64_t storage_elements = 0;
-  int64_t offset = 0;  // in elements
-  std::vector<int64_t> sizes;
-  std::vector<int64_t> strides;
+  c10::ScalarType dtype = c10::kFloat;
+  std::string storage_key;       // the record data/KEY of the archive
+  int64_t storage_elements = 0;  // of `dtype`
+  int64_t offset = 0;            // in elements
+  std::vector<int64_t> sizes;    // at most kMaxRank
+  std::vector<int64_t> strides;  // as many
 };
 
-// The pickle of a state dict: a (possibly ordered) dict from names to tensors or parameters, in its order.
+// The pickle of a state dict: a (possibly ordered) dict from names to tensors or parameters, in its order. Names differ
+// and are at most kMaxTensorNameLength long.
 std::vector<PickledTensor> read_pickled_state_dict(std::string_view pickle, const std::string& subject);
 
 }  // namespace hici::io

@@ -20,9 +20,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxTensors = size_t{1} << 20;
-constexpr size_t kMaxRank = 8;
-constexpr size_t kMaxNameLength = 1024;
 constexpr int kMaxHeaderDepth = 8;
 constexpr int64_t kChunkElements = int64_t{1} << 20;  // converted at a time
 
@@ -239,8 +236,8 @@ SafetensorsHeader parse_safetensors_header(std::string_view header, uint64_t dat
       out.metadata = parse_metadata(value, subject);
       continue;
     }
-    HICI_CHECK(!name.empty() && name.size() <= kMaxNameLength, subject, ": tensor name of ", name.size(),
-               " bytes, expected 1 to ", kMaxNameLength);
+    HICI_CHECK(!name.empty() && name.size() <= kMaxTensorNameLength, subject, ": tensor name of ", name.size(),
+               " bytes, expected 1 to ", kMaxTensorNameLength);
     auto [info, span] = parse_entry(value, tensor_in(subject, name), file_size - data_start);
     const auto place = out.tensors.emplace(name, std::move(info)).first;
     out.offsets.emplace(name, data_start + span.begin);

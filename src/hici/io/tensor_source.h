@@ -14,6 +14,11 @@
 
 namespace hici::io {
 
+// Bounds on what a file of weights may hold, far above any model.
+constexpr size_t kMaxTensors = size_t{1} << 20;
+constexpr size_t kMaxRank = 8;
+constexpr size_t kMaxTensorNameLength = 1024;
+
 struct TensorInfo {
   at::ScalarType dtype;
   std::vector<int64_t> shape;

@@ -20,7 +20,7 @@ class ShardedSource final : public TensorSource {
       : index_path_(index_path.string()) {
     const fs::path dir = index_path.parent_path();
     for (const fs::path& file : files) {
-      HICI_CHECK(fs::exists(file), index_path_, ": names shard ", file.filename().string(),
+      HICI_CHECK(fs::exists(file), index_path_, ": names shard ", printable(file.filename().string()),
                  ", which is missing; fetch it again");
       shards_.emplace(file.filename().string(), open_weight_file(file));
     }
@@ -74,7 +74,7 @@ ShardIndex parse_shard_index(const nlohmann::json& json, const std::string& subj
   for (const auto& [name, ignored] : map.value().items()) {
     const std::string shard = map.string(name);
     HICI_CHECK(is_plain_name(shard), subject, ": names shard '", printable(shard),
-               "'; a shard's name may hold no folder");
+               "'; expected the plain name of a file in the same folder");
     out.emplace(name, shard);
   }
   return out;

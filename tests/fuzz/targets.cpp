@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fuzz/targets.h"
+
+#include "fuzz/fuzz_target.h"
+
+namespace hici::fuzz {
+namespace {
+
+// fuzz_tests stays within a few seconds, under the sanitizers too.
+constexpr TargetEntry kTargets[] = {
+    {"adapter_config", read_adapter_config, adapter_config_seeds, 400},
+    {"arrow_state", read_arrow_state, arrow_state_seeds, 1000},
+    {"hici_config", read_hici_config, hici_config_seeds, 2000},
+    {"json_line", read_json_line, json_line_seeds, 2000},
+    {"manifest", read_manifest, manifest_seeds, 2000},
+    {"model_config", read_model_config, model_config_seeds, 2000},
+    {"pickle", read_pickle, pickle_seeds, 2000},
+    {"safetensors", read_safetensors, safetensors_seeds, 1000},
+    {"shard_index", read_shard_index, shard_index_seeds, 2000},
+    {"token_file", read_token_file, token_file_seeds, 1000},
+#ifdef HICI_FUZZ_TOKENIZER
+    {"tokenizer", read_tokenizer, tokenizer_seeds, 150},
+#endif
+    {"torch_file", read_torch_file, torch_file_seeds, 2000},
+};
+
+}  // namespace
+
+std::span<const TargetEntry> all_targets() { return kTargets; }
+
+}  // namespace hici::fuzz

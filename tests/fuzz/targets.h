@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every target and its seeds; targets.cpp lists them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hici::fuzz {
+
+void read_adapter_config(std::string_view bytes);
+std::vector<std::string> adapter_config_seeds();
+void read_arrow_state(std::string_view bytes);
+std::vector<std::string> arrow_state_seeds();
+void read_hici_config(std::string_view bytes);
+std::vector<std::string> hici_config_seeds();
+void read_json_line(std::string_view bytes);
+std::vector<std::string> json_line_seeds();
+void read_manifest(std::string_view bytes);
+std::vector<std::string> manifest_seeds();
+void read_model_config(std::string_view bytes);
+std::vector<std::string> model_config_seeds();
+void read_pickle(std::string_view bytes);
+std::vector<std::string> pickle_seeds();
+void read_safetensors(std::string_view bytes);
+std::vector<std::string> safetensors_seeds();
+void read_shard_index(std::string_view bytes);
+std::vector<std::string> shard_index_seeds();
+void read_token_file(std::string_view bytes);
+std::vector<std::string> token_file_seeds();
+void read_tokenizer(std::string_view bytes);
+std::vector<std::string> tokenizer_seeds();
+void read_torch_file(std::string_view bytes);
+std::vector<std::string> torch_file_seeds();
+
+}  // namespace hici::fuzz
