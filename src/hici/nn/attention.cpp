@@ -2,6 +2,7 @@
 #include "hici/nn/attention.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/profile.h"
 #include "hici/ops/rms_norm.h"
 #include "hici/ops/segment_attention.h"
 
@@ -18,9 +19,13 @@ at::Tensor fold_segments(const at::Tensor& t_BTXD, int64_t segment_length) {
   return t_BTXD.reshape({segments, segment_length, t_BTXD.size(2), t_BTXD.size(3)});
 }
 
+at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  return ops::profiled(ops::Part::kAttention, ops::segment_attention, q, k, v);
+}
+
 at::Tensor plain_segments(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t segment_length) {
   auto fold = [&](const at::Tensor& t) { return fold_segments(t, segment_length); };
-  return ops::segment_attention(fold(q), fold(k), fold(v)).reshape(q.sizes());
+  return attend(fold(q), fold(k), fold(v)).reshape(q.sizes());
 }
 
 // Heads of the second half: segments cut at S/2, S/2 + S, ...; the first and the last hold S/2 tokens (S - S/2 the
@@ -99,10 +104,15 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& c
       out_BTHD = attend_segments(heads, x_BTC, context);
       break;
     case AttentionKind::kFull:
-      out_BTHD = ops::segment_attention(heads.q_BTHD, heads.k_BTJD, heads.v_BTJD);
+      out_BTHD = attend(heads.q_BTHD, heads.k_BTJD, heads.v_BTJD);
       break;
     case AttentionKind::kS2:
-      out_BTHD = shifted_sparse_attention(heads.q_BTHD, heads.k_BTJD, heads.v_BTJD, context.segment_length);
+      out_BTHD = ops::profiled(
+          ops::Part::kAttention,
+          [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+            return shifted_sparse_attention(q, k, v, context.segment_length);
+          },
+          heads.q_BTHD, heads.k_BTJD, heads.v_BTJD);
       break;
   }
   at::Tensor out_BTX = out_BTHD.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
@@ -127,13 +137,21 @@ at::Tensor Attention::attend_segments(const Heads& heads, const at::Tensor& x_BT
   const int64_t segment_length = context.segment_length;
   HICI_ASSERT(segment_length > 0 && x_BTC.size(1) % segment_length == 0, "T ", x_BTC.size(1), " S ", segment_length);
   PrefixSlots prefix;
-  if (hierarchy) prefix = hierarchy->make_slots(x_BTC, context.valid_BT, segment_length);
+  if (hierarchy) {
+    prefix.slots_BNPC = ops::profiled(
+        ops::Part::kHici,
+        [&](const at::Tensor& x) {
+          prefix = hierarchy->make_slots(x, context.valid_BT, segment_length);
+          return prefix.slots_BNPC;
+        },
+        x_BTC);
+  }
   if (!prefix.any()) return plain_segments(heads.q_BTHD, heads.k_BTJD, heads.v_BTJD, segment_length);
   if (prefix.first_segment_sees) return attend_with_prefix(heads, prefix, segment_length);
 
   auto first = [&](const at::Tensor& t) { return t.narrow(1, 0, segment_length); };
   auto rest = [&](const at::Tensor& t) { return t.narrow(1, segment_length, t.size(1) - segment_length); };
-  const at::Tensor out_first = ops::segment_attention(first(heads.q_BTHD), first(heads.k_BTJD), first(heads.v_BTJD));
+  const at::Tensor out_first = attend(first(heads.q_BTHD), first(heads.k_BTJD), first(heads.v_BTJD));
   if (x_BTC.size(1) == segment_length) return out_first;
   const Heads later{rest(heads.q_BTHD), rest(heads.k_BTJD), rest(heads.v_BTJD)};
   const PrefixSlots later_prefix{prefix.slots_BNPC.narrow(1, 1, prefix.slots_BNPC.size(1) - 1)};
@@ -143,12 +161,17 @@ at::Tensor Attention::attend_segments(const Heads& heads, const at::Tensor& x_BT
 // Slots pass through the layer's own key and value projections, adapters included; no rotary embedding, no QK-norm.
 at::Tensor Attention::attend_with_prefix(const Heads& heads, const PrefixSlots& prefix, int64_t segment_length) const {
   const at::Tensor slots = prefix.slots_BNPC.flatten(0, 1);  // [B * N, P, C]
-  auto with_slots = [&](const Linear& linear, const at::Tensor& tokens_BTJD) {
-    const at::Tensor projected = linear.forward(slots).view({slots.size(0), slots.size(1), -1, head_dim});
-    return at::cat({projected, fold_segments(tokens_BTJD, segment_length)}, 1);
+  auto with_slots = [&](const Linear& linear, const at::Tensor& heads_BTJD) {
+    return ops::profiled(
+        ops::Part::kHici,
+        [&](const at::Tensor& slots_GPC, const at::Tensor& tokens_BTJD) {
+          const at::Tensor projected = linear.forward(slots_GPC).view({slots.size(0), slots.size(1), -1, head_dim});
+          return at::cat({projected, fold_segments(tokens_BTJD, segment_length)}, 1);
+        },
+        slots, heads_BTJD);
   };
-  return ops::segment_attention(fold_segments(heads.q_BTHD, segment_length), with_slots(k_proj, heads.k_BTJD),
-                                with_slots(v_proj, heads.v_BTJD))
+  return attend(fold_segments(heads.q_BTHD, segment_length), with_slots(k_proj, heads.k_BTJD),
+                with_slots(v_proj, heads.v_BTJD))
       .reshape(heads.q_BTHD.sizes());
 }
 

@@ -2,6 +2,7 @@
 #include "hici/nn/linear.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
 
@@ -16,10 +17,15 @@ void Linear::add_lora(int64_t rank, double scale) {
   lora_scale = scale;
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const {
-  at::Tensor y = at::linear(x, weight);
-  if (has_lora()) y = y.add_(at::linear(at::linear(x, lora_a), lora_b), lora_scale);
-  return y;
+at::Tensor Linear::forward(const at::Tensor& x_in) const {
+  return ops::profiled(
+      ops::Part::kLinear,
+      [this](const at::Tensor& x) {
+        at::Tensor y = at::linear(x, weight);
+        if (has_lora()) y = y.add_(at::linear(at::linear(x, lora_a), lora_b), lora_scale);
+        return y;
+      },
+      x_in);
 }
 
 at::Tensor Linear::effective_weight() const {
