@@ -24,8 +24,10 @@ quickstart: build
 test: setup-test build
 	ctest --test-dir $(BUILD) --label-exclude gpu --parallel 2 --output-on-failure --no-tests=error $(CTEST_ARGS)
 
+# BENCH_ARGS stand behind these options and may add some: make bench BENCH_ARGS="--output bench.json".
 bench: build
-	$(BUILD)/bin/hici_bench $(BENCH_ARGS)
+	$(BUILD)/bin/hici bench step --model quickstart --device cpu --seq_len 1024 --batch_size 4 --with_optimizer \
+	  --attention s2,segments,hici,full --repetitions 15 --warmup 3 $(BENCH_ARGS)
 
 build: setup
 	cmake --preset $(PRESET) $(OPTIONS)

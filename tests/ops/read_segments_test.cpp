@@ -13,7 +13,7 @@ at::Tensor right_padding() {  // segment 0 whole, segment 1 half, segment 2 noth
 TEST(ReadSegmentsTest, GivesSoftmaxWeightedMeans) {
   at::manual_seed(1);
   const at::Tensor x = testing::randn64({3, 4, 5}), queries = testing::randn64({2, 5}), valid = right_padding();
-  const at::Tensor means = read_segments(x, queries, valid);
+  const at::Tensor means = read_segments(x, queries, valid).transpose(0, 1);
   const at::Tensor half = at::softmax(at::matmul(x[1].narrow(0, 0, 2), queries.t()), 0);
   EXPECT_TRUE(
       at::allclose(means[0], at::matmul(at::softmax(at::matmul(x[0], queries.t()), 0).t(), x[0]), 1e-12, 1e-12));

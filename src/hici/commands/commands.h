@@ -6,6 +6,10 @@
 
 namespace hici::commands {
 
+CommandEntry bench_attention_command();
+CommandEntry bench_eval_command();
+CommandEntry bench_loss_command();
+CommandEntry bench_step_command();
 CommandEntry devices_command();
 CommandEntry eval_ppl_command();
 CommandEntry init_command();

@@ -57,6 +57,22 @@ void HiciOptions::bind(CLI::App& command) {
 
 bool HiciOptions::given(const std::string& name) const { return app->get_option("--" + name)->count() > 0; }
 
+void HiciOptions::use_where_not_given(const config::HiciConfig& settings) {
+  auto use = [&](const std::string& name, auto& value, const auto& other) {
+    if (!given(name)) value = other;
+  };
+  use("num_chunks", values.num_segments, settings.num_segments);
+  use("num_local_slots", values.num_local_slots, settings.num_local_slots);
+  use("global_slots", values.global_slots, settings.global_slots);
+  use("num_heads", values.num_heads, settings.num_heads);
+  use("use_bottleneck", values.use_bottleneck, settings.use_bottleneck);
+  use("bottleneck_dim", values.bottleneck_dim, settings.bottleneck_dim);
+  use("shared_compress_dim", values.shared_compress_dim, settings.shared_compress_dim);
+  use("shared_compressor", values.shared_compressor, settings.shared_compressor);
+  use("use_local_constructor", values.use_local_constructor, settings.use_local_constructor);
+  use("use_global_integrator", values.use_global_integrator, settings.use_global_integrator);
+}
+
 config::HiciConfig HiciOptions::resolve(config::Family family, const io::StoredHici& stored) const {
   config::HiciConfig config = values;
   const bool complete = stored.config && stored.is_complete;

@@ -25,6 +25,8 @@ struct HiciOptions {
   // `stored` is what an adapter or a model directory says of itself; typed values win where they may differ (segments,
   // causal mode), and must agree where tensors decide.
   config::HiciConfig resolve(config::Family family, const io::StoredHici& stored) const;
+  // Values of options that were not typed; for a model that brings its own settings.
+  void use_where_not_given(const config::HiciConfig& settings);
   // One line for each typed option that has no effect under `why` ("--attention full").
   void note_without_effect(const std::string& why) const;
 };

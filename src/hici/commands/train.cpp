@@ -3,12 +3,12 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/lists.h"
 #include "hici/commands/model_options.h"
 #include "hici/optim/schedule.h"
 #include "hici/train/training_run.h"
 
 #include <memory>
-#include <sstream>
 
 namespace hici::commands {
 namespace {
@@ -27,15 +27,6 @@ struct TrainOptions {
   HiciOptions hici;
   DeviceOptions device;
 };
-
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, ',');) {
-    if (!part.empty()) parts.push_back(part);
-  }
-  return parts;
-}
 
 void check_no_contradiction(const TrainOptions& o) {
   HICI_CHECK_USAGE(

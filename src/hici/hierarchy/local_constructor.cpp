@@ -28,10 +28,10 @@ at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& 
 
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
   const at::Tensor absorbed_XC = at::matmul(q_hMe * scale, key_heC).view({num_heads * slots, hidden});
-  const at::Tensor mean_GhMC =
-      ops::read_segments(x_GSC, absorbed_XC, valid_GS).view({segments, num_heads, slots, hidden});
-  const at::Tensor read_GhMe = at::matmul(mean_GhMC, value_heC.transpose(1, 2));
-  const at::Tensor read_GME = read_GhMe.transpose(1, 2).reshape({segments, slots, width});
+  const at::Tensor mean_XGC = ops::read_segments(x_GSC, absorbed_XC, valid_GS);
+  const at::Tensor read_hYe = at::bmm(mean_XGC.view({num_heads, slots * segments, hidden}), value_heC.transpose(1, 2));
+  const at::Tensor read_GME =
+      read_hYe.view({num_heads, slots, segments, head_width}).permute({2, 1, 0, 3}).reshape({segments, slots, width});
   return o_proj.weight.defined() ? o_proj.forward(read_GME) : read_GME;
 }
 

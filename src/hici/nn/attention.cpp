@@ -2,6 +2,7 @@
 #include "hici/nn/attention.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
 
@@ -52,6 +53,32 @@ at::Tensor shifted_sparse_attention(const ops::AttentionHeads& heads_in, int64_t
                  2);
 }
 
+// The first segment of each sequence sees its own tokens alone, so that it is a call of its own. Any shape of the order
+// batch, token, head, head dim is given back.
+at::Tensor attend_but_first(const ops::AttentionHeads& heads, int64_t batch, ops::AttentionBackend backend) {
+  const auto& [q, k, v] = heads;
+  const int64_t slots = k.size(1) - q.size(1), segments = q.size(0) / batch;
+  auto first = [&](const at::Tensor& t, int64_t hidden_rows) {
+    return t.unflatten(0, {batch, segments}).select(1, 0).narrow(1, hidden_rows, t.size(1) - hidden_rows);
+  };
+  auto rest = [&](const at::Tensor& t) {
+    return t.unflatten(0, {batch, segments}).narrow(1, 1, segments - 1).flatten(0, 1);
+  };
+  const at::Tensor out_first = ops::segment_attention(first(q, 0), first(k, slots), first(v, slots), backend);
+  if (segments == 1) return out_first;
+  const at::Tensor out_rest = ops::segment_attention(rest(q), rest(k), rest(v), backend);
+  return at::cat({out_first.unsqueeze(1), out_rest.unflatten(0, {batch, segments - 1})}, 1);
+}
+
+// body(heads), marked as attention while a profile is taken.
+template <typename Body>
+at::Tensor as_attention(const ops::AttentionHeads& heads, const Body& body) {
+  return ops::profiled(
+      ops::Part::kAttention,
+      [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) { return body(ops::AttentionHeads{q, k, v}); },
+      heads.q_GSHD, heads.k_GKJD, heads.v_GKJD);
+}
+
 bool contains(const std::vector<std::string>& names, const char* name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -94,9 +121,11 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& c
     out = attend_segments(x_BTC, context);
   } else {
     const ops::AttentionHeads heads = project(x_BTC, context, {}, x_BTC.size(1));
-    out = context.kind == AttentionKind::kS2
-              ? shifted_sparse_attention(heads, context.segment_length, context.backend)
-              : ops::segment_attention(heads.q_GSHD, heads.k_GKJD, heads.v_GKJD, context.backend);
+    out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
+      return context.kind == AttentionKind::kS2
+                 ? shifted_sparse_attention(marked, context.segment_length, context.backend)
+                 : ops::segment_attention(marked.q_GSHD, marked.k_GKJD, marked.v_GKJD, context.backend);
+    });
   }
   at::Tensor out_BTX = out.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
   if (context.valid_BT.defined()) out_BTX = out_BTX * context.valid_BT.unsqueeze(-1);
@@ -110,35 +139,35 @@ ops::AttentionHeads Attention::project(const at::Tensor& x_BTC, const AttentionC
   const std::vector<at::Tensor> tokens = Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj});
   ops::HeadProjections heads{split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps};
   if (prefix.any()) {
-    const std::vector<at::Tensor> slots =
-        Linear::forward_jointly(prefix.slots_BNPC.flatten(0, 1), {&k_proj, &v_proj});  // [B * N, P, C]
+    const std::vector<at::Tensor> slots = ops::profiled(
+        ops::Part::kHici,
+        [&](const at::Tensor& slots_GPC) { return Linear::forward_jointly(slots_GPC, {&k_proj, &v_proj}); },
+        prefix.slots_BNPC.flatten(0, 1));
     heads.slot_k_GPJD = split(slots[0]);
     heads.slot_v_GPJD = split(slots[1]);
   }
   return ops::place_heads(heads, context.rotary, segment_length);
 }
 
-// [B, T, H, D] or any shape of that order.
 at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const {
   const int64_t batch = x_BTC.size(0), segment_length = context.segment_length;
   HICI_ASSERT(segment_length > 0 && x_BTC.size(1) % segment_length == 0, "T ", x_BTC.size(1), " S ", segment_length);
   PrefixSlots prefix;
-  if (hierarchy) prefix = hierarchy->make_slots(x_BTC, context.valid_BT, segment_length);
-  const auto [q, k, v] = project(x_BTC, context, prefix, segment_length);
-  if (!prefix.any() || prefix.first_segment_sees) return ops::segment_attention(q, k, v, context.backend);
-
-  // The first segment of each sequence sees its own tokens alone, so that it is a call of its own.
-  const int64_t slots = k.size(1) - q.size(1), segments = q.size(0) / batch;
-  auto first = [&](const at::Tensor& t, int64_t hidden_rows) {
-    return t.unflatten(0, {batch, segments}).select(1, 0).narrow(1, hidden_rows, t.size(1) - hidden_rows);
-  };
-  auto rest = [&](const at::Tensor& t) {
-    return t.unflatten(0, {batch, segments}).narrow(1, 1, segments - 1).flatten(0, 1);
-  };
-  const at::Tensor out_first = ops::segment_attention(first(q, 0), first(k, slots), first(v, slots), context.backend);
-  if (segments == 1) return out_first;
-  const at::Tensor out_rest = ops::segment_attention(rest(q), rest(k), rest(v), context.backend);
-  return at::cat({out_first.unsqueeze(1), out_rest.unflatten(0, {batch, segments - 1})}, 1);
+  if (hierarchy) {
+    prefix.slots_BNPC = ops::profiled(
+        ops::Part::kHici,
+        [&](const at::Tensor& x) {
+          prefix = hierarchy->make_slots(x, context.valid_BT, segment_length);
+          return prefix.slots_BNPC;
+        },
+        x_BTC);
+  }
+  const ops::AttentionHeads heads = project(x_BTC, context, prefix, segment_length);
+  return as_attention(heads, [&](const ops::AttentionHeads& marked) {
+    return !prefix.any() || prefix.first_segment_sees
+               ? ops::segment_attention(marked.q_GSHD, marked.k_GKJD, marked.v_GKJD, context.backend)
+               : attend_but_first(marked, batch, context.backend);
+  });
 }
 
 void Attention::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/ops/lora_linear.h"
+#include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
 
@@ -23,7 +24,7 @@ std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::
   std::vector<ops::LoraWeights> weights;
   for (const Linear* layer : layers)
     weights.push_back({layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale});
-  return ops::lora_linears(x, weights);
+  return ops::profiled(ops::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights); }, x);
 }
 
 at::Tensor Linear::effective_weight() const {

@@ -34,7 +34,9 @@ struct Inputs {
 // lse: log of the sum of exponentials over all keys of a query, [G, H, S] in float32 (float64 for float64).
 struct Result {
   at::Tensor out_GSHD, lse_GHS;
-  at::Tensor extra_a, extra_b;  // what LibTorch's FlashAttention on a GPU wants back; else undefined
+  // What the backward wants back beside: the weights of the prefix on a CPU, random state and such of LibTorch's
+  // FlashAttention on a GPU; else undefined.
+  at::Tensor extra_a, extra_b;
 };
 
 struct Gradients {
@@ -53,51 +55,60 @@ at::Tensor heads_last(const at::Tensor& t_GHXD, int64_t group) {
   return t_GHXD.unflatten(1, {t_GHXD.size(1) / group, group}).sum(2).transpose(1, 2);
 }
 
-// ---------------------------------------------------------------------------------------------- plain mathematics
-// Over keys [0, count): all visible, or (causal) query i sees keys 0..i + prefix. Scores are held whole, in the
-// accumulation type.
-
-at::Tensor scores(const Inputs& in, int64_t count, bool causal) {
-  const at::Tensor q = in.q_GSHD.transpose(1, 2), k = heads_first(in.k_GKJD.narrow(1, 0, count), in.group());
-  at::Tensor score = at::matmul(q * in.scale(), k.transpose(-1, -2)).to(accumulation_type(q.scalar_type()));
-  if (!causal) return score;
-  const at::Tensor hidden = at::ones({in.queries(), count}, score.options().dtype(at::kBool)).triu(in.prefix() + 1);
-  return score.masked_fill_(hidden, -std::numeric_limits<double>::infinity());
-}
-
-at::Tensor read_values(const Inputs& in, int64_t count, const at::Tensor& prob_GHSK) {
-  return at::matmul(prob_GHSK.to(in.v_GKJD.scalar_type()), heads_first(in.v_GKJD.narrow(1, 0, count), in.group()))
-      .transpose(1, 2);
-}
-
-// Gradients by way of the keys [0, count) alone; lse and delta (the sum over D of dout * out) are those of all keys.
-Gradients score_gradients(const Inputs& in, int64_t count, bool causal, const at::Tensor& dout_GSHD,
-                          const at::Tensor& lse_GHS, const at::Tensor& delta_GHS) {
-  const at::Tensor prob = scores(in, count, causal).sub_(lse_GHS.unsqueeze(-1)).exp_();
-  const at::Tensor dout = dout_GSHD.transpose(1, 2), q = in.q_GSHD.transpose(1, 2);
-  const at::Tensor k = heads_first(in.k_GKJD.narrow(1, 0, count), in.group());
-  const at::Tensor v = heads_first(in.v_GKJD.narrow(1, 0, count), in.group());
-  const at::Tensor dprob = at::matmul(dout, v.transpose(-1, -2)).to(prob.scalar_type());
-  const at::Tensor dscore = dprob.sub_(delta_GHS.unsqueeze(-1)).mul_(prob).mul_(in.scale()).to(q.scalar_type());
-  return {at::matmul(dscore, k).transpose(1, 2), heads_last(at::matmul(dscore.transpose(-1, -2), q), in.group()),
-          heads_last(at::matmul(prob.to(q.scalar_type()).transpose(-1, -2), dout), in.group())};
-}
-
-at::Tensor delta_of(const at::Tensor& dout_GSHD, const at::Tensor& out_GSHD) {
+at::Tensor delta_of(const at::Tensor& dout_GSHD, const at::Tensor& out_GSHD) {  // [G, H, S]
   const auto wide = accumulation_type(dout_GSHD.scalar_type());
   return (dout_GSHD.to(wide) * out_GSHD.to(wide)).sum(-1).transpose(1, 2);
 }
 
+// ---------------------------------------------------------------------------------------------- plain mathematics
+// Over the keys [0, K') of a query, K' all of them or those of the prefix. Scores and weights are held whole in the
+// accumulation type, keys first ([G, H, K', S]): sums over keys then run along memory.
+
+struct HeadsFirst {
+  at::Tensor q_GHSD, k_GHKD, v_GHKD;
+
+  HeadsFirst(const Inputs& in, int64_t keys)
+      : q_GHSD(in.q_GSHD.transpose(1, 2)),
+        k_GHKD(heads_first(in.k_GKJD.narrow(1, 0, keys), in.group())),
+        v_GHKD(heads_first(in.v_GKJD.narrow(1, 0, keys), in.group())) {}
+};
+
+at::Tensor scores(const Inputs& in, const HeadsFirst& t) {  // [G, H, K', S]
+  return at::matmul(t.k_GHKD * in.scale(), t.q_GHSD.transpose(-1, -2)).to(accumulation_type(in.q_GSHD.scalar_type()));
+}
+
+at::Tensor read_values(const HeadsFirst& t, const at::Tensor& weight_GHKS) {  // [G, S, H, D]
+  return at::matmul(weight_GHKS.to(t.v_GHKD.scalar_type()).transpose(-1, -2), t.v_GHKD).transpose(1, 2);
+}
+
+// Gradients by way of these keys alone. `delta` is the sum over D of dout * out, out being that of all keys.
+Gradients gradients_by(const Inputs& in, const HeadsFirst& t, const at::Tensor& weight_GHKS,
+                       const at::Tensor& dout_GSHD, const at::Tensor& delta_GHS) {
+  const auto narrow = in.q_GSHD.scalar_type();
+  const at::Tensor dout = dout_GSHD.transpose(1, 2).contiguous();
+  const at::Tensor dweight = at::matmul(t.v_GHKD, dout.transpose(-1, -2)).to(weight_GHKS.scalar_type());
+  const at::Tensor dscore = dweight.sub_(delta_GHS.unsqueeze(2)).mul_(weight_GHKS).to(narrow);
+  return {at::matmul(dscore.transpose(-1, -2), t.k_GHKD * in.scale()).transpose(1, 2),
+          heads_last(at::matmul(dscore, t.q_GHSD).mul_(in.scale()), in.group()),
+          heads_last(at::matmul(weight_GHKS.to(narrow), dout), in.group())};
+}
+
+at::Tensor causal_scores(const Inputs& in, const HeadsFirst& t) {
+  const at::Tensor score = scores(in, t);
+  const at::Tensor visible = at::ones({score.size(2), score.size(3)}, score.options().dtype(at::kBool));
+  return score.masked_fill_(visible.tril(-in.prefix() - 1), -std::numeric_limits<double>::infinity());
+}
+
 Result math_forward(const Inputs& in) {
-  const int64_t keys = in.k_GKJD.size(1);
-  const at::Tensor score = scores(in, keys, /*causal=*/true);
-  const at::Tensor lse = at::logsumexp(score, {-1});
-  return {read_values(in, keys, (score - lse.unsqueeze(-1)).exp_()), lse, {}, {}};
+  const HeadsFirst t(in, in.k_GKJD.size(1));
+  const at::Tensor score = causal_scores(in, t), lse = at::logsumexp(score, {2});
+  return {read_values(t, (score - lse.unsqueeze(2)).exp_()), lse, {}, {}};
 }
 
 Gradients math_backward(const Inputs& in, const Result& result, const at::Tensor& dout_GSHD) {
-  return score_gradients(in, in.k_GKJD.size(1), /*causal=*/true, dout_GSHD, result.lse_GHS,
-                         delta_of(dout_GSHD, result.out_GSHD));
+  const HeadsFirst t(in, in.k_GKJD.size(1));
+  const at::Tensor weight = causal_scores(in, t).sub_(result.lse_GHS.unsqueeze(2)).exp_();
+  return gradients_by(in, t, weight, dout_GSHD, delta_of(dout_GSHD, result.out_GSHD));
 }
 
 // ------------------------------------------------------------------------------------ FlashAttention on the CPU
@@ -115,11 +126,12 @@ Result cpu_flash_forward(const Inputs& in) {
       in.q_GSHD.transpose(1, 2), own_tokens(in, in.k_GKJD), own_tokens(in, in.v_GKJD), 0.0, /*is_causal=*/true);
   at::Tensor out = out_GHSD.transpose(1, 2);
   if (in.prefix() == 0) return {out, lse, {}, {}};
-  const at::Tensor score = scores(in, in.prefix(), /*causal=*/false);
-  const at::Tensor joint = at::logaddexp(lse, at::logsumexp(score, {-1}));
+  const HeadsFirst slots(in, in.prefix());
+  at::Tensor score = scores(in, slots);
+  const at::Tensor joint = at::logaddexp(lse, at::logsumexp(score, {2}));
+  const at::Tensor weight = score.sub_(joint.unsqueeze(2)).exp_();
   const at::Tensor share = (lse - joint).exp_().transpose(1, 2).unsqueeze(-1).to(out.scalar_type());  // [G, S, H, 1]
-  out.mul_(share).add_(read_values(in, in.prefix(), (score - joint.unsqueeze(-1)).exp_()));
-  return {out, joint, {}, {}};
+  return {at::addcmul(read_values(slots, weight), out, share), joint, weight, {}};
 }
 
 Gradients cpu_flash_backward(const Inputs& in, const Result& result, const at::Tensor& dout_GSHD) {
@@ -128,8 +140,8 @@ Gradients cpu_flash_backward(const Inputs& in, const Result& result, const at::T
       result.out_GSHD.transpose(1, 2), result.lse_GHS, 0.0, /*is_causal=*/true);
   Gradients own{dq.transpose(1, 2), heads_last(dk, in.group()), heads_last(dv, in.group())};
   if (in.prefix() == 0) return own;
-  const Gradients slots = score_gradients(in, in.prefix(), /*causal=*/false, dout_GSHD, result.lse_GHS,
-                                          delta_of(dout_GSHD, result.out_GSHD));
+  const Gradients slots =
+      gradients_by(in, HeadsFirst(in, in.prefix()), result.extra_a, dout_GSHD, delta_of(dout_GSHD, result.out_GSHD));
   return {own.q_GSHD.add_(slots.q_GSHD), at::cat({slots.k_GKJD, own.k_GKJD}, 1),
           at::cat({slots.v_GKJD, own.v_GKJD}, 1)};
 }

@@ -22,8 +22,8 @@ struct StepMetrics {
   double hici_learning_rate = 0;
   int64_t tokens = 0;  // seen since step 0
   double tokens_per_second = 0;
-  int64_t peak_memory_bytes = 0;
-  double seconds = 0;  // since this process started to train
+  int64_t peak_memory_bytes = 0;  // on a GPU of its tensors, on a CPU of this process
+  double seconds = 0;             // since this process started to train
 };
 
 class MetricsWriter {

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/bench/bench_spec.h"
+
+#include "hici/base/error.h"
+
+#include <filesystem>
+
+namespace hici::bench {
+namespace {
+
+// Meta-Llama-3 and Llama-2 by Meta, Qwen3 by Alibaba: what their config.json say.
+config::ModelConfig llama2(int64_t hidden, int64_t intermediate, int64_t layers, int64_t heads) {
+  config::ModelConfig config;
+  config.vocab_size = 32000;
+  config.hidden_size = hidden;
+  config.intermediate_size = intermediate;
+  config.num_hidden_layers = layers;
+  config.num_attention_heads = config.num_key_value_heads = heads;
+  config.head_dim = 128;
+  config.max_position_embeddings = 4096;
+  config.rms_norm_eps = 1e-5;
+  return config;
+}
+
+config::ModelConfig llama3_8b() {
+  config::ModelConfig config = llama2(4096, 14336, 32, 32);
+  config.vocab_size = 128256;
+  config.num_key_value_heads = 8;
+  config.max_position_embeddings = 8192;
+  config.rope.theta = 500000;
+  return config;
+}
+
+config::ModelConfig qwen3_8b() {
+  config::ModelConfig config = llama2(4096, 12288, 36, 32);
+  config.family = config::Family::kQwen3;
+  config.vocab_size = 151936;
+  config.num_key_value_heads = 8;
+  config.max_position_embeddings = 40960;
+  config.rms_norm_eps = 1e-6;
+  config.rope.theta = 1000000;
+  return config;
+}
+
+// The model of `make quickstart`.
+config::ModelConfig quickstart() {
+  config::ModelConfig config;
+  config.vocab_size = 1024;
+  config.hidden_size = 128;
+  config.intermediate_size = 344;
+  config.num_hidden_layers = 4;
+  config.num_attention_heads = config.num_key_value_heads = 4;
+  config.head_dim = 32;
+  config.max_position_embeddings = 256;
+  return config;
+}
+
+config::HiciConfig quickstart_hici() {
+  config::HiciConfig config;
+  config.num_heads = 4;
+  config.bottleneck_dim = 64;
+  config.shared_compress_dim = 32;
+  return config;
+}
+
+const std::vector<BenchModel>& presets() {
+  static const std::vector<BenchModel> models{{"llama2-7b", llama2(4096, 11008, 32, 32), {}},
+                                              {"llama2-13b", llama2(5120, 13824, 40, 40), {}},
+                                              {"llama3-8b", llama3_8b(), {}},
+                                              {"qwen3-8b", qwen3_8b(), {}},
+                                              {"quickstart", quickstart(), quickstart_hici()}};
+  return models;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+AttentionChoice parse_attention(std::string_view name, const std::string& subject) {
+  if (name == "segments") return {"segments", nn::AttentionKind::kHici, false};
+  if (name == "hici") return {"hici", nn::AttentionKind::kHici, true};
+  if (name == "full" || name == "full_attn") return {"full", nn::AttentionKind::kFull, false};
+  HICI_CHECK_USAGE(name == "s2" || name == "longlora", subject, ": unknown attention '", name,
+                   "'; use hici, full (also full_attn), s2 (also longlora) or segments");
+  return {"s2", nn::AttentionKind::kS2, false};
+}
+
+const std::vector<std::string>& preset_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const BenchModel& model : presets()) all.push_back(model.name);
+    return all;
+  }();
+  return names;
+}
+
+BenchModel find_bench_model(const std::string& name, const std::string& subject) {
+  for (const BenchModel& model : presets()) {
+    if (model.name == name) return model;
+  }
+  HICI_CHECK_USAGE(std::filesystem::exists(std::filesystem::path(name) / "config.json"), subject, ": '", name,
+                   "' is no preset and no directory with a config.json; the presets are ", joined(preset_names()));
+  return {name, config::read_model_config(name), {}};
+}
+
+void BenchSpec::validate() const {
+  HICI_CHECK_USAGE(repetitions >= 1 && warmup >= 0, "--repetitions: ", repetitions, " with --warmup ", warmup,
+                   "; use 1 or more, and 0 or more for the warm-up");
+  HICI_CHECK_USAGE(batch_size >= 1, "--batch_size: ", batch_size, " is not positive; use 1 or more");
+  HICI_CHECK_USAGE(prefix_slots >= 0 && attention_tokens >= 0, "--prefix_slots and --tokens: negative; use 0 or more");
+  const int64_t segments = model.hici.num_segments;
+  for (const AttentionChoice& choice : attentions) {
+    if (choice.kind == nn::AttentionKind::kFull) continue;
+    for (const int64_t length : lengths) {
+      HICI_CHECK_USAGE(segments >= 1 && length % segments == 0, "--num_chunks: ", segments,
+                       " does not divide --seq_len ", length, "; use a divisor of it");
+    }
+  }
+}
+
+}  // namespace hici::bench

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `hici bench` measures: a model by its shapes, contexts, kinds of attention, and how often.
+#pragma once
+
+#include "hici/config/hici_config.h"
+#include "hici/nn/attention.h"
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hici::bench {
+
+// A kind of attention under the name that the table shows.
+struct AttentionChoice {
+  std::string name;  // hici, full, s2, or segments: inside segments without slots, what HiCI's cost is measured against
+  nn::AttentionKind kind = nn::AttentionKind::kHici;
+  bool has_slots = true;
+};
+
+// Also the names of the research scripts: full_attn and longlora. An unknown name is a usage error.
+AttentionChoice parse_attention(std::string_view name, const std::string& subject);
+
+// A model that only its config describes; weights are drawn when it is measured.
+struct BenchModel {
+  std::string name;
+  config::ModelConfig config;
+  config::HiciConfig hici;  // fits the model's width
+};
+
+// "llama2-7b", ... (preset_names()), or a model directory, of which config.json is read and nothing else.
+BenchModel find_bench_model(const std::string& name, const std::string& subject);
+const std::vector<std::string>& preset_names();
+
+struct BenchSpec {
+  BenchModel model;
+  config::LoraConfig lora;
+  std::vector<int64_t> lengths;  // tokens of a sequence; of a segment for attention alone; in all for the loss alone
+  std::vector<AttentionChoice> attentions;
+  int64_t batch_size = 1;
+  int64_t repetitions = 5;
+  int64_t warmup = 2;
+  bool recompute = false;
+  bool with_optimizer = false;
+  int64_t prefix_slots = 12;     // attention alone
+  int64_t attention_tokens = 0;  // attention alone: of all segments together; 0: 65,536 on a GPU, 4096 on a CPU
+  at::Device device = at::kCPU;
+  at::ScalarType dtype = at::kFloat;
+
+  // Ranges, and segments that divide the lengths; messages name the options.
+  void validate() const;
+};
+
+}  // namespace hici::bench

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The machine under a measurement: a stopwatch that knows of queued work, and the two rates that bound everything else.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace hici::bench {
+
+// Seconds that `work` takes on the device: what was queued before it is waited for first, and all of it at the end.
+double seconds_of(at::Device device, const std::function<void()>& work);
+
+// Does the work; false when there was no memory for it, on whatever device. Other errors pass through.
+bool has_room_for(const std::function<void()>& work);
+
+struct Spread {
+  double median = 0;
+  double min = 0;
+  double max = 0;
+};
+
+// At least one value; the median of an even number is the mean of the two in the middle.
+Spread spread_of(std::vector<double> values);
+
+struct MachineRates {
+  int64_t matrix_size = 0;             // n of the n x n x n product
+  double matrix_flops_per_second = 0;  // of a product of two matrices of random numbers, 2 n^3
+  double copy_bytes_per_second = 0;    // within the device's memory; bytes read and bytes written are both counted
+};
+
+// Medians of a few runs with tensors of `type`: 8192^3 and 1 GiB on a GPU, 1024^3 and 256 MiB on a CPU.
+MachineRates measure_machine(at::Device device, at::ScalarType type);
+
+// "NVIDIA H200 (cuda:0)"; the processor's name and the number of threads on a CPU.
+std::string device_name(at::Device device);
+
+}  // namespace hici::bench

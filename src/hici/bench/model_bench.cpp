@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/bench/model_bench.h"
+
+#include "hici/base/log.h"
+#include "hici/base/text_table.h"
+#include "hici/ops/device.h"
+#include "hici/ops/profile.h"
+
+#include <ATen/Context.h>
+
+#include <algorithm>
+
+namespace hici::bench {
+namespace {
+
+// A case, or the reason why it is gone.
+struct Contestant {
+  const AttentionChoice* attention = nullptr;
+  std::unique_ptr<ModelCase> model;
+  nlohmann::json row;
+};
+
+std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
+  constexpr double kGib = 1024.0 * 1024 * 1024;
+  std::vector<BenchColumn> columns{{"attention", "/attention", 1, true},
+                                   {"tokens", "/seq_len"},
+                                   {"tokens/s", "/tokens_per_second"},
+                                   {"ms", "/ms"},
+                                   {"min", "/ms_min"},
+                                   {"max", "/ms_max"},
+                                   {"TFLOP/s", "/tflops_executed"},
+                                   {"of model", "/tflops_model"},
+                                   {"% of matrix", "/matrix_rate_percent"},
+                                   {"peak GiB", "/peak_memory_bytes", kGib}};
+  if (std::any_of(spec.attentions.begin(), spec.attentions.end(),
+                  [](const AttentionChoice& a) { return a.kind == nn::AttentionKind::kS2; })) {
+    columns.push_back({"vs s2 %", "/versus_s2_percent"});
+  }
+  for (const char* part : ops::kPartNames) {
+    const bool is_update = std::string(part) == "optimizer";
+    if (is_update && (work == BenchWork::kEval || !spec.with_optimizer)) continue;
+    columns.push_back({std::string(part) + " %", std::string("/parts_percent/") + part});
+  }
+  return columns;
+}
+
+// `action` on a case that is still in; without room it is out and says so. Everything it held is free afterwards.
+template <typename Action>
+void attempt(Contestant& contestant, const BenchSpec& spec, int64_t length, Action&& action) {
+  if (!contestant.row.is_null()) return;
+  if (has_room_for([&] { action(contestant); })) return;
+  contestant.model.reset();
+  contestant.row = {{"status", kOutOfMemory}, {"seq_len", length}, {"attention", contestant.attention->name}};
+  ops::release_cached_memory(spec.device);
+}
+
+void run_group(const BenchSpec& spec, BenchWork work, int64_t length, std::vector<Contestant> group,
+               const MachineRates& rates, BenchReport& report) {
+  {
+    WeightPool pool(spec.device, spec.dtype);
+    auto each = [&](const auto& action) {
+      for (Contestant& contestant : group) attempt(contestant, spec, length, action);
+    };
+    each([&](Contestant& c) { c.model = std::make_unique<ModelCase>(spec, work, length, *c.attention, pool); });
+    for (int64_t i = 0; i < spec.warmup; ++i) each([](Contestant& c) { c.model->warm_up(); });
+    for (int64_t i = 0; i < spec.repetitions; ++i) each([](Contestant& c) { c.model->measure(); });
+    each([&](Contestant& c) { c.row = c.model->finish(rates); });
+    for (Contestant& contestant : group) report.rows.push_back(std::move(contestant.row));
+    group.clear();
+  }
+  ops::release_cached_memory(spec.device);
+}
+
+const nlohmann::json* find_row(const BenchReport& report, const nlohmann::json& length, const std::string& attention) {
+  for (const nlohmann::json& row : report.rows) {
+    if (row["status"] == kOk && row["seq_len"] == length && row["attention"] == attention) return &row;
+  }
+  return nullptr;
+}
+
+// Against LongLoRA's attention, and what the hierarchy takes of its step, where both sides were measured.
+void add_comparisons(BenchReport& report) {
+  for (nlohmann::json& row : report.rows) {
+    const nlohmann::json* s2 = find_row(report, row["seq_len"], "s2");
+    if (row["status"] != kOk || s2 == nullptr) continue;
+    row["versus_s2_percent"] = (row["ms"].get<double>() / (*s2)["ms"].get<double>() - 1) * 100;
+  }
+  for (nlohmann::json& row : report.rows) {
+    const nlohmann::json* plain = find_row(report, row["seq_len"], "segments");
+    if (row["status"] != kOk || row["attention"] != "hici" || plain == nullptr) continue;
+    const double share = (1 - (*plain)["ms"].get<double>() / row["ms"].get<double>()) * 100;
+    row["hici_own_percent"] = share;
+    report.notes.push_back(detail::concat(row["seq_len"].get<int64_t>(),
+                                          " tokens: HiCI's own parts (local construction, global integration, slots in "
+                                          "attention) are ",
+                                          fixed_digits(share, 1), " % of its time"));
+  }
+}
+
+nlohmann::json model_facts(const BenchSpec& spec, BenchWork work, const MachineRates& rates) {
+  nlohmann::json facts = common_facts(work == BenchWork::kStep ? "bench step" : "bench eval", spec, rates);
+  facts["batch_size"] = spec.batch_size;
+  facts["num_segments"] = spec.model.hici.num_segments;
+  facts["causal_mode"] = config::name_of(spec.model.hici.causal_mode);
+  facts["lora_rank"] = spec.lora.rank;
+  facts["recompute"] = work == BenchWork::kStep && spec.recompute;
+  facts["with_optimizer"] = work == BenchWork::kStep && spec.with_optimizer;
+  return facts;
+}
+
+std::string title_of(const BenchSpec& spec, BenchWork work) {
+  const char* update = spec.with_optimizer ? ", clipping, AdamW" : "";
+  const std::string what = work == BenchWork::kStep
+                               ? detail::concat("training step (forward, backward, accumulation", update, "), ",
+                                                spec.recompute ? "every layer recomputed" : "activations kept")
+                               : std::string("evaluation (forward, scores of all tokens)");
+  return detail::concat(what, ": ", spec.model.name, ", batch ", spec.batch_size, ", ", spec.model.hici.num_segments,
+                        " segments, causal mode ", config::name_of(spec.model.hici.causal_mode), ", LoRA rank ",
+                        spec.lora.rank);
+}
+
+}  // namespace
+
+BenchReport bench_model(const BenchSpec& spec, BenchWork work) {
+  at::manual_seed(1);
+  const MachineRates rates = measure_machine(spec.device, spec.dtype);
+  BenchReport report{model_facts(spec, work, rates), title_of(spec, work), model_columns(spec, work), {}, {}};
+  for (const int64_t length : spec.lengths) {
+    std::vector<Contestant> group;
+    for (const AttentionChoice& attention : spec.attentions) {
+      group.push_back({&attention, nullptr, nullptr});
+      if (spec.device.is_cpu() && &attention != &spec.attentions.back()) continue;
+      log_info("measuring ", length, " tokens, ", spec.device.is_cpu() ? "all kinds in turn" : attention.name);
+      run_group(spec, work, length, std::move(group), rates, report);
+      group.clear();
+    }
+  }
+  add_comparisons(report);
+  return report;
+}
+
+}  // namespace hici::bench

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/bench/model_case.h"
+
+#include "hici/config/rope.h"
+#include "hici/hierarchy/hierarchy.h"
+#include "hici/ops/linear_cross_entropy.h"
+#include "hici/ops/profile.h"
+#include "hici/optim/clip.h"
+#include "hici/train/trainable.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+
+namespace hici::bench {
+namespace {
+
+config::ModelConfig config_for(const BenchSpec& spec, int64_t length) {
+  config::ModelConfig config = spec.model.config;
+  config.rope.context_factor = config::context_extension_factor(config, length);
+  return config;
+}
+
+train::StepShape shape_for(const BenchSpec& spec, int64_t length, const AttentionChoice& attention) {
+  train::StepShape shape{
+      spec.batch_size, length, attention.kind, 0, {}, spec.lora.rank, spec.model.config.tie_word_embeddings};
+  if (attention.kind != nn::AttentionKind::kFull) shape.segment_length = length / spec.model.hici.num_segments;
+  if (attention.has_slots) shape.hici = spec.model.hici;
+  return shape;
+}
+
+}  // namespace
+
+at::Tensor WeightPool::get(const std::string& name, at::IntArrayRef shape) {
+  const auto found = weights_.find(name);
+  if (found != weights_.end()) return found->second;
+  const at::NoGradGuard no_grad;
+  at::Tensor weight = at::empty(shape, at::TensorOptions().device(device_).dtype(dtype_));
+  const bool is_bias = name.size() > 5 && name.compare(name.size() - 5, 5, ".bias") == 0;
+  if (is_bias) {
+    weight.zero_();
+  } else if (shape.size() < 2) {
+    weight.fill_(1);
+  } else {
+    weight.normal_(0, 0.02);
+  }
+  return weights_[name] = weight;
+}
+
+ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, const AttentionChoice& attention,
+                     WeightPool& pool)
+    : spec_(spec),
+      work_(work),
+      attention_name_(attention.name),
+      shape_(shape_for(spec, length, attention)),
+      flops_(train::count_step_flops(spec.model.config, shape_)),
+      forward_{attention.kind, shape_.segment_length, {}, spec.recompute},
+      model_(config_for(spec, length), {spec.dtype}) {
+  if (attention.has_slots) hierarchy::attach_hierarchy(model_, spec.model.hici, {spec.dtype});
+  model_.add_lora(spec.lora.targets, spec.lora.rank, spec.lora.scale());
+  model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
+  if (work == BenchWork::kEval) return;
+  const auto parameters = train::select_trainable(model_, {});
+  gradients_ = std::make_unique<train::GradientAccumulator>(parameters);
+  if (spec.with_optimizer) optimizer_ = std::make_unique<optim::AdamW>(parameters, optim::AdamWOptions{});
+}
+
+at::Tensor ModelCase::draw_tokens() const {
+  return at::randint(spec_.model.config.vocab_size, {shape_.batch, shape_.tokens},
+                     at::TensorOptions().device(spec_.device).dtype(at::kLong));
+}
+
+void ModelCase::run(const at::Tensor& tokens_BT) {
+  if (work_ == BenchWork::kStep) {
+    train_step(tokens_BT);
+  } else {
+    score(tokens_BT);
+  }
+}
+
+// What train::Trainer does with one micro-batch, with --with_optimizer as with the only one of its step. Gradients of
+// steps without it are added up and never taken: that is accumulation.
+void ModelCase::train_step(const at::Tensor& tokens_BT) {
+  const auto mean_loss = [&](const at::Tensor& hidden) {
+    const at::Tensor sum =
+        ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model_.head_weight(), tokens_BT.view(-1));
+    return sum / static_cast<double>(tokens_BT.numel());
+  };
+  const at::Tensor loss = ops::profiled(ops::Part::kLoss, mean_loss, model_.forward_hidden(tokens_BT, forward_));
+  torch::autograd::backward({loss}, {});
+  gradients_->collect();
+  if (optimizer_) {
+    ops::profiled(ops::Part::kOptimizer, [&] {
+      update_weights();
+      return at::Tensor();
+    });
+  }
+}
+
+// The limits and rates of `hici train`; they do not change the time.
+void ModelCase::update_weights() {
+  optim::clip_to_norm(gradients_->gradients_of(optim::GroupKind::kHici), 0.3);
+  optim::clip_to_norm(gradients_->gradients(), 1.0);
+  optimizer_->step(gradients_->gradients(), {2e-4, 2e-5});
+  gradients_->clear();
+}
+
+void ModelCase::score(const at::Tensor& tokens_BT) const {
+  const at::NoGradGuard no_grad;
+  const int64_t predicted = tokens_BT.size(1) - 1;
+  const at::Tensor hidden = model_.forward_hidden(tokens_BT, forward_);
+  ops::profiled(
+      ops::Part::kLoss,
+      [&](const at::Tensor& h) {
+        return ops::score_tokens(h.narrow(1, 0, predicted).reshape({-1, h.size(-1)}), model_.head_weight(),
+                                 tokens_BT.narrow(1, 1, predicted).reshape({-1}))
+            .log_likelihood;
+      },
+      hidden);
+}
+
+void ModelCase::measure() {
+  const at::Tensor tokens_BT = draw_tokens();
+  ops::reset_peak_memory(spec_.device);
+  seconds_.push_back(seconds_of(spec_.device, [&] { run(tokens_BT); }));
+  const ops::DeviceMemory peak = ops::peak_memory(spec_.device);
+  peak_ = {std::max(peak_.allocated, peak.allocated), std::max(peak_.reserved, peak.reserved)};
+}
+
+// Recomputation not counted.
+double ModelCase::model_flops() const {
+  if (work_ == BenchWork::kStep) return flops_.model();
+  const auto tokens = static_cast<double>(shape_.tokens);
+  return flops_.forward.total() - flops_.forward.loss / tokens;  // the last token of a window predicts nothing
+}
+
+nlohmann::json ModelCase::finish(const MachineRates& rates) {
+  const at::Tensor tokens_BT = draw_tokens();
+  ops::Profile profile(spec_.device);
+  run(tokens_BT);
+  const ops::PartSeconds parts = profile.finish();
+  double all_parts = 0;
+  for (const double seconds : parts) all_parts += seconds;
+
+  const Spread seconds = spread_of(seconds_);
+  const bool recomputes = work_ == BenchWork::kStep && spec_.recompute;
+  const double executed = model_flops() + (recomputes ? flops_.recomputation() : 0);
+  nlohmann::json row{{"status", kOk},
+                     {"seq_len", shape_.tokens},
+                     {"attention", attention_name_},
+                     {"tokens_per_second", static_cast<double>(shape_.batch * shape_.tokens) / seconds.median},
+                     {"ms", seconds.median * 1e3},
+                     {"ms_min", seconds.min * 1e3},
+                     {"ms_max", seconds.max * 1e3},
+                     {"flops_executed", executed},
+                     {"flops_model", model_flops()},
+                     {"tflops_executed", executed / seconds.median / 1e12},
+                     {"tflops_model", model_flops() / seconds.median / 1e12},
+                     {"matrix_rate_percent", executed / seconds.median / rates.matrix_flops_per_second * 100},
+                     {"peak_memory_bytes", peak_.allocated},
+                     {"peak_reserved_bytes", peak_.reserved},
+                     {"profiled_ms", all_parts * 1e3}};
+  for (size_t i = 0; i < ops::kNumParts; ++i) row["parts_percent"][ops::kPartNames[i]] = parts[i] / all_parts * 100;
+  return row;
+}
+
+}  // namespace hici::bench

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// One row of `hici bench step` or `eval`: a model with drawn weights, one context and one kind of attention.
+#pragma once
+
+#include "hici/bench/bench_report.h"
+#include "hici/nn/causal_lm.h"
+#include "hici/ops/device.h"
+#include "hici/optim/adamw.h"
+#include "hici/train/gradient_accumulator.h"
+#include "hici/train/step_flops.h"
+
+#include <map>
+#include <memory>
+
+namespace hici::bench {
+
+enum class BenchWork {
+  kStep,  // forward, loss, backward, accumulation; with the optimizer also clipping and AdamW
+  kEval,  // forward and the score of every next token, without gradients
+};
+
+// Weights by name, drawn when they are first asked for, on their device and in their type: normal with deviation 0.02,
+// norms at one, biases at zero. Models that are measured side by side share them.
+class WeightPool {
+ public:
+  WeightPool(at::Device device, at::ScalarType dtype) : device_(device), dtype_(dtype) {}
+  at::Tensor get(const std::string& name, at::IntArrayRef shape);
+
+ private:
+  at::Device device_;
+  at::ScalarType dtype_;
+  std::map<std::string, at::Tensor> weights_;
+};
+
+class ModelCase {
+ public:
+  ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, const AttentionChoice& attention, WeightPool& pool);
+
+  // Runs once on fresh tokens, without keeping the time.
+  void warm_up() { run(draw_tokens()); }
+  // Runs once on fresh tokens and keeps time and peak memory.
+  void measure();
+  // Runs once more with marks for the parts, and makes the row.
+  nlohmann::json finish(const MachineRates& rates);
+
+ private:
+  at::Tensor draw_tokens() const;
+  void run(const at::Tensor& tokens_BT);
+  void train_step(const at::Tensor& tokens_BT);
+  void score(const at::Tensor& tokens_BT) const;
+  void update_weights();
+  double model_flops() const;
+
+  const BenchSpec& spec_;
+  BenchWork work_;
+  std::string attention_name_;
+  train::StepShape shape_;
+  train::StepFlops flops_;
+  nn::ForwardOptions forward_;
+  nn::CausalLm model_;
+  std::unique_ptr<train::GradientAccumulator> gradients_;
+  std::unique_ptr<optim::AdamW> optimizer_;
+  std::vector<double> seconds_;
+  ops::DeviceMemory peak_;
+};
+
+}  // namespace hici::bench

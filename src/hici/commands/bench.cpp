@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// `hici bench step`, `attention`, `loss` and `eval`: speed and memory of a model's shapes, on drawn weights.
+#include "hici/base/file.h"
+#include "hici/base/log.h"
+#include "hici/bench/model_bench.h"
+#include "hici/bench/op_bench.h"
+#include "hici/commands/commands.h"
+#include "hici/commands/lists.h"
+#include "hici/commands/model_options.h"
+
+#include <memory>
+
+namespace hici::commands {
+namespace {
+
+struct BenchOptions {
+  bench::BenchSpec spec;
+  std::string model = "llama2-7b";
+  std::vector<std::string> lengths{"8192"};
+  std::vector<std::string> attentions{"hici"};
+  std::string output;
+  std::string csv;
+  std::string latex;
+  HiciOptions hici;  // bound by step and eval only
+  DeviceOptions device;
+};
+
+int show(const BenchOptions& o, const bench::BenchReport& report) {
+  if (!o.output.empty()) write_file_atomically(o.output, report.json().dump(1) + "\n");
+  if (!o.csv.empty()) write_file_atomically(o.csv, report.csv());
+  if (!o.latex.empty()) write_file_atomically(o.latex, report.latex());
+  write_stdout(report.text());
+  return report.all_failed() ? 1 : 0;
+}
+
+// Everything is checked before anything is measured.
+void resolve_common(BenchOptions& o) {
+  o.spec.model = bench::find_bench_model(o.model, "--model");
+  o.spec.lengths = list_of_lengths(o.lengths, "--seq_len");
+  if (o.hici.app != nullptr) {
+    o.hici.use_where_not_given(o.spec.model.hici);
+    o.spec.model.hici = o.hici.resolve(o.spec.model.config.family, {});
+    o.spec.model.hici.validate(o.spec.model.config.hidden_size);
+    o.spec.attentions.clear();
+    for (const std::string& name : list_items(o.attentions, "--attention")) {
+      o.spec.attentions.push_back(bench::parse_attention(name, "--attention"));
+    }
+  }
+  o.spec.validate();
+  o.spec.device = o.device.resolve_device();
+  o.spec.dtype = o.device.resolve_dtype(o.spec.device);
+}
+
+void add_list(CLI::App& app, const std::string& names, std::vector<std::string>& words, const std::string& help) {
+  add_option(app, names, words, help)->expected(1, -1)->default_str(words.front());
+}
+
+void bind_common(CLI::App& app, BenchOptions& o, const std::string& length_names, const std::string& length_help) {
+  add_option(
+      app, "model", o.model,
+      "llama2-7b, llama2-13b, llama3-8b, qwen3-8b, quickstart, or a model directory (config.json alone is read)");
+  add_list(app, length_names, o.lengths, length_help);
+  add_option(app, "repetitions", o.spec.repetitions, "Timed runs of each case; medians are shown");
+  add_option(app, "warmup", o.spec.warmup, "Runs before the timed ones");
+  add_option(app, "output", o.output, "Write everything that was measured as JSON");
+  add_option(app, "csv", o.csv, "Write the table as CSV");
+  add_option(app, "latex", o.latex, "Write the table as a LaTeX tabular");
+  o.device.bind(app);
+}
+
+void bind_model(CLI::App& app, BenchOptions& o) {
+  bind_common(app, o, "seq_len,--context_lengths",
+              "Tokens of a sequence, a list: 8192,16384,32768 (also --context_lengths)");
+  add_list(app, "attention,--methods", o.attentions,
+           "A list of hici, full (full_attn), s2 (longlora) and segments (inside segments, no slots: what HiCI's cost "
+           "is measured against); also --methods");
+  add_option(app, "batch_size", o.spec.batch_size, "Sequences in one forward");
+  o.hici.bind(app);
+}
+
+// The command of one measurement: how its options are bound, and what runs.
+CommandEntry bench_entry(const std::string& name, const std::string& summary, void (*bind)(CLI::App&, BenchOptions&),
+                         bench::BenchReport (*measure)(const bench::BenchSpec&)) {
+  return {"bench " + name, summary, [bind, measure](CLI::App& app) -> Runner {
+            auto o = std::make_shared<BenchOptions>();
+            bind(app, *o);
+            return [o, measure] {
+              resolve_common(*o);
+              return show(*o, measure(o->spec));
+            };
+          }};
+}
+
+void bind_step(CLI::App& app, BenchOptions& o) {
+  bind_model(app, o);
+  add_bool(app, "gradient_checkpointing", o.spec.recompute,
+           "Keep only each layer's input and recompute the rest in the backward pass");
+  add_bool(app, "with_optimizer", o.spec.with_optimizer,
+           "Clip and update the weights too; False: forward, backward and accumulation");
+}
+
+void bind_attention(CLI::App& app, BenchOptions& o) {
+  bind_common(app, o, "seq_len", "Tokens of a segment, a list: 2048,4096,8192");
+  add_option(app, "prefix_slots", o.spec.prefix_slots, "Slots before each segment");
+  add_option(app, "tokens", o.spec.attention_tokens, "Of all segments together; 0: 65,536 on a GPU, 4096 on a CPU");
+}
+
+void bind_loss(CLI::App& app, BenchOptions& o) {
+  bind_common(app, o, "seq_len", "Tokens whose loss is taken, a list: 8192,16384,32768");
+}
+
+}  // namespace
+
+CommandEntry bench_step_command() {
+  return bench_entry("step", "Measure a training step: tokens/s, TFLOP/s, memory, where the time goes", bind_step,
+                     [](const bench::BenchSpec& spec) { return bench::bench_model(spec, bench::BenchWork::kStep); });
+}
+
+CommandEntry bench_eval_command() {
+  return bench_entry("eval", "Measure evaluation: forward and the scores of all tokens, without gradients", bind_model,
+                     [](const bench::BenchSpec& spec) { return bench::bench_model(spec, bench::BenchWork::kEval); });
+}
+
+CommandEntry bench_attention_command() {
+  return bench_entry("attention", "Measure attention inside segments alone, forward and backward", bind_attention,
+                     bench::bench_attention);
+}
+
+CommandEntry bench_loss_command() {
+  return bench_entry("loss", "Measure head, softmax and loss alone", bind_loss, bench::bench_loss);
+}
+
+}  // namespace hici::commands

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/ops/device.h"
+
+#include "hici/base/memory.h"
+
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+namespace hici::ops {
+namespace {
+
+// Null until the first tensor on such a device was made: then there is nothing to count or to give back.
+c10::DeviceAllocator* allocator_in_use(at::Device device) {
+  c10::DeviceAllocator* allocator = c10::getDeviceAllocator(device.type());
+  return allocator->initialized() ? allocator : nullptr;
+}
+
+constexpr auto kAllPools = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+
+}  // namespace
+
+void synchronize(at::Device device) {
+  if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+}
+
+DeviceMemory peak_memory(at::Device device) {
+  if (device.is_cpu()) return {peak_resident_bytes(), peak_resident_bytes()};
+  c10::DeviceAllocator* allocator = allocator_in_use(device);
+  if (allocator == nullptr) return {};
+  const auto stats = allocator->getDeviceStats(device.index());
+  return {stats.allocated_bytes[kAllPools].peak, stats.reserved_bytes[kAllPools].peak};
+}
+
+void reset_peak_memory(at::Device device) {
+  if (device.is_cpu()) {
+    reset_peak_resident();
+  } else if (c10::DeviceAllocator* allocator = allocator_in_use(device)) {
+    allocator->resetPeakStats(device.index());
+  }
+}
+
+void release_cached_memory(at::Device device) {
+  if (device.is_cpu()) return;
+  if (c10::DeviceAllocator* allocator = allocator_in_use(device)) allocator->emptyCache();
+}
+
+}  // namespace hici::ops

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""hici bench on the CPU: what it writes is whole, and what cannot be measured is one line or one row."""
+import csv
+import json
+import math
+import unittest
+
+from support import FolderTest
+
+QUICK = ["--repetitions", 1, "--warmup", 1, "--device", "cpu"]
+TOO_MANY = 1 << 46  # tokens: their ids alone are more than an address space holds, on any machine
+FACTS = {"model", "parameters", "device_name", "dtype", "torch_version", "cuda", "git_revision", "matrix_tflops",
+         "copy_gb_per_second"}
+
+
+class BenchTest(FolderTest):
+    def bench(self, what, *arguments, model="quickstart"):
+        file = self.folder / "bench.json"
+        done = self.run_hici("bench", what, "--model", model, *QUICK, *arguments, "--output", file)
+        result = json.loads(file.read_text())
+        self.assertEqual(result["command"], f"bench {what}")
+        self.assertLessEqual(FACTS, set(result))
+        self.assertGreater(result["matrix_tflops"], 0)
+        self.assertGreater(result["copy_gb_per_second"], 0)
+        return result, done
+
+    def assert_finite(self, value, place=""):
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self.assert_finite(item, f"{place}/{key}")
+        elif isinstance(value, (int, float)):
+            self.assertTrue(math.isfinite(value), place)
+
+    def assert_model_rows(self, result, cases):
+        self.assertEqual([(row["seq_len"], row["attention"]) for row in result["rows"]], cases)
+        for row in result["rows"]:
+            self.assertEqual(row["status"], "ok")
+            self.assert_finite(row)
+            self.assertAlmostEqual(sum(row["parts_percent"].values()), 100, places=6)
+            for part in ("attention", "linear", "loss", "rest"):
+                self.assertGreater(row["parts_percent"][part], 0)
+            self.assertEqual(row["parts_percent"]["hici"] > 0, row["attention"] == "hici")
+            self.assertGreater(row["peak_memory_bytes"], 0)
+            self.assertAlmostEqual(row["tflops_executed"], row["flops_executed"] / row["ms"] / 1e9)
+
+    def test_step_has_a_row_for_each_case_and_the_same_table_as_csv_and_latex(self):
+        table, tabular = self.folder / "bench.csv", self.folder / "bench.tex"
+        result, done = self.bench("step", "--seq_len", "256,512", "--attention", "hici,full,s2,segments", "--csv", table,
+                                  "--latex", tabular)
+        self.assert_model_rows(result, [(length, kind) for length in (256, 512)
+                                        for kind in ("hici", "full", "s2", "segments")])
+        self.assertFalse(result["recompute"])
+        for row in result["rows"]:
+            self.assertEqual(row["flops_executed"], row["flops_model"])
+            self.assertEqual(row["parts_percent"]["optimizer"], 0)
+        self.assertIn("HiCI's own parts", done.stdout)
+        rows = list(csv.DictReader(table.read_text().splitlines()))
+        self.assertEqual([(row["tokens"], row["attention"]) for row in rows],
+                         [(str(row["seq_len"]), row["attention"]) for row in result["rows"]])
+        self.assertEqual([float(row["ms"]) for row in rows], [row["ms"] for row in result["rows"]])
+        self.assertEqual(tabular.read_text().count("\\\\"), 1 + len(rows))
+
+    def test_step_counts_recomputation_and_the_optimizer(self):
+        result, _ = self.bench("step", "--seq_len", "256", "--gradient_checkpointing", "--with_optimizer")
+        self.assert_model_rows(result, [(256, "hici")])
+        row = result["rows"][0]
+        # The layers' forward once more: a quarter to a third of a step with frozen weights.
+        self.assertGreater(row["flops_executed"], 1.2 * row["flops_model"])
+        self.assertLess(row["flops_executed"], 1.6 * row["flops_model"])
+        self.assertGreater(row["parts_percent"]["optimizer"], 0)
+
+    def test_step_takes_the_names_of_the_research_script(self):
+        result, _ = self.bench("step", "--context_lengths", 256, 512, "--methods", "full_attn", "longlora")
+        self.assert_model_rows(result, [(256, "full"), (256, "s2"), (512, "full"), (512, "s2")])
+
+    def test_step_measures_every_causal_mode(self):
+        for mode in ("causal_gi", "causal_shift", "causal_shift_g", "causal_gi_gonly"):
+            result, _ = self.bench("step", "--seq_len", "256", "--causal_mode", mode, "--num_chunks", 8)
+            self.assert_model_rows(result, [(256, "hici")])
+            self.assertEqual((result["causal_mode"], result["num_segments"]), (mode, 8))
+
+    def test_eval(self):
+        result, _ = self.bench("eval", "--seq_len", "256", "--attention", "hici,full", "--dtype", "bfloat16")
+        self.assert_model_rows(result, [(256, "hici"), (256, "full")])
+
+    def test_attention(self):
+        result, _ = self.bench("attention", "--seq_len", "128,256", "--tokens", 512, "--prefix_slots", 3)
+        self.assertEqual([(row["seq_len"], row["segments"]) for row in result["rows"]], [(128, 4), (256, 2)])
+        for row in result["rows"]:
+            self.assert_finite(row)
+            pairs = row["segments"] * (row["seq_len"] * (row["seq_len"] + 1) / 2 + row["seq_len"] * 3)
+            self.assertEqual(row["forward"]["flops"], 4 * 4 * 32 * pairs)
+            self.assertEqual(row["backward"]["flops"], 10 * 4 * 32 * pairs)
+
+    def test_loss(self):
+        result, _ = self.bench("loss", "--seq_len", "128,300")
+        for row in result["rows"]:
+            self.assert_finite(row)
+            self.assertEqual(row["both"]["flops"], 4 * row["seq_len"] * 128 * 1024)
+
+    def test_a_case_without_room_says_so_and_the_others_go_on(self):
+        result, done = self.bench("loss", "--seq_len", f"{TOO_MANY},128")
+        self.assertEqual([(row["seq_len"], row["status"]) for row in result["rows"]],
+                         [(TOO_MANY, "out of memory"), (128, "ok")])
+        self.assertIn("out of memory", done.stdout)
+        self.assertNotIn("both", result["rows"][0])
+        done = self.run_hici("bench", "loss", "--model", "quickstart", *QUICK, "--seq_len", TOO_MANY, code=1)
+        self.assertIn("out of memory", done.stdout)
+
+    def test_steps_without_room_leave_the_others_alone(self):
+        result, _ = self.bench("step", "--seq_len", f"256,{TOO_MANY}", "--attention", "segments,full")
+        self.assertEqual([row["status"] for row in result["rows"]], ["ok", "ok", "out of memory", "out of memory"])
+
+    def test_a_model_directory_needs_its_config_only(self):
+        config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 64, "hidden_size": 32,
+                  "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+                  "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
+        model = self.folder / "model"
+        model.mkdir()
+        (model / "config.json").write_text(json.dumps(config))
+        result, _ = self.bench("step", "--seq_len", 64, "--num_heads", 4, "--bottleneck_dim", 16,
+                               "--shared_compress_dim", 8, model=model)
+        self.assert_model_rows(result, [(64, "hici")])
+
+    def test_what_cannot_be_measured_is_one_line(self):
+        for arguments, needles in [(("step", "--attention", "hici,flash"), ("--attention", "'flash'", "segments")),
+                                   (("step", "--seq_len", "256,1k"), ("--seq_len", "'1k'")),
+                                   (("eval", "--seq_len", "258"), ("--num_chunks", "258")),
+                                   (("loss", "--model", "gpt2"), ("--model", "'gpt2'", "llama2-7b")),
+                                   (("step", "--repetitions", 0), ("--repetitions",))]:
+            model = [] if "--model" in arguments else ["--model", "quickstart"]
+            done = self.run_hici("bench", *arguments, *model, "--device", "cpu", code=2)
+            self.assert_one_error_line(done, f"bench {arguments[0]}", *needles)
+
+
+if __name__ == "__main__":
+    unittest.main()
