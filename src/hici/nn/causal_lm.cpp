@@ -68,8 +68,8 @@ at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOp
   const AttentionContext context = make_context(tokens_BT, options);
   at::Tensor x = at::embedding(embed_tokens_, tokens_BT);
   for (const DecoderLayer& layer : layers_) {
-    auto run = [&layer, context](const at::Tensor& input) { return layer.forward(input, context); };
-    x = options.recompute ? recompute(run, x) : run(x);
+    auto run = [&layer, context](const TensorList& in) { return TensorList{layer.forward(in[0], context)}; };
+    x = options.recompute ? recompute(run, {x})[0] : layer.forward(x, context);
   }
   return ops::rms_norm(x, norm_, config_.rms_norm_eps);
 }
