@@ -105,7 +105,22 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& c
       out_BTHD = shifted_sparse_attention(heads.q_BTHD, heads.k_BTJD, heads.v_BTJD, context.segment_length);
       break;
   }
-  at::Tensor out_BTX = out_BTHD.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
+  return project_output(out_BTHD, context);
+}
+
+SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
+                                         const LayerState& before) const {
+  const Heads heads = project(x_BSC, context);
+  const int64_t length = x_BSC.size(1);
+  SegmentSlots made;
+  if (hierarchy) made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before);
+  const at::Tensor out_BSHD = made.prefix.any() ? attend_with_prefix(heads, made.prefix, length)
+                                                : plain_segments(heads.q_BTHD, heads.k_BTJD, heads.v_BTJD, length);
+  return {project_output(out_BSHD, context), std::move(made.after)};
+}
+
+at::Tensor Attention::project_output(const at::Tensor& out_BTHD, const AttentionContext& context) const {
+  at::Tensor out_BTX = out_BTHD.reshape({out_BTHD.size(0), out_BTHD.size(1), q_proj.weight.size(0)});
   if (context.valid_BT.defined()) out_BTX = out_BTX * context.valid_BT.unsqueeze(-1);
   return o_proj.forward(out_BTX);
 }

@@ -30,6 +30,13 @@ struct AttentionContext {
   int64_t segment_length = 0;  // S; divides T. Not looked at by kFull
   at::Tensor valid_BT;         // bool, padding on the right; undefined: every token counts
   ops::RotaryTables rotary;
+  int64_t segment = 0;  // number of the segment, from 0; forward_segment() only
+};
+
+// One segment through attention or a whole layer: its hidden states, and the layer's state after it.
+struct SegmentOutput {
+  at::Tensor hidden_BSC;
+  LayerState after;
 };
 
 struct Attention {
@@ -44,6 +51,9 @@ struct Attention {
 
   // x_BTC, already normed -> [B, T, C]; rows of padded tokens are zero before the output projection.
   at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  // The same for one segment of kHici, given the state before it: all T = S tokens of x are that segment.
+  SegmentOutput forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
+                                const LayerState& before) const;
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
 
@@ -53,6 +63,7 @@ struct Attention {
   };
   Heads project(const at::Tensor& x_BTC, const AttentionContext& context) const;
   at::Tensor attend_segments(const Heads& heads, const at::Tensor& x_BTC, const AttentionContext& context) const;
+  at::Tensor project_output(const at::Tensor& out_BTHD, const AttentionContext& context) const;
   at::Tensor attend_with_prefix(const Heads& heads, const PrefixSlots& prefix, int64_t segment_length) const;
 };
 
