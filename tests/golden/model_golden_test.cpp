@@ -42,7 +42,7 @@ class GoldenModelTest : public testing::TestWithParam<const char*> {
   }
 
   eval::PerplexityResult evaluate(const io::LoadedModel& loaded, nn::AttentionKind attention, int64_t seq_len,
-                                  int64_t segments) const {
+                                  int64_t segments, bool streamed = false) const {
     eval::PerplexityOptions options;
     options.seq_len = seq_len;
     options.stride = expected_["sliding_window"];
@@ -50,6 +50,7 @@ class GoldenModelTest : public testing::TestWithParam<const char*> {
     options.batch_size = 5;  // windows do not depend on each other: any batch size gives the same sums
     options.forward.attention = attention;
     options.forward.segment_length = seq_len / segments;
+    options.stream_segments = streamed;
     return eval::evaluate_perplexity(*loaded.model, tokens(loaded), options);
   }
 
@@ -75,6 +76,8 @@ TEST_P(GoldenModelTest, PerplexityOfEveryAttentionMatchesTheReference) {
   expect_eval(evaluate(loaded, nn::AttentionKind::kFull, 96, 4), evals["full"], kEvalTolerance);
   expect_eval(evaluate(loaded, nn::AttentionKind::kS2, 96, 4), evals["s2"], kEvalTolerance);
   expect_eval(evaluate(loaded, nn::AttentionKind::kHici, 96, 1), evals["hici_one_segment"], kEvalTolerance);
+  if (!loaded.hici.is_streamable()) return;
+  expect_eval(evaluate(loaded, nn::AttentionKind::kHici, 96, 4, /*streamed=*/true), evals["hici"], kEvalTolerance);
 }
 
 TEST_P(GoldenModelTest, PerplexityOfTheBareBaseMatchesTheReference) {
@@ -98,9 +101,12 @@ config::TrainConfig recipe_of(const nlohmann::json& recipe) {
 }
 
 TEST_P(GoldenModelTest, TwentyTrainingLossesAndTheTrainedModelMatchTheReference) {
-  for (const bool recompute : {false, true}) {
+  for (const auto& [recompute, stream] : {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
     const io::LoadedModel loaded = load(/*with_adapter=*/true, expected_["context_size"]);
-    const config::TrainConfig config = recipe_of(expected_["recipe"]);
+    if (stream && !loaded.hici.is_streamable()) continue;
+    SCOPED_TRACE(testing::Message() << "recompute " << recompute << " stream " << stream);
+    config::TrainConfig config = recipe_of(expected_["recipe"]);
+    config.stream_segments = stream;
     nn::ForwardOptions forward;
     forward.attention = nn::AttentionKind::kHici;
     forward.segment_length = config.sequence_length / 4;

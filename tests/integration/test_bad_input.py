@@ -215,6 +215,24 @@ class OptionTest(BadInputTest):
         done = self.eval_ppl("--eval_mode", "s2", "--num_chunks", 5)
         self.assert_refused(done, 2, "eval ppl", "--num_chunks", "5", "--seq_len", "96")
 
+    def test_segment_length_that_does_not_divide_or_is_said_twice(self):
+        done = self.train(num_chunks=None, segment_length=36)
+        self.assert_refused(done, 2, "train", "--segment_length", "36", "--model_max_length", "96")
+        self.assert_refused(self.train(segment_length=24), 2, "train", "--segment_length", "--num_chunks")
+
+    def test_what_cannot_be_streamed(self):
+        """A typed mode, the family's default and an adapter's mode; attention that is not in segments."""
+        way_out = ("--stream_segments", "use --causal_mode causal_gi")
+        self.assert_refused(self.train(stream_segments=True, causal_mode="none"), 2, "train", *way_out)
+        self.assert_refused(self.train(stream_segments=True, causal_mode=None), 2, "train", *way_out)
+        trained = self.folder / "trained"
+        self.assertEqual(hici(*train_options(trained, causal_mode="none", max_steps=1)).returncode, 0)
+        done = self.train(stream_segments=True, init_adapter=trained, causal_mode=None, num_chunks=None)
+        self.assert_refused(done, 2, "train", *way_out)
+        for attention in ("full", "s2"):
+            done = self.train(stream_segments=True, attention=attention)
+            self.assert_refused(done, 2, "train", "--stream_segments", "use --attention hici")
+
     def test_heads_that_do_not_divide_widths(self):
         self.assert_refused(self.train(num_heads=5), 2, "train", "--num_heads", "5", "24")
 

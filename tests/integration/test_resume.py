@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training that is killed, stopped, damaged or short of disk goes on exactly where it was, or says why it cannot."""
+import json
 import os
 import pathlib
 import random
@@ -15,6 +16,7 @@ from support import (ENVIRONMENT, FolderTest, GOLDEN, HICI, hici, metrics, num_m
 
 STEPS = 12
 RESUME = {"resume_from_checkpoint": "latest"}
+STREAMED = {"stream_segments": True, "causal_mode": "causal_gi"}
 scratch = None
 references = {}
 
@@ -80,23 +82,26 @@ class KillTest(FolderTest):
         self.assertIn("no whole checkpoint", done.stderr)
         self.assert_same_training(out, reference_run(), STEPS)
 
-    def check_stop(self, signal_number):
+    def check_stop(self, signal_number, **changes):
         out = self.folder / "out"
-        process = start_hici(*train_options(out, save_steps=0))
+        process = start_hici(*train_options(out, save_steps=0, **changes))
         self.assertTrue(wait_until(process, lambda: num_metric_lines(out) >= 3))
         code, stderr = stop_now(process, signal_number)
         self.assertEqual(code, 128 + signal_number, stderr)
         self.assertIn(f"stopped by signal {int(signal_number)} after step", stderr)
         (saved,) = out.glob("checkpoint-*")
         self.assertEqual(int(saved.name.split("-")[1]), num_metric_lines(out))
-        self.run_hici(*train_options(out, **RESUME))
-        self.assert_same_training(out, reference_run(), STEPS)
+        self.run_hici(*train_options(out, **changes, **RESUME))
+        self.assert_same_training(out, reference_run(**changes), STEPS)
 
     def test_sigterm_saves_and_exits_with_143(self):
         self.check_stop(signal.SIGTERM)
 
     def test_sigusr1_saves_and_exits_with_138(self):
         self.check_stop(signal.SIGUSR1)
+
+    def test_stopped_streamed_run_goes_on_bit_for_bit(self):
+        self.check_stop(signal.SIGTERM, **STREAMED)
 
 
 class DamageTest(FolderTest):
@@ -237,6 +242,36 @@ class StartTest(FolderTest):
         out = self.folder / "out"
         self.run_hici(*train_options(out, gradient_checkpointing=True))
         self.assert_same_training(out, reference_run(), STEPS)
+
+    def test_streamed_steps_give_the_same_losses(self):
+        """Twenty steps in float64, sums in another order: 2e-11 was seen. In float32 this run from fresh HiCI modules at
+        high rates strays 1e-3 from its own float64 trace by step 20, streamed or not, so nothing could be told there; the
+        golden tests compare streamed float32 losses with the reference on a model that has learned."""
+        run = {"max_steps": 20, "save_steps": 0, "causal_mode": "causal_gi", "dtype": "float64"}
+        whole = reference_run(**run)
+        for name, more in (("plain", {}), ("recomputed", {"gradient_checkpointing": True}),
+                           ("by_length", {"num_chunks": None, "segment_length": 24})):
+            with self.subTest(name):
+                out = self.folder / name
+                self.run_hici(*train_options(out, **run, stream_segments=True, **more))
+                losses = [line["loss"] for line in metrics(out)]
+                self.assertEqual(len(losses), 20)
+                for mine, other in zip(losses, (line["loss"] for line in metrics(whole))):
+                    self.assertAlmostEqual(mine, other, delta=1e-9)
+
+    def test_streamed_memory_is_that_of_one_segment(self):
+        """Sixteen times the length. A whole step at that length takes over 400 MiB more; streamed it is the tokens."""
+        tokens = self.folder / "long.bin"
+        raw = (GOLDEN / "llama-gqa" / "tokens.bin").read_bytes()
+        tokens.write_bytes(raw * (2 * 32768 // len(raw) + 1))
+        peaks = []
+        for length in (2048, 32768):
+            out = self.folder / str(length)
+            self.run_hici(*train_options(out, data_path=tokens, token_type="uint16", model_max_length=length,
+                                         num_chunks=None, segment_length=256, gradient_accumulation_steps=1, max_steps=1,
+                                         **STREAMED))
+            peaks.append(json.loads((out / "metrics.jsonl").read_text())["peak_memory_bytes"])
+        self.assertLess(peaks[1] - peaks[0], 48 << 20)
 
     def test_other_attentions_learn_and_resume(self):
         no_hici = {name: None for name in ("num_local_slots", "global_slots", "num_heads", "bottleneck_dim",

@@ -2,6 +2,8 @@
 #include "hici/train/trainer.h"
 
 #include "hici/base/error.h"
+#include "hici/base/signals.h"
+#include "hici/hierarchy/hierarchy.h"
 #include "hici/train/trainable.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
@@ -37,8 +39,16 @@ struct TinyRun {
   config::TrainConfig config;
   std::vector<StepMetrics> steps;
   std::vector<int64_t> saves;
+  bool has_hierarchy;  // causal_gi, four segments of four tokens
+  std::function<void(StreamPass, int64_t, int64_t)> on_segment;
 
-  explicit TinyRun(at::ScalarType type = at::kFloat) : model(tiny_model(), {type}) {
+  explicit TinyRun(at::ScalarType type = at::kFloat, bool with_hierarchy = false)
+      : model(tiny_model(), {type}), has_hierarchy(with_hierarchy) {
+    config::HiciConfig hici;
+    hici.num_local_slots = hici.global_slots = hici.num_heads = 2;
+    hici.bottleneck_dim = hici.shared_compress_dim = 8;
+    hici.causal_mode = config::CausalMode::kCausalGi;
+    if (with_hierarchy) hierarchy::attach_hierarchy(model, hici, {type});
     at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(5);
     model.visit_parameters([&](const std::string&, at::Tensor& t) {
       t = at::randn(t.sizes(), generator, at::TensorOptions()).mul_(0.1).to(type);
@@ -61,7 +71,10 @@ struct TinyRun {
   RunEnd run(bool recompute = false, const Progress& start = {}) {
     nn::ForwardOptions forward;
     forward.recompute = recompute;
+    if (has_hierarchy) forward.attention = nn::AttentionKind::kHici;
+    forward.segment_length = 4;
     TrainerEvents events;
+    events.on_segment = on_segment;
     events.on_step = [&](const StepMetrics& metrics, bool) { steps.push_back(metrics); };
     events.save = [&](const Progress& progress) { saves.push_back(progress.step); };
     TrainableSelection all;
@@ -105,6 +118,35 @@ TEST(TrainerTest, NonFiniteLossStopsWithStepAndBlocksAndMakesNoUpdate) {
   EXPECT_NE(message.find("blocks"), std::string::npos) << message;
   EXPECT_TRUE(at::equal(run.model.head_weight(), head));
   EXPECT_TRUE(run.saves.empty());
+}
+
+TEST(TrainerTest, StreamedStepsGiveTheSameLossesInEveryType) {
+  // Additions in another order: the last bits in float32; in bfloat16 the gradients are rounded once for each segment.
+  for (const auto& [type, tolerance] : {std::pair{at::kFloat, 1e-4}, {at::kBFloat16, 0.03}}) {
+    TinyRun whole(type, true), streamed(type, true);
+    streamed.config.stream_segments = true;
+    whole.run();
+    streamed.run();
+    ASSERT_EQ(streamed.steps.size(), 6u);
+    EXPECT_LT(streamed.steps.back().loss, streamed.steps.front().loss);
+    for (size_t i = 0; i < 6; ++i) EXPECT_NEAR(streamed.steps[i].loss, whole.steps[i].loss, tolerance) << i;
+  }
+}
+
+TEST(TrainerTest, AStopInsideAStreamedStepDropsTheStepAndSavesTheStateBefore) {
+  auto signals = std::make_unique<StopSignals>();
+  TinyRun run(at::kFloat, true);
+  run.config.stream_segments = true;
+  int64_t passes = 0;  // two micro-batches a step
+  run.on_segment = [&](StreamPass pass, int64_t done, int64_t) {
+    if (pass == StreamPass::kGradients && done == 1 && ++passes == 6) raise(SIGTERM);
+  };
+  EXPECT_EQ(run.run(), RunEnd::kStopped);
+  EXPECT_EQ(run.steps.size(), 2u);
+  EXPECT_EQ(run.saves, (std::vector<int64_t>{2}));
+  EXPECT_FALSE(run.model.embed_tokens().grad().defined());
+  signals.reset();
+  const StopSignals cleared;  // for the tests that follow in this process
 }
 
 TEST(SelectTrainableTest, APartThatMatchesNothingIsAUsageError) {

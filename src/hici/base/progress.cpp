@@ -40,8 +40,8 @@ std::string Progress::text(const std::string& what, int64_t done, int64_t total,
   return line;
 }
 
-Progress::Progress(std::string what, int64_t total, ProgressUnit unit)
-    : what_(std::move(what)), total_(total), unit_(unit), start_(Clock::now()), next_(start_) {
+Progress::Progress(std::string what, int64_t total, ProgressUnit unit, std::chrono::seconds quiet)
+    : what_(std::move(what)), total_(total), unit_(unit), start_(Clock::now()), next_(start_ + quiet) {
   if (!stderr_live_line().rewrites()) next_ += kPlainInterval;
 }
 

@@ -15,7 +15,9 @@ enum class ProgressUnit { kItems, kBytes };
 class Progress {
  public:
   // `what`: the items in plural ("windows"), or with kBytes what is done to them ("tokenizing"). `total` 0: not known.
-  Progress(std::string what, int64_t total, ProgressUnit unit = ProgressUnit::kItems);
+  // Nothing is shown before `quiet` has passed.
+  Progress(std::string what, int64_t total, ProgressUnit unit = ProgressUnit::kItems,
+           std::chrono::seconds quiet = std::chrono::seconds(0));
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

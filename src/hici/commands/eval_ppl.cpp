@@ -33,6 +33,7 @@ struct EvalPplOptions {
   int64_t batch_size = 1;
   int64_t sliding_window = 256;
   int64_t limit_tokens = 0;
+  bool stream_segments = false;
   HiciOptions hici;
   DeviceOptions device;
 };
@@ -87,6 +88,7 @@ nlohmann::json result_json(const EvalPplOptions& o, const io::LoadedModel& loade
           {"num_segments", forward.segment_length > 0 ? o.seq_len / forward.segment_length : 0},
           {"causal_mode", config::name_of(loaded.hici.causal_mode)},
           {"has_hierarchy", loaded.has_hierarchy},
+          {"stream_segments", o.stream_segments},
           {"sliding_window", o.sliding_window},
           {"batch_size", o.batch_size},
           {"limit_tokens", o.limit_tokens},
@@ -120,6 +122,9 @@ int run_eval_ppl(const EvalPplOptions& o) {
   check_options(o);
   const EvalMode mode = parse_eval_mode(o.eval_mode);
   if (mode.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--eval_mode " + o.eval_mode);
+  HICI_CHECK_USAGE(!o.stream_segments || mode.attention == nn::AttentionKind::kHici,
+                   "--stream_segments: has no form with --eval_mode ", o.eval_mode,
+                   ", where tokens see beyond their segment; use --eval_mode hici");
   std::optional<data::TokenType> type;
   if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
   const StopSignals signals;
@@ -130,7 +135,9 @@ int run_eval_ppl(const EvalPplOptions& o) {
   request.dtype = o.device.resolve_dtype(request.device);
   request.context_size = o.context_size;
   request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-    return o.hici.resolve(family, stored);
+    const config::HiciConfig hici = o.hici.resolve(family, stored);
+    if (o.stream_segments) hici.check_streamable();
+    return hici;
   };
   request.hash_weights = !o.output.empty();
   const io::LoadedModel loaded = io::load_model(request);
@@ -146,7 +153,12 @@ int run_eval_ppl(const EvalPplOptions& o) {
                     eval::count_windows(o.limit_tokens > 0 ? std::min(o.limit_tokens, tokens.size()) : tokens.size(),
                                         o.seq_len, o.sliding_window));
   const auto result = eval::evaluate_perplexity(*loaded.model, tokens,
-                                                {o.seq_len, o.sliding_window, o.batch_size, o.limit_tokens, forward},
+                                                {.seq_len = o.seq_len,
+                                                 .stride = o.sliding_window,
+                                                 .batch_size = o.batch_size,
+                                                 .limit_tokens = o.limit_tokens,
+                                                 .forward = forward,
+                                                 .stream_segments = o.stream_segments},
                                                 [&](int64_t done, int64_t, double) { progress.update(done); });
   progress.finish();
   const nlohmann::json json = result_json(o, loaded, tokens, forward, result);
@@ -174,6 +186,8 @@ CommandEntry eval_ppl_command() {
             add_option(app, "sliding_window", o->sliding_window, "Tokens between the starts of two windows");
             add_option(app, "eval_mode", o->eval_mode,
                        "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2");
+            add_bool(app, "stream_segments", o->stream_segments,
+                     "Work on one segment at a time, with the memory of one; for every causal mode but none");
             add_option(app, "limit_tokens", o->limit_tokens, "Use the first N tokens only; 0: all");
             add_option(app, "output", o->output, "Write the result and all that repeats it as JSON");
             add_option(app, "label", o->label, "Name of this row in reports");

@@ -6,6 +6,7 @@
 #include "hici/commands/lists.h"
 #include "hici/commands/model_options.h"
 #include "hici/optim/schedule.h"
+#include "hici/train/segment_streaming.h"
 #include "hici/train/training_run.h"
 
 #include <memory>
@@ -24,6 +25,7 @@ struct TrainOptions {
   std::string trainable_params = "embed,norm";
   std::string save_strategy = "steps";
   bool use_attn_init = false;
+  int64_t segment_length = 0;  // 0: --num_chunks decides
   HiciOptions hici;
   DeviceOptions device;
 };
@@ -53,13 +55,31 @@ void check_no_contradiction(const TrainOptions& o) {
                    "--use_llama_init: has no effect with --attention ", o.attention, "; leave it out");
 }
 
-// Segments are checked here, before any weight is read, unless an adapter decides their number.
+// Segments are checked here, before any file is read, unless an adapter decides their number.
 void check_segments(const TrainOptions& o) {
+  if (o.hici.app->get_option("--segment_length")->count() > 0) {
+    const int64_t length = o.spec.train.sequence_length;
+    HICI_CHECK_USAGE(!o.hici.given("num_chunks"), "--segment_length: says the same as --num_chunks; give one of them");
+    HICI_CHECK_USAGE(o.attention != "full", "--segment_length: has no effect with --attention full; leave it out");
+    HICI_CHECK_USAGE(o.segment_length >= 1 && length % o.segment_length == 0, "--segment_length: ", o.segment_length,
+                     " does not divide --model_max_length ", length, "; use a divisor of it");
+    return;
+  }
   const bool from_files = !o.hici.given("num_chunks") && (!o.init_adapter.empty() || !o.spec.resume.empty());
   const int64_t segments = o.hici.values.num_segments, length = o.spec.train.sequence_length;
   if (o.attention == "full" || from_files) return;
   HICI_CHECK_USAGE(segments >= 1 && length % segments == 0, "--num_chunks: ", segments,
                    " does not divide --model_max_length ", length, "; use a divisor of it");
+}
+
+// What the options alone say; the causal mode of an adapter or of the model's family is looked at when it is known.
+void check_streaming(const TrainOptions& o) {
+  if (!o.spec.train.stream_segments) return;
+  config::HiciConfig hici = o.hici.values;
+  hici.causal_mode = o.hici.causal_mode.empty() ? config::CausalMode::kCausalGi
+                                                : config::parse_causal_mode(o.hici.causal_mode, "--causal_mode");
+  hici.use_global_integrator = hici.use_global_integrator && o.hici.use_hierarchical_forward;
+  train::check_streamable(o.spec.attention, hici);
 }
 
 int run_train(TrainOptions& o) {
@@ -71,6 +91,7 @@ int run_train(TrainOptions& o) {
   spec.data_path = o.data_path;
   spec.init_adapter = o.init_adapter;
   spec.attention = nn::attention_kind_from_name(o.attention, "--attention");
+  check_streaming(o);
   spec.trainable.name_parts = split_at_commas(o.trainable_params);
   spec.copy_attention_init = spec.copy_attention_init || o.use_attn_init;
   if (o.save_strategy == "no") spec.train.save_steps = 0;
@@ -82,7 +103,9 @@ int run_train(TrainOptions& o) {
   spec.device = o.device.resolve_device();
   spec.dtype = o.device.resolve_dtype(spec.device);
   spec.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-    return o.hici.resolve(family, stored);
+    config::HiciConfig hici = o.hici.resolve(family, stored);
+    if (o.segment_length > 0) hici.num_segments = spec.train.sequence_length / o.segment_length;
+    return hici;
   };
   spec.effective_options = effective_options(*o.hici.app);
   return train::run_training(spec);
@@ -136,6 +159,10 @@ void bind_how_to_train(CLI::App& app, TrainOptions& o) {
              "Stop after this many steps in a row whose loss or gradient is not finite");
   add_bool(app, "gradient_checkpointing", t.recompute,
            "Keep only each layer's input and recompute the rest in the backward pass");
+  add_bool(app, "stream_segments", t.stream_segments,
+           "Work on one segment at a time, with the memory of one whatever the length; for every causal mode but none");
+  add_option(app, "segment_length", o.segment_length,
+             "Tokens of a segment, instead of --num_chunks; 0: --num_chunks decides");
   add_bool(app, "shuffle", t.shuffle, "Visit the blocks in an order drawn from --seed, a new one in each epoch");
   add_option(app, "seed", t.seed, "Seed of initial values and of the order of the data");
   add_option(app, "logging_steps", t.logging_steps, "Steps between two lines of metrics.jsonl");

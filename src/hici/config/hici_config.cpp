@@ -109,6 +109,12 @@ void HiciConfig::validate(int64_t hidden_size, const std::string& subject) const
   if (shared_compressor) rules.in_range("shared_compress_dim", shared_compress_dim, bottleneck_dim);
 }
 
+void HiciConfig::check_streamable() const {
+  HICI_CHECK_USAGE(
+      is_streamable(), "--stream_segments: causal mode ", name_of(causal_mode),
+      " makes global slots from later segments too, so no segment can go first; use --causal_mode causal_gi");
+}
+
 bool LoraConfig::targets_layer(std::string_view leaf) const {
   return std::find(targets.begin(), targets.end(), leaf) != targets.end();
 }

@@ -44,6 +44,11 @@ struct HiciConfig {
   bool use_local_constructor = true;
   bool use_global_integrator = true;
 
+  // True when no segment needs a later one, so that a sequence can be worked on segment by segment: every mode but
+  // `none` with a global integrator.
+  bool is_streamable() const { return causal_mode != CausalMode::kNone || !use_global_integrator; }
+  // --stream_segments with a config that is not is a usage error.
+  void check_streamable() const;
   // Width of the local constructor in a model of `hidden_size`.
   int64_t local_width(int64_t hidden_size) const { return use_bottleneck ? bottleneck_dim : hidden_size; }
   // Rules between the values and the model. An empty `subject` says that they came from options (hici::UsageError,

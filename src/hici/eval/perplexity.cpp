@@ -30,17 +30,36 @@ at::Tensor read_windows(const data::TokenFile& tokens, const PerplexityOptions& 
   return windows;
 }
 
-void add_scores(Sums& sums, const nn::CausalLm& model, const at::Tensor& windows_BT,
-                const nn::ForwardOptions& forward) {
-  const at::Tensor tokens = windows_BT.to(model.head_weight().device());
-  const int64_t predicted = tokens.size(1) - 1;
-  const at::Tensor hidden = model.forward_hidden(tokens, forward).narrow(1, 0, predicted);
-  const at::Tensor targets = tokens.narrow(1, 1, predicted).reshape({-1});
+// hidden_BTC: the states that predict targets_BT.
+void add_scores(Sums& sums, const nn::CausalLm& model, const at::Tensor& hidden_BTC, const at::Tensor& targets_BT) {
+  const at::Tensor targets = targets_BT.reshape({-1});
   const ops::TokenScores scores =
-      ops::score_tokens(hidden.reshape({-1, hidden.size(-1)}), model.head_weight(), targets);
+      ops::score_tokens(hidden_BTC.reshape({-1, hidden_BTC.size(-1)}), model.head_weight(), targets);
   sums.negative_log_likelihood -= scores.log_likelihood.sum(at::kDouble).item<double>();
   sums.hits += scores.argmax.eq(targets).sum().item<int64_t>();
   sums.predicted += targets.numel();
+}
+
+void add_streamed(Sums& sums, const nn::CausalLm& model, const at::Tensor& tokens_BT, int64_t segment_length) {
+  const ops::RotaryFrequencies frequencies = model.rotary_frequencies();
+  nn::ModelState state = model.empty_state(tokens_BT.size(0));
+  const int64_t predicted = tokens_BT.size(1) - 1;
+  for (int64_t at = 0; at < predicted; at += segment_length) {
+    nn::SegmentHidden out = model.forward_segment(
+        {tokens_BT.narrow(1, at, segment_length), at / segment_length, {}, frequencies}, state, /*recompute=*/false);
+    const int64_t count = std::min(segment_length, predicted - at);
+    add_scores(sums, model, out.hidden_BSC.narrow(1, 0, count), tokens_BT.narrow(1, at + 1, count));
+    state = std::move(out.after);
+  }
+}
+
+void add_windows(Sums& sums, const nn::CausalLm& model, const at::Tensor& windows_BT,
+                 const PerplexityOptions& options) {
+  const at::Tensor tokens = windows_BT.to(model.head_weight().device());
+  if (options.stream_segments) return add_streamed(sums, model, tokens, options.forward.segment_length);
+  const int64_t predicted = tokens.size(1) - 1;
+  add_scores(sums, model, model.forward_hidden(tokens, options.forward).narrow(1, 0, predicted),
+             tokens.narrow(1, 1, predicted));
 }
 
 }  // namespace
@@ -66,7 +85,7 @@ PerplexityResult evaluate_perplexity(const nn::CausalLm& model, const data::Toke
     HICI_CHECK(stop_requested() == 0, "stopped by signal ", stop_requested(), " after ", first, " of ", result.windows,
                " windows");
     const int64_t count = std::min(options.batch_size, result.windows - first);
-    add_scores(sums, model, read_windows(tokens, options, first, count), options.forward);
+    add_windows(sums, model, read_windows(tokens, options, first, count), options);
     HICI_CHECK(std::isfinite(sums.negative_log_likelihood), "window ", first, " (from token ", first * options.stride,
                "): the loss is not finite; are the weights whole and --dtype wide enough?");
     result.loss = sums.negative_log_likelihood / static_cast<double>(sums.predicted);

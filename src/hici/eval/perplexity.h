@@ -17,6 +17,7 @@ struct PerplexityOptions {
   int64_t batch_size = 1;    // windows in one forward; the result does not depend on it but for rounding
   int64_t limit_tokens = 0;  // 0: the whole file
   nn::ForwardOptions forward;
+  bool stream_segments = false;  // HiCI attention one segment after the other: memory of one, whatever seq_len is
 };
 
 struct PerplexityResult {

@@ -2,6 +2,7 @@
 #include "hici/hierarchy/hierarchy.h"
 
 #include "hici/base/error.h"
+#include "hici/hierarchy/slot_state.h"
 #include "hici/hierarchy/slot_statistics.h"
 
 #include <ATen/ATen.h>
@@ -55,6 +56,32 @@ at::Tensor Hierarchy::global_slots(const at::Tensor& local_BNMC) const {
     return global_BKC.unsqueeze(1).expand({-1, segments, -1, -1});
   }
   return integrator_->forward(statistics_up_to_each(local_BNMC).flatten(0, 1)).view({batch, segments, -1, hidden});
+}
+
+nn::LayerState Hierarchy::empty_state(int64_t batch) const {
+  const at::Tensor& slots = local_.memory_slots;
+  return to_list(empty_slot_state(config_, batch, slots.size(1), slots.options()));
+}
+
+nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
+                                               const nn::LayerState& before_list) {
+  HICI_ASSERT(config_.is_streamable(), "mode none looks ahead");
+  const SlotState before = from_list(config_, before_list);
+  const at::Tensor local_BMC = local_.forward(x_BSC, valid_BS);
+  const SlotState after = add_slots(before, local_BMC);
+  const bool shifted = is_shifted(config_.causal_mode);
+  nn::SegmentSlots made{{{}, !shifted}, to_list(after)};
+  if (shifted && segment == 0) return made;
+
+  std::vector<at::Tensor> slots;
+  const int64_t segments_seen = shifted ? segment : segment + 1;
+  if (integrator_) {
+    const at::Tensor statistics = statistics_of_state(shifted ? before : after, segments_seen * local_BMC.size(1));
+    slots.push_back(integrator_->forward(statistics));
+  }
+  if (!hides_local_slots(config_.causal_mode)) slots.push_back(shifted ? before.previous_BMC : local_BMC);
+  made.prefix.slots_BNPC = at::cat(slots, 1).unsqueeze(1);
+  return made;
 }
 
 void Hierarchy::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {

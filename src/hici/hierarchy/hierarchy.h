@@ -18,6 +18,10 @@ class Hierarchy : public nn::SlotProvider {
 
   // Order of the slots: global, then local.
   nn::PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length) override;
+  // Streaming; the state is that of slot_state.h. Mode none is refused by config::HiciConfig::is_streamable().
+  nn::LayerState empty_state(int64_t batch) const override;
+  nn::SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
+                                      const nn::LayerState& before) override;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) override;
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) override;
 

@@ -4,36 +4,73 @@
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 namespace hici::hierarchy {
 namespace {
 
-constexpr double kNormFloor = 1e-6;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr double kNormFloor = 1e-6, kDeviationFloor = 1e-6;
 
 at::Tensor unit_norm(const at::Tensor& x) {
   return x / at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true).clamp_min(kNormFloor);
 }
 
-at::Tensor widen(const at::Tensor& slots) { return slots.to(ops::accumulation_type(slots.scalar_type())); }
+// The five statistics of rows x [B, n, C] as one node: they are small, so that what costs is the number of operations.
+class Statistics : public torch::autograd::Function<Statistics> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_BnC) {
+    const at::Tensor mean_B1C = x_BnC.mean(1, /*keepdim=*/true);
+    const auto [top_BC, top_at_BC] = x_BnC.max(1);
+    const auto [low_BC, low_at_BC] = x_BnC.min(1);
+    const at::Tensor deviation_BC = (x_BnC - mean_B1C).square_().mean(1).sqrt_();
+    const at::Tensor mean_BC = mean_B1C.squeeze(1), unit_BC = unit_norm(mean_BC);
+    ctx->save_for_backward({x_BnC, mean_B1C, deviation_BC, unit_BC, top_at_BC, low_at_BC});
+    return at::stack({mean_BC, top_BC, low_BC, deviation_BC.clamp_min(kDeviationFloor), unit_BC}, 1);
+  }
+
+  // Below its floor a deviation is a constant; the norm of the mean likewise. An extreme goes to the row that had it.
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &x_BnC = saved[0], &mean_B1C = saved[1], &deviation_BC = saved[2], &unit_BC = saved[3];
+    const std::vector<at::Tensor> by = grads[0].unbind(1);
+    const auto count = static_cast<double>(x_BnC.size(1));
+    const at::Tensor norm_B1 = at::linalg_vector_norm(mean_B1C.squeeze(1), 2, at::IntArrayRef{-1}, /*keepdim=*/true);
+    const at::Tensor along_B1 = (by[4] * unit_BC).sum(-1, /*keepdim=*/true).mul_(norm_B1.ge(kNormFloor));
+    const at::Tensor dmean_BC = by[0] + (by[4] - unit_BC * along_B1) / norm_B1.clamp_min(kNormFloor);
+    const at::Tensor slope_BC =
+        (by[3] / deviation_BC.clamp_min(kDeviationFloor)).mul_(deviation_BC.ge(kDeviationFloor));
+    at::Tensor dx_BnC = (x_BnC - mean_B1C).mul_(slope_BC.unsqueeze(1)).add_(dmean_BC.unsqueeze(1)).div_(count);
+    dx_BnC.scatter_add_(1, saved[4].unsqueeze(1), by[1].unsqueeze(1));
+    dx_BnC.scatter_add_(1, saved[5].unsqueeze(1), by[2].unsqueeze(1));
+    return {dx_BnC};
+  }
+};
 
 }  // namespace
 
+at::Tensor widen_slots(const at::Tensor& slots) { return slots.to(ops::accumulation_type(slots.scalar_type())); }
+
 at::Tensor statistics_of_all(const at::Tensor& slots_BNMC) {
-  const at::Tensor flat = widen(slots_BNMC).flatten(1, 2);
-  const at::Tensor mean = flat.mean(1);
-  const at::Tensor deviation = at::std(flat, at::IntArrayRef{1}, /*unbiased=*/false).clamp_min(1e-6);
-  return at::stack({mean, std::get<0>(flat.max(1)), std::get<0>(flat.min(1)), deviation, unit_norm(mean)}, 1);
+  return Statistics::apply(widen_slots(slots_BNMC).flatten(1, 2));
 }
 
 at::Tensor statistics_up_to_each(const at::Tensor& slots_BNMC) {
-  const at::Tensor slots = widen(slots_BNMC);
+  const at::Tensor slots = widen_slots(slots_BNMC);
   const int64_t segments = slots.size(1), per_segment = slots.size(2);
   const at::Tensor count = at::arange(1, segments + 1, slots.options()).mul_(per_segment).view({1, -1, 1});
-  const at::Tensor mean = slots.sum(2).cumsum(1) / count;
-  const at::Tensor variance = (slots.pow(2).sum(2).cumsum(1) / count - mean.pow(2)).clamp_min(1e-12);
-  const at::Tensor top = std::get<0>(std::get<0>(slots.max(2)).cummax(1));
-  const at::Tensor low = std::get<0>(std::get<0>(slots.min(2)).cummin(1));
-  return at::stack({mean, top, low, variance.sqrt(), unit_norm(mean)}, 2);
+  return statistics_of_sums(
+      {slots.sum(2).cumsum(1), slots.pow(2).sum(2).cumsum(1), std::get<0>(std::get<0>(slots.max(2)).cummax(1)),
+       std::get<0>(std::get<0>(slots.min(2)).cummin(1))},
+      count);
+}
+
+at::Tensor statistics_of_sums(const SlotSums& sums, const at::Tensor& count) {
+  const at::Tensor mean = sums.total / count;
+  const at::Tensor variance = (sums.squares / count - mean.pow(2)).clamp_min(1e-12);
+  return at::stack({mean, sums.top, sums.low, variance.sqrt(), unit_norm(mean)}, -2);
 }
 
 }  // namespace hici::hierarchy

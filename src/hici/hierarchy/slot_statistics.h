@@ -17,4 +17,14 @@ at::Tensor statistics_of_all(const at::Tensor& slots_BNMC);
 // at 1e-12.
 at::Tensor statistics_up_to_each(const at::Tensor& slots_BNMC);
 
+// The same from the sums behind it, for slots that come segment by segment: total, sum of squares, maximum and minimum
+// over `count` slots, each [..., C] in float32 or better -> [..., 5, C]. `count` broadcasts.
+struct SlotSums {
+  at::Tensor total, squares, top, low;
+};
+at::Tensor statistics_of_sums(const SlotSums& sums, const at::Tensor& count);
+
+// Slots in the type that statistics are computed in: float32, or float64 for float64.
+at::Tensor widen_slots(const at::Tensor& slots);
+
 }  // namespace hici::hierarchy

@@ -127,6 +127,22 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& c
                  : ops::segment_attention(marked.q_GSHD, marked.k_GKJD, marked.v_GKJD, context.backend);
     });
   }
+  return project_output(out, context, x_BTC);
+}
+
+SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
+                                         const LayerState& before) const {
+  SegmentSlots made;
+  if (hierarchy) made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before);
+  const at::Tensor out = as_attention(project(x_BSC, context, made.prefix, x_BSC.size(1)), [&](const auto& heads) {
+    return ops::segment_attention(heads.q_GSHD, heads.k_GKJD, heads.v_GKJD, context.backend);
+  });
+  return {project_output(out, context, x_BSC), std::move(made.after)};
+}
+
+// `out` holds the heads of the tokens of x_BTC in any shape of that order.
+at::Tensor Attention::project_output(const at::Tensor& out, const AttentionContext& context,
+                                     const at::Tensor& x_BTC) const {
   at::Tensor out_BTX = out.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
   if (context.valid_BT.defined()) out_BTX = out_BTX * context.valid_BT.unsqueeze(-1);
   return o_proj.forward(out_BTX);

@@ -32,6 +32,13 @@ struct AttentionContext {
   at::Tensor valid_BT;         // bool, padding on the right; undefined: every token counts
   ops::RotaryTables rotary;
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
+  int64_t segment = 0;  // number of the segment, from 0; forward_segment() only
+};
+
+// One segment through attention or a whole layer: its hidden states, and the layer's state after it.
+struct SegmentOutput {
+  at::Tensor hidden_BSC;
+  LayerState after;
 };
 
 struct Attention {
@@ -46,6 +53,9 @@ struct Attention {
 
   // x_BTC, already normed -> [B, T, C]; rows of padded tokens are zero before the output projection.
   at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  // The same for one segment of kHici, given the state before it: all T = S tokens of x are that segment.
+  SegmentOutput forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
+                                const LayerState& before) const;
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
 
@@ -54,6 +64,7 @@ struct Attention {
   ops::AttentionHeads project(const at::Tensor& x_BTC, const AttentionContext& context, const PrefixSlots& prefix,
                               int64_t segment_length) const;
   at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  at::Tensor project_output(const at::Tensor& out, const AttentionContext& context, const at::Tensor& x_BTC) const;
 };
 
 }  // namespace hici::nn

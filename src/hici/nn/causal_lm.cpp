@@ -46,8 +46,19 @@ DecoderLayer::DecoderLayer(const config::ModelConfig& config, const ParameterOpt
 
 at::Tensor DecoderLayer::forward(const at::Tensor& x_BTC, const AttentionContext& context) const {
   const ops::NormedSum before = ops::add_rms_norm(x_BTC, {}, input_norm, norm_eps);
-  const at::Tensor attended = attention.forward(before.normed, context);
-  const ops::NormedSum middle = ops::add_rms_norm(before.sum, attended, post_attention_norm, norm_eps);
+  return add_mlp(before.sum, attention.forward(before.normed, context));
+}
+
+SegmentOutput DecoderLayer::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
+                                            const LayerState& before) const {
+  const ops::NormedSum normed = ops::add_rms_norm(x_BSC, {}, input_norm, norm_eps);
+  SegmentOutput out = attention.forward_segment(normed.normed, context, before);
+  out.hidden_BSC = add_mlp(normed.sum, out.hidden_BSC);
+  return out;
+}
+
+at::Tensor DecoderLayer::add_mlp(const at::Tensor& x_BTC, const at::Tensor& attended_BTC) const {
+  const ops::NormedSum middle = ops::add_rms_norm(x_BTC, attended_BTC, post_attention_norm, norm_eps);
   return middle.sum + mlp.forward(middle.normed);
 }
 
@@ -71,8 +82,8 @@ at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOp
   const AttentionContext context = make_context(tokens_BT, options);
   at::Tensor x = at::embedding(embed_tokens_, tokens_BT);
   for (const DecoderLayer& layer : layers_) {
-    auto run = [&layer, context](const at::Tensor& input) { return layer.forward(input, context); };
-    x = options.recompute ? recompute(run, x) : run(x);
+    auto run = [&layer, context](const TensorList& in) { return TensorList{layer.forward(in[0], context)}; };
+    x = options.recompute ? recompute(run, {x})[0] : layer.forward(x, context);
   }
   return ops::rms_norm(x, norm_, config_.rms_norm_eps);
 }
@@ -83,11 +94,54 @@ AttentionContext CausalLm::make_context(const at::Tensor& tokens_BT, const Forwa
     HICI_ASSERT(options.segment_length > 0 && length % options.segment_length == 0, "T ", length, " S ",
                 options.segment_length);
   }
-  AttentionContext context{options.attention, options.segment_length, options.valid_BT, {}};
-  const auto frequencies = config::rope_inverse_frequencies(config_.rope, config_.head_dim);
-  context.rotary = ops::make_rotary_tables(frequencies, config::rope_attention_scale(config_.rope), 0, length,
-                                           embed_tokens_.scalar_type(), embed_tokens_.device());
-  return context;
+  return {.kind = options.attention,
+          .segment_length = options.segment_length,
+          .valid_BT = options.valid_BT,
+          .rotary = ops::make_rotary_tables(rotary_frequencies(), 0, length, embed_tokens_.scalar_type()),
+          .backend = options.backend,
+          .segment = 0};
+}
+
+ops::RotaryFrequencies CausalLm::rotary_frequencies() const {
+  return ops::make_rotary_frequencies(config::rope_inverse_frequencies(config_.rope, config_.head_dim),
+                                      config::rope_attention_scale(config_.rope), embed_tokens_.device());
+}
+
+ModelState CausalLm::empty_state(int64_t batch) const {
+  ModelState state;
+  for (const DecoderLayer& layer : layers_) {
+    const auto& hierarchy = layer.attention.hierarchy;
+    state.push_back(hierarchy ? hierarchy->empty_state(batch) : LayerState{});
+  }
+  return state;
+}
+
+SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState& before, bool recomputes) const {
+  HICI_ASSERT(before.size() == layers_.size(), before.size(), " states for ", layers_.size(), " layers");
+  const int64_t length = segment.tokens_BS.size(1);
+  const AttentionContext context{.kind = AttentionKind::kHici,
+                                 .segment_length = length,
+                                 .valid_BT = segment.valid_BS,
+                                 .rotary = ops::make_rotary_tables(segment.frequencies, segment.index * length, length,
+                                                                   embed_tokens_.scalar_type()),
+                                 .backend = segment.backend,
+                                 .segment = segment.index};
+  SegmentHidden out{at::embedding(embed_tokens_, segment.tokens_BS), {}};
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    // The layer's input first, then the tensors of the state; out the same.
+    auto run = [&layer = layers_[i], context](const TensorList& in) {
+      SegmentOutput made = layer.forward_segment(in[0], context, LayerState(in.begin() + 1, in.end()));
+      made.after.insert(made.after.begin(), made.hidden_BSC);
+      return made.after;
+    };
+    TensorList inputs = before[i];
+    inputs.insert(inputs.begin(), out.hidden_BSC);
+    TensorList outputs = recomputes ? recompute(run, inputs) : run(inputs);
+    out.hidden_BSC = outputs[0];
+    out.after.emplace_back(outputs.begin() + 1, outputs.end());
+  }
+  out.hidden_BSC = ops::rms_norm(out.hidden_BSC, norm_, config_.rms_norm_eps);
+  return out;
 }
 
 void CausalLm::visit_parameters(const ParameterVisitor& visit) {

@@ -29,7 +29,13 @@ struct DecoderLayer {
   DecoderLayer() = default;
   DecoderLayer(const config::ModelConfig& config, const ParameterOptions& options);
   at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  SegmentOutput forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
+                                const LayerState& before) const;
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
+
+ private:
+  // What follows attention: both residual connections and the MLP.
+  at::Tensor add_mlp(const at::Tensor& x_BTC, const at::Tensor& attended_BTC) const;
 };
 
 struct ForwardOptions {
@@ -37,6 +43,24 @@ struct ForwardOptions {
   int64_t segment_length = 0;  // for hici and s2
   at::Tensor valid_BT;         // bool, right padding; undefined: no padding
   bool recompute = false;      // keep only each layer's input for the backward pass
+  ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
+};
+
+// One segment of a sequence that goes through the model segment by segment. Segments of one sequence have one length.
+struct Segment {
+  at::Tensor tokens_BS;                // int64, on the model's device
+  int64_t index = 0;                   // from 0; the first token stands at index * S
+  at::Tensor valid_BS;                 // bool, right padding; undefined: no padding
+  ops::RotaryFrequencies frequencies;  // CausalLm::rotary_frequencies(), made once for a sequence
+  ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
+};
+
+// The state of every layer before a segment.
+using ModelState = std::vector<LayerState>;
+
+struct SegmentHidden {
+  at::Tensor hidden_BSC;  // after the last norm
+  ModelState after;
 };
 
 class CausalLm {
@@ -46,6 +70,15 @@ class CausalLm {
 
   // tokens_BT int64 -> final hidden states [B, T, C], after the last norm.
   at::Tensor forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
+
+  // HiCI attention over one segment: forward_hidden() over a whole sequence is forward_segment() over its segments in
+  // turn, each given the state after the one before it, and gradients go the same way back through the states. Only
+  // for hierarchies where no segment needs a later one. Does not wait for the device. With `recompute` a layer keeps
+  // its input and the state before it for the backward pass.
+  SegmentHidden forward_segment(const Segment& segment, const ModelState& before, bool recompute) const;
+  ModelState empty_state(int64_t batch) const;
+  ops::RotaryFrequencies rotary_frequencies() const;
+
   // [V, C]: the output head, or the embedding when they are tied.
   const at::Tensor& head_weight() const { return config_.tie_word_embeddings ? embed_tokens_ : lm_head_; }
 

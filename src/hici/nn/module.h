@@ -9,8 +9,11 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace hici::nn {
+
+using TensorList = std::vector<at::Tensor>;
 
 // Called with the full checkpoint name ("model.layers.3.self_attn.q_proj.weight") and the member that holds the tensor.
 // The visitor may replace the tensor.

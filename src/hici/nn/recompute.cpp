@@ -11,47 +11,67 @@
 namespace hici::nn {
 namespace {
 
+using torch::autograd::variable_list;
+using Layer = std::function<TensorList(const TensorList&)>;
+
 class RecomputeNode : public torch::autograd::Node {
  public:
-  RecomputeNode(std::function<at::Tensor(const at::Tensor&)> layer, const at::Tensor& x)
-      : layer_(std::move(layer)), x_(x, /*is_output=*/false) {}
+  RecomputeNode(Layer layer, const TensorList& inputs) : layer_(std::move(layer)) {
+    for (const at::Tensor& input : inputs) saved_.emplace_back(input, /*is_output=*/false);
+  }
 
-  torch::autograd::variable_list apply(torch::autograd::variable_list&& grads) override {
-    const at::Tensor saved = x_.unpack();
-    const bool wants_x = task_should_compute_output(0);
-    const at::Tensor x = saved.detach().requires_grad_(wants_x);
-    {
-      const at::AutoGradMode enable_grad(true);
-      const at::Tensor y = layer_(x);
-      // Reentrant on purpose: it adds to the .grad of the parameters that the layer uses.
-      torch::autograd::backward({y}, {grads[0]});
+  variable_list apply(variable_list&& grads) override {
+    TensorList inputs;
+    for (size_t i = 0; i < saved_.size(); ++i) {
+      inputs.push_back(saved_[i].unpack().detach().requires_grad_(task_should_compute_output(i)));
     }
-    return {wants_x ? x.grad() : at::Tensor()};
+    run_backward(inputs, grads);
+    variable_list input_grads;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      input_grads.push_back(task_should_compute_output(i) ? inputs[i].grad() : at::Tensor());
+    }
+    return input_grads;
   }
 
   std::string name() const override { return "hici::RecomputeBackward"; }
 
-  void release_variables() override { x_.reset_data(); }
+  void release_variables() override {
+    for (auto& saved : saved_) saved.reset_data();
+  }
 
  private:
-  std::function<at::Tensor(const at::Tensor&)> layer_;
-  torch::autograd::SavedVariable x_;
+  void run_backward(const TensorList& inputs, const variable_list& grads) const {
+    const at::AutoGradMode enable_grad(true);
+    const TensorList outputs = layer_(inputs);
+    variable_list roots, root_grads;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (!grads[i].defined() || !outputs[i].requires_grad()) continue;
+      roots.push_back(outputs[i]);
+      root_grads.push_back(grads[i]);
+    }
+    // Reentrant on purpose: it adds to the .grad of the parameters that the layer uses.
+    if (!roots.empty()) torch::autograd::backward(roots, root_grads);
+  }
+
+  Layer layer_;
+  std::vector<torch::autograd::SavedVariable> saved_;
 };
 
 }  // namespace
 
-at::Tensor recompute(std::function<at::Tensor(const at::Tensor&)> layer, const at::Tensor& x) {
-  if (!at::GradMode::is_enabled()) return layer(x);
-  at::Tensor y;
+TensorList recompute(Layer layer, const TensorList& inputs) {
+  if (!at::GradMode::is_enabled()) return layer(inputs);
+  TensorList outputs;
   {
     const at::NoGradGuard no_grad;
-    y = layer(x);
+    // Detached: an output that is a view, or one of the inputs, must not carry their history into its own.
+    for (const at::Tensor& output : layer(inputs)) outputs.push_back(output.detach());
   }
-  // The node exists even when x needs no gradient: the layer's own parameters do.
-  auto node = std::shared_ptr<RecomputeNode>(new RecomputeNode(std::move(layer), x), torch::autograd::deleteNode);
-  node->set_next_edges(torch::autograd::collect_next_edges(x));
-  torch::autograd::set_history(y, node);
-  return y;
+  // The node exists even when no input needs a gradient: the layer's own parameters do.
+  auto node = std::shared_ptr<RecomputeNode>(new RecomputeNode(std::move(layer), inputs), torch::autograd::deleteNode);
+  node->set_next_edges(torch::autograd::collect_next_edges(at::TensorList(inputs)));
+  torch::autograd::set_history(outputs, node);
+  return outputs;
 }
 
 }  // namespace hici::nn

@@ -18,12 +18,29 @@ struct PrefixSlots {
   bool any() const { return slots_BNPC.defined(); }
 };
 
+// What one layer remembers of the segments before one: tensors whose meaning only the provider knows, always as many
+// and of the same shapes, whatever the number of segments. Empty where nothing need be remembered.
+using LayerState = TensorList;
+
+// The slots before one segment, [B, 1, P, C], and the state after it.
+struct SegmentSlots {
+  PrefixSlots prefix;
+  LayerState after;
+};
+
 class SlotProvider {
  public:
   virtual ~SlotProvider() = default;
 
   // x_BTC: the layer's normed input, T a multiple of segment_length. valid_BT: bool, or undefined for no padding.
   virtual PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length) = 0;
+
+  // The same, one segment at a time: segment number `segment` (from 0) of a sequence, given the state after the one
+  // before it, differentiable in both. Only where no segment needs a later one.
+  virtual LayerState empty_state(int64_t batch) const = 0;
+  virtual SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
+                                          const LayerState& before) = 0;
+
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor& visit) = 0;
   // Attaches adapters to the provider's own projections whose last name part is among `targets`.
   virtual void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) = 0;

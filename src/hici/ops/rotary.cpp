@@ -6,13 +6,23 @@
 #include <ATen/ATen.h>
 
 namespace hici::ops {
+RotaryFrequencies make_rotary_frequencies(const std::vector<double>& inverse_frequencies, double scale,
+                                          at::Device device) {
+  return {at::tensor(inverse_frequencies, at::TensorOptions().dtype(at::kDouble)).to(device), scale};
+}
+
+RotaryTables make_rotary_tables(const RotaryFrequencies& frequencies, int64_t first_position, int64_t length,
+                                at::ScalarType model_type) {
+  const at::Tensor positions = at::arange(first_position, first_position + length, frequencies.inverse.options());
+  const at::Tensor angles = at::outer(positions, frequencies.inverse);
+  const auto type = accumulation_type(model_type);
+  return {(angles.cos() * frequencies.scale).to(type), (angles.sin() * frequencies.scale).to(type)};
+}
+
 RotaryTables make_rotary_tables(const std::vector<double>& inverse_frequencies, double scale, int64_t first_position,
                                 int64_t length, at::ScalarType model_type, at::Device device) {
-  const auto wide = at::TensorOptions().dtype(at::kDouble);
-  const at::Tensor frequencies = at::tensor(inverse_frequencies, wide);
-  const at::Tensor angles = at::outer(at::arange(first_position, first_position + length, wide), frequencies);
-  const auto target = at::TensorOptions().dtype(accumulation_type(model_type)).device(device);
-  return {(angles.cos() * scale).to(target), (angles.sin() * scale).to(target)};
+  return make_rotary_tables(make_rotary_frequencies(inverse_frequencies, scale, device), first_position, length,
+                            model_type);
 }
 
 }  // namespace hici::ops

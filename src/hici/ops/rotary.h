@@ -16,7 +16,21 @@ struct RotaryTables {
   at::Tensor sin;
 };
 
-// Angle of row t and column i: (first_position + t) * inverse_frequencies[i]; both tables times `scale` (yarn).
+// What every table of a model is made from: inverse frequencies [D/2], float64, on the device of the tables, and the
+// scale of both tables (yarn).
+struct RotaryFrequencies {
+  at::Tensor inverse;
+  double scale = 1;
+};
+
+// The one copy to the device. Whoever makes tables again and again (one segment after the other) keeps the result.
+RotaryFrequencies make_rotary_frequencies(const std::vector<double>& inverse_frequencies, double scale,
+                                          at::Device device);
+
+// Angle of row t and column i: (first_position + t) * inverse_frequencies[i]. Made on the device of the frequencies,
+// without waiting for it.
+RotaryTables make_rotary_tables(const RotaryFrequencies& frequencies, int64_t first_position, int64_t length,
+                                at::ScalarType model_type);
 RotaryTables make_rotary_tables(const std::vector<double>& inverse_frequencies, double scale, int64_t first_position,
                                 int64_t length, at::ScalarType model_type, at::Device device);
 

@@ -68,9 +68,9 @@ struct HeadsFirst {
   at::Tensor q_GHSD, k_GHKD, v_GHKD;
 
   HeadsFirst(const Inputs& in, int64_t keys)
-      : q_GHSD(in.q_GSHD.transpose(1, 2)),
-        k_GHKD(heads_first(in.k_GKJD.narrow(1, 0, keys), in.group())),
-        v_GHKD(heads_first(in.v_GKJD.narrow(1, 0, keys), in.group())) {}
+      : q_GHSD(in.q_GSHD.transpose(1, 2).contiguous()),  // once, or every product would
+        k_GHKD(heads_first(in.k_GKJD.narrow(1, 0, keys), in.group()).contiguous()),
+        v_GHKD(heads_first(in.v_GKJD.narrow(1, 0, keys), in.group()).contiguous()) {}
 };
 
 at::Tensor scores(const Inputs& in, const HeadsFirst& t) {  // [G, H, K', S]

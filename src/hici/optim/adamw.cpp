@@ -11,7 +11,7 @@ namespace hici::optim {
 
 // The argument lists of one fused call: parameters that share rate and decay.
 struct AdamW::KernelLists {
-  std::vector<at::Tensor> parameters, gradients, exp_avgs, exp_avg_sqs, steps;
+  std::vector<at::Tensor> parameters, gradients, exp_avgs, exp_avg_sqs;
 };
 
 AdamW::AdamW(std::vector<TrainedParameter> parameters, const AdamWOptions& options) : options_(options) {
@@ -21,8 +21,8 @@ AdamW::AdamW(std::vector<TrainedParameter> parameters, const AdamWOptions& optio
     HICI_ASSERT(tensor.requires_grad() && tensor.is_leaf(), parameter.name);
     const auto wide = ops::accumulation_type(tensor.scalar_type());
     const at::Tensor master = tensor.scalar_type() == wide ? tensor.detach() : tensor.detach().to(wide);
-    const at::Tensor step = at::zeros({}, tensor.options().dtype(at::kFloat));
-    slots_.push_back({std::move(parameter), master, at::zeros_like(master), at::zeros_like(master), step});
+    if (!step_.defined()) step_ = at::zeros({}, tensor.options().dtype(at::kFloat));
+    slots_.push_back({std::move(parameter), master, at::zeros_like(master), at::zeros_like(master)});
   }
 }
 
@@ -33,14 +33,13 @@ void AdamW::step(const std::vector<at::Tensor>& gradients, const std::array<doub
   for (size_t i = 0; i < slots_.size(); ++i) {
     if (!gradients[i].defined()) continue;
     Slot& slot = slots_[i];
-    slot.step.fill_(static_cast<double>(steps_taken_));
     KernelLists& list = lists[static_cast<int>(slot.parameter.group)][slot.parameter.decays() ? 1 : 0];
     list.parameters.push_back(slot.master);
     list.gradients.push_back(gradients[i]);
     list.exp_avgs.push_back(slot.exp_avg);
     list.exp_avg_sqs.push_back(slot.exp_avg_sq);
-    list.steps.push_back(slot.step);
   }
+  if (step_.defined()) step_.fill_(static_cast<double>(steps_taken_ + 1));
   for (size_t group = 0; group < kNumGroups; ++group) {
     update(lists[group][0], rates[group], 0.0);
     update(lists[group][1], rates[group], options_.weight_decay);
@@ -52,11 +51,11 @@ void AdamW::step(const std::vector<at::Tensor>& gradients, const std::array<doub
   }
 }
 
-void AdamW::update(KernelLists& lists, double rate, double weight_decay) const {
+void AdamW::update(const KernelLists& lists, double rate, double weight_decay) const {
   if (lists.parameters.empty()) return;
-  at::_foreach_add_(lists.steps, 1);  // the kernel reads the number of the update that it makes
-  at::_fused_adamw_(lists.parameters, lists.gradients, lists.exp_avgs, lists.exp_avg_sqs, /*max_exp_avg_sqs=*/{},
-                    lists.steps, rate, options_.beta1, options_.beta2, weight_decay, options_.epsilon,
+  const std::vector<at::Tensor> steps(lists.parameters.size(), step_);
+  at::_fused_adamw_(lists.parameters, lists.gradients, lists.exp_avgs, lists.exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps,
+                    rate, options_.beta1, options_.beta2, weight_decay, options_.epsilon,
                     /*amsgrad=*/false, /*maximize=*/false);
 }
 

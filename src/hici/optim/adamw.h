@@ -42,14 +42,14 @@ class AdamW {
     at::Tensor master;  // the parameter itself when it is float32 or float64
     at::Tensor exp_avg;
     at::Tensor exp_avg_sq;
-    at::Tensor step;  // scalar float32, the count that the fused kernel wants
   };
   struct KernelLists;
 
-  void update(KernelLists& lists, double rate, double weight_decay) const;
+  void update(const KernelLists& lists, double rate, double weight_decay) const;
 
   AdamWOptions options_;
   std::vector<Slot> slots_;
+  at::Tensor step_;  // scalar float32: the number of the update being made, where the fused kernel reads it
   int64_t steps_taken_ = 0;
 };
 

@@ -12,8 +12,8 @@ class GradientAccumulator {
  public:
   explicit GradientAccumulator(std::vector<optim::TrainedParameter> parameters);
 
-  // After each micro-batch's backward. Parameters narrower than float32 hand their .grad over to a float32 sum: adding
-  // many micro-batches in bf16 would lose most of them.
+  // After each backward: of a micro-batch, or of a segment of one. Parameters narrower than float32 hand their .grad
+  // over to a float32 sum: adding many micro-batches in bf16 would lose most of them.
   void collect();
   // In the order of the parameters; undefined where a parameter got none.
   std::vector<at::Tensor> gradients() const;

@@ -88,23 +88,29 @@ Trainer::StepOutcome Trainer::compute_gradients(const std::vector<data::TokenBat
   for (const data::TokenBatch& batch : batches) targets += batch.num_targets;
   StepOutcome outcome;
   for (const data::TokenBatch& batch : batches) {
-    outcome.interrupted = stop_requested() != 0;
+    const std::optional<double> loss = stop_requested() == 0 ? run_micro_batch(batch, targets) : std::nullopt;
+    outcome.interrupted = !loss;
     if (outcome.interrupted) break;
-    outcome.loss += run_micro_batch(batch, targets);
+    outcome.loss += *loss;
     outcome.tokens += batch.tokens_BT.numel();
-    gradients_.collect();
   }
   return outcome;
 }
 
 // Every micro-batch is weighted by its tokens: the step's loss is the mean over all of its target tokens.
-double Trainer::run_micro_batch(const data::TokenBatch& batch, int64_t targets_in_step) {
+std::optional<double> Trainer::run_micro_batch(const data::TokenBatch& batch, int64_t targets_in_step) {
+  if (config_.stream_segments) {
+    // Collected after each segment: hundreds of them must not be added in the model's narrow type.
+    const StreamEvents events{[this] { gradients_.collect(); }, events_.on_segment};
+    return streamed_gradients(model_, forward_, batch, targets_in_step, events);
+  }
   const at::Device device = model_.head_weight().device();
   const at::Tensor hidden = model_.forward_hidden(batch.tokens_BT.to(device), forward_);
   const at::Tensor labels = batch.labels_BT.to(device).view(-1);
   const at::Tensor sum = ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model_.head_weight(), labels);
   const at::Tensor loss = sum / static_cast<double>(targets_in_step);
   torch::autograd::backward({loss}, {});
+  gradients_.collect();
   return loss.item<double>();
 }
 

@@ -10,8 +10,11 @@
 #include "hici/optim/schedule.h"
 #include "hici/train/gradient_accumulator.h"
 #include "hici/train/metrics.h"
+#include "hici/train/segment_streaming.h"
 
 #include <chrono>
+#include <functional>
+#include <optional>
 
 namespace hici::train {
 
@@ -25,6 +28,8 @@ struct Progress {
 // What the trainer tells the outside. Any of them may be empty.
 struct TrainerEvents {
   std::function<void(const StepMetrics&, bool logged)> on_step;
+  // Within a step, with stream_segments.
+  std::function<void(StreamPass, int64_t done, int64_t total)> on_segment;
   std::function<void(const Progress&)> save;  // may throw; a full disk is the callee's to report
 };
 
@@ -55,7 +60,8 @@ class Trainer {
 
   std::vector<data::TokenBatch> draw_batches();
   StepOutcome compute_gradients(const std::vector<data::TokenBatch>& batches);
-  double run_micro_batch(const data::TokenBatch& batch, int64_t targets_in_step);
+  // The micro-batch's share of the loss, with its gradients collected; nullopt when a stop signal came in between.
+  std::optional<double> run_micro_batch(const data::TokenBatch& batch, int64_t targets_in_step);
   void clip_gradients(StepOutcome& outcome);
   bool update(const StepOutcome& outcome, const std::vector<data::TokenBatch>& batches);
   void report(const StepOutcome& outcome);

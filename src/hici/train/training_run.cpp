@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/log.h"
+#include "hici/base/progress.h"
 #include "hici/base/run_lock.h"
 #include "hici/base/signals.h"
 #include "hici/data/tokenize_corpus.h"
@@ -12,9 +13,12 @@
 #include "hici/io/load_model.h"
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/metrics.h"
+#include "hici/train/segment_streaming.h"
 #include "hici/train/trainer.h"
 
 #include <ATen/ATen.h>
+
+#include <array>
 
 namespace hici::train {
 namespace {
@@ -66,6 +70,12 @@ std::filesystem::path prepare_tokens(const TrainingRunSpec& spec) {
   return job.output;
 }
 
+void check_segments(const TrainingRunSpec& spec, const config::HiciConfig& hici) {
+  const int64_t segments = hici.num_segments, length = spec.train.sequence_length;
+  HICI_CHECK_USAGE(spec.attention == nn::AttentionKind::kFull || (segments >= 1 && length % segments == 0),
+                   "--num_chunks: ", segments, " does not divide --model_max_length ", length, "; use a divisor of it");
+}
+
 io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint& resume) {
   io::ModelRequest request;
   const bool whole_checkpoint = resume.checkpoint && !spec.trainable.low_rank;
@@ -78,7 +88,13 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint
   if (spec.trainable.low_rank) request.lora = spec.lora;
   request.copy_attention_init = spec.copy_attention_init;
   request.seed = spec.train.seed;
-  request.resolve_hici = spec.resolve_hici;
+  // Called when the configs are read and no weight is.
+  request.resolve_hici = [&spec](config::Family family, const io::StoredHici& stored) {
+    const config::HiciConfig hici = spec.resolve_hici(family, stored);
+    if (spec.train.stream_segments) check_streamable(spec.attention, hici);
+    check_segments(spec, hici);
+    return hici;
+  };
   return io::load_model(request);
 }
 
@@ -87,12 +103,25 @@ nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedMod
   forward.attention = spec.attention;
   forward.recompute = spec.train.recompute;
   if (spec.attention == nn::AttentionKind::kFull) return forward;
-  const int64_t segments = loaded.hici.num_segments, length = spec.train.sequence_length;
-  HICI_CHECK_USAGE(segments >= 1 && length % segments == 0, "--num_chunks: ", segments,
-                   " does not divide --model_max_length ", length, "; use a divisor of it");
-  forward.segment_length = length / segments;
+  forward.segment_length = spec.train.sequence_length / loaded.hici.num_segments;
   return forward;
 }
+
+// How far a streamed step is: shown from its third second on, so that short steps keep their one line.
+class SegmentProgress {
+ public:
+  void update(StreamPass pass, int64_t done, int64_t total) {
+    if (done == 1) line_.emplace(kNames[static_cast<size_t>(pass)], total, ProgressUnit::kItems, kQuiet);
+    line_->update(done);
+    if (done == total) finish();
+  }
+  void finish() { line_.reset(); }
+
+ private:
+  static constexpr std::array<const char*, 2> kNames{"segments read (pass 1 of 2)", "segments learned (pass 2 of 2)"};
+  static constexpr std::chrono::seconds kQuiet{3};
+  std::optional<hici::Progress> line_;
+};
 
 Progress progress_of(const io::TrainingState& state) {
   return {state.step, state.tokens, {state.epoch, state.next_sample}};
@@ -143,6 +172,8 @@ int run_training(const TrainingRunSpec& spec) {
   optim::AdamW* optimizer = nullptr;
   TrainerEvents events;
   events.on_step = [&](const StepMetrics& m, bool logged) { logged ? metrics.log(m) : metrics.show(m); };
+  SegmentProgress segment_progress;
+  events.on_segment = [&](StreamPass pass, int64_t done, int64_t total) { segment_progress.update(pass, done, total); };
   events.save = [&](const Progress& progress) {
     const CheckpointContent content{loaded, spec, trained, *optimizer, state_at(identity, progress)};
     store.save(progress.step, estimate_bytes(content),
@@ -154,6 +185,7 @@ int run_training(const TrainingRunSpec& spec) {
   log_start(spec, loaded, trained, blocks, trainer.total_steps());
 
   const RunEnd end = trainer.run(progress_of(resume.state));
+  segment_progress.finish();
   metrics.finish();
   if (store.failed_saves() > 0) {
     log_warning(store.failed_saves(), " checkpoints could not be saved; exit code 1");
