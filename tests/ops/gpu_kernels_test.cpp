@@ -3,7 +3,12 @@
 // only lanes that have one run the label `gpu`.
 #include "hici/ops/attention_heads.h"
 #include "hici/ops/cuda_plugin.h"
+#include "hici/ops/kernel_table.h"
+#include "hici/ops/linear_cross_entropy.h"
+#include "hici/ops/lora_linear.h"
+#include "hici/ops/read_segments.h"
 #include "hici/ops/rms_norm.h"
+#include "hici/ops/segment_attention.h"
 #include "hici/ops/swiglu.h"
 
 #include <ATen/ATen.h>
@@ -83,6 +88,84 @@ TEST_P(GpuKernelsTest, PlacedHeadsMatchCpu) {
 TEST_P(GpuKernelsTest, SwiGluMatchesCpu) {
   compare([](const std::vector<at::Tensor>& in) { return swiglu(in[0], in[1]); },
           {random({17, 1001}), random({17, 1001})});
+}
+
+TEST_P(GpuKernelsTest, AddedAndNormedMatchesCpu) {
+  for (const int64_t width : {100, 4096}) {
+    auto both = [](const std::vector<at::Tensor>& in) {
+      const NormedSum out = add_rms_norm(in[0], in[1], in[2], 1e-5);
+      return at::cat({out.sum * out.sum, out.normed});
+    };
+    compare(both, {random({37, width}), random({37, width}), random({width})});
+  }
+}
+
+TEST_P(GpuKernelsTest, LoraLinearsMatchCpu) {
+  auto two = [](const std::vector<at::Tensor>& in) {
+    return at::cat(lora_linears(in[0], {{in[1], in[2], in[3], 2.0}, {in[4]}}), -1);
+  };
+  compare(two, {random({2, 33, 64}), random({48, 64}), random({8, 64}), random({48, 8}), random({40, 64})});
+}
+
+TEST_P(GpuKernelsTest, ReadSegmentsMatchesCpu) {
+  auto read = [](const std::vector<at::Tensor>& in) { return read_segments(in[0], in[1], {}); };
+  compare(read, {random({3, 65, 64}), random({16, 64}) * 0.1});
+}
+
+// A vocabulary in packs and one that is not; labels and the ignored label among them.
+TEST_P(GpuKernelsTest, CrossEntropyMatchesCpu) {
+  for (const int64_t vocabulary : {1000, 1003}) {
+    at::Tensor labels = at::randint(vocabulary, {41}, at::kLong);
+    labels[3].fill_(kIgnoredLabel);
+    compare(
+        [&](const std::vector<at::Tensor>& in) {
+          return linear_cross_entropy(in[0], in[1], labels.to(in[0].device()));
+        },
+        {random({41, 32}) * 0.3, random({vocabulary, 32})});
+  }
+}
+
+TEST_P(GpuKernelsTest, TokenScoresMatchCpu) {
+  const at::Tensor hidden = random({41, 32}).to(GetParam().type), weight = random({1003, 32}).to(GetParam().type);
+  const at::Tensor targets = at::randint(1003, {41}, at::kLong);
+  const TokenScores got = score_tokens(hidden.cuda(), weight.cuda(), targets.cuda());
+  const TokenScores expected = score_tokens(hidden.to(at::kDouble), weight.to(at::kDouble), targets);
+  const at::Tensor difference = (got.log_likelihood.cpu().to(at::kDouble) - expected.log_likelihood).abs().max();
+  EXPECT_LE(difference.item<double>(), GetParam().tolerance * expected.log_likelihood.abs().max().item<double>());
+  // In bf16 two logits may round to one value; then another of the two is the first.
+  const int64_t different = got.argmax.cpu().ne(expected.argmax).sum().item<int64_t>();
+  EXPECT_LE(different, GetParam().type == at::kFloat ? 0 : 4);
+}
+
+struct AttentionShape {
+  int64_t segments, length, prefix, heads, kv_heads, head_dim;
+};
+
+// Every backend that takes the type, over head sizes, groups of 1 to 8, prefixes of 0 to 32, and lengths from 1.
+TEST_P(GpuKernelsTest, SegmentAttentionOfEveryBackendMatchesCpu) {
+  const AttentionShape shapes[] = {{2, 1, 12, 4, 4, 64},    {3, 129, 12, 8, 8, 128}, {2, 200, 32, 8, 1, 64},
+                                   {1, 300, 0, 6, 3, 96},   {2, 77, 1, 8, 2, 128},   {1, 513, 12, 4, 1, 96},
+                                   {4, 256, 12, 8, 2, 128}, {1, 3, 5, 8, 4, 64}};
+  for (const AttentionBackend backend : {AttentionBackend::kCudnn, AttentionBackend::kFlash, AttentionBackend::kMath}) {
+    for (const AttentionShape& s : shapes) {
+      const AttentionProblem problem{at::Device(at::kCUDA, 0), GetParam().type, s.head_dim};
+      if (!why_not(backend, problem).empty()) continue;
+      SCOPED_TRACE(std::string(attention_backend_name(backend)) + " S " + std::to_string(s.length) + " P " +
+                   std::to_string(s.prefix) + " D " + std::to_string(s.head_dim));
+      auto attend = [&](const std::vector<at::Tensor>& in) {
+        return segment_attention(in[0], in[1], in[2], in[0].is_cuda() ? backend : AttentionBackend::kMath);
+      };
+      compare(attend, {random({s.segments, s.length, s.heads, s.head_dim}),
+                       random({s.segments, s.prefix + s.length, s.kv_heads, s.head_dim}),
+                       random({s.segments, s.prefix + s.length, s.kv_heads, s.head_dim})});
+    }
+  }
+}
+
+TEST(GpuAttentionTest, HopperTakesCudnnAndOlderCardsFlash) {
+  require_cuda_device("cuda:0", 0);
+  EXPECT_EQ(fastest_backend({at::Device(at::kCUDA, 0), at::kBFloat16, 128}),
+            cuda_kernels().device_capability(0) >= 90 ? AttentionBackend::kCudnn : AttentionBackend::kFlash);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, GpuKernelsTest,

@@ -100,7 +100,7 @@ cudaError_t launch_cross_entropy(ElementType type, LogitsShape shape, int64_t ig
     using T = std::remove_pointer_t<decltype(tag)>;
     auto* kernel = packs<T>(shape, logits) ? cross_entropy<T, kPackSize<T>> : cross_entropy<T, 1>;
     kernel<<<static_cast<unsigned>(shape.tokens), kThreads, 0, stream>>>(shape.vocabulary, ignored,
-                                                                        static_cast<T*>(logits), labels, losses);
+                                                                         static_cast<T*>(logits), labels, losses);
     return cudaGetLastError();
   });
 }
@@ -110,8 +110,8 @@ cudaError_t launch_token_scores(ElementType type, LogitsShape shape, const void*
   return dispatch(type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
     auto* kernel = packs<T>(shape, logits) ? token_scores<T, kPackSize<T>> : token_scores<T, 1>;
-    kernel<<<static_cast<unsigned>(shape.tokens), kThreads, 0, stream>>>(shape.vocabulary, static_cast<const T*>(logits),
-                                                                        targets, log_likelihood, argmax);
+    kernel<<<static_cast<unsigned>(shape.tokens), kThreads, 0, stream>>>(
+        shape.vocabulary, static_cast<const T*>(logits), targets, log_likelihood, argmax);
     return cudaGetLastError();
   });
 }

@@ -90,6 +90,23 @@ void swiglu_backward(const at::Tensor& dy, const at::Tensor& gate, const at::Ten
                "swiglu_backward");
 }
 
+void cross_entropy(at::Tensor& logits, const at::Tensor& labels, int64_t ignored, at::Tensor& losses) {
+  const c10::cuda::CUDAGuard guard(logits.device());
+  check_status(cuda::launch_cross_entropy(element_type(logits), {logits.size(0), logits.size(1)}, ignored,
+                                          logits.mutable_data_ptr(), labels.const_data_ptr<int64_t>(),
+                                          losses.mutable_data_ptr<float>(), stream_of(logits)),
+               "cross_entropy");
+}
+
+void token_scores(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& log_likelihood, at::Tensor& argmax) {
+  const c10::cuda::CUDAGuard guard(logits.device());
+  check_status(
+      cuda::launch_token_scores(element_type(logits), {logits.size(0), logits.size(1)}, logits.const_data_ptr(),
+                                targets.const_data_ptr<int64_t>(), log_likelihood.mutable_data_ptr<float>(),
+                                argmax.mutable_data_ptr<int64_t>(), stream_of(logits)),
+      "token_scores");
+}
+
 int device_capability(int index) {
   int major = 0, minor = 0;
   const cudaError_t status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
@@ -109,6 +126,8 @@ extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
       .rotary = hici::ops::rotary,
       .swiglu_forward = hici::ops::swiglu_forward,
       .swiglu_backward = hici::ops::swiglu_backward,
+      .cross_entropy = hici::ops::cross_entropy,
+      .token_scores = hici::ops::token_scores,
 #ifdef HICI_HAS_CUDNN
       .cudnn_attention_forward = hici::ops::cuda::cudnn_attention_forward,
       .cudnn_attention_backward = hici::ops::cuda::cudnn_attention_backward,

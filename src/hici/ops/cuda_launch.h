@@ -46,6 +46,18 @@ struct RotaryShape {
 cudaError_t launch_rotary(ElementType type, RotaryShape shape, const void* x, const void* cos, const void* sin,
                           double sign, void* y, cudaStream_t stream);
 
+struct LogitsShape {
+  int64_t tokens, vocabulary;
+};
+
+// losses [tokens]: -log softmax(logits)[label], 0 where the label is `ignored`. The gradient, softmax - one_hot(label)
+// or 0, is written over the logits. Not for float64: computes in float32.
+cudaError_t launch_cross_entropy(ElementType type, LogitsShape shape, int64_t ignored, void* logits,
+                                 const int64_t* labels, float* losses, cudaStream_t stream);
+// Log probability of each target, and the most probable token (the first of equals).
+cudaError_t launch_token_scores(ElementType type, LogitsShape shape, const void* logits, const int64_t* targets,
+                                float* log_likelihood, int64_t* argmax, cudaStream_t stream);
+
 cudaError_t launch_swiglu_forward(ElementType type, int64_t count, const void* gate, const void* up, void* y,
                                   cudaStream_t stream);
 cudaError_t launch_swiglu_backward(ElementType type, int64_t count, const void* dy, const void* gate, const void* up,

@@ -23,6 +23,12 @@ struct KernelTable {
   void (*swiglu_forward)(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y);
   void (*swiglu_backward)(const at::Tensor& dy, const at::Tensor& gate, const at::Tensor& up, at::Tensor& dgate,
                           at::Tensor& dup);
+  // losses [n] float32: -log softmax(logits)[label], 0 where the label is `ignored`; logits [n, V] become their
+  // gradient.
+  void (*cross_entropy)(at::Tensor& logits, const at::Tensor& labels, int64_t ignored, at::Tensor& losses);
+  // Log probability of each target [n] float32, and the most probable token [n].
+  void (*token_scores)(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& log_likelihood,
+                       at::Tensor& argmax);
   // cuDNN's attention with a bottom-right causal mask: q, out [G, S, H, D], k, v [G, K, J, D], lse [G, H, S] float32.
   // Both null where the plug-in was built without cuDNN.
   void (*cudnn_attention_forward)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,

@@ -2,6 +2,7 @@
 #include "hici/ops/linear_cross_entropy.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/kernel_table.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -16,14 +17,19 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Tokens for which logits exist at once: 64 MiB of float32, at least 64 tokens.
-int64_t chunk_length(int64_t vocabulary) {
-  constexpr int64_t kLogitsPerChunk = int64_t{16} << 20;
-  return std::max<int64_t>(64, kLogitsPerChunk / vocabulary);
+// The kernels compute in float32; float64 takes the composite path.
+bool has_kernel(const at::Tensor& t) { return t.is_cuda() && t.scalar_type() != at::kDouble; }
+
+// Tokens for which logits exist at once, at least 64: 64 MiB of float32 on a CPU; on a GPU 256 MiB of a 16-bit type, so
+// that the products have enough rows to be fast.
+int64_t chunk_length(const at::Tensor& hidden, int64_t vocabulary) {
+  const int64_t logits_per_chunk = int64_t{hidden.is_cuda() ? 128 : 16} << 20;
+  return std::max<int64_t>(64, logits_per_chunk / vocabulary);
 }
 
 at::Tensor chunk_logits(const at::Tensor& hidden, const at::Tensor& weight) {
-  return at::matmul(hidden, weight.t()).to(accumulation_type(hidden.scalar_type()));
+  const at::Tensor logits = at::matmul(hidden, weight.t());
+  return has_kernel(logits) ? logits : logits.to(accumulation_type(hidden.scalar_type()));
 }
 
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
@@ -34,13 +40,16 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
     at::Tensor loss = at::zeros({}, hidden.options().dtype(wide));
     at::Tensor dhidden = wants_hidden ? at::empty_like(hidden) : at::Tensor();
     at::Tensor dweight = wants_weight ? at::zeros(weight.sizes(), weight.options().dtype(wide)) : at::Tensor();
-    const int64_t step = chunk_length(weight.size(0));
+    const int64_t step = chunk_length(hidden, weight.size(0));
     for (int64_t at = 0; at < hidden.size(0); at += step) {
       const int64_t n = std::min(step, hidden.size(0) - at);
       const at::Tensor h = hidden.narrow(0, at, n);
       const at::Tensor dlogits = add_chunk(loss, chunk_logits(h, weight), labels.narrow(0, at, n));
       const at::Tensor narrow = dlogits.to(hidden.scalar_type());
-      if (wants_hidden) dhidden.narrow(0, at, n).copy_(at::matmul(narrow, weight));
+      if (wants_hidden) {
+        at::Tensor dh = dhidden.narrow(0, at, n);
+        at::mm_out(dh, narrow, weight);
+      }
       if (wants_weight) dweight.add_(at::matmul(narrow.t(), h));
     }
     ctx->saved_data["weight_type"] = static_cast<int64_t>(weight.scalar_type());
@@ -60,6 +69,12 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
  private:
   // Adds the chunk's loss and returns softmax - one_hot(label), zero where the label is ignored; reuses `logits`.
   static at::Tensor add_chunk(at::Tensor& loss, at::Tensor logits, const at::Tensor& labels) {
+    if (has_kernel(logits)) {
+      at::Tensor losses = at::empty(labels.sizes(), loss.options());
+      cuda_kernels().cross_entropy(logits, labels, kIgnoredLabel, losses);
+      loss.add_(losses.sum());
+      return logits;
+    }
     const at::Tensor kept = labels.ne(kIgnoredLabel).unsqueeze(1);
     const at::Tensor index = labels.clamp_min(0).unsqueeze(1);
     const at::Tensor log_normaliser = at::logsumexp(logits, {1}, /*keepdim=*/true);
@@ -83,12 +98,18 @@ at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weig
 
 TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets) {
   const at::NoGradGuard no_grad;
-  const int64_t n = hidden.size(0), step = chunk_length(weight.size(0));
+  const int64_t n = hidden.size(0), step = chunk_length(hidden, weight.size(0));
   TokenScores scores{at::empty({n}, hidden.options().dtype(accumulation_type(hidden.scalar_type()))),
                      at::empty({n}, targets.options())};
   for (int64_t at = 0; at < n; at += step) {
     const int64_t count = std::min(step, n - at);
     const at::Tensor logits = chunk_logits(hidden.narrow(0, at, count), weight);
+    if (has_kernel(logits)) {
+      at::Tensor log_likelihood = scores.log_likelihood.narrow(0, at, count),
+                 argmax = scores.argmax.narrow(0, at, count);
+      cuda_kernels().token_scores(logits, targets.narrow(0, at, count), log_likelihood, argmax);
+      continue;
+    }
     const at::Tensor target_logits = logits.gather(1, targets.narrow(0, at, count).unsqueeze(1)).squeeze(1);
     scores.log_likelihood.narrow(0, at, count).copy_(target_logits - at::logsumexp(logits, {1}));
     scores.argmax.narrow(0, at, count).copy_(at::argmax(logits, 1));

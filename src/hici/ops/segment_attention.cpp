@@ -131,7 +131,7 @@ Result cpu_flash_forward(const Inputs& in) {
   const at::Tensor joint = at::logaddexp(lse, at::logsumexp(score, {2}));
   const at::Tensor weight = score.sub_(joint.unsqueeze(2)).exp_();
   const at::Tensor share = (lse - joint).exp_().transpose(1, 2).unsqueeze(-1).to(out.scalar_type());  // [G, S, H, 1]
-  return {at::addcmul(read_values(slots, weight), out, share), joint, weight, {}};
+  return {out.mul_(share).add_(read_values(slots, weight)), joint, weight, {}};  // in place: keeps the layout
 }
 
 Gradients cpu_flash_backward(const Inputs& in, const Result& result, const at::Tensor& dout_GSHD) {
