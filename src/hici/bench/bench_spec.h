@@ -49,6 +49,7 @@ struct BenchSpec {
   int64_t attention_tokens = 0;  // attention alone: of all segments together; 0: 65,536 on a GPU, 4096 on a CPU
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
+  ops::AttentionBackend attention_backend = ops::AttentionBackend::kAuto;
 
   // Ranges, and segments that divide the lengths; messages name the options.
   void validate() const;

@@ -28,7 +28,7 @@ Times time_op(const BenchSpec& spec, const std::function<std::vector<at::Tensor>
     const std::vector<at::Tensor> inputs = draw();
     at::Tensor out;
     const double forward = seconds_of(spec.device, [&] { out = op(inputs); });
-    const at::Tensor gradient = at::ones_like(out);
+    const at::Tensor gradient = at::randn_like(out);
     const double backward = seconds_of(spec.device, [&] { torch::autograd::backward({out}, {gradient}); });
     if (i < spec.warmup) continue;
     times.forward.push_back(forward);
@@ -70,8 +70,9 @@ nlohmann::json attention_row(const BenchSpec& spec, int64_t length, double matri
     for (at::Tensor& t : qkv) t.requires_grad_(true);
     return qkv;
   };
-  const Times times = time_op(
-      spec, draw, [](const std::vector<at::Tensor>& qkv) { return ops::segment_attention(qkv[0], qkv[1], qkv[2]); });
+  const Times times = time_op(spec, draw, [&](const std::vector<at::Tensor>& qkv) {
+    return ops::segment_attention(qkv[0], qkv[1], qkv[2], spec.attention_backend);
+  });
   const double own = 0.5 * static_cast<double>(length) * static_cast<double>(length + 1);
   const double pairs = static_cast<double>(segments) * (own + static_cast<double>(length * spec.prefix_slots));
   const double width = static_cast<double>(m.num_attention_heads * m.head_dim);

@@ -49,6 +49,10 @@ void resolve_common(BenchOptions& o) {
   o.spec.validate();
   o.spec.device = o.device.resolve_device();
   o.spec.dtype = o.device.resolve_dtype(o.spec.device);
+  o.spec.attention_backend = o.device.resolve_attention_backend();
+  const std::string reason =
+      ops::why_not(o.spec.attention_backend, {o.spec.device, o.spec.dtype, o.spec.model.config.head_dim});
+  HICI_CHECK_USAGE(reason.empty(), "--attention_backend: ", reason);
 }
 
 void add_list(CLI::App& app, const std::string& names, std::vector<std::string>& words, const std::string& help) {

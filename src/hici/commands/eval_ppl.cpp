@@ -65,6 +65,8 @@ void check_options(const EvalPplOptions& o) {
 nn::ForwardOptions make_forward(const EvalPplOptions& o, const EvalMode& mode, const io::LoadedModel& loaded) {
   nn::ForwardOptions forward;
   forward.attention = mode.attention;
+  forward.backend = o.device.resolve_attention_backend();
+  loaded.model->check_attention_backend(forward.backend, "--attention_backend");
   if (mode.attention == nn::AttentionKind::kFull) return forward;
   const int64_t segments = mode.one_segment ? 1 : loaded.hici.num_segments;
   HICI_CHECK_USAGE(segments >= 1 && o.seq_len % segments == 0, "--num_chunks: ", segments,
@@ -82,6 +84,7 @@ nlohmann::json result_json(const EvalPplOptions& o, const io::LoadedModel& loade
           {"peft_model", o.peft_model},
           {"data_path", o.data_path},
           {"attention", nn::attention_kind_name(forward.attention)},
+          {"attention_backend", ops::attention_backend_name(forward.backend)},
           {"eval_mode", o.eval_mode},
           {"seq_len", o.seq_len},
           {"context_size", loaded.context_size},

@@ -109,6 +109,10 @@ void DeviceOptions::bind(CLI::App& command) {
              "on a GPU)");
   add_option(command, "device", device, "auto, cpu, cuda or cuda:N");
   add_bool(command, "bf16", bf16, "The same as --dtype bfloat16");
+  add_option(
+      command, "attention_backend", attention_backend,
+      "Who computes attention: cudnn (Hopper and newer), flash (FlashAttention-2; on a CPU its counterpart), math "
+      "(plain products, scores held whole), or auto: the fastest that the device, type and head size allow");
 }
 
 at::ScalarType DeviceOptions::resolve_dtype(at::Device target) const {
@@ -119,6 +123,10 @@ at::ScalarType DeviceOptions::resolve_dtype(at::Device target) const {
   if (dtype == "float64") return at::kDouble;
   HICI_CHECK_USAGE(dtype == "float32", "--dtype: unknown type '", dtype, "'; use auto, float32, bfloat16 or float64");
   return at::kFloat;
+}
+
+ops::AttentionBackend DeviceOptions::resolve_attention_backend() const {
+  return ops::attention_backend_from_name(attention_backend, "--attention_backend");
 }
 
 at::Device DeviceOptions::resolve_device() const {

@@ -5,6 +5,7 @@
 #include "hici/commands/command.h"
 #include "hici/config/hici_config.h"
 #include "hici/io/load_model.h"
+#include "hici/ops/segment_attention.h"
 
 #include <ATen/core/Tensor.h>
 
@@ -31,15 +32,18 @@ struct HiciOptions {
   void note_without_effect(const std::string& why) const;
 };
 
-// --dtype and --device.
+// --dtype, --device and --attention_backend.
 struct DeviceOptions {
   std::string dtype = "auto";
   std::string device = "auto";
   bool bf16 = false;
+  std::string attention_backend = "auto";
 
   void bind(CLI::App& command);
   // float32 on a CPU and bfloat16 on a GPU unless typed.
   at::ScalarType resolve_dtype(at::Device device) const;
+  // Whether the model allows it is known when its config is: CausalLm::check_attention_backend().
+  ops::AttentionBackend resolve_attention_backend() const;
   // "auto" is the first GPU when there is one that this binary can use. Loads the CUDA plug-in for a GPU.
   at::Device resolve_device() const;
 };

@@ -102,6 +102,7 @@ int run_train(TrainOptions& o) {
   if (spec.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--attention " + o.attention);
   spec.device = o.device.resolve_device();
   spec.dtype = o.device.resolve_dtype(spec.device);
+  spec.attention_backend = o.device.resolve_attention_backend();
   spec.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
     config::HiciConfig hici = o.hici.resolve(family, stored);
     if (o.segment_length > 0) hici.num_segments = spec.train.sequence_length / o.segment_length;

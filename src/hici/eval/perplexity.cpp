@@ -40,13 +40,16 @@ void add_scores(Sums& sums, const nn::CausalLm& model, const at::Tensor& hidden_
   sums.predicted += targets.numel();
 }
 
-void add_streamed(Sums& sums, const nn::CausalLm& model, const at::Tensor& tokens_BT, int64_t segment_length) {
+void add_streamed(Sums& sums, const nn::CausalLm& model, const at::Tensor& tokens_BT,
+                  const nn::ForwardOptions& forward) {
+  const int64_t segment_length = forward.segment_length;
   const ops::RotaryFrequencies frequencies = model.rotary_frequencies();
   nn::ModelState state = model.empty_state(tokens_BT.size(0));
   const int64_t predicted = tokens_BT.size(1) - 1;
   for (int64_t at = 0; at < predicted; at += segment_length) {
     nn::SegmentHidden out = model.forward_segment(
-        {tokens_BT.narrow(1, at, segment_length), at / segment_length, {}, frequencies}, state, /*recompute=*/false);
+        {tokens_BT.narrow(1, at, segment_length), at / segment_length, {}, frequencies, forward.backend}, state,
+        /*recompute=*/false);
     const int64_t count = std::min(segment_length, predicted - at);
     add_scores(sums, model, out.hidden_BSC.narrow(1, 0, count), tokens_BT.narrow(1, at + 1, count));
     state = std::move(out.after);
@@ -56,7 +59,7 @@ void add_streamed(Sums& sums, const nn::CausalLm& model, const at::Tensor& token
 void add_windows(Sums& sums, const nn::CausalLm& model, const at::Tensor& windows_BT,
                  const PerplexityOptions& options) {
   const at::Tensor tokens = windows_BT.to(model.head_weight().device());
-  if (options.stream_segments) return add_streamed(sums, model, tokens, options.forward.segment_length);
+  if (options.stream_segments) return add_streamed(sums, model, tokens, options.forward);
   const int64_t predicted = tokens.size(1) - 1;
   add_scores(sums, model, model.forward_hidden(tokens, options.forward).narrow(1, 0, predicted),
              tokens.narrow(1, 1, predicted));

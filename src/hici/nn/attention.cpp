@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/ops/profile.h"
+#include "hici/ops/side_stream.h"
 
 #include <ATen/ATen.h>
 
@@ -116,28 +117,88 @@ Attention::Attention(const config::ModelConfig& config, const ParameterOptions& 
 }
 
 at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& context) const {
-  at::Tensor out;
-  if (context.kind == AttentionKind::kHici) {
-    out = attend_segments(x_BTC, context);
-  } else {
-    const ops::AttentionHeads heads = project(x_BTC, context, {}, x_BTC.size(1));
-    out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
-      return context.kind == AttentionKind::kS2
-                 ? shifted_sparse_attention(marked, context.segment_length, context.backend)
-                 : ops::segment_attention(marked.q_GSHD, marked.k_GKJD, marked.v_GKJD, context.backend);
-    });
-  }
+  if (context.kind == AttentionKind::kHici) return project_output(attend_segments(x_BTC, context), context, x_BTC);
+  const ops::AttentionHeads heads = place(project_tokens(x_BTC), {}, context, x_BTC);
+  const at::Tensor out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
+    return context.kind == AttentionKind::kS2
+               ? shifted_sparse_attention(marked, context.segment_length, context.backend)
+               : ops::segment_attention(marked.q_GSHD, marked.k_GKJD, marked.v_GKJD, context.backend);
+  });
   return project_output(out, context, x_BTC);
 }
 
 SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
                                          const LayerState& before) const {
+  ops::SideStream beside(x_BSC.device());
   SegmentSlots made;
-  if (hierarchy) made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before);
-  const at::Tensor out = as_attention(project(x_BSC, context, made.prefix, x_BSC.size(1)), [&](const auto& heads) {
+  TensorList slots;
+  if (hierarchy) {
+    TensorList read = before;
+    read.push_back(x_BSC);
+    beside.enter(read);
+    made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before);
+    slots = project_slots(made.prefix);
+    beside.leave();
+  }
+  const TensorList tokens = project_tokens(x_BSC);
+  beside.join(slots);
+  beside.join(made.after);
+  const at::Tensor out = as_attention(place(tokens, slots, context, x_BSC), [&](const ops::AttentionHeads& heads) {
     return ops::segment_attention(heads.q_GSHD, heads.k_GKJD, heads.v_GKJD, context.backend);
   });
   return {project_output(out, context, x_BSC), std::move(made.after)};
+}
+
+at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const {
+  const int64_t segment_length = context.segment_length;
+  HICI_ASSERT(segment_length > 0 && x_BTC.size(1) % segment_length == 0, "T ", x_BTC.size(1), " S ", segment_length);
+  ops::SideStream beside(x_BTC.device());
+  PrefixSlots prefix;
+  TensorList slots;
+  if (hierarchy) {
+    beside.enter({x_BTC});
+    prefix.slots_BNPC = ops::profiled(
+        ops::Part::kHici,
+        [&](const at::Tensor& x) {
+          prefix = hierarchy->make_slots(x, context.valid_BT, segment_length);
+          return prefix.slots_BNPC;
+        },
+        x_BTC);
+    slots = project_slots(prefix);
+    beside.leave();
+  }
+  const TensorList tokens = project_tokens(x_BTC);  // beside the slots, on a GPU
+  beside.join(slots);
+  return as_attention(place(tokens, slots, context, x_BTC), [&](const ops::AttentionHeads& heads) {
+    return !prefix.any() || prefix.first_segment_sees
+               ? ops::segment_attention(heads.q_GSHD, heads.k_GKJD, heads.v_GKJD, context.backend)
+               : attend_but_first(heads, x_BTC.size(0), context.backend);
+  });
+}
+
+TensorList Attention::project_tokens(const at::Tensor& x_BTC) const {
+  return Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj});
+}
+
+// Slots pass through the layer's own key and value projections, adapters included; no rotary embedding, no QK-norm.
+TensorList Attention::project_slots(const PrefixSlots& prefix) const {
+  if (!prefix.any()) return {};
+  return ops::profiled(
+      ops::Part::kHici,
+      [&](const at::Tensor& slots_GPC) { return Linear::forward_jointly(slots_GPC, {&k_proj, &v_proj}); },
+      prefix.slots_BNPC.flatten(0, 1));
+}
+
+ops::AttentionHeads Attention::place(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,
+                                     const at::Tensor& x_BTC) const {
+  auto split = [&](const at::Tensor& t) { return t.view({t.size(0), t.size(1), -1, head_dim}); };
+  ops::HeadProjections heads{split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps};
+  if (!slots.empty()) {
+    heads.slot_k_GPJD = split(slots[0]);
+    heads.slot_v_GPJD = split(slots[1]);
+  }
+  const bool in_segments = context.kind == AttentionKind::kHici;
+  return ops::place_heads(heads, context.rotary, in_segments ? context.segment_length : x_BTC.size(1));
 }
 
 // `out` holds the heads of the tokens of x_BTC in any shape of that order.
@@ -146,44 +207,6 @@ at::Tensor Attention::project_output(const at::Tensor& out, const AttentionConte
   at::Tensor out_BTX = out.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
   if (context.valid_BT.defined()) out_BTX = out_BTX * context.valid_BT.unsqueeze(-1);
   return o_proj.forward(out_BTX);
-}
-
-// Slots pass through the layer's own key and value projections, adapters included; no rotary embedding, no QK-norm.
-ops::AttentionHeads Attention::project(const at::Tensor& x_BTC, const AttentionContext& context,
-                                       const PrefixSlots& prefix, int64_t segment_length) const {
-  auto split = [&](const at::Tensor& t) { return t.view({t.size(0), t.size(1), -1, head_dim}); };
-  const std::vector<at::Tensor> tokens = Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj});
-  ops::HeadProjections heads{split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps};
-  if (prefix.any()) {
-    const std::vector<at::Tensor> slots = ops::profiled(
-        ops::Part::kHici,
-        [&](const at::Tensor& slots_GPC) { return Linear::forward_jointly(slots_GPC, {&k_proj, &v_proj}); },
-        prefix.slots_BNPC.flatten(0, 1));
-    heads.slot_k_GPJD = split(slots[0]);
-    heads.slot_v_GPJD = split(slots[1]);
-  }
-  return ops::place_heads(heads, context.rotary, segment_length);
-}
-
-at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const {
-  const int64_t batch = x_BTC.size(0), segment_length = context.segment_length;
-  HICI_ASSERT(segment_length > 0 && x_BTC.size(1) % segment_length == 0, "T ", x_BTC.size(1), " S ", segment_length);
-  PrefixSlots prefix;
-  if (hierarchy) {
-    prefix.slots_BNPC = ops::profiled(
-        ops::Part::kHici,
-        [&](const at::Tensor& x) {
-          prefix = hierarchy->make_slots(x, context.valid_BT, segment_length);
-          return prefix.slots_BNPC;
-        },
-        x_BTC);
-  }
-  const ops::AttentionHeads heads = project(x_BTC, context, prefix, segment_length);
-  return as_attention(heads, [&](const ops::AttentionHeads& marked) {
-    return !prefix.any() || prefix.first_segment_sees
-               ? ops::segment_attention(marked.q_GSHD, marked.k_GKJD, marked.v_GKJD, context.backend)
-               : attend_but_first(marked, batch, context.backend);
-  });
 }
 
 void Attention::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {

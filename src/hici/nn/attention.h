@@ -60,10 +60,12 @@ struct Attention {
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
 
  private:
-  // Projected, normed, rotated, with the slots of `prefix` in front of each segment.
-  ops::AttentionHeads project(const at::Tensor& x_BTC, const AttentionContext& context, const PrefixSlots& prefix,
-                              int64_t segment_length) const;
   at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  TensorList project_tokens(const at::Tensor& x_BTC) const;   // q, k and v of tokens
+  TensorList project_slots(const PrefixSlots& prefix) const;  // k and v of slots; empty without any
+  // Normed, rotated, with the slots in front of each segment.
+  ops::AttentionHeads place(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,
+                            const at::Tensor& x_BTC) const;
   at::Tensor project_output(const at::Tensor& out, const AttentionContext& context, const at::Tensor& x_BTC) const;
 };
 

@@ -144,6 +144,12 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
   return out;
 }
 
+void CausalLm::check_attention_backend(ops::AttentionBackend backend, std::string_view subject) const {
+  const std::string reason =
+      ops::why_not(backend, {embed_tokens_.device(), embed_tokens_.scalar_type(), config_.head_dim});
+  HICI_CHECK_USAGE(reason.empty(), subject, ": ", reason);
+}
+
 void CausalLm::visit_parameters(const ParameterVisitor& visit) {
   visit("model.embed_tokens.weight", embed_tokens_);
   for (size_t i = 0; i < layers_.size(); ++i) layers_[i].visit_parameters("model.layers." + std::to_string(i), visit);

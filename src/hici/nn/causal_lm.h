@@ -82,6 +82,9 @@ class CausalLm {
   // [V, C]: the output head, or the embedding when they are tied.
   const at::Tensor& head_weight() const { return config_.tie_word_embeddings ? embed_tokens_ : lm_head_; }
 
+  // An error that begins with `subject` when `backend` cannot attend with this model's device, type and head size.
+  void check_attention_backend(ops::AttentionBackend backend, std::string_view subject) const;
+
   void visit_parameters(const ParameterVisitor& visit);
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
 

@@ -69,7 +69,8 @@ class RotateBehindPrefix : public torch::autograd::Function<RotateBehindPrefix> 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
     const int64_t length = ctx->saved_data["segment_length"].toInt();
-    const at::Tensor dbuffer = grads[0].contiguous();
+    // Rows of a longer buffer are read where they are.
+    const at::Tensor dbuffer = grads[0].select(0, 0).is_contiguous() ? grads[0] : grads[0].contiguous();
     const int64_t prefix = dbuffer.size(1) - length;
     at::Tensor dx = at::empty(ctx->saved_data["sizes"].toIntVector(), dbuffer.options());
     at::Tensor folded = fold(dx, length);

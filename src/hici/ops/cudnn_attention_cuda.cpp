@@ -144,22 +144,34 @@ void cudnn_attention_forward(const at::Tensor& q, const at::Tensor& k, const at:
            "forward");
 }
 
+// cuDNN's backward is half as fast with the mask at the bottom right as at the top left (9.19 on Hopper, 2,060
+// keys: 12.3 against 7.5 ms), so a prefix of P slots is met with P queries of zeros in front, which make the problem
+// square: their output and its gradient are zero, and so is all that they add.
 void cudnn_attention_backward(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const at::Tensor& out, const at::Tensor& lse, double scale, at::Tensor& dq,
                               at::Tensor& dk, at::Tensor& dv) {
   static std::map<Shape, Plan> plans;
   const c10::cuda::CUDAGuard guard(q.device());
-  cached(plans, shape_of(q, k), scale, backward_plan)
-      .run({{kQ, pointer(q)},
+  const int64_t prefix = k.size(1) - q.size(1);
+  auto square = [&](const at::Tensor& t) {
+    if (prefix == 0) return t;
+    return at::cat({at::zeros({t.size(0), prefix, t.size(2), t.size(3)}, t.options()), t}, 1);
+  };
+  const at::Tensor q_square = square(q), out_square = square(out), dout_square = square(dout);
+  const at::Tensor lse_square = prefix == 0 ? lse : at::constant_pad_nd(lse, {prefix, 0});
+  at::Tensor dq_square = at::empty_like(q_square);
+  cached(plans, shape_of(q_square, k), scale, backward_plan)
+      .run({{kQ, pointer(q_square)},
             {kK, pointer(k)},
             {kV, pointer(v)},
-            {kOut, pointer(out)},
-            {kStats, pointer(lse)},
-            {kDout, pointer(dout)},
-            {kDq, pointer(dq)},
+            {kOut, pointer(out_square)},
+            {kStats, pointer(lse_square)},
+            {kDout, pointer(dout_square)},
+            {kDq, pointer(dq_square)},
             {kDk, pointer(dk)},
             {kDv, pointer(dv)}},
            q, "backward");
+  dq = dq_square.narrow(1, prefix, q.size(1));
 }
 
 }  // namespace hici::ops::cuda

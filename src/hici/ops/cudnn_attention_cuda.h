@@ -8,7 +8,8 @@ namespace hici::ops::cuda {
 
 // See KernelTable: causal from the bottom right, q and out [G, S, H, D], k and v [G, K, J, D], lse [G, H, S] float32;
 // 16-bit types, all contiguous. Throws std::runtime_error with cuDNN's words. The first call of a shape builds its plan
-// (tens of milliseconds); plans are kept. Not thread-safe.
+// (tens of milliseconds); plans are kept. Not thread-safe. dk and dv are written; dq is set, to rows of a longer
+// buffer.
 void cudnn_attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                              at::Tensor& out, at::Tensor& lse);
 void cudnn_attention_backward(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

@@ -30,7 +30,8 @@ struct KernelTable {
   void (*token_scores)(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& log_likelihood,
                        at::Tensor& argmax);
   // cuDNN's attention with a bottom-right causal mask: q, out [G, S, H, D], k, v [G, K, J, D], lse [G, H, S] float32.
-  // Both null where the plug-in was built without cuDNN.
+  // The backward sets dq, to rows of a longer buffer (only its first stride is free). Both null where the plug-in was
+  // built without cuDNN.
   void (*cudnn_attention_forward)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                                   at::Tensor& out, at::Tensor& lse);
   void (*cudnn_attention_backward)(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k,

@@ -49,8 +49,9 @@ class Profile {
 // What profiled() is made of.
 class PartSwitch {
  public:
+  static bool is_recording() { return active_.load(std::memory_order_relaxed) != nullptr; }
   // The outermost part counts: linear layers inside the hierarchy are the hierarchy's.
-  static bool is_wanted() { return active_.load(std::memory_order_relaxed) != nullptr && is_outermost(); }
+  static bool is_wanted() { return is_recording() && is_outermost(); }
   // From now on `part`, until leave(). Each returns its tensors behind a node of autograd that switches the other way
   // when the backward pass comes by: nodes run in the reverse order of their making, so that the backward of a body
   // lies between the two.

@@ -173,7 +173,7 @@ Result cudnn_forward(const Inputs& in) {
 }
 
 Gradients cudnn_backward(const Inputs& in, const Result& result, const at::Tensor& dout_GSHD) {
-  Gradients out{at::empty_like(in.q_GSHD), at::empty_like(in.k_GKJD), at::empty_like(in.v_GKJD)};
+  Gradients out{{}, at::empty_like(in.k_GKJD), at::empty_like(in.v_GKJD)};
   cuda_kernels().cudnn_attention_backward(dout_GSHD, in.q_GSHD, in.k_GKJD, in.v_GKJD, result.out_GSHD, result.lse_GHS,
                                           in.scale(), out.q_GSHD, out.k_GKJD, out.v_GKJD);
   return out;

@@ -135,7 +135,7 @@ class SegmentStream {
 
   nn::Segment segment(int64_t index) const {
     const at::Tensor valid = forward_.valid_BT.defined() ? cut(forward_.valid_BT, index) : at::Tensor();
-    return {cut(tokens_, index), index, valid, frequencies_};
+    return {cut(tokens_, index), index, valid, frequencies_, forward_.backend};
   }
 
   const nn::CausalLm& model_;

@@ -102,6 +102,8 @@ nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedMod
   nn::ForwardOptions forward;
   forward.attention = spec.attention;
   forward.recompute = spec.train.recompute;
+  loaded.model->check_attention_backend(spec.attention_backend, "--attention_backend");
+  forward.backend = spec.attention_backend;
   if (spec.attention == nn::AttentionKind::kFull) return forward;
   forward.segment_length = spec.train.sequence_length / loaded.hici.num_segments;
   return forward;

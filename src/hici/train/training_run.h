@@ -35,6 +35,7 @@ struct TrainingRunSpec {
   bool copy_attention_init = false;
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
+  ops::AttentionBackend attention_backend = ops::AttentionBackend::kAuto;
   std::string effective_options;  // text of the options in force; kept as options.ini in the output directory
 };
 
