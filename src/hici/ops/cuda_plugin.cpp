@@ -126,6 +126,8 @@ void require_cuda_device(const std::string& subject, int index) {
              device.capability_minor, ") does not run this build, which is for ", plugin_facts().architectures,
              " and newer; build with -DCMAKE_CUDA_ARCHITECTURES=", device.capability_major, device.capability_minor);
   HICI_ASSERT(at::hasCUDA(), "LibTorch was asked about CUDA before the CUDA plug-in was loaded");
+  // Slots are made on a stream of their own (side_stream.h): gradients of one parameter may come from either stream.
+  at::globalContext().setWarnOnAccumulateGradStreamMismatch(false);
 }
 
 std::string cuda_plugin_text() {

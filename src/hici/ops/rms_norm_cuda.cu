@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// RMSNorm, with the residual addition in front of it: one block for each row in the forward; in the backward a block
-// walks many rows and keeps its share of dweight in shared memory, so that dweight costs one atomic for each block and
-// column. A row is read twice: the second time it comes from the cache.
+// RMSNorm, with the residual addition in front of it: one block for each row in the forward, which reads it twice, the
+// second time from the cache; in the backward a block walks many rows, so that dweight costs one atomic for each block
+// and column.
 #include "hici/ops/cuda_types.cuh"
 
 #include <algorithm>
@@ -54,45 +54,56 @@ __global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta,
   }
 }
 
-// `dsum`, the gradient that reaches x past the norm, may be null.
-template <typename T, int N>
+// `dsum`, the gradient that reaches x past the norm, may be null. A thread has the same columns in every row: kChunks
+// packs of them, whose share of dweight, and whose x and dy between the two passes, stay in registers.
+template <typename T, int N, int kChunks>
 __global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum, const T* x, const T* weight,
                                   const float* rstd, T* dx, float* dweight) {
   using A = Wide<T>;
-  extern __shared__ float dweight_part[];
-  for (int64_t i = threadIdx.x; i < shape.width; i += kThreads) dweight_part[i] = 0;
-  __syncthreads();
+  float dweight_part[kChunks][N] = {};
   for (int64_t row = blockIdx.x; row < shape.rows; row += gridDim.x) {
     const int64_t base = row * shape.width;
     const A scale = static_cast<A>(rstd[row]);
+    Pack<T, N> px[kChunks], pdy[kChunks];
     A along = 0;
-    for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
-      const Pack<T, N> px = load_pack<T, N>(x + base + i), pdy = load_pack<T, N>(dy + base + i);
+#pragma unroll
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
+      if (i >= shape.width) break;
+      px[chunk] = load_pack<T, N>(x + base + i);
+      pdy[chunk] = load_pack<T, N>(dy + base + i);
       const Pack<T, N> pw = load_pack<T, N>(weight + i);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        const A normed = static_cast<A>(px.at[j]) * scale, upstream = static_cast<A>(pdy.at[j]);
+        const A normed = static_cast<A>(px[chunk].at[j]) * scale, upstream = static_cast<A>(pdy[chunk].at[j]);
         along += upstream * static_cast<A>(pw.at[j]) * normed;
-        dweight_part[i + j] += static_cast<float>(upstream * normed);  // each column belongs to one thread
+        dweight_part[chunk][j] += static_cast<float>(upstream * normed);
       }
     }
     along = block_sum(along) / static_cast<A>(shape.width);
-    for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
-      const Pack<T, N> px = load_pack<T, N>(x + base + i), pdy = load_pack<T, N>(dy + base + i);
+#pragma unroll
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
+      if (i >= shape.width) break;
       const Pack<T, N> pw = load_pack<T, N>(weight + i);
       Pack<T, N> past = {}, out;
       if (dsum != nullptr) past = load_pack<T, N>(dsum + base + i);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        const A normed = static_cast<A>(px.at[j]) * scale;
-        out.at[j] = static_cast<T>(static_cast<A>(past.at[j]) +
-                                   scale * (static_cast<A>(pdy.at[j]) * static_cast<A>(pw.at[j]) - normed * along));
+        const A normed = static_cast<A>(px[chunk].at[j]) * scale;
+        const A by_norm = scale * (static_cast<A>(pdy[chunk].at[j]) * static_cast<A>(pw.at[j]) - normed * along);
+        out.at[j] = static_cast<T>(static_cast<A>(past.at[j]) + by_norm);
       }
       store_pack(dx + base + i, out);
     }
   }
-  __syncthreads();
-  for (int64_t i = threadIdx.x; i < shape.width; i += kThreads) atomicAdd(dweight + i, dweight_part[i]);
+#pragma unroll
+  for (int chunk = 0; chunk < kChunks; ++chunk) {
+    const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
+    if (i >= shape.width) break;
+#pragma unroll
+    for (int j = 0; j < N; ++j) atomicAdd(dweight + i + j, dweight_part[chunk][j]);
+  }
 }
 
 template <typename T, int N>
@@ -103,19 +114,26 @@ cudaError_t forward(const RmsNormShape& shape, const RmsNormForward& p, cudaStre
   return cudaGetLastError();
 }
 
-template <typename T, int N>
-cudaError_t backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
+template <typename T, int N, int kChunks>
+cudaError_t backward_in_chunks(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
   constexpr int64_t kMostBlocks = 528;  // four for each multiprocessor of a Hopper card
   const auto blocks = static_cast<unsigned>(std::min(shape.rows, kMostBlocks));
-  const size_t shared_bytes = static_cast<size_t>(shape.width) * sizeof(float);
-  // Widths above 12,288 need more than the 48 KiB that a block gets unasked.
-  const cudaError_t status = cudaFuncSetAttribute(rms_norm_backward<T, N>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                  static_cast<int>(shared_bytes));
-  if (status != cudaSuccess) return status;
-  rms_norm_backward<T, N><<<blocks, kThreads, shared_bytes, stream>>>(
+  rms_norm_backward<T, N, kChunks><<<blocks, kThreads, 0, stream>>>(
       shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dsum), static_cast<const T*>(p.x),
       static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
   return cudaGetLastError();
+}
+
+// Up to 16,384 columns in packs of 8; wider rows are no hidden size of ours.
+template <typename T, int N>
+cudaError_t backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
+  const int64_t chunks = (shape.width + kThreads * N - 1) / (kThreads * N);
+  if (chunks <= 1) return backward_in_chunks<T, N, 1>(shape, p, stream);
+  if (chunks <= 2) return backward_in_chunks<T, N, 2>(shape, p, stream);
+  if (chunks <= 4) return backward_in_chunks<T, N, 4>(shape, p, stream);
+  if (chunks <= 8) return backward_in_chunks<T, N, 8>(shape, p, stream);
+  if (chunks <= 64) return backward_in_chunks<T, N, 64>(shape, p, stream);  // unpacked: slow, and only for odd widths
+  return cudaErrorInvalidValue;
 }
 
 // Tensors begin on 16 bytes by LibTorch's allocator; a null pointer counts as aligned.

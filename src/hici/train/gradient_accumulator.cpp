@@ -9,6 +9,8 @@
 namespace hici::train {
 namespace {
 
+constexpr int64_t kSmall = int64_t{1} << 22;  // elements; a wide copy of larger ones would cost memory and time
+
 bool is_narrow(const at::Tensor& t) { return t.scalar_type() != ops::accumulation_type(t.scalar_type()); }
 
 }  // namespace
@@ -18,16 +20,24 @@ GradientAccumulator::GradientAccumulator(std::vector<optim::TrainedParameter> pa
 
 void GradientAccumulator::collect() {
   const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> sums, widened, narrow;  // the small ones: a few launches for hundreds of tensors
   for (size_t i = 0; i < parameters_.size(); ++i) {
     at::Tensor& tensor = parameters_[i].tensor;
     if (!is_narrow(tensor) || !tensor.grad().defined()) continue;
-    if (wide_sums_[i].defined()) {
-      wide_sums_[i].add_(tensor.grad());
-    } else {
-      wide_sums_[i] = tensor.grad().to(at::kFloat);
-    }
+    const at::Tensor gradient = tensor.grad();
     tensor.mutable_grad().reset();
+    if (!wide_sums_[i].defined()) wide_sums_[i] = at::zeros(gradient.sizes(), gradient.options().dtype(at::kFloat));
+    if (gradient.numel() > kSmall) {
+      wide_sums_[i].add_(gradient);
+      continue;
+    }
+    sums.push_back(wide_sums_[i]);
+    widened.push_back(at::empty_like(wide_sums_[i]));
+    narrow.push_back(gradient);
   }
+  if (sums.empty()) return;
+  at::_foreach_copy_(widened, narrow);
+  at::_foreach_add_(sums, widened);
 }
 
 std::vector<at::Tensor> GradientAccumulator::gradients() const {
