@@ -2,13 +2,12 @@
 #include "hici/data/token_blocks.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/linear_cross_entropy.h"
 
 #include <ATen/ATen.h>
 
 namespace hici::data {
-namespace {
-constexpr int64_t kIgnoredLabel = -100;  // the value that ops::linear_cross_entropy leaves out
-}
+namespace {}
 
 TokenBlocks::TokenBlocks(const TokenFile& tokens, int64_t block_length, const std::string& length_option)
     : tokens_(tokens), block_length_(block_length) {
@@ -25,7 +24,7 @@ TokenBatch TokenBlocks::batch(const std::vector<int64_t>& blocks) const {
     int64_t* out = batch.tokens_BT.mutable_data_ptr<int64_t>() + row * block_length_;
     tokens_.read_into(blocks[static_cast<size_t>(row)] * block_length_, {out, static_cast<size_t>(block_length_)});
   }
-  const at::Tensor end = at::full({rows, 1}, kIgnoredLabel, at::kLong);
+  const at::Tensor end = at::full({rows, 1}, ops::kIgnoredLabel, at::kLong);
   batch.labels_BT = at::cat({batch.tokens_BT.narrow(1, 1, block_length_ - 1), end}, 1);
   return batch;
 }

@@ -10,7 +10,7 @@
 
 namespace hici::data {
 
-// B sequences and their labels: labels[t] is the token after tokens[t], and kIgnoredLabel (-100) at the end.
+// B sequences and their labels: labels[t] is the token after tokens[t], and ops::kIgnoredLabel (-100) at the end.
 struct TokenBatch {
   at::Tensor tokens_BT;  // int64, CPU
   at::Tensor labels_BT;

@@ -114,8 +114,4 @@ void attach_hierarchy(nn::CausalLm& model, const config::HiciConfig& config, con
   }
 }
 
-bool is_hici_parameter(const std::string& name) {
-  return name.find("local_constructor") != std::string::npos || name.find("global_integrator") != std::string::npos;
-}
-
 }  // namespace hici::hierarchy

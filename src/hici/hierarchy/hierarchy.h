@@ -45,7 +45,4 @@ void attach_hierarchy(nn::CausalLm& model, const config::HiciConfig& config, con
 // Fresh values for the hierarchy of every layer; the model's parameters must be materialised and its embedding filled.
 void initialise_hierarchy(nn::CausalLm& model, at::Generator& generator, bool copy_attention_projections);
 
-// True for every parameter of the HiCI modules, adapters on them included.
-bool is_hici_parameter(const std::string& name);
-
 }  // namespace hici::hierarchy

@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/base/version.h"
+#include "hici/config/parameter_names.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/weight_file.h"
 
@@ -136,9 +137,10 @@ void open_parts(Adapter& adapter) {
   const auto nothing = std::make_shared<EmptySource>(dir);
   adapter.lora_tensors = adapter.trainables = nothing;
   if (lora.source) {
-    adapter.lora_tensors = plain_part(lora.source, is_lora_name);
+    adapter.lora_tensors = plain_part(lora.source, config::is_lora_parameter);
     // PEFT keeps modules_to_save beside the factors.
-    adapter.trainables = plain_part(lora.source, [](const std::string& name) { return !is_lora_name(name); });
+    adapter.trainables =
+        plain_part(lora.source, [](const std::string& name) { return !config::is_lora_parameter(name); });
   }
   if (trained.source) {
     HICI_CHECK(adapter.trainables->tensors().empty(), dir,
@@ -146,8 +148,9 @@ void open_parts(Adapter& adapter) {
     adapter.trainables = plain_part(trained.source, any_plain);
   }
   if (full.source) {
-    adapter.lora_tensors = plain_part(full.source, is_lora_name);
-    adapter.trainables = plain_part(full.source, [](const std::string& name) { return !is_lora_name(name); });
+    adapter.lora_tensors = plain_part(full.source, config::is_lora_parameter);
+    adapter.trainables =
+        plain_part(full.source, [](const std::string& name) { return !config::is_lora_parameter(name); });
   }
   for (const OpenedWeights* part : {&lora, &trained, &full})
     adapter.files.insert(adapter.files.end(), part->files.begin(), part->files.end());
@@ -190,12 +193,6 @@ std::string plain_tensor_name(const std::string& name) {
   remove_all(out, ".lora_A.default.", ".lora_A.");
   remove_all(out, ".lora_B.default.", ".lora_B.");
   return out;
-}
-
-bool is_lora_name(const std::string& name) { return contains(name, ".lora_"); }
-
-bool is_hici_name(const std::string& name) {
-  return contains(name, ".local_constructor.") || contains(name, ".global_integrator.");
 }
 
 std::optional<HiciConfig> hici_config_of(const TensorSource& tensors, const HiciConfig& otherwise) {

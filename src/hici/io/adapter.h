@@ -22,10 +22,6 @@ namespace hici::io {
 // ".modules_to_save") are dropped. An empty result stands for a tensor that only PEFT needs.
 std::string plain_tensor_name(const std::string& name);
 
-// True for names of LoRA factors, "....lora_A.weight" and "....lora_B.weight".
-bool is_lora_name(const std::string& name);
-bool is_hici_name(const std::string& name);
-
 // What the tensors say of the HiCI modules: slots, widths, kind of compressor. Heads, segments and causal mode they do
 // not show: those keep the values of `otherwise`. Nothing when there are no HiCI tensors. Layers that differ are an
 // error.

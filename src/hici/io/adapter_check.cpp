@@ -2,6 +2,7 @@
 // Adapter::check_against(): whether an adapter belongs to a base model.
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/config/parameter_names.h"
 #include "hici/io/adapter.h"
 #include "hici/io/model_directory.h"
 
@@ -23,7 +24,7 @@ std::string subject_of(const TensorSource& source, const std::string& name) {
 }
 
 void check_trainable(const Adapter& adapter, const std::string& name, const TensorInfo& info, const Shapes& base) {
-  if (is_hici_name(name)) return;  // their shapes are what says how the modules look; see hici_config_of()
+  if (config::is_hici_parameter(name)) return;  // their shapes are what says how the modules look; see hici_config_of()
   const std::string subject = subject_of(*adapter.trainables, name);
   const auto found = base.find(name);
   HICI_CHECK(found != base.end(), subject, " is not in the base model; does the adapter belong to it?");

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/json.h"
+#include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/data/token_file.h"
 #include "hici/io/adapter.h"
@@ -34,7 +35,7 @@ void collect(json& problems, const std::function<void()>& check) {
 
 const char* group_of(const std::string& name) {
   const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
-  if (is_lora_name(name)) return is_hici_name(name) ? "lora on hici" : "lora";
+  if (config::is_lora_parameter(name)) return config::is_hici_parameter(name) ? "lora on hici" : "lora";
   if (has(".local_constructor.")) return "local_constructor";
   if (has(".global_integrator.")) return "global_integrator";
   if (has("embed_tokens")) return "embedding";
@@ -124,7 +125,7 @@ json config_json(const config::ModelConfig& c) {
 void check_model(const ModelDirectory& model) {
   std::vector<ExpectedTensor> expected = expected_tensors(model.config());
   for (const auto& [name, info] : model.weights().tensors())
-    if (is_hici_name(name)) expected.push_back({name, info.shape});
+    if (config::is_hici_parameter(name)) expected.push_back({name, info.shape});
   model.check_against(expected);
 }
 

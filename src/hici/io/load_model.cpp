@@ -5,6 +5,7 @@
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/base/sha256.h"
+#include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/io/adapter.h"
@@ -87,7 +88,7 @@ void check_files(const Opened& opened, const LoadedModel& loaded) {
   std::vector<ExpectedTensor> expected;
   const bool base_has_hici = opened.base_settings && hici_config_of(opened.base.weights(), opened.base_settings->hici);
   loaded.model->visit_parameters([&](const std::string& name, at::Tensor& t) {
-    if (is_lora_name(name) || (is_hici_name(name) && !base_has_hici)) return;
+    if (config::is_lora_parameter(name) || (config::is_hici_parameter(name) && !base_has_hici)) return;
     expected.push_back({name, t.sizes().vec()});
   });
   opened.base.check_against(expected);
@@ -129,9 +130,10 @@ void fill_parameters(const ModelRequest& request, const Opened& opened, LoadedMo
       return;
     }
     parameter = at::zeros(parameter.sizes(), at::TensorOptions().dtype(request.dtype).device(request.device));
-    if (is_lora_name(name)) {
-      HICI_CHECK(!adapter_has_lora || is_hici_name(name), opened.adapter ? opened.adapter->path.string() : "",
-                 ": tensor '", name, "' is missing; the adapter is not whole");
+    if (config::is_lora_parameter(name)) {
+      HICI_CHECK(!adapter_has_lora || config::is_hici_parameter(name),
+                 opened.adapter ? opened.adapter->path.string() : "", ": tensor '", name,
+                 "' is missing; the adapter is not whole");
       initialise_lora(name, parameter, generator);
     } else {
       hierarchy_is_fresh = true;  // check_files() has seen everything else

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/version.h"
+#include "hici/config/parameter_names.h"
 #include "hici/io/adapter.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/safetensors.h"
@@ -56,7 +57,8 @@ void write_adapter_of(const std::filesystem::path& folder, const CheckpointConte
   for (const optim::TrainedParameter& parameter : content.trained) {
     const auto master = masters.find(parameter.name);
     const at::Tensor value = master == masters.end() ? parameter.tensor.detach() : master->second;
-    (io::is_lora_name(parameter.name) ? adapter.lora_tensors : adapter.trainables).emplace_back(parameter.name, value);
+    (config::is_lora_parameter(parameter.name) ? adapter.lora_tensors : adapter.trainables)
+        .emplace_back(parameter.name, value);
   }
   io::write_adapter_files(folder, std::move(adapter));
 }

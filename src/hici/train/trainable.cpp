@@ -2,7 +2,7 @@
 #include "hici/train/trainable.h"
 
 #include "hici/base/error.h"
-#include "hici/hierarchy/hierarchy.h"
+#include "hici/config/parameter_names.h"
 
 #include <algorithm>
 #include <set>
@@ -13,8 +13,8 @@ std::vector<optim::TrainedParameter> select_trainable(nn::CausalLm& model, const
   std::vector<optim::TrainedParameter> trained;
   std::set<std::string> unmatched(selection.name_parts.begin(), selection.name_parts.end());
   model.visit_parameters([&](const std::string& name, at::Tensor& parameter) {
-    const bool is_hici = hierarchy::is_hici_parameter(name);
-    bool selected = !selection.low_rank || is_hici || name.find(".lora_") != std::string::npos;
+    const bool is_hici = config::is_hici_parameter(name);
+    bool selected = !selection.low_rank || is_hici || config::is_lora_parameter(name);
     for (const std::string& part : selection.name_parts) {
       if (name.find(part) == std::string::npos) continue;
       unmatched.erase(part);
