@@ -45,12 +45,18 @@ struct BenchSpec {
   int64_t warmup = 2;
   bool recompute = false;
   bool with_optimizer = false;
+  bool stream_segments = false;  // a step segment by segment
+  int64_t segment_length = 0;    // 0: the length over model.hici.num_segments
   int64_t prefix_slots = 12;     // attention alone
   int64_t attention_tokens = 0;  // attention alone: of all segments together; 0: 65,536 on a GPU, 4096 on a CPU
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
   ops::AttentionBackend attention_backend = ops::AttentionBackend::kAuto;
 
+  // Tokens of a segment in a sequence of `length`.
+  int64_t segment_length_of(int64_t length) const {
+    return segment_length > 0 ? segment_length : length / model.hici.num_segments;
+  }
   // Ranges, and segments that divide the lengths; messages name the options.
   void validate() const;
 };

@@ -6,6 +6,7 @@
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/profile.h"
 #include "hici/optim/clip.h"
+#include "hici/train/segment_streaming.h"
 #include "hici/train/trainable.h"
 
 #include <ATen/ATen.h>
@@ -26,7 +27,7 @@ config::ModelConfig config_for(const BenchSpec& spec, int64_t length) {
 train::StepShape shape_for(const BenchSpec& spec, int64_t length, const AttentionChoice& attention) {
   train::StepShape shape{
       spec.batch_size, length, attention.kind, 0, {}, spec.lora.rank, spec.model.config.tie_word_embeddings};
-  if (attention.kind != nn::AttentionKind::kFull) shape.segment_length = length / spec.model.hici.num_segments;
+  if (attention.kind != nn::AttentionKind::kFull) shape.segment_length = spec.segment_length_of(length);
   if (attention.has_slots) shape.hici = spec.model.hici;
   return shape;
 }
@@ -83,6 +84,21 @@ void ModelCase::run(const at::Tensor& tokens_BT) {
 // What train::Trainer does with one micro-batch, with --with_optimizer as with the only one of its step. Gradients of
 // steps without it are added up and never taken: that is accumulation.
 void ModelCase::train_step(const at::Tensor& tokens_BT) {
+  if (spec_.stream_segments) {
+    const data::TokenBatch batch{tokens_BT, tokens_BT, tokens_BT.numel(), {}};
+    train::streamed_gradients(model_, forward_, batch, batch.num_targets,
+                              {.on_gradients = [this] { gradients_->collect(); }, .on_segment = {}});
+  } else {
+    whole_step(tokens_BT);
+  }
+  if (!optimizer_) return;
+  ops::profiled(ops::Part::kOptimizer, [&] {
+    update_weights();
+    return at::Tensor();
+  });
+}
+
+void ModelCase::whole_step(const at::Tensor& tokens_BT) {
   const auto mean_loss = [&](const at::Tensor& hidden) {
     const at::Tensor sum =
         ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model_.head_weight(), tokens_BT.view(-1));
@@ -91,12 +107,6 @@ void ModelCase::train_step(const at::Tensor& tokens_BT) {
   const at::Tensor loss = ops::profiled(ops::Part::kLoss, mean_loss, model_.forward_hidden(tokens_BT, forward_));
   torch::autograd::backward({loss}, {});
   gradients_->collect();
-  if (optimizer_) {
-    ops::profiled(ops::Part::kOptimizer, [&] {
-      update_weights();
-      return at::Tensor();
-    });
-  }
 }
 
 // The limits and rates of `hici train`; they do not change the time.
@@ -146,7 +156,11 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
 
   const Spread seconds = spread_of(seconds_);
   const bool recomputes = work_ == BenchWork::kStep && spec_.recompute;
-  const double executed = model_flops() + (recomputes ? flops_.recomputation() : 0);
+  // Streaming goes forward through all segments but the last once more, to make the states.
+  const double segments =
+      static_cast<double>(shape_.tokens) / static_cast<double>(std::max<int64_t>(1, shape_.segment_length));
+  const double executed = model_flops() + (recomputes ? flops_.recomputation() : 0) +
+                          (spec_.stream_segments ? flops_.recomputation() * (1 - 1 / segments) : 0);
   nlohmann::json row{{"status", kOk},
                      {"seq_len", shape_.tokens},
                      {"attention", attention_name_},

@@ -47,6 +47,7 @@ class ModelCase {
   at::Tensor draw_tokens() const;
   void run(const at::Tensor& tokens_BT);
   void train_step(const at::Tensor& tokens_BT);
+  void whole_step(const at::Tensor& tokens_BT);
   void score(const at::Tensor& tokens_BT) const;
   void update_weights();
   double model_flops() const;

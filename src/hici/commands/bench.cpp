@@ -99,6 +99,9 @@ void bind_step(CLI::App& app, BenchOptions& o) {
   bind_model(app, o);
   add_bool(app, "gradient_checkpointing", o.spec.recompute,
            "Keep only each layer's input and recompute the rest in the backward pass");
+  add_bool(app, "stream_segments", o.spec.stream_segments,
+           "Segment by segment, in the memory of one; needs a causal mode other than none");
+  add_option(app, "segment_length", o.spec.segment_length, "Tokens of a segment; 0: the length over --num_chunks");
   add_bool(app, "with_optimizer", o.spec.with_optimizer,
            "Clip and update the weights too; False: forward, backward and accumulation");
 }

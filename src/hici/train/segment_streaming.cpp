@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/signals.h"
 #include "hici/ops/linear_cross_entropy.h"
+#include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -114,7 +115,10 @@ class SegmentStream {
     const nn::SegmentHidden out = model_.forward_segment(segment(index), before, forward_.recompute);
     const at::Tensor hidden = out.hidden_BSC.view({-1, out.hidden_BSC.size(-1)});
     const at::Tensor labels = cut(labels_, index).reshape({-1});
-    nn::TensorList roots{ops::linear_cross_entropy(hidden, model_.head_weight(), labels) / targets_};
+    const auto part_of_loss = [&](const at::Tensor& h) {
+      return ops::linear_cross_entropy(h, model_.head_weight(), labels) / targets_;
+    };
+    nn::TensorList roots{ops::profiled(ops::Part::kLoss, part_of_loss, hidden)};
     nn::TensorList root_grads{at::ones_like(roots[0])};
     loss_.add_(roots[0].detach());
     for (size_t layer = 0; layer < from_later.size(); ++layer) {
