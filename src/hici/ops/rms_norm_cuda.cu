@@ -64,7 +64,7 @@ __global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum
   for (int64_t row = blockIdx.x; row < shape.rows; row += gridDim.x) {
     const int64_t base = row * shape.width;
     const A scale = static_cast<A>(rstd[row]);
-    Pack<T, N> px[kChunks], pdy[kChunks];
+    Pack<T, N> px[kChunks], pdy[kChunks], past[kChunks] = {};  // all loads are under way before the first sum
     A along = 0;
 #pragma unroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
@@ -72,6 +72,7 @@ __global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum
       if (i >= shape.width) break;
       px[chunk] = load_pack<T, N>(x + base + i);
       pdy[chunk] = load_pack<T, N>(dy + base + i);
+      if (dsum != nullptr) past[chunk] = load_pack<T, N>(dsum + base + i);
       const Pack<T, N> pw = load_pack<T, N>(weight + i);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
@@ -86,13 +87,12 @@ __global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum
       const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
       if (i >= shape.width) break;
       const Pack<T, N> pw = load_pack<T, N>(weight + i);
-      Pack<T, N> past = {}, out;
-      if (dsum != nullptr) past = load_pack<T, N>(dsum + base + i);
+      Pack<T, N> out;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const A normed = static_cast<A>(px[chunk].at[j]) * scale;
         const A by_norm = scale * (static_cast<A>(pdy[chunk].at[j]) * static_cast<A>(pw.at[j]) - normed * along);
-        out.at[j] = static_cast<T>(static_cast<A>(past.at[j]) + by_norm);
+        out.at[j] = static_cast<T>(static_cast<A>(past[chunk].at[j]) + by_norm);
       }
       store_pack(dx + base + i, out);
     }
