@@ -140,7 +140,8 @@ std::vector<at::Tensor> gradients_of_model(nn::AttentionKind attention, bool rec
     parameters.push_back(t);
   });
   const at::Tensor tokens = at::randint(32, {2, 8}, at::kLong);
-  const at::Tensor hidden = model.forward_hidden(tokens, {attention, 4, {}, recompute});
+  const nn::ActivationPolicies policies(recompute ? model.layers().size() : 0, nn::ActivationPolicy::kRecompute);
+  const at::Tensor hidden = model.forward_hidden(tokens, {attention, 4, {}, policies});
   torch::autograd::backward({hidden.square().sum()}, {});
   std::vector<at::Tensor> gradients;
   for (const at::Tensor& parameter : parameters) gradients.push_back(parameter.grad());

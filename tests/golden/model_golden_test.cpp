@@ -110,7 +110,7 @@ TEST_P(GoldenModelTest, TwentyTrainingLossesAndTheTrainedModelMatchTheReference)
     nn::ForwardOptions forward;
     forward.attention = nn::AttentionKind::kHici;
     forward.segment_length = config.sequence_length / 4;
-    forward.recompute = recompute;
+    if (recompute) forward.policies.assign(loaded.model->layers().size(), nn::ActivationPolicy::kRecompute);
     const data::TokenFile file = tokens(loaded);
     const data::TokenBlocks blocks(file, config.sequence_length, "--model_max_length");
     std::vector<train::StepMetrics> steps;

@@ -50,10 +50,12 @@ class BenchTest(FolderTest):
                                   "--latex", tabular)
         self.assert_model_rows(result, [(length, kind) for length in (256, 512)
                                         for kind in ("hici", "full", "s2", "segments")])
-        self.assertFalse(result["recompute"])
+        self.assertEqual(result["activation_policy"], "auto")
         for row in result["rows"]:
             self.assertEqual(row["flops_executed"], row["flops_model"])
             self.assertEqual(row["parts_percent"]["optimizer"], 0)
+            self.assertEqual(row["activations"], "keep")
+            self.assertGreater(row["planned_memory_bytes"], 0)
         self.assertIn("HiCI's own parts", done.stdout)
         rows = list(csv.DictReader(table.read_text().splitlines()))
         self.assertEqual([(row["tokens"], row["attention"]) for row in rows],

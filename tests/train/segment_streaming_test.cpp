@@ -117,7 +117,7 @@ nn::ForwardOptions forward_options(const Shape& shape, bool recompute) {
   nn::ForwardOptions forward;
   forward.attention = nn::AttentionKind::kHici;
   forward.segment_length = shape.segment_length;
-  forward.recompute = recompute;
+  if (recompute) forward.policies.assign(static_cast<size_t>(shape.layers), nn::ActivationPolicy::kRecompute);
   return forward;
 }
 

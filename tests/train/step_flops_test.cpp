@@ -103,7 +103,8 @@ void run_step(const config::ModelConfig& config, const StepShape& shape, bool re
   model.visit_parameters([](const std::string&, at::Tensor& t) { t = at::ones(t.sizes()) * 0.02; });
   select_trainable(model, {});
   const at::Tensor tokens = at::randint(config.vocab_size, {shape.batch, shape.tokens}, at::kLong);
-  const at::Tensor hidden = model.forward_hidden(tokens, {shape.attention, shape.segment_length, {}, recompute});
+  const nn::ActivationPolicies policies(recompute ? model.layers().size() : 0, nn::ActivationPolicy::kRecompute);
+  const at::Tensor hidden = model.forward_hidden(tokens, {shape.attention, shape.segment_length, {}, policies});
   const at::Tensor loss =
       ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model.head_weight(), tokens.view(-1));
   torch::autograd::backward({loss}, {});

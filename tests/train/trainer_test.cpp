@@ -68,9 +68,9 @@ struct TinyRun {
     config.save_steps = 4;
   }
 
-  RunEnd run(bool recompute = false, const Progress& start = {}) {
+  RunEnd run(const nn::ActivationPolicies& policies = {}, const Progress& start = {}) {
     nn::ForwardOptions forward;
-    forward.recompute = recompute;
+    forward.policies = policies;
     if (has_hierarchy) forward.attention = nn::AttentionKind::kHici;
     forward.segment_length = 4;
     TrainerEvents events;
@@ -96,8 +96,9 @@ TEST(TrainerTest, LossFallsAndCheckpointsComeWhenDueAndAtTheEnd) {
 // Recomputed layers run the same operations on the same values: nothing may differ by a bit.
 TEST(TrainerTest, RecomputationGivesTheSameLossesBitForBit) {
   TinyRun kept, recomputed;
-  kept.run(/*recompute=*/false);
-  recomputed.run(/*recompute=*/true);
+  kept.run();
+  recomputed.run(nn::ActivationPolicies(static_cast<size_t>(recomputed.model.config().num_hidden_layers),
+                                        nn::ActivationPolicy::kRecompute));
   for (size_t i = 0; i < kept.steps.size(); ++i) EXPECT_EQ(kept.steps[i].loss, recomputed.steps[i].loss) << i;
 }
 

@@ -3,11 +3,13 @@
 #pragma once
 
 #include "hici/config/hici_config.h"
+#include "hici/nn/activation_policy.h"
 #include "hici/nn/attention.h"
 
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,7 +45,7 @@ struct BenchSpec {
   int64_t batch_size = 1;
   int64_t repetitions = 5;
   int64_t warmup = 2;
-  bool recompute = false;
+  std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
   bool with_optimizer = false;
   bool stream_segments = false;  // a step segment by segment
   int64_t segment_length = 0;    // 0: the length over model.hici.num_segments

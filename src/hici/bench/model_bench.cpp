@@ -22,16 +22,20 @@ struct Contestant {
 
 std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
   constexpr double kGib = 1024.0 * 1024 * 1024;
-  std::vector<BenchColumn> columns{{"attention", "/attention", 1, true},
-                                   {"tokens", "/seq_len"},
-                                   {"tokens/s", "/tokens_per_second"},
-                                   {"ms", "/ms"},
-                                   {"min", "/ms_min"},
-                                   {"max", "/ms_max"},
-                                   {"TFLOP/s", "/tflops_executed"},
-                                   {"of model", "/tflops_model"},
-                                   {"% of matrix", "/matrix_rate_percent"},
-                                   {"peak GiB", "/peak_memory_bytes", kGib}};
+  std::vector<BenchColumn> columns{{"attention", "/attention", 1, true}};
+  if (work == BenchWork::kStep) columns.push_back({"activations", "/activations", 1, true});
+  for (BenchColumn column : std::vector<BenchColumn>{{"tokens", "/seq_len"},
+                                                     {"tokens/s", "/tokens_per_second"},
+                                                     {"ms", "/ms"},
+                                                     {"min", "/ms_min"},
+                                                     {"max", "/ms_max"},
+                                                     {"TFLOP/s", "/tflops_executed"},
+                                                     {"of model", "/tflops_model"},
+                                                     {"% of matrix", "/matrix_rate_percent"},
+                                                     {"peak GiB", "/peak_memory_bytes", kGib}}) {
+    columns.push_back(std::move(column));
+  }
+  if (work == BenchWork::kStep) columns.push_back({"planned GiB", "/planned_memory_bytes", kGib});
   if (std::any_of(spec.attentions.begin(), spec.attentions.end(),
                   [](const AttentionChoice& a) { return a.kind == nn::AttentionKind::kS2; })) {
     columns.push_back({"vs s2 %", "/versus_s2_percent"});
@@ -103,17 +107,19 @@ nlohmann::json model_facts(const BenchSpec& spec, BenchWork work, const MachineR
   facts["num_segments"] = spec.model.hici.num_segments;
   facts["causal_mode"] = config::name_of(spec.model.hici.causal_mode);
   facts["lora_rank"] = spec.lora.rank;
-  facts["recompute"] = work == BenchWork::kStep && spec.recompute;
+  if (work == BenchWork::kStep)
+    facts["activation_policy"] = spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto";
   facts["with_optimizer"] = work == BenchWork::kStep && spec.with_optimizer;
   return facts;
 }
 
 std::string title_of(const BenchSpec& spec, BenchWork work) {
   const char* update = spec.with_optimizer ? ", clipping, AdamW" : "";
-  const std::string what = work == BenchWork::kStep
-                               ? detail::concat("training step (forward, backward, accumulation", update, "), ",
-                                                spec.recompute ? "every layer recomputed" : "activations kept")
-                               : std::string("evaluation (forward, scores of all tokens)");
+  const std::string what =
+      work == BenchWork::kStep
+          ? detail::concat("training step (forward, backward, accumulation", update, "), ", "activations ",
+                           spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto")
+          : std::string("evaluation (forward, scores of all tokens)");
   return detail::concat(what, ": ", spec.model.name, ", batch ", spec.batch_size, ", ", spec.model.hici.num_segments,
                         " segments, causal mode ", config::name_of(spec.model.hici.causal_mode), ", LoRA rank ",
                         spec.lora.rank);

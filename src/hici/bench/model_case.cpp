@@ -57,15 +57,30 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, cons
       attention_name_(attention.name),
       shape_(shape_for(spec, length, attention)),
       flops_(train::count_step_flops(spec.model.config, shape_)),
-      forward_{attention.kind, shape_.segment_length, {}, spec.recompute, spec.attention_backend},
+      forward_{.attention = attention.kind, .segment_length = shape_.segment_length, .backend = spec.attention_backend},
       model_(config_for(spec, length), {spec.dtype}) {
   if (attention.has_slots) hierarchy::attach_hierarchy(model_, spec.model.hici, {spec.dtype});
   model_.add_lora(spec.lora.targets, spec.lora.rank, spec.lora.scale());
   model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
   if (work == BenchWork::kEval) return;
   const auto parameters = train::select_trainable(model_, {});
+  plan();
   gradients_ = std::make_unique<train::GradientAccumulator>(parameters);
   if (spec.with_optimizer) optimizer_ = std::make_unique<optim::AdamW>(parameters, optim::AdamWOptions{});
+}
+
+// The model on its device and its trained parameters are there; the rest of the step is planned.
+void ModelCase::plan() {
+  train::PlanProblem problem;
+  problem.model = spec_.model.config;
+  problem.shape = shape_;
+  problem.dtype = spec_.dtype;
+  problem.on_gpu = spec_.device.is_cuda();
+  problem.has_optimizer = spec_.with_optimizer;
+  problem.stream_segments = spec_.stream_segments;
+  problem.parameters = train::count_parameters(model_);
+  planned_ = train::plan_step(std::move(problem), spec_.activation_policy, spec_.device);
+  forward_.policies = planned_.plan.policies;
 }
 
 at::Tensor ModelCase::draw_tokens() const {
@@ -155,12 +170,13 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
   for (const double seconds : parts) all_parts += seconds;
 
   const Spread seconds = spread_of(seconds_);
-  const bool recomputes = work_ == BenchWork::kStep && spec_.recompute;
+  const bool is_step = work_ == BenchWork::kStep;
   // Streaming goes forward through all segments but the last once more, to make the states.
   const double segments =
       static_cast<double>(shape_.tokens) / static_cast<double>(std::max<int64_t>(1, shape_.segment_length));
-  const double executed = model_flops() + (recomputes ? flops_.recomputation() : 0) +
-                          (spec_.stream_segments ? flops_.recomputation() * (1 - 1 / segments) : 0);
+  const double again = (is_step ? train::recomputed_share(planned_.problem, planned_.plan.policies) : 0) +
+                       (is_step && spec_.stream_segments ? 1 - 1 / segments : 0);
+  const double executed = model_flops() + again * flops_.recomputation();
   nlohmann::json row{{"status", kOk},
                      {"seq_len", shape_.tokens},
                      {"attention", attention_name_},
@@ -176,6 +192,12 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
                      {"peak_memory_bytes", peak_.allocated},
                      {"peak_reserved_bytes", peak_.reserved},
                      {"profiled_ms", all_parts * 1e3}};
+  if (is_step) {
+    row["activations"] = nn::describe(planned_.plan.policies, planned_.plan.policies.size());
+    row["planned_memory_bytes"] = planned_.plan.peak.groups.total();
+    row["planned_host_bytes"] = planned_.plan.host;
+    row["planned_peak_moment"] = planned_.plan.peak.name;
+  }
   for (size_t i = 0; i < ops::kNumParts; ++i) row["parts_percent"][ops::kPartNames[i]] = parts[i] / all_parts * 100;
   return row;
 }

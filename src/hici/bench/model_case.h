@@ -7,7 +7,7 @@
 #include "hici/ops/device.h"
 #include "hici/optim/adamw.h"
 #include "hici/train/gradient_accumulator.h"
-#include "hici/train/step_flops.h"
+#include "hici/train/step_plan.h"
 
 #include <map>
 #include <memory>
@@ -51,6 +51,7 @@ class ModelCase {
   void score(const at::Tensor& tokens_BT) const;
   void update_weights();
   double model_flops() const;
+  void plan();
 
   const BenchSpec& spec_;
   BenchWork work_;
@@ -63,6 +64,7 @@ class ModelCase {
   std::unique_ptr<optim::AdamW> optimizer_;
   std::vector<double> seconds_;
   ops::DeviceMemory peak_;
+  train::PlannedStep planned_;  // of a step
 };
 
 }  // namespace hici::bench

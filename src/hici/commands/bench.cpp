@@ -4,6 +4,7 @@
 #include "hici/base/log.h"
 #include "hici/bench/model_bench.h"
 #include "hici/bench/op_bench.h"
+#include "hici/commands/activation_options.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/lists.h"
 #include "hici/commands/model_options.h"
@@ -21,7 +22,9 @@ struct BenchOptions {
   std::string output;
   std::string csv;
   std::string latex;
-  HiciOptions hici;  // bound by step and eval only
+  HiciOptions hici;               // bound by step and eval only
+  ActivationOptions activations;  // bound by step only
+  bool is_step = false;
   DeviceOptions device;
 };
 
@@ -46,6 +49,7 @@ void resolve_common(BenchOptions& o) {
       o.spec.attentions.push_back(bench::parse_attention(name, "--attention"));
     }
   }
+  if (o.is_step) o.spec.activation_policy = o.activations.resolve();
   o.spec.validate();
   o.spec.device = o.device.resolve_device();
   o.spec.dtype = o.device.resolve_dtype(o.spec.device);
@@ -97,8 +101,8 @@ CommandEntry bench_entry(const std::string& name, const std::string& summary, vo
 
 void bind_step(CLI::App& app, BenchOptions& o) {
   bind_model(app, o);
-  add_bool(app, "gradient_checkpointing", o.spec.recompute,
-           "Keep only each layer's input and recompute the rest in the backward pass");
+  o.activations.bind(app);
+  o.is_step = true;
   add_bool(app, "stream_segments", o.spec.stream_segments,
            "Segment by segment, in the memory of one; needs a causal mode other than none");
   add_option(app, "segment_length", o.spec.segment_length, "Tokens of a segment; 0: the length over --num_chunks");

@@ -14,6 +14,7 @@ CommandEntry devices_command();
 CommandEntry eval_ppl_command();
 CommandEntry init_command();
 CommandEntry inspect_command();
+CommandEntry plan_command();
 CommandEntry report_command();
 CommandEntry tokenize_command();
 CommandEntry train_command();

@@ -2,6 +2,7 @@
 // `hici train`: pre-training on token files, with LoRA or of all parameters.
 #include "hici/base/error.h"
 #include "hici/base/log.h"
+#include "hici/commands/activation_options.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/lists.h"
 #include "hici/commands/model_options.h"
@@ -26,6 +27,7 @@ struct TrainOptions {
   std::string save_strategy = "steps";
   bool use_attn_init = false;
   int64_t segment_length = 0;  // 0: --num_chunks decides
+  ActivationOptions activations;
   HiciOptions hici;
   DeviceOptions device;
 };
@@ -92,6 +94,7 @@ int run_train(TrainOptions& o) {
   spec.init_adapter = o.init_adapter;
   spec.attention = nn::attention_kind_from_name(o.attention, "--attention");
   check_streaming(o);
+  spec.activation_policy = o.activations.resolve();
   spec.trainable.name_parts = split_at_commas(o.trainable_params);
   spec.copy_attention_init = spec.copy_attention_init || o.use_attn_init;
   if (o.save_strategy == "no") spec.train.save_steps = 0;
@@ -158,8 +161,7 @@ void bind_how_to_train(CLI::App& app, TrainOptions& o) {
              "Limit of the norm of the HiCI gradients, applied before --max_grad_norm; 0: none");
   add_option(app, "max_nonfinite_steps", t.max_nonfinite_steps,
              "Stop after this many steps in a row whose loss or gradient is not finite");
-  add_bool(app, "gradient_checkpointing", t.recompute,
-           "Keep only each layer's input and recompute the rest in the backward pass");
+  o.activations.bind(app);
   add_bool(app, "stream_segments", t.stream_segments,
            "Work on one segment at a time, with the memory of one whatever the length; for every causal mode but none");
   add_option(app, "segment_length", o.segment_length,

@@ -27,7 +27,6 @@ struct TrainConfig {
   int64_t save_total_limit = 0;  // 0: keep all
   uint64_t seed = 42;
   bool shuffle = true;
-  bool recompute = false;        // --gradient_checkpointing
   bool stream_segments = false;  // one segment's activations at a time (train/segment_streaming.h)
 
   int64_t sequences_per_step() const { return batch_size * accumulation_steps; }

@@ -48,8 +48,7 @@ void add_streamed(Sums& sums, const nn::CausalLm& model, const at::Tensor& token
   const int64_t predicted = tokens_BT.size(1) - 1;
   for (int64_t at = 0; at < predicted; at += segment_length) {
     nn::SegmentHidden out = model.forward_segment(
-        {tokens_BT.narrow(1, at, segment_length), at / segment_length, {}, frequencies, forward.backend}, state,
-        /*recompute=*/false);
+        {tokens_BT.narrow(1, at, segment_length), at / segment_length, {}, frequencies, forward.backend}, state);
     const int64_t count = std::min(segment_length, predicted - at);
     add_scores(sums, model, out.hidden_BSC.narrow(1, 0, count), tokens_BT.narrow(1, at + 1, count));
     state = std::move(out.after);

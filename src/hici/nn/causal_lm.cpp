@@ -44,22 +44,27 @@ DecoderLayer::DecoderLayer(const config::ModelConfig& config, const ParameterOpt
       attention(config, options),
       mlp(config, options) {}
 
-at::Tensor DecoderLayer::forward(const at::Tensor& x_BTC, const AttentionContext& context) const {
+at::Tensor DecoderLayer::forward(const at::Tensor& x_BTC, const AttentionContext& context, bool recomputes_mlp) const {
   const ops::NormedSum before = ops::add_rms_norm(x_BTC, {}, input_norm, norm_eps);
-  return add_mlp(before.sum, attention.forward(before.normed, context));
+  return add_mlp(before.sum, attention.forward(before.normed, context), recomputes_mlp);
 }
 
 SegmentOutput DecoderLayer::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
-                                            const LayerState& before) const {
+                                            const LayerState& before, bool recomputes_mlp) const {
   const ops::NormedSum normed = ops::add_rms_norm(x_BSC, {}, input_norm, norm_eps);
   SegmentOutput out = attention.forward_segment(normed.normed, context, before);
-  out.hidden_BSC = add_mlp(normed.sum, out.hidden_BSC);
+  out.hidden_BSC = add_mlp(normed.sum, out.hidden_BSC, recomputes_mlp);
   return out;
 }
 
-at::Tensor DecoderLayer::add_mlp(const at::Tensor& x_BTC, const at::Tensor& attended_BTC) const {
-  const ops::NormedSum middle = ops::add_rms_norm(x_BTC, attended_BTC, post_attention_norm, norm_eps);
-  return middle.sum + mlp.forward(middle.normed);
+at::Tensor DecoderLayer::add_mlp(const at::Tensor& x_BTC, const at::Tensor& attended_BTC, bool recomputes) const {
+  auto block = [this](const at::Tensor& x, const at::Tensor& delta) {
+    const ops::NormedSum middle = ops::add_rms_norm(x, delta, post_attention_norm, norm_eps);
+    return middle.sum + mlp.forward(middle.normed);
+  };
+  if (!recomputes) return block(x_BTC, attended_BTC);
+  // The sum is made outside, so that one tensor is kept and not its two summands.
+  return recompute([block](const TensorList& in) { return TensorList{block(in[0], {})}; }, {x_BTC + attended_BTC})[0];
 }
 
 void DecoderLayer::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {
@@ -68,6 +73,20 @@ void DecoderLayer::visit_parameters(const std::string& prefix, const ParameterVi
   visit(prefix + ".post_attention_layernorm.weight", post_attention_norm);
   mlp.visit_parameters(prefix + ".mlp", visit);
 }
+
+namespace {
+
+// layer(inputs, recomputes_mlp) with what the policy says is kept.
+template <typename Layer>
+TensorList run_layer(const Layer& layer, const TensorList& inputs, ActivationPolicy policy, OffloadChain& offload) {
+  if (policy == ActivationPolicy::kKeep || policy == ActivationPolicy::kRecomputeMlp) {
+    return layer(inputs, policy == ActivationPolicy::kRecomputeMlp);
+  }
+  return recompute([layer](const TensorList& in) { return layer(in, false); }, inputs,
+                   policy == ActivationPolicy::kOffload ? &offload : nullptr);
+}
+
+}  // namespace
 
 CausalLm::CausalLm(const config::ModelConfig& config, const ParameterOptions& options)
     : config_(config),
@@ -81,9 +100,12 @@ CausalLm::CausalLm(const config::ModelConfig& config, const ParameterOptions& op
 at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
   const AttentionContext context = make_context(tokens_BT, options);
   at::Tensor x = at::embedding(embed_tokens_, tokens_BT);
-  for (const DecoderLayer& layer : layers_) {
-    auto run = [&layer, context](const TensorList& in) { return TensorList{layer.forward(in[0], context)}; };
-    x = options.recompute ? recompute(run, {x})[0] : layer.forward(x, context);
+  OffloadChain offload;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    auto run = [&layer = layers_[i], context](const TensorList& in, bool recomputes_mlp) {
+      return TensorList{layer.forward(in[0], context, recomputes_mlp)};
+    };
+    x = run_layer(run, {x}, policy_of_layer(options.policies, i), offload)[0];
   }
   return ops::rms_norm(x, norm_, config_.rms_norm_eps);
 }
@@ -116,7 +138,8 @@ ModelState CausalLm::empty_state(int64_t batch) const {
   return state;
 }
 
-SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState& before, bool recomputes) const {
+SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState& before,
+                                        const ActivationPolicies& policies) const {
   HICI_ASSERT(before.size() == layers_.size(), before.size(), " states for ", layers_.size(), " layers");
   const int64_t length = segment.tokens_BS.size(1);
   const AttentionContext context{.kind = AttentionKind::kHici,
@@ -127,16 +150,17 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
                                  .backend = segment.backend,
                                  .segment = segment.index};
   SegmentHidden out{at::embedding(embed_tokens_, segment.tokens_BS), {}};
+  OffloadChain offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
     // The layer's input first, then the tensors of the state; out the same.
-    auto run = [&layer = layers_[i], context](const TensorList& in) {
-      SegmentOutput made = layer.forward_segment(in[0], context, LayerState(in.begin() + 1, in.end()));
+    auto run = [&layer = layers_[i], context](const TensorList& in, bool recomputes_mlp) {
+      SegmentOutput made = layer.forward_segment(in[0], context, LayerState(in.begin() + 1, in.end()), recomputes_mlp);
       made.after.insert(made.after.begin(), made.hidden_BSC);
       return made.after;
     };
     TensorList inputs = before[i];
     inputs.insert(inputs.begin(), out.hidden_BSC);
-    TensorList outputs = recomputes ? recompute(run, inputs) : run(inputs);
+    TensorList outputs = run_layer(run, inputs, policy_of_layer(policies, i), offload);
     out.hidden_BSC = outputs[0];
     out.after.emplace_back(outputs.begin() + 1, outputs.end());
   }

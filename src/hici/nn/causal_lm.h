@@ -4,6 +4,7 @@
 #pragma once
 
 #include "hici/config/model_config.h"
+#include "hici/nn/activation_policy.h"
 #include "hici/nn/attention.h"
 
 #include <vector>
@@ -28,21 +29,22 @@ struct DecoderLayer {
 
   DecoderLayer() = default;
   DecoderLayer(const config::ModelConfig& config, const ParameterOptions& options);
-  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context) const;
-  SegmentOutput forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
-                                const LayerState& before) const;
+  // With `recomputes_mlp` what follows attention keeps its input alone.
+  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context, bool recomputes_mlp = false) const;
+  SegmentOutput forward_segment(const at::Tensor& x_BSC, const AttentionContext& context, const LayerState& before,
+                                bool recomputes_mlp = false) const;
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
 
  private:
   // What follows attention: both residual connections and the MLP.
-  at::Tensor add_mlp(const at::Tensor& x_BTC, const at::Tensor& attended_BTC) const;
+  at::Tensor add_mlp(const at::Tensor& x_BTC, const at::Tensor& attended_BTC, bool recomputes) const;
 };
 
 struct ForwardOptions {
   AttentionKind attention = AttentionKind::kFull;
-  int64_t segment_length = 0;  // for hici and s2
-  at::Tensor valid_BT;         // bool, right padding; undefined: no padding
-  bool recompute = false;      // keep only each layer's input for the backward pass
+  int64_t segment_length = 0;        // for hici and s2
+  at::Tensor valid_BT;               // bool, right padding; undefined: no padding
+  ActivationPolicies policies = {};  // what each layer keeps for the backward pass; empty: everything
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
 };
 
@@ -73,9 +75,10 @@ class CausalLm {
 
   // HiCI attention over one segment: forward_hidden() over a whole sequence is forward_segment() over its segments in
   // turn, each given the state after the one before it, and gradients go the same way back through the states. Only
-  // for hierarchies where no segment needs a later one. Does not wait for the device. With `recompute` a layer keeps
+  // for hierarchies where no segment needs a later one. Does not wait for the device. A layer that is recomputed keeps
   // its input and the state before it for the backward pass.
-  SegmentHidden forward_segment(const Segment& segment, const ModelState& before, bool recompute) const;
+  SegmentHidden forward_segment(const Segment& segment, const ModelState& before,
+                                const ActivationPolicies& policies = {}) const;
   ModelState empty_state(int64_t batch) const;
   ops::RotaryFrequencies rotary_frequencies() const;
 

@@ -16,15 +16,17 @@ using Layer = std::function<TensorList(const TensorList&)>;
 
 class RecomputeNode : public torch::autograd::Node {
  public:
-  RecomputeNode(Layer layer, const TensorList& inputs) : layer_(std::move(layer)) {
+  RecomputeNode(Layer layer, const TensorList& inputs, OffloadChain* offload) : layer_(std::move(layer)) {
+    if (offload != nullptr && !inputs.front().is_cpu()) {
+      on_host_ = offload->send(inputs);
+      return;
+    }
     for (const at::Tensor& input : inputs) saved_.emplace_back(input, /*is_output=*/false);
   }
 
   variable_list apply(variable_list&& grads) override {
-    TensorList inputs;
-    for (size_t i = 0; i < saved_.size(); ++i) {
-      inputs.push_back(saved_[i].unpack().detach().requires_grad_(task_should_compute_output(i)));
-    }
+    TensorList inputs = take_inputs();
+    for (size_t i = 0; i < inputs.size(); ++i) inputs[i].requires_grad_(task_should_compute_output(i));
     run_backward(inputs, grads);
     variable_list input_grads;
     for (size_t i = 0; i < inputs.size(); ++i) {
@@ -37,9 +39,17 @@ class RecomputeNode : public torch::autograd::Node {
 
   void release_variables() override {
     for (auto& saved : saved_) saved.reset_data();
+    on_host_.reset();
   }
 
  private:
+  TensorList take_inputs() {
+    if (on_host_) return take_back(*on_host_);
+    TensorList inputs;
+    for (auto& saved : saved_) inputs.push_back(saved.unpack().detach());
+    return inputs;
+  }
+
   void run_backward(const TensorList& inputs, const variable_list& grads) const {
     const at::AutoGradMode enable_grad(true);
     const TensorList outputs = layer_(inputs);
@@ -54,12 +64,13 @@ class RecomputeNode : public torch::autograd::Node {
   }
 
   Layer layer_;
-  std::vector<torch::autograd::SavedVariable> saved_;
+  std::vector<torch::autograd::SavedVariable> saved_;  // the inputs: here, or
+  std::shared_ptr<HostCopy> on_host_;                  // in host memory
 };
 
 }  // namespace
 
-TensorList recompute(Layer layer, const TensorList& inputs) {
+TensorList recompute(Layer layer, const TensorList& inputs, OffloadChain* offload) {
   if (!at::GradMode::is_enabled()) return layer(inputs);
   TensorList outputs;
   {
@@ -68,7 +79,8 @@ TensorList recompute(Layer layer, const TensorList& inputs) {
     for (const at::Tensor& output : layer(inputs)) outputs.push_back(output.detach());
   }
   // The node exists even when no input needs a gradient: the layer's own parameters do.
-  auto node = std::shared_ptr<RecomputeNode>(new RecomputeNode(std::move(layer), inputs), torch::autograd::deleteNode);
+  auto node =
+      std::shared_ptr<RecomputeNode>(new RecomputeNode(std::move(layer), inputs, offload), torch::autograd::deleteNode);
   node->set_next_edges(torch::autograd::collect_next_edges(at::TensorList(inputs)));
   torch::autograd::set_history(outputs, node);
   return outputs;

@@ -2,7 +2,7 @@
 // Activation recomputation: run a layer without keeping its activations, and run it again in the backward pass.
 #pragma once
 
-#include "hici/nn/module.h"
+#include "hici/nn/offload.h"
 
 #include <functional>
 
@@ -12,6 +12,10 @@ namespace hici::nn {
 // the parameters that it uses are added to their .grad, exactly as without recomputation. The layer must be a pure
 // function of its inputs and parameters (no dropout) and give as many outputs each time. Inputs that need no gradient
 // get none; outputs that the loss does not use cost nothing. Outside of gradient mode this is layer(inputs).
-TensorList recompute(std::function<TensorList(const TensorList&)> layer, const TensorList& inputs);
+//
+// With `offload` the inputs wait in host memory (nn/offload.h) and the backward pass can be done once; on a CPU they
+// stay where they are.
+TensorList recompute(std::function<TensorList(const TensorList&)> layer, const TensorList& inputs,
+                     OffloadChain* offload = nullptr);
 
 }  // namespace hici::nn

@@ -2,6 +2,7 @@
 #include "hici/ops/device.h"
 
 #include "hici/base/memory.h"
+#include "hici/ops/cuda_plugin.h"
 
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -37,6 +38,17 @@ void reset_peak_memory(at::Device device) {
   } else if (c10::DeviceAllocator* allocator = allocator_in_use(device)) {
     allocator->resetPeakStats(device.index());
   }
+}
+
+std::optional<int64_t> available_memory(at::Device device) {
+  if (device.is_cpu()) return std::nullopt;
+  int64_t bytes = 0;
+  for (const CudaDevice& gpu : cuda_devices(nullptr)) {
+    if (gpu.index == device.index()) bytes += static_cast<int64_t>(gpu.free_bytes);
+  }
+  c10::DeviceAllocator* allocator = allocator_in_use(device);
+  if (allocator == nullptr) return bytes;
+  return bytes + allocator->getDeviceStats(device.index()).reserved_bytes[kAllPools].current;
 }
 
 void release_cached_memory(at::Device device) {

@@ -6,6 +6,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace hici::ops {
 
@@ -23,6 +24,9 @@ struct DeviceMemory {
 DeviceMemory peak_memory(at::Device device);
 // The peak starts again from the present size. On a CPU only where the kernel allows it.
 void reset_peak_memory(at::Device device);
+// Bytes that tensors of this process could take on a GPU: free on the card, or held by the allocator already. nullopt
+// on a CPU.
+std::optional<int64_t> available_memory(at::Device device);
 // Gives the card back what the allocator keeps for reuse; nothing on a CPU.
 void release_cached_memory(at::Device device);
 

@@ -20,13 +20,6 @@ using torch::autograd::variable_list;
 // The kernels compute in float32; float64 takes the composite path.
 bool has_kernel(const at::Tensor& t) { return t.is_cuda() && t.scalar_type() != at::kDouble; }
 
-// Tokens for which logits exist at once, at least 64: 64 MiB of float32 on a CPU; on a GPU 256 MiB of a 16-bit type, so
-// that the products have enough rows to be fast.
-int64_t chunk_length(const at::Tensor& hidden, int64_t vocabulary) {
-  const int64_t logits_per_chunk = int64_t{hidden.is_cuda() ? 128 : 16} << 20;
-  return std::max<int64_t>(64, logits_per_chunk / vocabulary);
-}
-
 at::Tensor chunk_logits(const at::Tensor& hidden, const at::Tensor& weight) {
   const at::Tensor logits = at::matmul(hidden, weight.t());
   return has_kernel(logits) ? logits : logits.to(accumulation_type(hidden.scalar_type()));
@@ -40,7 +33,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
     at::Tensor loss = at::zeros({}, hidden.options().dtype(wide));
     at::Tensor dhidden = wants_hidden ? at::empty_like(hidden) : at::Tensor();
     at::Tensor dweight = wants_weight ? at::zeros(weight.sizes(), weight.options().dtype(wide)) : at::Tensor();
-    const int64_t step = chunk_length(hidden, weight.size(0));
+    const int64_t step = loss_chunk_tokens(hidden.is_cuda(), weight.size(0));
     for (int64_t at = 0; at < hidden.size(0); at += step) {
       const int64_t n = std::min(step, hidden.size(0) - at);
       const at::Tensor h = hidden.narrow(0, at, n);
@@ -87,6 +80,13 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
 
 }  // namespace
 
+// At least 64: 64 MiB of float32 on a CPU; on a GPU 256 MiB of a 16-bit type, so that the products have enough rows to
+// be fast.
+int64_t loss_chunk_tokens(bool on_gpu, int64_t vocabulary) {
+  const int64_t logits_per_chunk = int64_t{on_gpu ? 128 : 16} << 20;
+  return std::max<int64_t>(64, logits_per_chunk / vocabulary);
+}
+
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
   HICI_ASSERT(hidden.dim() == 2 && labels.dim() == 1 && hidden.size(0) == labels.size(0), "hidden ", hidden.sizes(),
               " labels ", labels.sizes());
@@ -98,7 +98,7 @@ at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weig
 
 TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets) {
   const at::NoGradGuard no_grad;
-  const int64_t n = hidden.size(0), step = chunk_length(hidden, weight.size(0));
+  const int64_t n = hidden.size(0), step = loss_chunk_tokens(hidden.is_cuda(), weight.size(0));
   TokenScores scores{at::empty({n}, hidden.options().dtype(accumulation_type(hidden.scalar_type()))),
                      at::empty({n}, targets.options())};
   for (int64_t at = 0; at < n; at += step) {

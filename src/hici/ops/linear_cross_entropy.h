@@ -8,6 +8,9 @@ namespace hici::ops {
 
 inline constexpr int64_t kIgnoredLabel = -100;
 
+// Tokens for which logits exist at once.
+int64_t loss_chunk_tokens(bool on_gpu, int64_t vocabulary);
+
 // Sum over tokens with label != kIgnoredLabel of -log softmax(hidden W^T)[label]; a scalar in float32 (float64 for
 // float64). hidden [n, C], weight [V, C], labels [n] int64. The gradients of hidden and (where it is trained) weight
 // are formed in the forward, chunk by chunk: 6 C V operations a token and no second pass.

@@ -87,7 +87,7 @@ class SegmentStream {
     if (!has_tensors(state)) return true;
     for (int64_t i = 0; i + 1 < num_segments_; ++i) {
       if (stop_requested() != 0) return false;
-      state = model_.forward_segment(segment(i), state, /*recompute=*/false).after;
+      state = model_.forward_segment(segment(i), state).after;
       states_.push(state);
       if (events_.on_segment) events_.on_segment(StreamPass::kStates, i + 1, num_segments_ - 1);
     }
@@ -112,7 +112,7 @@ class SegmentStream {
   }
 
   void run_backward(int64_t index, const nn::ModelState& before, const nn::ModelState& from_later) {
-    const nn::SegmentHidden out = model_.forward_segment(segment(index), before, forward_.recompute);
+    const nn::SegmentHidden out = model_.forward_segment(segment(index), before, forward_.policies);
     const at::Tensor hidden = out.hidden_BSC.view({-1, out.hidden_BSC.size(-1)});
     const at::Tensor labels = cut(labels_, index).reshape({-1});
     const auto part_of_loss = [&](const at::Tensor& h) {

@@ -37,7 +37,7 @@ struct StreamEvents {
 void check_streamable(nn::AttentionKind attention, const config::HiciConfig& hici);
 
 // Adds to .grad what forward_hidden() and backward of sum(loss) / targets_in_step add, and returns that loss. Of
-// `forward`, HiCI attention with its segment_length, padding and recompute are meant. Looks at the stop signals before
+// `forward`, HiCI attention with its segment_length, padding and policies are meant. Looks at the stop signals before
 // each segment; nullopt when one came, with gradients half made.
 std::optional<double> streamed_gradients(const nn::CausalLm& model, const nn::ForwardOptions& forward,
                                          const data::TokenBatch& batch, int64_t targets_in_step,

@@ -43,23 +43,10 @@ Work layer_linears(const ModelConfig& m, const StepShape& shape) {
   return work;
 }
 
-bool is_shifted(CausalMode mode) { return mode == CausalMode::kCausalShift || mode == CausalMode::kCausalShiftG; }
-
-// Slots that a segment sees, where it sees any.
-int64_t prefix_length(const HiciConfig& hici) {
-  const bool hides_local =
-      hici.causal_mode == CausalMode::kCausalShiftG || hici.causal_mode == CausalMode::kCausalGiGonly;
-  return (hici.use_global_integrator ? hici.global_slots : 0) + (hides_local ? 0 : hici.num_local_slots);
-}
-
 // Segments of one sequence that see slots.
 int64_t segments_with_slots(const StepShape& shape) {
   const int64_t segments = shape.tokens / shape.segment_length;
   return is_shifted(shape.hici->causal_mode) ? segments - 1 : segments;
-}
-
-bool has_hierarchy(const StepShape& shape) {
-  return shape.attention == nn::AttentionKind::kHici && shape.hici && shape.hici->use_local_constructor;
 }
 
 double triangle(int64_t length) { return 0.5 * static_cast<double>(length) * static_cast<double>(length + 1); }
@@ -107,7 +94,7 @@ Work layer_hici(const ModelConfig& m, const StepShape& shape) {
   const HiciConfig& h = *shape.hici;
   Work work = local_construction(h, m.hidden_size, shape);
   if (h.use_global_integrator) work = work + global_integration(h, m.hidden_size, shape);
-  const int64_t slots = shape.batch * segments_with_slots(shape) * prefix_length(h);
+  const int64_t slots = shape.batch * segments_with_slots(shape) * slots_before_segment(h);
   const int64_t key = m.num_key_value_heads * m.head_dim;
   return work + (frozen(slots, m.hidden_size, key) + adapter(slots, m.hidden_size, key, shape.lora_rank)) * 2;
 }
@@ -120,12 +107,25 @@ Work layer_attention(const ModelConfig& m, const StepShape& shape) {
 
 }  // namespace
 
+bool has_hierarchy(const StepShape& shape) {
+  return shape.attention == nn::AttentionKind::kHici && shape.hici && shape.hici->use_local_constructor;
+}
+
+bool is_shifted(CausalMode mode) { return mode == CausalMode::kCausalShift || mode == CausalMode::kCausalShiftG; }
+
+int64_t slots_before_segment(const HiciConfig& hici) {
+  const bool hides_local =
+      hici.causal_mode == CausalMode::kCausalShiftG || hici.causal_mode == CausalMode::kCausalGiGonly;
+  return (hici.use_global_integrator ? hici.global_slots : 0) + (hides_local ? 0 : hici.num_local_slots);
+}
+
 double count_attention_pairs(const StepShape& shape) {
   if (shape.attention == nn::AttentionKind::kFull) return triangle(shape.tokens);
   if (shape.attention == nn::AttentionKind::kS2) return shifted_pairs(shape);
   const double own = static_cast<double>(shape.tokens / shape.segment_length) * triangle(shape.segment_length);
   if (!has_hierarchy(shape)) return own;
-  return own + static_cast<double>(segments_with_slots(shape) * shape.segment_length * prefix_length(*shape.hici));
+  return own +
+         static_cast<double>(segments_with_slots(shape) * shape.segment_length * slots_before_segment(*shape.hici));
 }
 
 StepFlops count_step_flops(const ModelConfig& model, const StepShape& shape) {

@@ -104,14 +104,18 @@ std::optional<double> Trainer::run_micro_batch(const data::TokenBatch& batch, in
     const StreamEvents events{[this] { gradients_.collect(); }, events_.on_segment};
     return streamed_gradients(model_, forward_, batch, targets_in_step, events);
   }
-  const at::Device device = model_.head_weight().device();
-  const at::Tensor hidden = model_.forward_hidden(batch.tokens_BT.to(device), forward_);
-  const at::Tensor labels = batch.labels_BT.to(device).view(-1);
-  const at::Tensor sum = ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model_.head_weight(), labels);
-  const at::Tensor loss = sum / static_cast<double>(targets_in_step);
+  const at::Tensor loss = sum_of_losses(batch) / static_cast<double>(targets_in_step);
   torch::autograd::backward({loss}, {});
   gradients_.collect();
   return loss.item<double>();
+}
+
+// The hidden states end here: nothing of the backward pass reads them.
+at::Tensor Trainer::sum_of_losses(const data::TokenBatch& batch) const {
+  const at::Device device = model_.head_weight().device();
+  const at::Tensor hidden = model_.forward_hidden(batch.tokens_BT.to(device), forward_);
+  const at::Tensor labels = batch.labels_BT.to(device).view(-1);
+  return ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model_.head_weight(), labels);
 }
 
 // HiCI gradients to their own limit first, then all together; once for each optimizer step.

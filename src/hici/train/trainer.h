@@ -62,6 +62,7 @@ class Trainer {
   StepOutcome compute_gradients(const std::vector<data::TokenBatch>& batches);
   // The micro-batch's share of the loss, with its gradients collected; nullopt when a stop signal came in between.
   std::optional<double> run_micro_batch(const data::TokenBatch& batch, int64_t targets_in_step);
+  at::Tensor sum_of_losses(const data::TokenBatch& batch) const;
   void clip_gradients(StepOutcome& outcome);
   bool update(const StepOutcome& outcome, const std::vector<data::TokenBatch>& batches);
   void report(const StepOutcome& outcome);

@@ -14,6 +14,7 @@
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/metrics.h"
 #include "hici/train/segment_streaming.h"
+#include "hici/train/step_plan.h"
 #include "hici/train/trainer.h"
 
 #include <ATen/ATen.h>
@@ -101,12 +102,29 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint
 nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
   nn::ForwardOptions forward;
   forward.attention = spec.attention;
-  forward.recompute = spec.train.recompute;
   loaded.model->check_attention_backend(spec.attention_backend, "--attention_backend");
   forward.backend = spec.attention_backend;
   if (spec.attention == nn::AttentionKind::kFull) return forward;
   forward.segment_length = spec.train.sequence_length / loaded.hici.num_segments;
   return forward;
+}
+
+PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
+                               const nn::ForwardOptions& forward) {
+  PlanProblem problem;
+  problem.model = loaded.model->config();
+  problem.shape = {
+      spec.train.batch_size, spec.train.sequence_length, spec.attention, forward.segment_length, {}, 0, false};
+  problem.parameters = count_parameters(*loaded.model);
+  problem.shape.trains_head = problem.parameters.trains_head;
+  const nn::Attention& attention = loaded.model->layers().front().attention;
+  if (attention.hierarchy) problem.shape.hici = loaded.hici;
+  if (attention.q_proj.has_lora()) problem.shape.lora_rank = attention.q_proj.lora_a.size(0);
+  problem.dtype = spec.dtype;
+  problem.on_gpu = spec.device.is_cuda();
+  problem.stream_segments = spec.train.stream_segments;
+  problem.accumulates = spec.train.accumulation_steps > 1;
+  return plan_step(std::move(problem), spec.activation_policy, spec.device);
 }
 
 // How far a streamed step is: shown from its third second on, so that short steps keep their one line.
@@ -144,6 +162,15 @@ void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
            " tokens; ", total_steps, " steps of ", spec.train.sequences_per_step(), " sequences");
 }
 
+// An allocation that fails ends the run: the checkpoints stay as they are.
+RunEnd run_or_say_what_fits(Trainer& trainer, const Progress& start, const PlannedStep& planned) {
+  try {
+    return trainer.run(start);
+  } catch (const c10::OutOfMemoryError& e) {
+    fail(describe_out_of_memory(planned, trainer.progress().step + 1, e.what_without_backtrace()));
+  }
+}
+
 }  // namespace
 
 int run_training(const TrainingRunSpec& spec) {
@@ -156,7 +183,7 @@ int run_training(const TrainingRunSpec& spec) {
   const ResumePoint resume = find_resume_point(spec);
 
   const io::LoadedModel loaded = load_for_training(spec, resume);
-  const nn::ForwardOptions forward = make_forward(spec, loaded);
+  nn::ForwardOptions forward = make_forward(spec, loaded);
   // A whole model is saved with its context factor in config.json; where that has no form, say so now.
   if (!spec.trainable.low_rank) config::to_json(loaded.model->config());
   const auto tokens = data::TokenFile::open(prepare_tokens(spec),
@@ -168,6 +195,9 @@ int run_training(const TrainingRunSpec& spec) {
                         "--allow_changes_on_resume");
 
   const auto trained = select_trainable(*loaded.model, spec.trainable);
+  const PlannedStep planned = plan_training_step(spec, loaded, forward);
+  announce_plan(planned);
+  forward.policies = planned.plan.policies;
   write_file_atomically(spec.output_dir / "options.ini", spec.effective_options);
   store.set_aside_after(resume.state.step);
   MetricsWriter metrics(spec.output_dir, resume.state.step, spec.train.total_steps(blocks.num_blocks()));
@@ -186,7 +216,7 @@ int run_training(const TrainingRunSpec& spec) {
   if (resume.checkpoint) read_optimizer(*resume.checkpoint, trainer.optimizer());
   log_start(spec, loaded, trained, blocks, trainer.total_steps());
 
-  const RunEnd end = trainer.run(progress_of(resume.state));
+  const RunEnd end = run_or_say_what_fits(trainer, progress_of(resume.state), planned);
   segment_progress.finish();
   metrics.finish();
   if (store.failed_saves() > 0) {

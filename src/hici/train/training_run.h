@@ -6,6 +6,7 @@
 #include "hici/config/train_config.h"
 #include "hici/data/token_sidecar.h"
 #include "hici/io/load_model.h"
+#include "hici/nn/activation_policy.h"
 #include "hici/nn/attention.h"
 #include "hici/train/trainable.h"
 
@@ -33,6 +34,7 @@ struct TrainingRunSpec {
   TrainableSelection trainable;
   config::TrainConfig train;
   bool copy_attention_init = false;
+  std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
   ops::AttentionBackend attention_backend = ops::AttentionBackend::kAuto;

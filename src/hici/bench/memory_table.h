@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of `hici plan`: the memory of a training step of one model by context, from its shapes alone.
+#pragma once
+
+#include "hici/bench/bench_spec.h"
+#include "hici/train/memory_plan.h"
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <vector>
+
+namespace hici::bench {
+
+struct MemoryTableSpec {
+  BenchModel model;
+  AttentionChoice attention;
+  std::vector<int64_t> lengths;
+  int64_t batch_size = 1;
+  int64_t accumulation_steps = 8;
+  at::ScalarType dtype = at::kBFloat16;
+  config::LoraConfig lora;
+  train::TrainableSelection trainable;
+  bool stream_segments = false;
+  std::optional<nn::ActivationPolicy> policy = {};  // nullopt: the fastest mix that fits
+  int64_t memory_bytes = 0;                         // of the card
+
+  // Ranges, segments that divide the lengths, what streaming can do; messages name the options.
+  void validate() const;
+  // Bytes that tensors may take: the card less CUDA's context and the margin.
+  int64_t budget() const;
+};
+
+struct MemoryTable {
+  std::string text;
+  nlohmann::json json;  // facts, and a row for each length with every byte
+};
+
+MemoryTable make_memory_table(const MemoryTableSpec& spec);
+
+}  // namespace hici::bench

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// `hici plan`: the memory of a training step, counted before anything is bought, downloaded or run.
+#include "hici/base/file.h"
+#include "hici/base/log.h"
+#include "hici/bench/memory_table.h"
+#include "hici/commands/activation_options.h"
+#include "hici/commands/commands.h"
+#include "hici/commands/lists.h"
+#include "hici/commands/model_options.h"
+
+#include <memory>
+
+namespace hici::commands {
+namespace {
+
+struct PlanOptions {
+  bench::MemoryTableSpec spec;
+  std::string model = "llama2-7b";
+  std::vector<std::string> lengths{"8192", "16384", "32768", "65536"};
+  std::string attention = "hici";
+  std::string dtype = "bfloat16";
+  double memory = 80;
+  int64_t num_gpus = 1;
+  std::string trainable_params = "embed,norm";
+  std::string output;
+  HiciOptions hici;
+  ActivationOptions activations;
+};
+
+at::ScalarType parse_dtype(const std::string& name) {
+  HICI_CHECK_USAGE(name == "bfloat16" || name == "float32", "--dtype: '", name,
+                   "' is no type that a GPU trains in; use bfloat16 or float32");
+  return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
+}
+
+int run_plan(PlanOptions& o) {
+  HICI_CHECK_USAGE(o.num_gpus == 1, "--num_gpus: ", o.num_gpus,
+                   "; nothing is spread over several GPUs yet, so that there is nothing to plan; use 1");
+  o.spec.model = bench::find_bench_model(o.model, "--model");
+  o.spec.lengths = list_of_lengths(o.lengths, "--model_max_length");
+  o.hici.use_where_not_given(o.spec.model.hici);
+  o.spec.model.hici = o.hici.resolve(o.spec.model.config.family, {});
+  o.spec.model.hici.validate(o.spec.model.config.hidden_size);
+  o.spec.attention = bench::parse_attention(o.attention, "--attention");
+  for (const char* name : {"lora_r", "trainable_params"}) {
+    HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.hici.given(name), "--", name,
+                     ": has no effect with --low_rank_training False, which trains everything; leave it out");
+  }
+  o.spec.trainable.name_parts = split_at_commas(o.trainable_params);
+  o.spec.dtype = parse_dtype(o.dtype);
+  o.spec.policy = o.activations.resolve();
+  o.spec.memory_bytes = static_cast<int64_t>(o.memory * 1024 * 1024 * 1024);
+  o.spec.validate();
+  const bench::MemoryTable table = bench::make_memory_table(o.spec);
+  if (!o.output.empty()) write_file_atomically(o.output, table.json.dump(1) + "\n");
+  write_stdout(table.text);
+  return 0;
+}
+
+}  // namespace
+
+CommandEntry plan_command() {
+  return {"plan", "Show what a training step needs of a GPU's memory, without a GPU or weights",
+          [](CLI::App& app) -> Runner {
+            auto o = std::make_shared<PlanOptions>();
+            add_option(app, "model", o->model,
+                       "llama2-7b, llama2-13b, llama3-8b, qwen3-8b, quickstart, or a model directory (config.json "
+                       "alone is read)");
+            add_option(app, "model_max_length", o->lengths, "Tokens of a training sequence, a list: 8192,16384,32768")
+                ->expected(1, -1)
+                ->default_str("8192,16384,32768,65536");
+            add_option(app, "memory", o->memory, "Memory of the GPU in GiB: 80 (H100), 141 (H200), ...");
+            add_option(app, "num_gpus", o->num_gpus, "Only 1: nothing is spread over several GPUs yet");
+            add_option(app, "attention", o->attention, "hici, full, s2, or segments: inside segments, no slots");
+            add_option(app, "per_device_train_batch_size", o->spec.batch_size, "Sequences in one forward");
+            add_option(app, "gradient_accumulation_steps", o->spec.accumulation_steps,
+                       "Forwards in one optimizer step; with several, their sum in float32 waits meanwhile");
+            add_option(app, "dtype", o->dtype, "Type of the weights: bfloat16 or float32");
+            add_bool(app, "low_rank_training", o->spec.trainable.low_rank,
+                     "LoRA and --trainable_params; False: every parameter");
+            add_option(app, "trainable_params", o->trainable_params,
+                       "Parts of names that are trained beside LoRA and HiCI, separated by commas");
+            add_option(app, "lora_r", o->spec.lora.rank, "Rank of the adapters");
+            add_bool(app, "stream_segments", o->spec.stream_segments, "Work on one segment at a time");
+            o->activations.bind(app);
+            add_option(app, "output", o->output, "Write everything that was counted as JSON");
+            o->hici.bind(app);
+            return [o] { return run_plan(*o); };
+          }};
+}
+
+}  // namespace hici::commands

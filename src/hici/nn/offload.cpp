@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/nn/offload.h"
+
+#include "hici/base/error.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <bit>
+
+namespace hici::nn {
+
+class HostCopy {
+ public:
+  HostCopy(const TensorList& tensors, std::shared_ptr<HostCopy> previous)
+      : previous_(std::move(previous)),
+        device_(tensors.front().device()),
+        streams_(device_.type()),
+        side_(previous_ ? previous_->side_ : streams_.getStreamFromGlobalPool(device_)),
+        arrived_(device_.type()) {
+    const at::NoGradGuard no_grad;
+    wait_for_current();
+    const c10::StreamGuard guard(side_);
+    for (const at::Tensor& tensor : tensors) {
+      on_host_.push_back(at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(true)));
+      on_host_.back().copy_(tensor, /*non_blocking=*/true);
+      // The allocator gives the block to nobody before the copy has read it.
+      streams_.recordDataPtrOnStream(tensor.storage().data_ptr(), side_);
+    }
+  }
+
+  // Queues the copy back, unless that was done.
+  void start_return() {
+    if (!on_device_.empty()) return;
+    const at::NoGradGuard no_grad;
+    for (const at::Tensor& tensor : on_host_) {
+      on_device_.push_back(at::empty(tensor.sizes(), tensor.options().device(device_).pinned_memory(false)));
+    }
+    wait_for_current();  // who had these blocks before may still be at work
+    const c10::StreamGuard guard(side_);
+    for (size_t i = 0; i < on_host_.size(); ++i) {
+      on_device_[i].copy_(on_host_[i], /*non_blocking=*/true);
+      streams_.recordDataPtrOnStream(on_device_[i].storage().data_ptr(), side_);
+    }
+    arrived_.record(side_);
+  }
+
+  TensorList take() {
+    HICI_ASSERT(!on_host_.empty(), "offloaded tensors were taken back before");
+    start_return();
+    if (previous_) previous_->start_return();
+    previous_.reset();
+    arrived_.block(streams_.getStream(device_));
+    on_host_.clear();
+    return std::move(on_device_);
+  }
+
+ private:
+  void wait_for_current() {
+    c10::Event done(device_.type());
+    done.record(streams_.getStream(device_));
+    done.block(side_);
+  }
+
+  std::shared_ptr<HostCopy> previous_;
+  at::Device device_;
+  c10::impl::VirtualGuardImpl streams_;
+  c10::Stream side_;
+  c10::Event arrived_;
+  TensorList on_host_, on_device_;
+};
+
+std::shared_ptr<HostCopy> OffloadChain::send(const TensorList& tensors) {
+  last_ = std::make_shared<HostCopy>(tensors, std::move(last_));
+  return last_;
+}
+
+TensorList take_back(HostCopy& copy) { return copy.take(); }
+
+int64_t pinned_bytes(int64_t bytes) {
+  return bytes <= 0 ? 0 : static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes)));
+}
+
+}  // namespace hici::nn

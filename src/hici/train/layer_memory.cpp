@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/layer_memory.h"
+
+#include "hici/hierarchy/slot_statistics.h"
+#include "hici/ops/types.h"
+
+#include <c10/core/ScalarType.h>
+
+#include <algorithm>
+
+namespace hici::train {
+namespace {
+
+using config::CausalMode;
+using config::HiciConfig;
+using config::ModelConfig;
+
+// n tokens, G segments, H query heads and J kv heads of width D, all of the batch.
+struct Sizes {
+  int64_t n, C, F, query, key, heads, kv_heads, e, w;
+  int64_t rank;
+
+  Sizes(const ModelConfig& m, const StepShape& shape, const LayerTypes& types)
+      : n(shape.batch * shape.tokens),
+        C(m.hidden_size),
+        F(m.intermediate_size),
+        query(m.num_attention_heads * m.head_dim),
+        key(m.num_key_value_heads * m.head_dim),
+        heads(m.num_attention_heads),
+        kv_heads(m.num_key_value_heads),
+        e(types.element()),
+        w(types.wide()),
+        rank(shape.lora_rank) {}
+};
+
+// What the hierarchy of a layer keeps beside the normed input that it reads. B sequences of N segments, G = B N.
+int64_t hierarchy_bytes(const Sizes& z, const StepShape& shape) {
+  const HiciConfig& h = *shape.hici;
+  const int64_t segments = shape.tokens / shape.segment_length, G = shape.batch * segments;
+  const int64_t X = h.num_heads * h.num_local_slots, width = h.local_width(z.C), slots = slots_before_segment(h);
+  int64_t bytes = z.e * (X * z.C + X * z.n + X * G * z.C);  // absorbed queries, weights, means
+  if (z.rank > 0) bytes += 2 * z.e * width * z.C;           // W + s B A of keys and of values
+  bytes += z.e * G * h.num_local_slots * (width + z.C);     // what was read, and the local slots
+  bytes += z.e * G * slots * (z.C + 2 * z.rank);            // all slots through k and v
+  if (!h.use_global_integrator) return bytes;
+  const int64_t rows = h.causal_mode == CausalMode::kNone ? shape.batch : G, W = h.bottleneck_dim;
+  const int64_t statistics = hierarchy::kNumStatistics * rows;
+  // Compressors and their norms, keys and values, the queries' way out; small beside anything of n rows.
+  bytes += z.e * (statistics * (z.C + 3 * h.shared_compress_dim + 5 * W) + rows * h.global_slots * (4 * W + 2 * z.C));
+  if (h.causal_mode != CausalMode::kNone) return bytes + 14 * z.w * rows * z.C;  // sums up to each segment
+  if (z.e < z.w) bytes += z.w * G * h.num_local_slots * z.C;                     // slots in float32
+  return bytes + (3 * z.w + 16) * rows * z.C;
+}
+
+// The heads that attention reads, its output, the log-sum-exp; on a CPU the weights of the slots.
+int64_t heads_bytes(const Sizes& z, const StepShape& shape, const LayerTypes& types) {
+  const int64_t lse = z.n * z.heads * z.w;
+  if (shape.attention == nn::AttentionKind::kS2) return z.e * 5 * z.n * z.query + lse;  // all heads' keys; out twice
+  int64_t bytes = z.e * (2 * z.n * z.query + 2 * z.n * z.key) + lse;
+  if (!has_hierarchy(shape)) return bytes;
+  const int64_t segments = shape.tokens / shape.segment_length, slots = slots_before_segment(*shape.hici);
+  bytes += 2 * z.e * shape.batch * segments * slots * z.key;
+  if (!types.on_gpu) bytes += z.w * z.n * z.heads * slots;
+  if (is_shifted(shape.hici->causal_mode) && segments > 1) bytes += z.e * z.n * z.query;  // two calls, joined
+  return bytes;
+}
+
+int64_t attention_bytes(const ModelConfig& m, const Sizes& z, const StepShape& shape, const LayerTypes& types) {
+  int64_t bytes = z.n * (2 * z.C * z.e + z.w);  // x, its norm, one number a row
+  bytes += z.e * z.n * 4 * z.rank;              // x A^T of q, k, v and of o
+  if (m.qk_norm()) bytes += z.n * (z.e * (z.query + z.key) + z.w * (z.heads + z.kv_heads));
+  bytes += heads_bytes(z, shape, types);
+  return has_hierarchy(shape) ? bytes + hierarchy_bytes(z, shape) : bytes;
+}
+
+// Attention's own backward: gradients of its output, of q, k and v, and of the layer's middle; then its workspace. On a
+// GPU that is the gradient of q in float32, and gradients of k and v for every query head; on a CPU keys and values for
+// every query head and their gradients, and copies with the heads first.
+int64_t attention_backward_bytes(const Sizes& z, const StepShape& shape, const LayerTypes& types) {
+  int64_t bytes = z.e * z.n * (z.C + 2 * z.query + 2 * z.key);
+  if (types.on_gpu) return bytes + z.n * z.query * z.w + (z.heads > z.kv_heads ? 2 * z.e * z.n * z.query : 0);
+  if (z.heads > z.kv_heads) bytes += 4 * z.e * z.n * z.query;
+  if (!has_hierarchy(shape)) return bytes;
+  return bytes + 4 * z.e * z.n * z.query + 2 * z.w * z.n * z.heads * slots_before_segment(*shape.hici);
+}
+
+}  // namespace
+
+int64_t LayerTypes::element() const { return static_cast<int64_t>(c10::elementSize(dtype)); }
+int64_t LayerTypes::wide() const { return static_cast<int64_t>(c10::elementSize(ops::accumulation_type(dtype))); }
+
+LayerBytes count_layer_bytes(const config::ModelConfig& model, const StepShape& shape, const LayerTypes& types) {
+  const Sizes z(model, shape, types);
+  const int64_t row = z.n * z.C * z.e, wide_row = z.n * z.F * z.e;
+  LayerBytes bytes;
+  bytes.input = bytes.middle = bytes.output = row;
+  bytes.attention = attention_bytes(model, z, shape, types);
+  bytes.mlp = z.n * z.w + row + 3 * wide_row;
+  // In the backward of SwiGLU its product is gone already, and there are the gradients of the layer's output, of that
+  // product, of gate and of up (on a CPU a product of two more); or, with the MLP gone, attention's backward.
+  const int64_t swiglu = row + (types.on_gpu ? 2 : 3) * wide_row;
+  bytes.backward = std::max(swiglu, attention_backward_bytes(z, shape, types) - bytes.mlp - bytes.middle);
+  return bytes;
+}
+
+}  // namespace hici::train

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/memory_plan.h"
+
+#include "hici/nn/offload.h"
+#include "hici/ops/linear_cross_entropy.h"
+
+#include <algorithm>
+
+namespace hici::train {
+namespace {
+
+using nn::ActivationPolicy;
+
+// The part of the sequence that is in one forward.
+StepShape shape_in_forward(const PlanProblem& problem) {
+  StepShape shape = problem.shape;
+  if (problem.stream_segments) shape.tokens = shape.segment_length;
+  return shape;
+}
+
+class StepMemory {
+ public:
+  explicit StepMemory(const PlanProblem& problem)
+      : p_(problem),
+        types_{problem.dtype, problem.on_gpu},
+        shape_(shape_in_forward(problem)),
+        layer_(count_layer_bytes(problem.model, shape_, types_)),
+        row_(layer_.input),
+        e_(types_.element()),
+        w_(types_.wide()),
+        is_narrow_(e_ < w_) {
+    const int64_t trained = p_.parameters.trained;
+    // Without an optimizer nobody takes the sums away.
+    const bool stays = p_.accumulates || p_.stream_segments || !p_.has_optimizer;
+    waiting_gradients_ = stays ? trained * w_ : 0;
+    fixed_.weights = p_.parameters.all * e_;
+    fixed_.optimizer = p_.has_optimizer ? trained * (is_narrow_ ? 3 : 2) * w_ : 0;
+    fixed_.other = p_.on_gpu ? kWorkspaceBytes : 0;
+    fixed_.activations = token_bytes() + rotary_bytes();
+  }
+
+  int64_t num_layers() const { return p_.model.num_hidden_layers; }
+
+  MemoryPlan plan(const nn::ActivationPolicies& policies) const {
+    MemoryPlan plan;
+    for (size_t i = 0; i < static_cast<size_t>(num_layers()); ++i)
+      plan.policies.push_back(policy_of_layer(policies, i));
+    for (const ActivationPolicy policy : plan.policies) plan.kept_by_layers += kept(policy);
+    plan.kept = plan.kept_by_layers + rotary_bytes() + last_norm_bytes();
+    plan.host = state_bytes();
+    for (const ActivationPolicy policy : plan.policies) {
+      if (policy == ActivationPolicy::kOffload && p_.on_gpu) plan.host += nn::pinned_bytes(row_);
+    }
+    plan.peak = largest_moment(plan.policies, plan.kept_by_layers);
+    return plan;
+  }
+
+ private:
+  int64_t kept(ActivationPolicy policy) const {
+    if (policy == ActivationPolicy::kKeep) return layer_.all();
+    if (policy == ActivationPolicy::kRecomputeMlp) return layer_.attention + layer_.middle;
+    return policy == ActivationPolicy::kOffload && p_.on_gpu ? 0 : layer_.input;
+  }
+
+  // Token ids and labels, on the device as a whole.
+  int64_t token_bytes() const { return 16 * p_.shape.batch * p_.shape.tokens; }
+  int64_t rotary_bytes() const { return shape_.tokens * p_.model.head_dim * w_; }
+  // Its input and a number for each row.
+  int64_t last_norm_bytes() const { return row_ + row_ / (p_.model.hidden_size * e_) * w_; }
+
+  // In pinned host memory; see segment_streaming.h and slot_state.h.
+  int64_t state_bytes() const {
+    if (!p_.stream_segments || !has_hierarchy(p_.shape)) return 0;
+    const config::HiciConfig& h = *p_.shape.hici;
+    const int64_t rows = (p_.shape.tokens / p_.shape.segment_length - 1) * num_layers() * p_.shape.batch;
+    int64_t bytes = 0;
+    if (h.use_global_integrator) bytes += nn::pinned_bytes(4 * rows * p_.model.hidden_size * w_);
+    if (h.causal_mode == config::CausalMode::kCausalShift)
+      bytes += nn::pinned_bytes(h.num_local_slots * rows * p_.model.hidden_size * e_);
+    return p_.on_gpu ? bytes : 0;
+  }
+
+  // Gradients when those of `made` parameters have come in this backward pass.
+  int64_t gradients(int64_t made) const {
+    const bool added_in_place = !is_narrow_ && waiting_gradients_ > 0;
+    return waiting_gradients_ + (added_in_place ? 0 : made * e_);
+  }
+
+  Moment at_loss(int64_t kept_by_layers) const {
+    Moment moment{"loss", fixed_};
+    const int64_t rows =
+        std::min(p_.shape.batch * shape_.tokens, ops::loss_chunk_tokens(p_.on_gpu, p_.model.vocab_size));
+    const int64_t logits = rows * p_.model.vocab_size;
+    moment.groups.activations += kept_by_layers + last_norm_bytes();
+    moment.groups.gradients = waiting_gradients_;
+    // On a GPU one buffer from logits to gradient; on a CPU in the wide type, and once more in their log-sum-exp.
+    moment.groups.loss = 2 * row_ + (p_.on_gpu ? logits * e_ : 2 * logits * w_);
+    if (p_.parameters.trains_head) moment.groups.loss += head_elements() * (w_ + e_);
+    return moment;
+  }
+
+  Moment at_layer(const nn::ActivationPolicies& policies, size_t i, int64_t kept_before, int64_t trained_behind) const {
+    Moment moment{"layer " + std::to_string(i), fixed_};
+    moment.groups.activations += kept_before;
+    moment.groups.gradients = gradients(trained_behind);
+    moment.groups.working = layer_.all() + layer_.backward;
+    if (policies[i] != ActivationPolicy::kKeep) moment.groups.working += layer_.output;
+    const bool fetches = i > 0 && policies[i - 1] == ActivationPolicy::kOffload && p_.on_gpu;
+    if (fetches) moment.groups.working += row_;
+    return moment;
+  }
+
+  // Both gradients of an embedding that is the head meet here.
+  Moment at_embedding() const {
+    Moment moment{"embedding", fixed_};
+    moment.groups.gradients = gradients(p_.parameters.trained);
+    moment.groups.working = 2 * row_;
+    const bool has_another = p_.model.tie_word_embeddings || gradients(1) == gradients(0);
+    if (p_.parameters.trains_embedding && has_another) moment.groups.working += p_.parameters.embedding * e_;
+    return moment;
+  }
+
+  Moment at_collection() const {
+    Moment moment{"collection", fixed_};
+    const int64_t sums = waiting_gradients_ > 0 ? waiting_gradients_ : p_.parameters.embedding * w_;
+    moment.groups.gradients = p_.parameters.trained * e_ + (is_narrow_ ? sums : 0);
+    return moment;
+  }
+
+  Moment at_optimizer() const {
+    Moment moment{"optimizer", fixed_};
+    moment.groups.gradients = p_.parameters.trained * w_;
+    return moment;
+  }
+
+  int64_t head_elements() const { return p_.model.vocab_size * p_.model.hidden_size; }
+
+  Moment largest_moment(const nn::ActivationPolicies& policies, int64_t kept_by_layers) const {
+    Moment largest = at_loss(kept_by_layers);
+    auto consider = [&](Moment moment) {
+      if (moment.groups.total() > largest.groups.total()) largest = std::move(moment);
+    };
+    const bool is_tied = p_.parameters.trains_head && p_.model.tie_word_embeddings;
+    int64_t kept_before = kept_by_layers;
+    int64_t behind = p_.parameters.trained_of_end + (is_tied ? head_elements() : 0);
+    for (size_t i = policies.size(); i-- > 0;) {
+      kept_before -= kept(policies[i]);
+      consider(at_layer(policies, i, kept_before, behind));
+      behind += p_.parameters.trained_of_layer[i];
+    }
+    for (const Moment& moment : {at_embedding(), at_collection(), at_optimizer()}) consider(moment);
+    return largest;
+  }
+
+  const PlanProblem& p_;
+  LayerTypes types_;
+  StepShape shape_;
+  LayerBytes layer_;
+  int64_t row_, e_, w_;  // a tensor [n, C]; bytes of a number
+  bool is_narrow_;
+  int64_t waiting_gradients_ = 0;
+  MemoryGroups fixed_;
+};
+
+struct Mix {
+  int64_t offload = 0, recompute = 0, recompute_mlp = 0, keep = 0;
+
+  nn::ActivationPolicies policies() const {
+    nn::ActivationPolicies list;
+    auto add = [&](int64_t count, ActivationPolicy policy) {
+      list.insert(list.end(), static_cast<size_t>(count), policy);
+    };
+    add(offload, ActivationPolicy::kOffload);
+    add(recompute, ActivationPolicy::kRecompute);
+    add(recompute_mlp, ActivationPolicy::kRecomputeMlp);
+    add(keep, ActivationPolicy::kKeep);
+    return list;
+  }
+};
+
+// Of a layer's forward.
+double share_of_mlp(const PlanProblem& problem) {
+  const PartFlops forward = count_step_flops(problem.model, problem.shape).forward;
+  const double mlp = 6.0 * static_cast<double>(problem.shape.batch * problem.shape.tokens) *
+                     static_cast<double>(problem.model.hidden_size) *
+                     static_cast<double>(problem.model.intermediate_size);
+  return mlp * static_cast<double>(problem.model.num_hidden_layers) / (forward.total() - forward.loss);
+}
+
+}  // namespace
+
+double recomputed_share(const PlanProblem& problem, const nn::ActivationPolicies& policies) {
+  double layers = 0;
+  for (const ActivationPolicy policy : policies) {
+    if (policy == ActivationPolicy::kRecomputeMlp) layers += share_of_mlp(problem);
+    if (policy == ActivationPolicy::kRecompute || policy == ActivationPolicy::kOffload) layers += 1;
+  }
+  return layers / static_cast<double>(problem.model.num_hidden_layers);
+}
+
+MemoryPlan plan_memory(const PlanProblem& problem, const nn::ActivationPolicies& policies) {
+  return StepMemory(problem).plan(policies);
+}
+
+std::optional<MemoryPlan> fit_memory(const PlanProblem& problem, int64_t budget) {
+  const StepMemory memory(problem);
+  const int64_t layers = memory.num_layers();
+  const double mlp_cost = share_of_mlp(problem);
+  std::optional<MemoryPlan> best;
+  double best_cost = 0;
+  for (int64_t keep = 0; keep <= layers; ++keep) {
+    for (int64_t mlp = 0; keep + mlp <= layers; ++mlp) {
+      const int64_t whole = layers - keep - mlp;
+      const double cost = mlp_cost * static_cast<double>(mlp) + static_cast<double>(whole);
+      if (best && cost >= best_cost) continue;
+      MemoryPlan plan = memory.plan(Mix{0, whole, mlp, keep}.policies());
+      if (plan.peak.groups.total() > budget) continue;
+      best = std::move(plan);
+      best_cost = cost;
+    }
+  }
+  for (int64_t offload = 1; !best && problem.on_gpu && offload <= layers; ++offload) {
+    const int64_t keep = std::min<int64_t>(1, layers - offload);  // the last layer, which is worked on first
+    MemoryPlan plan = memory.plan(Mix{offload, layers - offload - keep, 0, keep}.policies());
+    if (plan.peak.groups.total() <= budget) best = std::move(plan);
+  }
+  return best;
+}
+
+}  // namespace hici::train

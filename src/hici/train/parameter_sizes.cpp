@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/parameter_sizes.h"
+
+#include "hici/hierarchy/hierarchy.h"
+
+#include <string>
+
+namespace hici::train {
+
+ParameterSizes count_parameters(nn::CausalLm& model) {
+  constexpr std::string_view kLayer = "model.layers.", kEmbedding = "model.embed_tokens.";
+  ParameterSizes sizes;
+  sizes.trained_of_layer.resize(model.layers().size());
+  model.visit_parameters([&](const std::string& name, at::Tensor& t) {
+    const bool is_embedding = name.rfind(kEmbedding, 0) == 0;
+    sizes.all += t.numel();
+    if (is_embedding) sizes.embedding = t.numel();
+    if (!t.requires_grad()) return;
+    sizes.trained += t.numel();
+    if (is_embedding) {
+      sizes.trains_embedding = true;
+    } else if (name.rfind(kLayer, 0) == 0) {
+      sizes.trained_of_layer[std::stoul(name.substr(kLayer.size()))] += t.numel();
+    } else {
+      sizes.trained_of_end += t.numel();
+    }
+  });
+  sizes.trains_head = model.head_weight().requires_grad();
+  return sizes;
+}
+
+ParameterSizes count_parameters(const config::ModelConfig& config, const std::optional<config::HiciConfig>& hici,
+                                const config::LoraConfig& lora, const TrainableSelection& selection) {
+  nn::CausalLm model(config, {});
+  if (hici) hierarchy::attach_hierarchy(model, *hici, {});
+  if (selection.low_rank) model.add_lora(lora.targets, lora.rank, lora.scale());
+  // add_lora() makes its tensors where the weights are: on the meta device.
+  select_trainable(model, selection);
+  return count_parameters(model);
+}
+
+}  // namespace hici::train

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// A memory plan in words: for the log, for tables, and for the end of an error message.
+#pragma once
+
+#include "hici/train/memory_plan.h"
+
+#include <string>
+
+namespace hici::train {
+
+// "weights 12.6 GiB, optimizer ..., total ...": every group that is not empty, at the peak.
+std::string describe(const MemoryGroups& groups);
+// "keep 10, recompute 22: peak 71.3 GiB (loss), host 0 B".
+std::string describe(const MemoryPlan& plan);
+
+// What would fit `budget`, for the end of an error message: a shorter sequence, streaming, fewer sequences at once, or
+// how much memory the step as it is would take at least.
+std::string describe_what_fits(const PlanProblem& problem, int64_t budget);
+
+}  // namespace hici::train

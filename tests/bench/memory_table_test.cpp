@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/bench/memory_table.h"
+
+#include "hici/base/error.h"
+#include "support/error_message.h"
+
+#include <gtest/gtest.h>
+
+namespace hici::bench {
+namespace {
+
+constexpr int64_t kGib = int64_t{1} << 30;
+
+MemoryTableSpec spec_of(const std::string& model, int64_t gib, std::vector<int64_t> lengths) {
+  MemoryTableSpec spec;
+  spec.model = find_bench_model(model, "--model");
+  spec.attention = parse_attention("hici", "--attention");
+  spec.lengths = std::move(lengths);
+  spec.memory_bytes = gib * kGib;
+  return spec;
+}
+
+TEST(MemoryTableTest, AllGroupsAddUpToTheTotalAndTheTextShowsEveryRow) {
+  const MemoryTable table = make_memory_table(spec_of("quickstart", 4, {1024, 4096}));
+  ASSERT_EQ(table.json["rows"].size(), 2u);
+  for (const auto& row : table.json["rows"]) {
+    int64_t sum = 0;
+    for (const char* key : {"weights", "optimizer", "gradients", "activations", "layer_at_work", "loss", "other"})
+      sum += row[key].get<int64_t>();
+    EXPECT_EQ(row["total"], sum);
+    EXPECT_EQ(row["policies"], "keep");
+    EXPECT_TRUE(row["fits"]);
+    EXPECT_NE(table.text.find(detail::concat("\n", row["model_max_length"].get<int64_t>(), " ")), std::string::npos);
+  }
+}
+
+// Two bytes for each of the model's own parameters and of what HiCI and LoRA add; three numbers in float32 for each
+// that is trained.
+TEST(MemoryTableTest, WeightsAndOptimizerFollowFromTheCountsOfParameters) {
+  const MemoryTable table = make_memory_table(spec_of("llama2-7b", 141, {8192}));
+  const int64_t all = table.json["parameters"], trained = table.json["trained_parameters"];
+  EXPECT_GT(all, 6738415616);  // Llama-2-7B
+  EXPECT_EQ(table.json["rows"][0]["weights"], 2 * all);
+  EXPECT_EQ(table.json["rows"][0]["optimizer"], 12 * trained);
+}
+
+TEST(MemoryTableTest, LongerContextsGoFromKeepToRecomputationToOffloadingToNothingThatFits) {
+  const MemoryTable table = make_memory_table(spec_of("llama2-7b", 80, {8192, 65536, 131072, 4194304}));
+  const auto& rows = table.json["rows"];
+  double share = -1;
+  for (const auto& row : rows) {
+    EXPECT_GE(row["recomputed_share"].get<double>(), share);
+    share = row["recomputed_share"];
+  }
+  EXPECT_FALSE(rows[3]["fits"]);
+  EXPECT_EQ(rows[3]["policies"], "offload");
+  EXPECT_NE(table.text.find("4194304 does not fit; what fits: --model_max_length "), std::string::npos) << table.text;
+}
+
+TEST(MemoryTableTest, WhatFitsIsThereForStreamingAndItsMemoryDoesNotGrow) {
+  MemoryTableSpec spec = spec_of("llama3-8b", 141, {131072, 4194304});
+  spec.model.hici.causal_mode = config::CausalMode::kCausalGi;
+  spec.stream_segments = true;
+  spec.policy = nn::ActivationPolicy::kRecompute;
+  spec.model.hici.num_segments = 16;
+  const auto short_row = make_memory_table(spec).json["rows"][0];
+  spec.model.hici.num_segments = 512;
+  const auto long_row = make_memory_table(spec).json["rows"][1];  // the same 8192 tokens in a segment
+  // But for tokens and labels: 16 bytes each.
+  EXPECT_EQ(long_row["total"].get<int64_t>() - short_row["total"].get<int64_t>(), 16 * (4194304 - 131072));
+  EXPECT_GT(long_row["host"], short_row["host"]);
+}
+
+TEST(MemoryTableTest, WhatCannotBePlannedIsAUsageErrorThatNamesTheOption) {
+  MemoryTableSpec spec = spec_of("quickstart", 4, {1022});
+  EXPECT_NE(testing::error_message([&] { spec.validate(); }).find("--num_chunks: 4"), std::string::npos);
+  spec = spec_of("quickstart", 0, {1024});
+  EXPECT_NE(testing::error_message([&] { spec.validate(); }).find("--memory"), std::string::npos);
+  spec = spec_of("quickstart", 4, {1024});
+  spec.stream_segments = true;
+  spec.attention = parse_attention("full", "--attention");
+  EXPECT_NE(testing::error_message([&] { spec.validate(); }).find("--stream_segments"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace hici::bench

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/commands/activation_options.h"
+
+#include "support/error_message.h"
+
+#include <gtest/gtest.h>
+
+namespace hici::commands {
+namespace {
+
+using enum nn::ActivationPolicy;
+
+std::optional<nn::ActivationPolicy> parsed(const std::string& arguments) {
+  CLI::App app;
+  ActivationOptions options;
+  options.bind(app);
+  app.parse(arguments);
+  return options.resolve();
+}
+
+TEST(ActivationOptionsTest, EitherNameDecidesAndNothingTypedIsAuto) {
+  EXPECT_EQ(parsed(""), std::nullopt);
+  EXPECT_EQ(parsed("--activation_policy auto"), std::nullopt);
+  EXPECT_EQ(parsed("--activation_policy offload"), kOffload);
+  EXPECT_EQ(parsed("--gradient_checkpointing True"), kRecompute);
+  EXPECT_EQ(parsed("--gradient_checkpointing False"), kKeep);
+  EXPECT_EQ(parsed("--gradient_checkpointing --activation_policy recompute"), kRecompute);
+  EXPECT_EQ(parsed("--gradient_checkpointing False --activation_policy recompute_mlp"), kRecomputeMlp);
+}
+
+TEST(ActivationOptionsTest, ContradictionsAndUnknownPoliciesAreUsageErrors) {
+  EXPECT_ERROR_SAYS(parsed("--gradient_checkpointing True --activation_policy keep"),
+                    "--activation_policy: keep contradicts --gradient_checkpointing True");
+  EXPECT_ERROR_SAYS(parsed("--gradient_checkpointing True --activation_policy auto"), "contradicts");
+  EXPECT_ERROR_SAYS(parsed("--gradient_checkpointing False --activation_policy recompute"), "contradicts");
+  EXPECT_ERROR_SAYS(parsed("--activation_policy all"), "unknown policy 'all'; use auto, keep");
+}
+
+}  // namespace
+}  // namespace hici::commands

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plan against the bytes that LibTorch's CPU allocator gives out during a step.
+#include "hici/train/memory_plan.h"
+
+#include "hici/hierarchy/hierarchy.h"
+#include "hici/ops/linear_cross_entropy.h"
+#include "support/counted_memory.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <gtest/gtest.h>
+
+namespace hici::train {
+namespace {
+
+using nn::ActivationPolicy;
+using nn::AttentionKind;
+
+struct Case {
+  const char* name;
+  config::Family family;
+  AttentionKind attention;
+  config::CausalMode mode = config::CausalMode::kNone;
+  bool tied = false;
+};
+
+constexpr Case kCases[] = {
+    {"LlamaHici", config::Family::kLlama, AttentionKind::kHici},
+    {"LlamaHiciCausal", config::Family::kLlama, AttentionKind::kHici, config::CausalMode::kCausalGi},
+    {"LlamaHiciShifted", config::Family::kLlama, AttentionKind::kHici, config::CausalMode::kCausalShift},
+    {"LlamaFull", config::Family::kLlama, AttentionKind::kFull},
+    {"LlamaS2", config::Family::kLlama, AttentionKind::kS2},
+    {"Qwen3Hici", config::Family::kQwen3, AttentionKind::kHici, config::CausalMode::kCausalGi},
+    {"Qwen3Full", config::Family::kQwen3, AttentionKind::kFull},
+    {"Qwen3S2", config::Family::kQwen3, AttentionKind::kS2},
+    {"Qwen3Tied", config::Family::kQwen3, AttentionKind::kFull, config::CausalMode::kNone, true},
+};
+
+// Wide enough for the rows of tokens to dominate, as they do in a model that is worth a plan.
+PlanProblem problem_of(const Case& c) {
+  PlanProblem problem;
+  config::ModelConfig& m = problem.model;
+  m.family = c.family;
+  m.vocab_size = 64;
+  m.hidden_size = 64;
+  m.intermediate_size = 176;
+  m.num_hidden_layers = 4;
+  m.num_attention_heads = 4;
+  m.num_key_value_heads = c.family == config::Family::kLlama ? 4 : 2;
+  m.head_dim = 16;
+  m.max_position_embeddings = 4096;
+  m.tie_word_embeddings = c.tied;
+  problem.shape = {1, 2048, c.attention, 512, {}, 4, false};
+  if (c.attention == AttentionKind::kHici) {
+    config::HiciConfig hici;
+    hici.num_local_slots = hici.global_slots = hici.num_heads = 2;
+    hici.bottleneck_dim = 16;
+    hici.shared_compress_dim = 8;
+    hici.causal_mode = c.mode;
+    problem.shape.hici = hici;
+  }
+  problem.on_gpu = false;
+  return problem;
+}
+
+nn::CausalLm model_of(PlanProblem& problem) {
+  nn::CausalLm model(problem.model, {});
+  if (problem.shape.hici) hierarchy::attach_hierarchy(model, *problem.shape.hici, {});
+  model.add_lora({"q_proj", "k_proj", "v_proj", "o_proj"}, problem.shape.lora_rank, 2.0);
+  model.visit_parameters([](const std::string&, at::Tensor& t) { t = at::randn(t.sizes()) * 0.1; });
+  select_trainable(model, {});
+  problem.parameters = count_parameters(model);
+  problem.shape.trains_head = problem.parameters.trains_head;
+  return model;
+}
+
+struct Seen {
+  int64_t kept = 0;  // at the end of the forward pass, the hidden states included
+  int64_t peak = 0;  // of the step
+};
+
+Seen run_step(const nn::CausalLm& model, const StepShape& shape, const nn::ActivationPolicies& policies) {
+  const at::Tensor tokens = at::randint(64, {shape.batch, shape.tokens}, at::kLong);
+  testing::CountedMemory memory;
+  Seen seen;
+  at::Tensor loss;
+  {
+    const at::Tensor hidden = model.forward_hidden(tokens, {shape.attention, shape.segment_length, {}, policies});
+    seen.kept = memory.live();
+    loss = ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model.head_weight(), tokens.view(-1));
+  }
+  torch::autograd::backward({loss}, {});
+  seen.peak = memory.peak();
+  return seen;
+}
+
+class MemoryPlanTest : public ::testing::TestWithParam<std::tuple<Case, ActivationPolicy>> {};
+
+TEST_P(MemoryPlanTest, ActivationsAndPeakAreWhatTheAllocatorGives) {
+  const auto& [c, policy] = GetParam();
+  PlanProblem problem = problem_of(c);
+  const nn::CausalLm model = model_of(problem);
+  const nn::ActivationPolicies policies(4, policy);
+  const MemoryPlan plan = plan_memory(problem, policies);
+  run_step(model, problem.shape, policies);  // LibTorch makes a few things once
+  nn::CausalLm& same = const_cast<nn::CausalLm&>(model);
+  same.visit_parameters([](const std::string&, at::Tensor& t) { t.mutable_grad().reset(); });
+  const Seen seen = run_step(model, problem.shape, policies);
+
+  const int64_t hidden = 2048 * 64 * 4, tokens = 16 * 2048;
+  const auto kept = static_cast<double>(plan.kept + hidden);
+  // What is kept is counted tensor by tensor; the small ones of the hierarchy are rounded.
+  EXPECT_NEAR(kept, static_cast<double>(seen.kept), 0.02 * static_cast<double>(seen.kept));
+  // Weights and tokens were there before. Temporaries inside an op are those of its largest moment only.
+  const MemoryGroups& groups = plan.peak.groups;
+  const auto peak = static_cast<double>(groups.total() - groups.weights - groups.optimizer - tokens);
+  EXPECT_NEAR(peak, static_cast<double>(seen.peak), 0.05 * static_cast<double>(seen.peak)) << plan.peak.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, MemoryPlanTest,
+                         ::testing::Combine(::testing::ValuesIn(kCases),
+                                            ::testing::Values(ActivationPolicy::kKeep, ActivationPolicy::kRecomputeMlp,
+                                                              ActivationPolicy::kRecompute)),
+                         [](const auto& each) {
+                           return std::string(std::get<0>(each.param).name) + "_" +
+                                  nn::name_of(std::get<1>(each.param));
+                         });
+
+}  // namespace
+}  // namespace hici::train

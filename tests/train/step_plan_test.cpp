@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/step_plan.h"
+
+#include "hici/base/error.h"
+#include "hici/train/plan_text.h"
+#include "support/error_message.h"
+
+#include <gtest/gtest.h>
+
+namespace hici::train {
+namespace {
+
+using nn::ActivationPolicy;
+using enum nn::ActivationPolicy;
+
+constexpr int64_t kLayers = 6;
+
+PlanProblem gpu_problem() {
+  PlanProblem problem;
+  config::ModelConfig& m = problem.model;
+  m.vocab_size = 256;
+  m.hidden_size = 128;
+  m.intermediate_size = 344;
+  m.num_hidden_layers = kLayers;
+  m.num_attention_heads = m.num_key_value_heads = 4;
+  m.head_dim = 32;
+  m.max_position_embeddings = 4096;
+  problem.shape = {1, 65536, nn::AttentionKind::kHici, 16384, {}, 4, false};
+  config::HiciConfig hici;
+  hici.num_heads = 4;
+  hici.bottleneck_dim = 64;
+  hici.causal_mode = config::CausalMode::kCausalGi;
+  problem.shape.hici = hici;
+  problem.dtype = at::kBFloat16;
+  problem.parameters = count_parameters(m, hici, {}, {});
+  return problem;
+}
+
+int64_t peak_of(const PlanProblem& problem, const nn::ActivationPolicies& policies) {
+  return plan_memory(problem, policies).peak.groups.total();
+}
+
+nn::ActivationPolicies everywhere(ActivationPolicy policy) { return nn::ActivationPolicies(kLayers, policy); }
+
+TEST(FitMemoryTest, EveryPolicyIsTakenWhereTheOneBeforeItDoesNotFit) {
+  const PlanProblem problem = gpu_problem();
+  const int64_t all = peak_of(problem, {});
+  EXPECT_EQ(fit_memory(problem, all)->policies, everywhere(kKeep));
+  // A byte less: the first layer's MLP is made again.
+  nn::ActivationPolicies one = everywhere(kKeep);
+  one.front() = kRecomputeMlp;
+  EXPECT_EQ(fit_memory(problem, all - 1)->policies, one);
+  // Recomputation of the last layer saves nothing: its backward pass comes first.
+  nn::ActivationPolicies recomputed = everywhere(kRecompute);
+  recomputed.back() = kKeep;
+  const int64_t least_on_the_card = peak_of(problem, recomputed);
+  EXPECT_EQ(fit_memory(problem, least_on_the_card)->policies, recomputed);
+  const auto offloaded = fit_memory(problem, least_on_the_card - 1);
+  ASSERT_TRUE(offloaded);
+  EXPECT_EQ(offloaded->policies.front(), kOffload);
+  EXPECT_EQ(offloaded->policies[1], kRecompute);
+  EXPECT_GT(offloaded->host, 0);
+  EXPECT_FALSE(fit_memory(problem, peak_of(problem, everywhere(kOffload)) / 2));
+}
+
+TEST(FitMemoryTest, APlanFitsItsBudgetAndLessMemoryMeansMoreWork) {
+  const PlanProblem problem = gpu_problem();
+  const int64_t most = peak_of(problem, {}), least = peak_of(problem, everywhere(kRecompute));
+  double share = 0;
+  for (int64_t i = 0; i <= 10; ++i) {
+    const int64_t budget = most - (most - least) * i / 10;
+    const auto plan = fit_memory(problem, budget);
+    ASSERT_TRUE(plan) << i;
+    EXPECT_LE(plan->peak.groups.total(), budget);
+    EXPECT_GE(recomputed_share(problem, plan->policies), share);
+    share = recomputed_share(problem, plan->policies);
+  }
+  EXPECT_DOUBLE_EQ(share, 5.0 / 6);  // all but the last layer
+}
+
+// A host that holds no more than one layer's input for each offloaded layer, in powers of two.
+TEST(OffloadPlanTest, OffloadedInputsGoToTheHostAndNotToTheCard) {
+  const PlanProblem problem = gpu_problem();
+  const MemoryPlan plan = plan_memory(problem, everywhere(kOffload));
+  EXPECT_EQ(plan.kept_by_layers, 0);
+  EXPECT_EQ(plan.host, kLayers * 65536 * 128 * 2);
+}
+
+PlannedStep planned_for(const PlanProblem& problem, ActivationPolicy policy, int64_t budget, bool is_auto) {
+  return {problem, plan_memory(problem, everywhere(policy)), budget, is_auto};
+}
+
+TEST(StepPlanTest, NothingThatFitsIsOneLineWithWhatWould) {
+  const PlanProblem problem = gpu_problem();
+  const int64_t budget = peak_of(problem, everywhere(kOffload)) / 2;
+  const std::string message =
+      testing::error_message([&] { announce_plan(planned_for(problem, kOffload, budget, /*is_auto=*/true)); });
+  EXPECT_NE(message.find("; what fits: --model_max_length "), std::string::npos) << message;
+  EXPECT_NE(message.find("--stream_segments True"), std::string::npos) << message;
+  EXPECT_TRUE(testing::is_one_clean_line(message));
+  // What it names does fit, and 256 tokens a segment more do not.
+  const int64_t longest = std::stoll(message.substr(message.find("max_length ") + 11));
+  PlanProblem shorter = problem;
+  shorter.shape.tokens = longest;
+  shorter.shape.segment_length = longest / 4;
+  EXPECT_TRUE(fit_memory(shorter, budget));
+  shorter.shape.tokens = longest + 1024;
+  shorter.shape.segment_length = shorter.shape.tokens / 4;
+  EXPECT_FALSE(fit_memory(shorter, budget));
+}
+
+TEST(StepPlanTest, AnAllocationThatFailsNamesStepSizePlanAndALeanerSetting) {
+  const PlannedStep planned = planned_for(gpu_problem(), kKeep, int64_t{1} << 40, /*is_auto=*/false);
+  const std::string message = describe_out_of_memory(
+      planned, 7, "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB\nmore");
+  EXPECT_EQ(message.rfind("step 7: out of memory: Tried to allocate 2.00 GiB; planned: activations keep; peak ", 0), 0u)
+      << message;
+  EXPECT_NE(message.find("use --activation_policy recompute_mlp"), std::string::npos) << message;
+  EXPECT_TRUE(testing::is_one_clean_line(message));
+  const std::string last =
+      describe_out_of_memory(planned_for(gpu_problem(), kOffload, int64_t{1} << 40, false), 1, "no");
+  EXPECT_NE(last.find("what fits: --model_max_length"), std::string::npos) << last;
+}
+
+TEST(StepPlanTest, OnACpuEverythingIsKeptUnlessAskedOtherwise) {
+  PlanProblem problem = gpu_problem();
+  problem.on_gpu = false;
+  const PlannedStep step = plan_step(problem, {}, at::kCPU);
+  EXPECT_EQ(step.plan.policies, everywhere(kKeep));
+  EXPECT_TRUE(step.fits());
+  EXPECT_EQ(plan_step(problem, kRecompute, at::kCPU).plan.policies, everywhere(kRecompute));
+}
+
+}  // namespace
+}  // namespace hici::train
