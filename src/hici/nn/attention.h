@@ -60,7 +60,7 @@ struct Attention {
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
 
  private:
-  // Projected, normed, rotated, with the slots of `prefix` in front of each segment.
+  // Projected, normed, rotated, with the slots of `prefix` where the backend reads them.
   ops::AttentionHeads project(const at::Tensor& x_BTC, const AttentionContext& context, const PrefixSlots& prefix,
                               int64_t segment_length) const;
   at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
