@@ -50,6 +50,52 @@ TEST_P(SegmentAttentionShapeTest, OutputAndGradientsMatchPlainMathematics) {
   }
 }
 
+// The same slots given beside the tokens, of which each backend must make what it reads.
+TEST_P(SegmentAttentionShapeTest, SlotsBesideTheTokensAreSlotsInFront) {
+  const Shape s = GetParam();
+  if (s.prefix == 0) return;
+  at::manual_seed(6);
+  auto random = [&](int64_t length, int64_t heads) {
+    return testing::randn64({s.segments, length, heads, s.head_dim}).requires_grad_();
+  };
+  const std::vector<at::Tensor> in{random(s.length, s.heads), random(s.length, s.kv_heads),
+                                   random(s.length, s.kv_heads), random(s.prefix, s.kv_heads),
+                                   random(s.prefix, s.kv_heads)};
+  const at::Tensor expected = expected_attention(in[0], at::cat({in[3], in[1]}, 1), at::cat({in[4], in[2]}, 1));
+  const at::Tensor cotangent = at::randn_like(expected);
+  const auto expected_gradients = torch::autograd::grad({expected}, in, {cotangent});
+  for (const AttentionBackend backend : {AttentionBackend::kFlash, AttentionBackend::kMath}) {
+    const at::Tensor got = segment_attention({in[0], in[1], in[2], in[3], in[4]}, backend);
+    ASSERT_TRUE(at::allclose(got, expected, 1e-10, 1e-12)) << attention_backend_name(backend);
+    const auto gradients = torch::autograd::grad({got}, in, {cotangent});
+    for (size_t i = 0; i < in.size(); ++i) {
+      EXPECT_TRUE(at::allclose(gradients[i], expected_gradients[i], 1e-9, 1e-11))
+          << attention_backend_name(backend) << " " << i;
+    }
+  }
+}
+
+// A prefix that takes all of a query's weight, or none, must not lose the log-sum-exp of the other part.
+TEST(SegmentAttentionTest, PrefixFarAboveAndFarBelowTheTokens) {
+  at::manual_seed(7);
+  for (const double size : {1e3, -1e3}) {
+    const at::Tensor q = testing::randn64({2, 5, 3, 8}).abs().to(at::kFloat).requires_grad_();
+    const at::Tensor k = at::cat({at::full({2, 2, 3, 8}, size), at::randn({2, 5, 3, 8})}, 1).requires_grad_();
+    const at::Tensor v = at::randn({2, 7, 3, 8}).requires_grad_();
+    const at::Tensor got = segment_attention(q, k, v, AttentionBackend::kFlash);
+    const at::Tensor expected = segment_attention(q, k, v, AttentionBackend::kMath), cotangent = at::randn_like(got);
+    // Both in float32, whose scores of about 1e3 are good to 1e-4.
+    EXPECT_TRUE(at::allclose(got, expected, 1e-3, 1e-3)) << size;
+    const auto gradients = torch::autograd::grad({got}, {q, k, v}, {cotangent});
+    const auto expected_gradients = torch::autograd::grad({expected}, {q, k, v}, {cotangent});
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_TRUE(gradients[i].isfinite().all().item<bool>()) << size << " " << i;
+      // Gradients of q take up the slots' size.
+      EXPECT_TRUE(at::allclose(gradients[i], expected_gradients[i], 1e-3, i == 0 ? 1.0 : 1e-2)) << size << " " << i;
+    }
+  }
+}
+
 TEST(AttentionBackendTest, SaysWhichBackendCanDoIt) {
   const AttentionProblem on_cpu{at::kCPU, at::kFloat, 64};
   EXPECT_EQ(fastest_backend(on_cpu), AttentionBackend::kFlash);
@@ -61,7 +107,8 @@ TEST(AttentionBackendTest, SaysWhichBackendCanDoIt) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, SegmentAttentionShapeTest,
                          ::testing::Values(Shape{1, 1, 0, 1, 1, 8}, Shape{2, 7, 0, 4, 4, 8}, Shape{3, 5, 3, 4, 2, 16},
-                                           Shape{2, 1, 12, 8, 1, 8}, Shape{2, 33, 32, 6, 2, 12}));
+                                           Shape{2, 1, 12, 8, 1, 8}, Shape{2, 33, 32, 6, 2, 12},
+                                           Shape{2, 9, 4, 12, 4, 24}));
 
 }  // namespace
 }  // namespace hici::ops

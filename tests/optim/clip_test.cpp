@@ -25,5 +25,24 @@ TEST(ClipTest, LeavesSmallAndNonFiniteGradientsAlone) {
   EXPECT_EQ(broken[1].item<float>(), 2.0f);
 }
 
+// Limits that clip both, one, the other, and none.
+TEST(ClipTest, GroupThenAllIsTwoClippings) {
+  for (const double scale : {1.0, 0.05, 0.0}) {
+    for (const double limit : {0.5, 3.0, 0.0}) {
+      auto group = [&] { return std::vector<at::Tensor>{at::full({4}, scale), at::Tensor()}; };
+      auto rest = [] { return std::vector<at::Tensor>{at::full({9}, 0.3), at::full({2, 2}, -0.1)}; };
+      const std::vector<at::Tensor> a = group(), b = rest(), c = group(), d = rest();
+      const double norm = clip_to_norm(a, 0.3);
+      const double norm_of_all = clip_to_norm({a[0], a[1], b[0], b[1]}, limit);
+      const GroupedNorms got = clip_group_then_all(c, 0.3, d, limit);
+      EXPECT_NEAR(got.group, norm, 1e-6);  // float32 norms of tensors
+      EXPECT_NEAR(got.all, norm_of_all, 1e-6);
+      EXPECT_TRUE(at::allclose(c[0], a[0], 1e-6, 0)) << scale << " " << limit;
+      EXPECT_TRUE(at::allclose(d[0], b[0], 1e-6, 0)) << scale << " " << limit;
+      EXPECT_TRUE(at::allclose(d[1], b[1], 1e-6, 0)) << scale << " " << limit;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hici::optim

@@ -4,6 +4,7 @@
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/nn/causal_lm.h"
 #include "hici/ops/linear_cross_entropy.h"
+#include "hici/ops/segment_attention.h"
 #include "hici/train/trainable.h"
 
 #include <ATen/ATen.h>
@@ -84,12 +85,14 @@ TEST(StepFlopsTest, CountsThePairsOfEachKindOfAttention) {
   EXPECT_EQ(count_attention_pairs(shape), 0.5 * (10 + 10) + 0.5 * (3 + 10 + 3));
 }
 
-// Products that LibTorch is asked for, 2 n k m each.
+// Products that LibTorch is asked for, 2 n k m each. Those into a given tensor or added to one have names of their own.
 double products_seen = 0;
 
 std::unique_ptr<at::ObserverContext> count_product(const at::RecordFunction& fn) {
   const std::string name = fn.name();
-  const size_t first = name == "aten::addmm" || name == "aten::baddbmm" ? 1 : 0;
+  const bool adds =
+      name == "aten::addmm" || name == "aten::addmm_" || name == "aten::baddbmm" || name == "aten::baddbmm_";
+  const size_t first = adds ? 1 : 0;
   if (first == 0 && name != "aten::mm" && name != "aten::bmm") return nullptr;
   const at::Tensor left = fn.inputs()[first].toTensor(), right = fn.inputs()[first + 1].toTensor();
   products_seen += 2.0 * static_cast<double>(left.numel()) * static_cast<double>(right.size(-1));
@@ -110,16 +113,43 @@ void run_step(const config::ModelConfig& config, const StepShape& shape, bool re
   torch::autograd::backward({loss}, {});
 }
 
-double count_products_of_step(const config::ModelConfig& config, const StepShape& shape, bool recompute) {
+template <typename Action>
+double count_products(const Action& action) {
   products_seen = 0;
   const auto handle = at::addGlobalCallback(
       at::RecordFunctionCallback(count_product).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
-  run_step(config, shape, recompute);
+  action();
   at::removeCallback(handle);
   return products_seen;
 }
 
-// Attention is one operator of LibTorch and left out on both sides.
+// Products in the attention of all layers. Over own tokens it is one operator of LibTorch; slots go through products
+// that have more zeros than factors.
+double count_products_of_attention(const config::ModelConfig& config, const StepShape& shape, bool recompute) {
+  if (!shape.hici) return 0;
+  const config::CausalMode mode = shape.hici->causal_mode;
+  const bool is_shifted = mode == config::CausalMode::kCausalShift || mode == config::CausalMode::kCausalShiftG;
+  const bool hides_local = mode == config::CausalMode::kCausalShiftG || mode == config::CausalMode::kCausalGiGonly;
+  const int64_t segments = shape.batch * (shape.tokens / shape.segment_length - (is_shifted ? 1 : 0));
+  const int64_t slots = shape.hici->global_slots + (hides_local ? 0 : shape.hici->num_local_slots);
+  auto random = [&](int64_t length, int64_t heads) {
+    return at::randn({segments, length, heads, config.head_dim}).requires_grad_();
+  };
+  const at::Tensor q = random(shape.segment_length, config.num_attention_heads);
+  const at::Tensor k = random(shape.segment_length, config.num_key_value_heads);
+  const at::Tensor slot_k = random(slots, config.num_key_value_heads);
+  at::Tensor out;
+  const double forward = count_products([&] { out = ops::segment_attention({q, k, k, slot_k, slot_k}); });
+  const double backward = count_products([&] { torch::autograd::backward({out.sum()}, {}); });
+  return static_cast<double>(config.num_hidden_layers) * (forward * (recompute ? 2 : 1) + backward);
+}
+
+double count_products_of_step(const config::ModelConfig& config, const StepShape& shape, bool recompute) {
+  return count_products([&] { run_step(config, shape, recompute); }) -
+         count_products_of_attention(config, shape, recompute);
+}
+
+// Attention is left out on both sides.
 double without_attention(const StepFlops& flops) {
   return flops.model() - flops.forward.attention - flops.backward.attention;
 }

@@ -126,8 +126,8 @@ void ModelCase::whole_step(const at::Tensor& tokens_BT) {
 
 // The limits and rates of `hici train`; they do not change the time.
 void ModelCase::update_weights() {
-  optim::clip_to_norm(gradients_->gradients_of(optim::GroupKind::kHici), 0.3);
-  optim::clip_to_norm(gradients_->gradients(), 1.0);
+  optim::clip_group_then_all(gradients_->gradients_of(optim::GroupKind::kHici), 0.3,
+                             gradients_->gradients_of(optim::GroupKind::kRest), 1.0);
   optimizer_->step(gradients_->gradients(), {2e-4, 2e-5});
   gradients_->clear();
 }

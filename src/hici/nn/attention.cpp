@@ -57,27 +57,29 @@ at::Tensor shifted_sparse_attention(const ops::AttentionHeads& heads_in, int64_t
 // The first segment of each sequence sees its own tokens alone, so that it is a call of its own. Any shape of the order
 // batch, token, head, head dim is given back.
 at::Tensor attend_but_first(const ops::AttentionHeads& heads, int64_t batch, ops::AttentionBackend backend) {
-  const auto& [q, k, v] = heads;
-  const int64_t slots = k.size(1) - q.size(1), segments = q.size(0) / batch;
-  auto first = [&](const at::Tensor& t, int64_t hidden_rows) {
-    return t.unflatten(0, {batch, segments}).select(1, 0).narrow(1, hidden_rows, t.size(1) - hidden_rows);
+  const int64_t length = heads.q_GSHD.size(1), segments = heads.q_GSHD.size(0) / batch;
+  auto first = [&](const at::Tensor& t) {  // its own tokens are the last rows
+    return t.unflatten(0, {batch, segments}).select(1, 0).narrow(1, t.size(1) - length, length);
   };
   auto rest = [&](const at::Tensor& t) {
-    return t.unflatten(0, {batch, segments}).narrow(1, 1, segments - 1).flatten(0, 1);
+    return t.defined() ? t.unflatten(0, {batch, segments}).narrow(1, 1, segments - 1).flatten(0, 1) : t;
   };
-  const at::Tensor out_first = ops::segment_attention(first(q, 0), first(k, slots), first(v, slots), backend);
+  const at::Tensor out_first =
+      ops::segment_attention(first(heads.q_GSHD), first(heads.k_GKJD), first(heads.v_GKJD), backend);
   if (segments == 1) return out_first;
-  const at::Tensor out_rest = ops::segment_attention(rest(q), rest(k), rest(v), backend);
+  const at::Tensor out_rest = ops::segment_attention(
+      {rest(heads.q_GSHD), rest(heads.k_GKJD), rest(heads.v_GKJD), rest(heads.slot_k_GPJD), rest(heads.slot_v_GPJD)},
+      backend);
   return at::cat({out_first.unsqueeze(1), out_rest.unflatten(0, {batch, segments - 1})}, 1);
 }
 
 // body(heads), marked as attention while a profile is taken.
 template <typename Body>
 at::Tensor as_attention(const ops::AttentionHeads& heads, const Body& body) {
-  return ops::profiled(
-      ops::Part::kAttention,
-      [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) { return body(ops::AttentionHeads{q, k, v}); },
-      heads.q_GSHD, heads.k_GKJD, heads.v_GKJD);
+  auto marked = [&](const auto&... tensors) { return body(ops::AttentionHeads{tensors...}); };
+  const auto& [q, k, v, slot_k, slot_v] = heads;
+  return slot_k.defined() ? ops::profiled(ops::Part::kAttention, marked, q, k, v, slot_k, slot_v)
+                          : ops::profiled(ops::Part::kAttention, marked, q, k, v);
 }
 
 bool contains(const std::vector<std::string>& names, const char* name) {
@@ -122,7 +124,7 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& c
   const at::Tensor out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
     return context.kind == AttentionKind::kS2
                ? shifted_sparse_attention(marked, context.segment_length, context.backend)
-               : ops::segment_attention(marked.q_GSHD, marked.k_GKJD, marked.v_GKJD, context.backend);
+               : ops::segment_attention(marked, context.backend);
   });
   return project_output(out, context, x_BTC);
 }
@@ -144,7 +146,7 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
   beside.join(slots);
   beside.join(made.after);
   const at::Tensor out = as_attention(place(tokens, slots, context, x_BSC), [&](const ops::AttentionHeads& heads) {
-    return ops::segment_attention(heads.q_GSHD, heads.k_GKJD, heads.v_GKJD, context.backend);
+    return ops::segment_attention(heads, context.backend);
   });
   return {project_output(out, context, x_BSC), std::move(made.after)};
 }
@@ -170,9 +172,8 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionCo
   const TensorList tokens = project_tokens(x_BTC);  // beside the slots, on a GPU
   beside.join(slots);
   return as_attention(place(tokens, slots, context, x_BTC), [&](const ops::AttentionHeads& heads) {
-    return !prefix.any() || prefix.first_segment_sees
-               ? ops::segment_attention(heads.q_GSHD, heads.k_GKJD, heads.v_GKJD, context.backend)
-               : attend_but_first(heads, x_BTC.size(0), context.backend);
+    return !prefix.any() || prefix.first_segment_sees ? ops::segment_attention(heads, context.backend)
+                                                      : attend_but_first(heads, x_BTC.size(0), context.backend);
   });
 }
 
@@ -192,13 +193,19 @@ TensorList Attention::project_slots(const PrefixSlots& prefix) const {
 ops::AttentionHeads Attention::place(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,
                                      const at::Tensor& x_BTC) const {
   auto split = [&](const at::Tensor& t) { return t.view({t.size(0), t.size(1), -1, head_dim}); };
+  const int64_t segment_length = context.kind == AttentionKind::kHici ? context.segment_length : x_BTC.size(1);
   ops::HeadProjections heads{split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps};
-  if (!slots.empty()) {
-    heads.slot_k_GPJD = split(slots[0]);
-    heads.slot_v_GPJD = split(slots[1]);
+  if (slots.empty()) return ops::place_heads(heads, context.rotary, segment_length);
+  const at::Tensor slot_k = split(slots[0]), slot_v = split(slots[1]);
+  if (ops::reads_slots_beside(context.backend, x_BTC.device())) {
+    ops::AttentionHeads placed = ops::place_heads(heads, context.rotary, segment_length);
+    placed.slot_k_GPJD = slot_k;
+    placed.slot_v_GPJD = slot_v;
+    return placed;
   }
-  const bool in_segments = context.kind == AttentionKind::kHici;
-  return ops::place_heads(heads, context.rotary, in_segments ? context.segment_length : x_BTC.size(1));
+  heads.slot_k_GPJD = slot_k;
+  heads.slot_v_GPJD = slot_v;
+  return ops::place_heads(heads, context.rotary, segment_length);
 }
 
 // `out` holds the heads of the tokens of x_BTC in any shape of that order.

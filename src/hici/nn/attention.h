@@ -63,7 +63,7 @@ struct Attention {
   at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
   TensorList project_tokens(const at::Tensor& x_BTC) const;   // q, k and v of tokens
   TensorList project_slots(const PrefixSlots& prefix) const;  // k and v of slots; empty without any
-  // Normed, rotated, with the slots in front of each segment.
+  // Normed, rotated, with the slots where the backend reads them.
   ops::AttentionHeads place(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,
                             const at::Tensor& x_BTC) const;
   at::Tensor project_output(const at::Tensor& out, const AttentionContext& context, const at::Tensor& x_BTC) const;

@@ -17,11 +17,13 @@ struct HeadProjections {
 
 struct AttentionHeads {
   at::Tensor q_GSHD;
-  at::Tensor k_GKJD, v_GKJD;  // K = P + S: slots, then tokens
+  at::Tensor k_GKJD, v_GKJD;  // K = P + S: slots, then tokens; or K = S
+  // Slots that stand beside the tokens instead, for attention that reads them so (reads_slots_beside()).
+  at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};
 };
 
-// Row t of `tables` belongs to token t of every sequence. Hand-written backward; keeps the projections of q and k only
-// where there is a norm.
+// Row t of `tables` belongs to token t of every sequence. Slots are put in front. Hand-written backward; keeps the
+// projections of q and k only where there is a norm.
 AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables, int64_t segment_length);
 
 }  // namespace hici::ops

@@ -48,20 +48,27 @@ class Layers {
   std::vector<int64_t> ranks_;
 };
 
+at::Tensor rows_of(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
+
+// Takes and gives any shape: reshaping inside spares a node of autograd for each tensor, which is much of the time
+// where the inputs are small.
 class LoraLinears : public torch::autograd::Function<LoraLinears> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, at::TensorList tensors,
                                const std::vector<double>& scales, const std::vector<int64_t>& ranks) {
     const Layers layers(tensors, scales, ranks);
     const at::Tensor joint_a = layers.joint_a();
-    const at::Tensor low = joint_a.defined() ? at::linear(x, joint_a) : at::Tensor();  // [n, sum of ranks]
+    const at::Tensor low = joint_a.defined() ? at::linear(rows_of(x), joint_a) : at::Tensor();  // [n, sum of ranks]
     variable_list outputs;
     for (size_t i = 0; i < layers.size(); ++i) {
       outputs.push_back(at::linear(x, layers[i].weight));
       if (layers.has_adapter(i))
-        outputs[i].addmm_(layers.columns(low, i), layers[i].b.t(), /*beta=*/1, layers[i].scale);
+        outputs[i]
+            .view({-1, outputs[i].size(-1)})
+            .addmm_(layers.columns(low, i), layers[i].b.t(), /*beta=*/1, layers[i].scale);
     }
-    variable_list saved{x, low};
+    // Frozen weights without adapters ask nothing of their input.
+    variable_list saved{needs_input(layers) ? x : at::Tensor(), low};
     saved.insert(saved.end(), tensors.begin(), tensors.end());
     ctx->save_for_backward(std::move(saved));
     ctx->saved_data["scales"] = scales;
@@ -69,17 +76,22 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     return outputs;
   }
 
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+  static variable_list backward(AutogradContext* ctx, const variable_list& output_grads) {
     const variable_list saved = ctx->get_saved_variables();
     const at::TensorList tensors = at::TensorList(saved).slice(2);
     const Layers layers(tensors, ctx->saved_data["scales"].toDoubleVector(), ctx->saved_data["ranks"].toIntVector());
-    const at::Tensor &x = saved[0], &low = saved[1];
+    const at::Tensor x = saved[0].defined() ? rows_of(saved[0]) : at::Tensor(), &low = saved[1];
+    variable_list grads;
+    for (const at::Tensor& grad : output_grads) grads.push_back(rows_of(grad));
     at::Tensor dlow, da;  // of x A^T and of the joint A
     if (low.defined()) {
       dlow = low_gradient(layers, grads);
       da = at::mm(dlow.t(), x);
     }
-    variable_list result{ctx->needs_input_grad(0) ? input_gradient(layers, grads, dlow) : at::Tensor()};
+    std::vector<int64_t> input_shape = output_grads[0].sizes().vec();
+    input_shape.back() = layers[0].weight.size(1);
+    variable_list result{ctx->needs_input_grad(0) ? input_gradient(layers, grads, dlow).view(input_shape)
+                                                  : at::Tensor()};
     for (size_t i = 0; i < layers.size(); ++i) {
       const LoraWeights& layer = layers[i];
       result.push_back(layer.weight.requires_grad() ? at::mm(grads[i].t(), x) : at::Tensor());
@@ -92,6 +104,12 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
   }
 
  private:
+  static bool needs_input(const Layers& layers) {
+    for (size_t i = 0; i < layers.size(); ++i)
+      if (layers.has_adapter(i) || layers[i].weight.requires_grad()) return true;
+    return false;
+  }
+
   static at::Tensor low_gradient(const Layers& layers, const variable_list& grads) {
     std::vector<at::Tensor> parts;
     for (size_t i = 0; i < layers.size(); ++i)
@@ -121,15 +139,7 @@ std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<Lora
     scales.push_back(layer.scale);
     ranks.push_back(layer.a.defined() ? layer.a.size(0) : 0);
   }
-  const variable_list flat =
-      LoraLinears::apply(x.reshape({-1, x.size(-1)}), at::TensorList(tensors), std::move(scales), std::move(ranks));
-  std::vector<int64_t> shape = x.sizes().vec();
-  std::vector<at::Tensor> outputs;
-  for (const at::Tensor& y : flat) {
-    shape.back() = y.size(-1);
-    outputs.push_back(y.view(shape));
-  }
-  return outputs;
+  return LoraLinears::apply(x, at::TensorList(tensors), std::move(scales), std::move(ranks));
 }
 
 }  // namespace hici::ops

@@ -16,7 +16,7 @@ struct LoraWeights {
 
 // y_i = x W_i^T + scale_i (x A_i^T) B_i^T for each layer i: x [..., in] -> [..., out_i]. The input is kept once, its
 // gradient summed inside the products, and the adapters' first factors act as one matrix. Hand-written backward; a
-// weight that needs no gradient costs none.
+// weight that needs no gradient costs none, and frozen layers without adapters do not keep the input.
 std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers);
 
 }  // namespace hici::ops

@@ -22,13 +22,16 @@ double lowest_value(at::ScalarType type) {
                              : static_cast<double>(std::numeric_limits<float>::lowest());
 }
 
-// Queries first, so that scores are one product over all tokens.
+// The same queries for every segment, a view. With segments outermost nothing that follows has to be reordered.
+at::Tensor in_every_segment(const at::Tensor& queries_XC, const at::Tensor& x_GSC) {
+  return queries_XC.expand({x_GSC.size(0), -1, -1});
+}
+
 at::Tensor weights_of(const at::Tensor& x_GSC, const at::Tensor& queries_XC, const at::Tensor& valid_GS) {
   const auto wide = accumulation_type(x_GSC.scalar_type());
-  const at::Tensor score_XT = at::mm(queries_XC, x_GSC.flatten(0, 1).t());
-  at::Tensor score_XGS = score_XT.view({queries_XC.size(0), x_GSC.size(0), x_GSC.size(1)}).to(wide);
-  if (valid_GS.defined()) score_XGS.masked_fill_(valid_GS.logical_not(), lowest_value(wide));
-  return at::softmax(score_XGS, -1).to(x_GSC.scalar_type());
+  at::Tensor score_GXS = at::bmm(in_every_segment(queries_XC, x_GSC), x_GSC.transpose(1, 2)).to(wide);
+  if (valid_GS.defined()) score_GXS.masked_fill_(valid_GS.logical_not().unsqueeze(1), lowest_value(wide));
+  return at::softmax(score_GXS, -1).to(x_GSC.scalar_type());
 }
 
 class ReadSegments : public torch::autograd::Function<ReadSegments> {
@@ -36,27 +39,27 @@ class ReadSegments : public torch::autograd::Function<ReadSegments> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in, const at::Tensor& queries_XC,
                             const std::optional<at::Tensor>& valid) {
     const at::Tensor x_GSC = x_in.contiguous(), valid_GS = valid.value_or(at::Tensor());
-    const at::Tensor weight_XGS = weights_of(x_GSC, queries_XC, valid_GS);
-    const at::Tensor mean_XGC = at::bmm(weight_XGS.transpose(0, 1), x_GSC).transpose(0, 1).contiguous();
-    ctx->save_for_backward({x_GSC, queries_XC, weight_XGS, mean_XGC, valid_GS});
-    return mean_XGC;
+    const at::Tensor weight_GXS = weights_of(x_GSC, queries_XC, valid_GS);
+    const at::Tensor mean_GXC = at::bmm(weight_GXS, x_GSC);
+    ctx->save_for_backward({x_GSC, queries_XC, weight_GXS, mean_GXC, valid_GS});
+    return mean_GXC.transpose(0, 1).contiguous();
   }
 
   // The gradient of a score is weight * (x . dmean - mean . dmean): what a token adds beyond the mean.
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &x_GSC = saved[0], &queries_XC = saved[1], &weight_XGS = saved[2], &mean_XGC = saved[3];
-    const auto wide = accumulation_type(x_GSC.scalar_type());
+    const at::Tensor &x_GSC = saved[0], &queries_XC = saved[1], &weight_GXS = saved[2], &mean_GXC = saved[3];
+    const auto narrow = x_GSC.scalar_type(), wide = accumulation_type(narrow);
     const at::Tensor dmean_GXC = grads[0].transpose(0, 1).contiguous();
-    const at::Tensor along_XG1 = (grads[0].to(wide) * mean_XGC.to(wide)).sum(-1, /*keepdim=*/true);
-    at::Tensor dscore_XGS = at::bmm(dmean_GXC, x_GSC.transpose(1, 2)).transpose(0, 1).to(wide) - along_XG1;
-    dscore_XGS.mul_(weight_XGS);
+    const at::Tensor along_GX1 = (dmean_GXC.to(wide) * mean_GXC.to(wide)).sum(-1, /*keepdim=*/true);
+    at::Tensor dscore_wide = at::bmm(dmean_GXC, x_GSC.transpose(1, 2)).to(wide).sub_(along_GX1).mul_(weight_GXS);
     // A masked score is a constant, also where it has weight (a segment of padding).
-    if (saved[4].defined()) dscore_XGS.masked_fill_(saved[4].logical_not(), 0);
-    const at::Tensor dscore_XT = dscore_XGS.to(x_GSC.scalar_type()).reshape({queries_XC.size(0), -1});
-    at::Tensor dx_GSC = at::mm(dscore_XT.t(), queries_XC).view_as(x_GSC);  // by way of the scores
-    dx_GSC.baddbmm_(weight_XGS.permute({1, 2, 0}), dmean_GXC);             // and of the means
-    return {dx_GSC, at::mm(dscore_XT, x_GSC.flatten(0, 1)), at::Tensor()};
+    if (saved[4].defined()) dscore_wide.masked_fill_(saved[4].logical_not().unsqueeze(1), 0);
+    const at::Tensor dscore_GXS = dscore_wide.to(narrow);
+    at::Tensor dx_GSC = at::bmm(weight_GXS.transpose(1, 2), dmean_GXC);                // by way of the means
+    dx_GSC.baddbmm_(dscore_GXS.transpose(1, 2), in_every_segment(queries_XC, x_GSC));  // and of the scores
+    const at::Tensor dqueries_GXC = at::bmm(dscore_GXS, x_GSC);
+    return {dx_GSC, dqueries_GXC.sum(0, /*keepdim=*/false, wide).to(narrow), at::Tensor()};
   }
 };
 

@@ -60,13 +60,14 @@ template <typename T, int N, int kChunks>
 __global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum, const T* x, const T* weight,
                                   const float* rstd, T* dx, float* dweight) {
   using A = Wide<T>;
+  constexpr int kUnroll = kChunks <= 8 ? kChunks : 1;  // more would not stay in registers anyway
   float dweight_part[kChunks][N] = {};
   for (int64_t row = blockIdx.x; row < shape.rows; row += gridDim.x) {
     const int64_t base = row * shape.width;
     const A scale = static_cast<A>(rstd[row]);
     Pack<T, N> px[kChunks], pdy[kChunks], past[kChunks] = {};  // all loads are under way before the first sum
     A along = 0;
-#pragma unroll
+#pragma unroll kUnroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
       if (i >= shape.width) break;
@@ -82,7 +83,7 @@ __global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum
       }
     }
     along = block_sum(along) / static_cast<A>(shape.width);
-#pragma unroll
+#pragma unroll kUnroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
       if (i >= shape.width) break;
@@ -97,7 +98,7 @@ __global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum
       store_pack(dx + base + i, out);
     }
   }
-#pragma unroll
+#pragma unroll kUnroll
   for (int chunk = 0; chunk < kChunks; ++chunk) {
     const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
     if (i >= shape.width) break;
@@ -128,7 +129,6 @@ cudaError_t backward_in_chunks(const RmsNormShape& shape, const RmsNormBackward&
 template <typename T, int N>
 cudaError_t backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
   const int64_t chunks = (shape.width + kThreads * N - 1) / (kThreads * N);
-  if (chunks <= 1) return backward_in_chunks<T, N, 1>(shape, p, stream);
   if (chunks <= 2) return backward_in_chunks<T, N, 2>(shape, p, stream);
   if (chunks <= 4) return backward_in_chunks<T, N, 4>(shape, p, stream);
   if (chunks <= 8) return backward_in_chunks<T, N, 8>(shape, p, stream);

@@ -3,6 +3,8 @@
 
 #include "hici/base/error.h"
 #include "hici/ops/kernel_table.h"
+#include "hici/ops/optional_tensor.h"
+#include "hici/ops/prefix_attention.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -22,11 +24,13 @@ constexpr std::pair<AttentionBackend, std::string_view> kNames[] = {{AttentionBa
                                                                     {AttentionBackend::kFlash, "flash"},
                                                                     {AttentionBackend::kMath, "math"}};
 
+// Slots in front of the tokens' keys and values, or beside them.
 struct Inputs {
   at::Tensor q_GSHD, k_GKJD, v_GKJD;
+  at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};
 
   int64_t queries() const { return q_GSHD.size(1); }
-  int64_t prefix() const { return k_GKJD.size(1) - queries(); }
+  int64_t prefix() const { return k_GKJD.size(1) - queries(); }  // of those in front
   int64_t group() const { return q_GSHD.size(2) / k_GKJD.size(2); }
   double scale() const { return 1.0 / std::sqrt(static_cast<double>(q_GSHD.size(3))); }
 };
@@ -34,13 +38,14 @@ struct Inputs {
 // lse: log of the sum of exponentials over all keys of a query, [G, H, S] in float32 (float64 for float64).
 struct Result {
   at::Tensor out_GSHD, lse_GHS;
-  // What the backward wants back beside: the weights of the prefix on a CPU, random state and such of LibTorch's
+  // What the backward wants back beside: what join_prefix() gave on a CPU, random state and such of LibTorch's
   // FlashAttention on a GPU; else undefined.
   at::Tensor extra_a, extra_b;
 };
 
 struct Gradients {
   at::Tensor q_GSHD, k_GKJD, v_GKJD;
+  at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};
 };
 
 // [G, X, heads, D] -> [G, heads, X, D], each key/value head once for every query head that reads it.
@@ -55,95 +60,76 @@ at::Tensor heads_last(const at::Tensor& t_GHXD, int64_t group) {
   return t_GHXD.unflatten(1, {t_GHXD.size(1) / group, group}).sum(2).transpose(1, 2);
 }
 
-at::Tensor delta_of(const at::Tensor& dout_GSHD, const at::Tensor& out_GSHD) {  // [G, H, S]
-  const auto wide = accumulation_type(dout_GSHD.scalar_type());
-  return (dout_GSHD.to(wide) * out_GSHD.to(wide)).sum(-1).transpose(1, 2);
-}
-
 // ---------------------------------------------------------------------------------------------- plain mathematics
-// Over the keys [0, K') of a query, K' all of them or those of the prefix. Scores and weights are held whole in the
-// accumulation type, keys first ([G, H, K', S]): sums over keys then run along memory.
+// Scores and weights are held whole in the accumulation type, keys first ([G, H, K, S]): sums over keys then run along
+// memory.
 
 struct HeadsFirst {
   at::Tensor q_GHSD, k_GHKD, v_GHKD;
 
-  HeadsFirst(const Inputs& in, int64_t keys)
+  explicit HeadsFirst(const Inputs& in)
       : q_GHSD(in.q_GSHD.transpose(1, 2).contiguous()),  // once, or every product would
-        k_GHKD(heads_first(in.k_GKJD.narrow(1, 0, keys), in.group()).contiguous()),
-        v_GHKD(heads_first(in.v_GKJD.narrow(1, 0, keys), in.group()).contiguous()) {}
+        k_GHKD(heads_first(in.k_GKJD, in.group()).contiguous()),
+        v_GHKD(heads_first(in.v_GKJD, in.group()).contiguous()) {}
 };
 
-at::Tensor scores(const Inputs& in, const HeadsFirst& t) {  // [G, H, K', S]
-  return at::matmul(t.k_GHKD * in.scale(), t.q_GHSD.transpose(-1, -2)).to(accumulation_type(in.q_GSHD.scalar_type()));
-}
-
-at::Tensor read_values(const HeadsFirst& t, const at::Tensor& weight_GHKS) {  // [G, S, H, D]
-  return at::matmul(weight_GHKS.to(t.v_GHKD.scalar_type()).transpose(-1, -2), t.v_GHKD).transpose(1, 2);
-}
-
-// Gradients by way of these keys alone. `delta` is the sum over D of dout * out, out being that of all keys.
-Gradients gradients_by(const Inputs& in, const HeadsFirst& t, const at::Tensor& weight_GHKS,
-                       const at::Tensor& dout_GSHD, const at::Tensor& delta_GHS) {
-  const auto narrow = in.q_GSHD.scalar_type();
-  const at::Tensor dout = dout_GSHD.transpose(1, 2).contiguous();
-  const at::Tensor dweight = at::matmul(t.v_GHKD, dout.transpose(-1, -2)).to(weight_GHKS.scalar_type());
-  const at::Tensor dscore = dweight.sub_(delta_GHS.unsqueeze(2)).mul_(weight_GHKS).to(narrow);
-  return {at::matmul(dscore.transpose(-1, -2), t.k_GHKD * in.scale()).transpose(1, 2),
-          heads_last(at::matmul(dscore, t.q_GHSD).mul_(in.scale()), in.group()),
-          heads_last(at::matmul(weight_GHKS.to(narrow), dout), in.group())};
-}
-
 at::Tensor causal_scores(const Inputs& in, const HeadsFirst& t) {
-  const at::Tensor score = scores(in, t);
+  const at::Tensor product = at::matmul(t.k_GHKD * in.scale(), t.q_GHSD.transpose(-1, -2));
+  const at::Tensor score = product.to(accumulation_type(in.q_GSHD.scalar_type()));
   const at::Tensor visible = at::ones({score.size(2), score.size(3)}, score.options().dtype(at::kBool));
   return score.masked_fill_(visible.tril(-in.prefix() - 1), -std::numeric_limits<double>::infinity());
 }
 
 Result math_forward(const Inputs& in) {
-  const HeadsFirst t(in, in.k_GKJD.size(1));
+  const HeadsFirst t(in);
   const at::Tensor score = causal_scores(in, t), lse = at::logsumexp(score, {2});
-  return {read_values(t, (score - lse.unsqueeze(2)).exp_()), lse, {}, {}};
+  const at::Tensor weight = (score - lse.unsqueeze(2)).exp_().to(in.q_GSHD.scalar_type());
+  return {at::matmul(weight.transpose(-1, -2), t.v_GHKD).transpose(1, 2), lse, {}, {}};
 }
 
 Gradients math_backward(const Inputs& in, const Result& result, const at::Tensor& dout_GSHD) {
-  const HeadsFirst t(in, in.k_GKJD.size(1));
+  const HeadsFirst t(in);
+  const auto narrow = in.q_GSHD.scalar_type(), wide = accumulation_type(narrow);
   const at::Tensor weight = causal_scores(in, t).sub_(result.lse_GHS.unsqueeze(2)).exp_();
-  return gradients_by(in, t, weight, dout_GSHD, delta_of(dout_GSHD, result.out_GSHD));
+  const at::Tensor dout = dout_GSHD.transpose(1, 2).contiguous();
+  const at::Tensor delta_GHS = (dout_GSHD.to(wide) * result.out_GSHD.to(wide)).sum(-1).transpose(1, 2);
+  const at::Tensor dweight = at::matmul(t.v_GHKD, dout.transpose(-1, -2)).to(wide);
+  const at::Tensor dscore = dweight.sub_(delta_GHS.unsqueeze(2)).mul_(weight).to(narrow);
+  return {at::matmul(dscore.transpose(-1, -2), t.k_GHKD * in.scale()).transpose(1, 2),
+          heads_last(at::matmul(dscore, t.q_GHSD).mul_(in.scale()), in.group()),
+          heads_last(at::matmul(weight.to(narrow), dout), in.group())};
 }
 
 // ------------------------------------------------------------------------------------ FlashAttention on the CPU
 // LibTorch's kernel is causal from the top left, which is right for a segment's own tokens. The few keys of the prefix
-// are seen by every query: they go through plain products, and the two softmaxes are joined by their log-sum-exp. In
-// the backward each part needs nothing of the other but the joint log-sum-exp and output, so the kernel's own backward
-// is exact when it is given those.
-
-at::Tensor own_tokens(const Inputs& in, const at::Tensor& t_GKJD) {
-  return heads_first(t_GKJD.narrow(1, in.prefix(), in.queries()), in.group());
-}
+// are seen by every query and stand beside: the two softmaxes are joined by their log-sum-exp. In the backward each
+// part needs nothing of the other but the joint log-sum-exp and output, so the kernel's own backward is exact when it
+// is given those.
 
 Result cpu_flash_forward(const Inputs& in) {
   auto [out_GHSD, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
-      in.q_GSHD.transpose(1, 2), own_tokens(in, in.k_GKJD), own_tokens(in, in.v_GKJD), 0.0, /*is_causal=*/true);
-  at::Tensor out = out_GHSD.transpose(1, 2);
-  if (in.prefix() == 0) return {out, lse, {}, {}};
-  const HeadsFirst slots(in, in.prefix());
-  at::Tensor score = scores(in, slots);
-  const at::Tensor joint = at::logaddexp(lse, at::logsumexp(score, {2}));
-  const at::Tensor weight = score.sub_(joint.unsqueeze(2)).exp_();
-  const at::Tensor share = (lse - joint).exp_().transpose(1, 2).unsqueeze(-1).to(out.scalar_type());  // [G, S, H, 1]
-  return {out.mul_(share).add_(read_values(slots, weight)), joint, weight, {}};  // in place: keeps the layout
+      in.q_GSHD.transpose(1, 2), heads_first(in.k_GKJD, in.group()), heads_first(in.v_GKJD, in.group()), 0.0,
+      /*is_causal=*/true);
+  Result result{out_GHSD.transpose(1, 2).contiguous(), lse, {}, {}};  // it is contiguous, in LibTorch 2.11
+  if (in.slot_k_GPJD.defined()) {
+    const PrefixInputs prefix{in.q_GSHD, in.slot_k_GPJD, in.slot_v_GPJD, in.scale()};
+    result.extra_a = join_prefix(prefix, result.out_GSHD, result.lse_GHS);
+  }
+  return result;
 }
 
 Gradients cpu_flash_backward(const Inputs& in, const Result& result, const at::Tensor& dout_GSHD) {
   auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-      dout_GSHD.transpose(1, 2), in.q_GSHD.transpose(1, 2), own_tokens(in, in.k_GKJD), own_tokens(in, in.v_GKJD),
-      result.out_GSHD.transpose(1, 2), result.lse_GHS, 0.0, /*is_causal=*/true);
-  Gradients own{dq.transpose(1, 2), heads_last(dk, in.group()), heads_last(dv, in.group())};
-  if (in.prefix() == 0) return own;
-  const Gradients slots =
-      gradients_by(in, HeadsFirst(in, in.prefix()), result.extra_a, dout_GSHD, delta_of(dout_GSHD, result.out_GSHD));
-  return {own.q_GSHD.add_(slots.q_GSHD), at::cat({slots.k_GKJD, own.k_GKJD}, 1),
-          at::cat({slots.v_GKJD, own.v_GKJD}, 1)};
+      dout_GSHD.transpose(1, 2), in.q_GSHD.transpose(1, 2), heads_first(in.k_GKJD, in.group()),
+      heads_first(in.v_GKJD, in.group()), result.out_GSHD.transpose(1, 2), result.lse_GHS, 0.0, /*is_causal=*/true);
+  Gradients out{dq.transpose(1, 2).contiguous(), heads_last(dk, in.group()), heads_last(dv, in.group())};
+  if (in.slot_k_GPJD.defined()) {
+    const PrefixInputs prefix{in.q_GSHD, in.slot_k_GPJD, in.slot_v_GPJD, in.scale()};
+    const PrefixGradients slots = prefix_backward(prefix, result.extra_a, result.out_GSHD, dout_GSHD, out.q_GSHD);
+    out.slot_k_GPJD = slots.k_GPJD;
+    out.slot_v_GPJD = slots.v_GPJD;
+  }
+  return out;
 }
 
 // ------------------------------------------------------------------------------------------------------- on a GPU
@@ -194,23 +180,36 @@ Gradients run_backward(AttentionBackend backend, const Inputs& in, const Result&
 class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const std::optional<at::Tensor>& slot_k, const std::optional<at::Tensor>& slot_v,
                             int64_t backend) {
-    const Inputs in{q.contiguous(), k.contiguous(), v.contiguous()};
+    const Inputs in{q.contiguous(), k.contiguous(), v.contiguous(), slot_k.value_or(at::Tensor()),
+                    slot_v.value_or(at::Tensor())};
     const Result result = run_forward(static_cast<AttentionBackend>(backend), in);
     ctx->saved_data["backend"] = backend;
-    ctx->save_for_backward(
-        {in.q_GSHD, in.k_GKJD, in.v_GKJD, result.out_GSHD, result.lse_GHS, result.extra_a, result.extra_b});
+    ctx->save_for_backward({in.q_GSHD, in.k_GKJD, in.v_GKJD, in.slot_k_GPJD, in.slot_v_GPJD, result.out_GSHD,
+                            result.lse_GHS, result.extra_a, result.extra_b});
     return result.out_GSHD;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const Gradients out =
-        run_backward(static_cast<AttentionBackend>(ctx->saved_data["backend"].toInt()), {saved[0], saved[1], saved[2]},
-                     {saved[3], saved[4], saved[5], saved[6]}, grads[0].contiguous());
-    return {out.q_GSHD, out.k_GKJD, out.v_GKJD, at::Tensor()};
+    const Gradients out = run_backward(static_cast<AttentionBackend>(ctx->saved_data["backend"].toInt()),
+                                       {saved[0], saved[1], saved[2], saved[3], saved[4]},
+                                       {saved[5], saved[6], saved[7], saved[8]}, grads[0].contiguous());
+    return {out.q_GSHD, out.k_GKJD, out.v_GKJD, out.slot_k_GPJD, out.slot_v_GPJD, at::Tensor()};
   }
 };
+
+// The same inputs, slots where the backend reads them.
+Inputs placed_for(AttentionBackend backend, const Inputs& in) {
+  const bool wants_beside = reads_slots_beside(backend, in.q_GSHD.device()), are_beside = in.slot_k_GPJD.defined();
+  if (are_beside && !wants_beside)
+    return {in.q_GSHD, at::cat({in.slot_k_GPJD, in.k_GKJD}, 1), at::cat({in.slot_v_GPJD, in.v_GKJD}, 1)};
+  if (are_beside || !wants_beside || in.prefix() == 0) return in;
+  const int64_t prefix = in.prefix(), length = in.queries();
+  return {in.q_GSHD, in.k_GKJD.narrow(1, prefix, length), in.v_GKJD.narrow(1, prefix, length),
+          in.k_GKJD.narrow(1, 0, prefix), in.v_GKJD.narrow(1, 0, prefix)};
+}
 
 bool is_16_bit(at::ScalarType type) { return type == at::kBFloat16 || type == at::kHalf; }
 
@@ -261,13 +260,25 @@ AttentionBackend fastest_backend(const AttentionProblem& problem) {
   return AttentionBackend::kMath;
 }
 
+bool reads_slots_beside(AttentionBackend backend, at::Device device) {
+  return device.is_cpu() && (backend == AttentionBackend::kFlash || backend == AttentionBackend::kAuto);
+}
+
+at::Tensor segment_attention(const AttentionHeads& heads, AttentionBackend backend) {
+  const Inputs given{heads.q_GSHD, heads.k_GKJD, heads.v_GKJD, heads.slot_k_GPJD, heads.slot_v_GPJD};
+  HICI_ASSERT(given.prefix() >= 0 && given.q_GSHD.size(2) % given.k_GKJD.size(2) == 0 &&
+                  (given.prefix() == 0 || !given.slot_k_GPJD.defined()),
+              "q ", given.q_GSHD.sizes(), " k ", given.k_GKJD.sizes());
+  const AttentionProblem problem{given.q_GSHD.device(), given.q_GSHD.scalar_type(), given.q_GSHD.size(3)};
+  if (backend == AttentionBackend::kAuto) backend = fastest_backend(problem);
+  const Inputs in = placed_for(backend, given);
+  return SegmentAttention::apply(in.q_GSHD, in.k_GKJD, in.v_GKJD, optional_tensor(in.slot_k_GPJD),
+                                 optional_tensor(in.slot_v_GPJD), static_cast<int64_t>(backend));
+}
+
 at::Tensor segment_attention(const at::Tensor& q_GSHD, const at::Tensor& k_GKJD, const at::Tensor& v_GKJD,
                              AttentionBackend backend) {
-  HICI_ASSERT(k_GKJD.size(1) >= q_GSHD.size(1) && q_GSHD.size(2) % k_GKJD.size(2) == 0, "q ", q_GSHD.sizes(), " k ",
-              k_GKJD.sizes());
-  const AttentionProblem problem{q_GSHD.device(), q_GSHD.scalar_type(), q_GSHD.size(3)};
-  if (backend == AttentionBackend::kAuto) backend = fastest_backend(problem);
-  return SegmentAttention::apply(q_GSHD, k_GKJD, v_GKJD, static_cast<int64_t>(backend));
+  return segment_attention(AttentionHeads{q_GSHD, k_GKJD, v_GKJD}, backend);
 }
 
 }  // namespace hici::ops

@@ -3,6 +3,8 @@
 // of the prefix and the tokens 0..i. Reference: attend() inside hici_attention().
 #pragma once
 
+#include "hici/ops/attention_heads.h"
+
 #include <ATen/core/Tensor.h>
 
 #include <string>
@@ -35,10 +37,16 @@ std::string why_not(AttentionBackend backend, const AttentionProblem& problem);
 // The backend that kAuto means for this problem.
 AttentionBackend fastest_backend(const AttentionProblem& problem);
 
+// True where the slots' keys and values are read beside those of the tokens (AttentionHeads::slot_k_GPJD), not in
+// front: LibTorch's FlashAttention on a CPU. Given the other way, they are put where the backend reads them.
+bool reads_slots_beside(AttentionBackend backend, at::Device device);
+
 // G segments (batch times segments), S tokens, P prefix slots (0 is plain causal attention), H query heads over J
 // key/value heads. q [G, S, H, D], k and v [G, P + S, J, D] -> [G, S, H, D]. Right padding needs no mask here: a valid
 // query never sees a later key. Softmax scale 1/sqrt(D). Keeps q, k, v, the output and one number a query and head for
 // its hand-written backward.
+at::Tensor segment_attention(const AttentionHeads& heads, AttentionBackend backend = AttentionBackend::kAuto);
+// Without slots, or with slots in front.
 at::Tensor segment_attention(const at::Tensor& q_GSHD, const at::Tensor& k_GKJD, const at::Tensor& v_GKJD,
                              AttentionBackend backend = AttentionBackend::kAuto);
 

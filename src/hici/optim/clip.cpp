@@ -16,6 +16,15 @@ std::vector<at::Tensor> only_defined(const std::vector<at::Tensor>& tensors) {
   return kept;
 }
 
+// What gradients of this norm are multiplied by.
+double clip_factor(double norm, double limit) {
+  return limit > 0 && std::isfinite(norm) && norm > limit ? limit / (norm + 1e-6) : 1.0;
+}
+
+void scale(const std::vector<at::Tensor>& gradients, double factor) {
+  if (factor != 1.0) at::_foreach_mul_(only_defined(gradients), factor);
+}
+
 }  // namespace
 
 double global_norm(const std::vector<at::Tensor>& gradients) {
@@ -28,9 +37,19 @@ double global_norm(const std::vector<at::Tensor>& gradients) {
 
 double clip_to_norm(const std::vector<at::Tensor>& gradients, double limit) {
   const double norm = global_norm(gradients);
-  if (limit > 0 && std::isfinite(norm) && norm > limit)
-    at::_foreach_mul_(only_defined(gradients), limit / (norm + 1e-6));
+  scale(gradients, clip_factor(norm, limit));
   return norm;
+}
+
+GroupedNorms clip_group_then_all(const std::vector<at::Tensor>& group, double group_limit,
+                                 const std::vector<at::Tensor>& rest, double limit) {
+  GroupedNorms norms{global_norm(group), 0};
+  const double group_factor = clip_factor(norms.group, group_limit);
+  norms.all = std::hypot(norms.group * group_factor, global_norm(rest));
+  const double factor = clip_factor(norms.all, limit);
+  scale(group, group_factor * factor);
+  scale(rest, factor);
+  return norms;
 }
 
 }  // namespace hici::optim

@@ -95,7 +95,7 @@ LayerBytes count_layer_bytes(const config::ModelConfig& model, const StepShape& 
   LayerBytes bytes;
   bytes.input = bytes.middle = bytes.output = row;
   bytes.attention = attention_bytes(model, z, shape, types);
-  bytes.mlp = z.n * z.w + row + 3 * wide_row;
+  bytes.mlp = z.n * z.w + 2 * wide_row + (types.trains_mlp ? row + wide_row : 0);
   // In the backward of SwiGLU its product is gone already, and there are the gradients of the layer's output, of that
   // product, of gate and of up (on a CPU a product of two more); or, with the MLP gone, attention's backward.
   const int64_t swiglu = row + (types.on_gpu ? 2 : 3) * wide_row;

@@ -13,6 +13,7 @@ namespace hici::train {
 struct LayerTypes {
   at::ScalarType dtype = at::kFloat;  // of the model
   bool on_gpu = false;                // kernels there need no float32 copies; attention needs other workspace
+  bool trains_mlp = false;            // its weights or adapters on them: their gradients need the layers' inputs
 
   int64_t element() const;  // bytes of a number in the model's type
   int64_t wide() const;     // and in the type of statistics: 4, or 8 for float64

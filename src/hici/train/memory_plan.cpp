@@ -22,7 +22,7 @@ class StepMemory {
  public:
   explicit StepMemory(const PlanProblem& problem)
       : p_(problem),
-        types_{problem.dtype, problem.on_gpu},
+        types_{problem.dtype, problem.on_gpu, problem.parameters.trains_mlp},
         shape_(shape_in_forward(problem)),
         layer_(count_layer_bytes(problem.model, shape_, types_)),
         row_(layer_.input),

@@ -17,6 +17,7 @@ ParameterSizes count_parameters(nn::CausalLm& model) {
     if (is_embedding) sizes.embedding = t.numel();
     if (!t.requires_grad()) return;
     sizes.trained += t.numel();
+    if (name.find(".mlp.") != std::string::npos) sizes.trains_mlp = true;
     if (is_embedding) {
       sizes.trains_embedding = true;
     } else if (name.rfind(kLayer, 0) == 0) {

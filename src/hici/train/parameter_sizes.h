@@ -17,6 +17,7 @@ struct ParameterSizes {
   int64_t trained = 0;
   int64_t embedding = 0;  // of its table; trained or not
   bool trains_embedding = false;
+  bool trains_mlp = false;
   bool trains_head = false;  // also where the head is the trained embedding
   std::vector<int64_t> trained_of_layer;
   int64_t trained_of_end = 0;  // last norm, and the head where it is its own

@@ -94,7 +94,8 @@ Work layer_hici(const ModelConfig& m, const StepShape& shape) {
   const HiciConfig& h = *shape.hici;
   Work work = local_construction(h, m.hidden_size, shape);
   if (h.use_global_integrator) work = work + global_integration(h, m.hidden_size, shape);
-  const int64_t slots = shape.batch * segments_with_slots(shape) * slots_before_segment(h);
+  // Those that a shifted mode keeps from the first segment are zeros, but are projected as well.
+  const int64_t slots = shape.batch * (shape.tokens / shape.segment_length) * slots_before_segment(h);
   const int64_t key = m.num_key_value_heads * m.head_dim;
   return work + (frozen(slots, m.hidden_size, key) + adapter(slots, m.hidden_size, key, shape.lora_rank)) * 2;
 }

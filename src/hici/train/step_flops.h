@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Floating-point operations of a training step, counted from the shapes: products only, an addition and a
-// multiplication are two. Norms, rotary embedding, softmax and the like are not counted, nor are the rows of zeros with
-// which attention makes its mask square. For one pass over B sequences of T tokens, forward:
+// multiplication are two. Norms, rotary embedding, softmax and the like are not counted, nor are the zeros among which
+// attention on a CPU puts the slots. For one pass over B sequences of T tokens, forward:
 //
 //   linear     2 in out a token for each projection and each matrix of the MLP, 2 r (in + out) more for an adapter
 //   attention  4 H D for each pair of a query and a key that it sees; S (S + 1) / 2 + S P pairs in a segment

@@ -120,9 +120,11 @@ at::Tensor Trainer::sum_of_losses(const data::TokenBatch& batch) const {
 
 // HiCI gradients to their own limit first, then all together; once for each optimizer step.
 void Trainer::clip_gradients(StepOutcome& outcome) {
-  outcome.hici_grad_norm =
-      optim::clip_to_norm(gradients_.gradients_of(optim::GroupKind::kHici), config_.hici_grad_clip);
-  outcome.grad_norm = optim::clip_to_norm(gradients_.gradients(), config_.max_grad_norm);
+  const optim::GroupedNorms norms =
+      optim::clip_group_then_all(gradients_.gradients_of(optim::GroupKind::kHici), config_.hici_grad_clip,
+                                 gradients_.gradients_of(optim::GroupKind::kRest), config_.max_grad_norm);
+  outcome.hici_grad_norm = norms.group;
+  outcome.grad_norm = norms.all;
 }
 
 bool Trainer::update(const StepOutcome& outcome, const std::vector<data::TokenBatch>& batches) {
