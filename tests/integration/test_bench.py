@@ -125,6 +125,22 @@ class BenchTest(FolderTest):
                                "--shared_compress_dim", 8, model=model)
         self.assert_model_rows(result, [(64, "hici")])
 
+    def test_a_plan_is_the_same_as_table_and_json_and_what_cannot_be_planned_is_one_line(self):
+        file = self.folder / "plan.json"
+        done = self.run_hici("plan", "--model", "llama2-7b", "--model_max_length", "8192,65536", "--memory", 80,
+                             "--output", file)
+        rows = json.loads(file.read_text())["rows"]
+        self.assertEqual([row["model_max_length"] for row in rows], [8192, 65536])
+        for row in rows:
+            self.assertTrue(row["fits"])
+            self.assertIn(f"{row['total'] / 2**30:.2f}", done.stdout)
+        for arguments, needles in [(("--num_gpus", 8), ("--num_gpus", "8")), (("--memory", 0), ("--memory",)),
+                                   (("--model_max_length", 8190), ("--num_chunks", "8190")),
+                                   (("--model_max_length", TOO_MANY), ("--model_max_length", str(TOO_MANY))),
+                                   (("--dtype", "int8"), ("--dtype", "'int8'")),
+                                   (("--stream_segments",), ("--stream_segments", "causal"))]:
+            self.assert_one_error_line(self.run_hici("plan", *arguments, code=2), "plan", *needles)
+
     def test_what_cannot_be_measured_is_one_line(self):
         for arguments, needles in [(("step", "--attention", "hici,flash"), ("--attention", "'flash'", "segments")),
                                    (("step", "--seq_len", "256,1k"), ("--seq_len", "'1k'")),

@@ -23,6 +23,9 @@ struct Case {
   AttentionKind attention;
   config::CausalMode mode = config::CausalMode::kNone;
   bool tied = false;
+  int64_t intermediate = 176;  // with 16 attention's backward is the largest moment of a layer
+  ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
+  int64_t tokens = 2048;
 };
 
 constexpr Case kCases[] = {
@@ -35,6 +38,14 @@ constexpr Case kCases[] = {
     {"Qwen3Full", config::Family::kQwen3, AttentionKind::kFull},
     {"Qwen3S2", config::Family::kQwen3, AttentionKind::kS2},
     {"Qwen3Tied", config::Family::kQwen3, AttentionKind::kFull, config::CausalMode::kNone, true},
+    {"LlamaHiciNarrow", config::Family::kLlama, AttentionKind::kHici, config::CausalMode::kNone, false, 16,
+     ops::AttentionBackend::kAuto, 4096},
+    {"Qwen3HiciNarrow", config::Family::kQwen3, AttentionKind::kHici, config::CausalMode::kCausalGi, false, 16,
+     ops::AttentionBackend::kAuto, 4096},
+    {"LlamaFullMath", config::Family::kLlama, AttentionKind::kFull, config::CausalMode::kNone, false, 176,
+     ops::AttentionBackend::kMath, 1024},
+    {"LlamaHiciMath", config::Family::kLlama, AttentionKind::kHici, config::CausalMode::kNone, false, 176,
+     ops::AttentionBackend::kMath, 1024},
 };
 
 // Wide enough for the rows of tokens to dominate, as they do in a model that is worth a plan.
@@ -44,14 +55,14 @@ PlanProblem problem_of(const Case& c) {
   m.family = c.family;
   m.vocab_size = 64;
   m.hidden_size = 64;
-  m.intermediate_size = 176;
+  m.intermediate_size = c.intermediate;
   m.num_hidden_layers = 4;
   m.num_attention_heads = 4;
   m.num_key_value_heads = c.family == config::Family::kLlama ? 4 : 2;
   m.head_dim = 16;
   m.max_position_embeddings = 4096;
   m.tie_word_embeddings = c.tied;
-  problem.shape = {1, 2048, c.attention, 512, {}, 4, false};
+  problem.shape = {1, c.tokens, c.attention, c.tokens / 4, {}, 4, false};
   if (c.attention == AttentionKind::kHici) {
     config::HiciConfig hici;
     hici.num_local_slots = hici.global_slots = hici.num_heads = 2;
@@ -61,6 +72,7 @@ PlanProblem problem_of(const Case& c) {
     problem.shape.hici = hici;
   }
   problem.on_gpu = false;
+  problem.whole_scores = c.backend == ops::AttentionBackend::kMath;
   return problem;
 }
 
@@ -80,13 +92,13 @@ struct Seen {
   int64_t peak = 0;  // of the step
 };
 
-Seen run_step(const nn::CausalLm& model, const StepShape& shape, const nn::ActivationPolicies& policies) {
+Seen run_step(const nn::CausalLm& model, const StepShape& shape, const nn::ForwardOptions& forward) {
   const at::Tensor tokens = at::randint(64, {shape.batch, shape.tokens}, at::kLong);
   testing::CountedMemory memory;
   Seen seen;
   at::Tensor loss;
   {
-    const at::Tensor hidden = model.forward_hidden(tokens, {shape.attention, shape.segment_length, {}, policies});
+    const at::Tensor hidden = model.forward_hidden(tokens, forward);
     seen.kept = memory.live();
     loss = ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model.head_weight(), tokens.view(-1));
   }
@@ -100,15 +112,15 @@ class MemoryPlanTest : public ::testing::TestWithParam<std::tuple<Case, Activati
 TEST_P(MemoryPlanTest, ActivationsAndPeakAreWhatTheAllocatorGives) {
   const auto& [c, policy] = GetParam();
   PlanProblem problem = problem_of(c);
-  const nn::CausalLm model = model_of(problem);
+  nn::CausalLm model = model_of(problem);
   const nn::ActivationPolicies policies(4, policy);
   const MemoryPlan plan = plan_memory(problem, policies);
-  run_step(model, problem.shape, policies);  // LibTorch makes a few things once
-  nn::CausalLm& same = const_cast<nn::CausalLm&>(model);
-  same.visit_parameters([](const std::string&, at::Tensor& t) { t.mutable_grad().reset(); });
-  const Seen seen = run_step(model, problem.shape, policies);
+  const nn::ForwardOptions forward{c.attention, problem.shape.segment_length, {}, policies, c.backend};
+  run_step(model, problem.shape, forward);  // LibTorch makes a few things once
+  model.visit_parameters([](const std::string&, at::Tensor& t) { t.mutable_grad().reset(); });
+  const Seen seen = run_step(model, problem.shape, forward);
 
-  const int64_t hidden = 2048 * 64 * 4, tokens = 16 * 2048;
+  const int64_t hidden = c.tokens * 64 * 4, tokens = 16 * c.tokens;
   const auto kept = static_cast<double>(plan.kept + hidden);
   // What is kept is counted tensor by tensor; the small ones of the hierarchy are rounded.
   EXPECT_NEAR(kept, static_cast<double>(seen.kept), 0.02 * static_cast<double>(seen.kept));

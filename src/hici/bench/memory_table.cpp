@@ -10,6 +10,7 @@
 namespace hici::bench {
 namespace {
 
+constexpr int64_t kMostTokens = int64_t{1} << 26;
 constexpr double kGib = 1024.0 * 1024 * 1024;
 
 train::PlanProblem problem_of(const MemoryTableSpec& spec, int64_t length, const train::ParameterSizes& parameters) {
@@ -21,6 +22,8 @@ train::PlanProblem problem_of(const MemoryTableSpec& spec, int64_t length, const
     problem.shape.segment_length = length / spec.model.hici.num_segments;
   if (spec.attention.has_slots) problem.shape.hici = spec.model.hici;
   problem.dtype = spec.dtype;
+  // As on a GPU of sm_80 or newer (ops::why_not()).
+  problem.whole_scores = spec.dtype == at::kFloat || problem.model.head_dim % 8 != 0 || problem.model.head_dim > 256;
   problem.stream_segments = spec.stream_segments;
   problem.accumulates = spec.accumulation_steps > 1;
   problem.parameters = parameters;
@@ -110,6 +113,11 @@ void MemoryTableSpec::validate() const {
                    "--gradient_accumulation_steps: ",
                    batch_size, " and ", accumulation_steps, "; use 1 or more");
   HICI_CHECK_USAGE(budget() > 0, "--memory: ", human_bytes(memory_bytes), " is less than CUDA itself takes; use GiB");
+  for (const int64_t length : lengths) {  // numbers of scores stay within 64 bits
+    HICI_CHECK_USAGE(length <= kMostTokens / batch_size, "--model_max_length: ", length,
+                     " with --per_device_train_batch_size ", batch_size, " is more than can be planned; use up to ",
+                     kMostTokens, " tokens in all");
+  }
   lora.validate();
   if (stream_segments) train::check_streamable(attention.kind, model.hici);
   if (attention.kind == nn::AttentionKind::kFull) return;

@@ -76,6 +76,8 @@ void ModelCase::plan() {
   problem.shape = shape_;
   problem.dtype = spec_.dtype;
   problem.on_gpu = spec_.device.is_cuda();
+  problem.whole_scores =
+      ops::fastest_backend({spec_.device, spec_.dtype, problem.model.head_dim}) == ops::AttentionBackend::kMath;
   problem.has_optimizer = spec_.with_optimizer;
   problem.stream_segments = spec_.stream_segments;
   problem.parameters = train::count_parameters(model_);

@@ -52,15 +52,22 @@ int64_t hierarchy_bytes(const Sizes& z, const StepShape& shape) {
   return bytes + (3 * z.w + 16) * rows * z.C;
 }
 
+// Keys that a query may see, the slots' included.
+int64_t keys_of_query(const StepShape& shape) {
+  if (shape.attention == nn::AttentionKind::kFull) return shape.tokens;
+  return shape.segment_length + (has_hierarchy(shape) ? slots_before_segment(*shape.hici) : 0);
+}
+
 // The heads that attention reads, its output, the log-sum-exp; on a CPU the weights of the slots.
 int64_t heads_bytes(const Sizes& z, const StepShape& shape, const LayerTypes& types) {
   const int64_t lse = z.n * z.heads * z.w;
   if (shape.attention == nn::AttentionKind::kS2) return z.e * 5 * z.n * z.query + lse;  // all heads' keys; out twice
   int64_t bytes = z.e * (2 * z.n * z.query + 2 * z.n * z.key) + lse;
+  if (types.whole_scores) bytes += z.e * z.n * z.query;  // the output once more, in the order of the tokens
   if (!has_hierarchy(shape)) return bytes;
   const int64_t segments = shape.tokens / shape.segment_length, slots = slots_before_segment(*shape.hici);
   bytes += 2 * z.e * shape.batch * segments * slots * z.key;
-  if (!types.on_gpu) bytes += z.w * z.n * z.heads * slots;
+  if (!types.on_gpu && !types.whole_scores) bytes += z.w * z.n * z.heads * slots;
   if (is_shifted(shape.hici->causal_mode) && segments > 1) bytes += z.e * z.n * z.query;  // two calls, joined
   return bytes;
 }
@@ -73,15 +80,27 @@ int64_t attention_bytes(const ModelConfig& m, const Sizes& z, const StepShape& s
   return has_hierarchy(shape) ? bytes + hierarchy_bytes(z, shape) : bytes;
 }
 
-// Attention's own backward: gradients of its output, of q, k and v, and of the layer's middle; then its workspace. On a
-// GPU that is the gradient of q in float32, and gradients of k and v for every query head; on a CPU keys and values for
-// every query head and their gradients, and copies with the heads first.
-int64_t attention_backward_bytes(const Sizes& z, const StepShape& shape, const LayerTypes& types) {
-  int64_t bytes = z.e * z.n * (z.C + 2 * z.query + 2 * z.key);
-  if (types.on_gpu) return bytes + z.n * z.query * z.w + (z.heads > z.kv_heads ? 2 * z.e * z.n * z.query : 0);
-  if (z.heads > z.kv_heads) bytes += 4 * z.e * z.n * z.query;
-  if (!has_hierarchy(shape)) return bytes;
-  return bytes + 4 * z.e * z.n * z.query + 2 * z.w * z.n * z.heads * slots_before_segment(*shape.hici);
+// Attention's own backward on a CPU (ops/segment_attention.cpp): gradients of its output and of q, k and v. With fewer
+// key than query heads first keys, values and their gradients for every query head; those gradients then stay. With
+// slots q, the gradient of the output and another gradient of q heads first, and the gradient of the slots' weights.
+int64_t cpu_attention_backward(const Sizes& z, const StepShape& shape) {
+  const bool grouped = z.heads > z.kv_heads;
+  const int64_t query = z.e * z.n * z.query, key = z.e * z.n * z.key;
+  const int64_t own = 2 * query + (grouped ? 4 * query : 2 * key);
+  if (!has_hierarchy(shape)) return own;
+  const int64_t weights = z.w * z.n * z.heads * slots_before_segment(*shape.hici);
+  return std::max(own, 5 * query + 2 * key + (grouped ? 2 * query : 0) + weights);
+}
+
+// On a GPU the workspace is the gradient of q in float32, and gradients of k and v for every query head.
+int64_t gpu_attention_backward(const Sizes& z) {
+  const int64_t query = z.e * z.n * z.query, key = z.e * z.n * z.key;
+  return 2 * query + 2 * key + z.n * z.query * z.w + (z.heads > z.kv_heads ? 2 * query : 0);
+}
+
+// Scores held whole: the weights and their gradient; q, k, v and the gradient of the output heads first.
+int64_t math_attention_backward(const Sizes& z, const StepShape& shape) {
+  return z.e * z.n * (6 * z.query + 2 * z.key) + 2 * z.w * z.n * z.heads * keys_of_query(shape);
 }
 
 }  // namespace
@@ -97,9 +116,12 @@ LayerBytes count_layer_bytes(const config::ModelConfig& model, const StepShape& 
   bytes.attention = attention_bytes(model, z, shape, types);
   bytes.mlp = z.n * z.w + 2 * wide_row + (types.trains_mlp ? row + wide_row : 0);
   // In the backward of SwiGLU its product is gone already, and there are the gradients of the layer's output, of that
-  // product, of gate and of up (on a CPU a product of two more); or, with the MLP gone, attention's backward.
-  const int64_t swiglu = row + (types.on_gpu ? 2 : 3) * wide_row;
-  bytes.backward = std::max(swiglu, attention_backward_bytes(z, shape, types) - bytes.mlp - bytes.middle);
+  // product, of gate and of up (on a CPU a product of two more).
+  bytes.mlp_backward = row + (types.on_gpu ? 2 : 3) * wide_row;
+  // And the gradient of the layer's middle.
+  bytes.attention_backward = row + (types.whole_scores ? math_attention_backward(z, shape)
+                                    : types.on_gpu     ? gpu_attention_backward(z)
+                                                       : cpu_attention_backward(z, shape));
   return bytes;
 }
 

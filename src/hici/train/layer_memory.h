@@ -13,6 +13,7 @@ namespace hici::train {
 struct LayerTypes {
   at::ScalarType dtype = at::kFloat;  // of the model
   bool on_gpu = false;                // kernels there need no float32 copies; attention needs other workspace
+  bool whole_scores = false;          // attention by plain products (ops::AttentionBackend::kMath)
   bool trains_mlp = false;            // its weights or adapters on them: their gradients need the layers' inputs
 
   int64_t element() const;  // bytes of a number in the model's type
@@ -24,10 +25,11 @@ struct LayerBytes {
   int64_t attention = 0;  // x, norm, projections, heads, slots, output: all up to the attention's result
   int64_t middle = 0;     // x + attention [n, C], the input of the MLP's block
   int64_t mlp = 0;        // the rest of that block: norm, gate, up and their product
-  // Beyond the four above, at the largest moment of the layer's backward pass.
-  int64_t backward = 0;
-  // The layer's result, held by who recomputes it.
-  int64_t output = 0;
+  // The largest moments of its backward pass: of the MLP's, beyond all(), and of attention's, when nothing is left of
+  // the MLP's block, beyond `attention`.
+  int64_t mlp_backward = 0;
+  int64_t attention_backward = 0;
+  int64_t output = 0;  // the layer's result, held by who recomputes it
 
   int64_t all() const { return attention + middle + mlp; }
 };

@@ -22,7 +22,7 @@ class StepMemory {
  public:
   explicit StepMemory(const PlanProblem& problem)
       : p_(problem),
-        types_{problem.dtype, problem.on_gpu, problem.parameters.trains_mlp},
+        types_{problem.dtype, problem.on_gpu, problem.whole_scores, problem.parameters.trains_mlp},
         shape_(shape_in_forward(problem)),
         layer_(count_layer_bytes(problem.model, shape_, types_)),
         row_(layer_.input),
@@ -103,8 +103,12 @@ class StepMemory {
     Moment moment{"layer " + std::to_string(i), fixed_};
     moment.groups.activations += kept_before;
     moment.groups.gradients = gradients(trained_behind);
-    moment.groups.working = layer_.all() + layer_.backward;
-    if (policies[i] != ActivationPolicy::kKeep) moment.groups.working += layer_.output;
+    // Whoever makes something again holds its result, and the gradient of that, until its backward pass is done.
+    const bool recomputes_mlp = policies[i] == ActivationPolicy::kRecomputeMlp;
+    const int64_t result = policies[i] == ActivationPolicy::kKeep ? 0 : layer_.output;
+    const int64_t mlp = layer_.all() + layer_.mlp_backward + result;
+    const int64_t attention = layer_.attention + layer_.attention_backward + (recomputes_mlp ? 0 : 2 * result);
+    moment.groups.working = std::max(mlp, attention);
     const bool fetches = i > 0 && policies[i - 1] == ActivationPolicy::kOffload && p_.on_gpu;
     if (fetches) moment.groups.working += row_;
     return moment;

@@ -33,6 +33,7 @@ struct PlanProblem {
   StepShape shape;  // of the whole sequence
   at::ScalarType dtype = at::kFloat;
   bool on_gpu = true;
+  bool whole_scores = false;  // no fused attention for this type and device
   bool stream_segments = false;
   bool accumulates = false;  // several micro-batches a step: float32 sums are there during the backward pass
   bool has_optimizer = true;

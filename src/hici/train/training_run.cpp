@@ -122,6 +122,8 @@ PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::LoadedMode
   if (attention.q_proj.has_lora()) problem.shape.lora_rank = attention.q_proj.lora_a.size(0);
   problem.dtype = spec.dtype;
   problem.on_gpu = spec.device.is_cuda();
+  problem.whole_scores =
+      ops::fastest_backend({spec.device, spec.dtype, problem.model.head_dim}) == ops::AttentionBackend::kMath;
   problem.stream_segments = spec.train.stream_segments;
   problem.accumulates = spec.train.accumulation_steps > 1;
   return plan_step(std::move(problem), spec.activation_policy, spec.device);
