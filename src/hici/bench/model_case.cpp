@@ -57,7 +57,7 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, cons
       attention_name_(attention.name),
       shape_(shape_for(spec, length, attention)),
       flops_(train::count_step_flops(spec.model.config, shape_)),
-      forward_{.attention = attention.kind, .segment_length = shape_.segment_length, .backend = spec.attention_backend},
+      forward_{attention.kind, shape_.segment_length, {}, {}, spec.attention_backend},
       model_(config_for(spec, length), {spec.dtype}) {
   if (attention.has_slots) hierarchy::attach_hierarchy(model_, spec.model.hici, {spec.dtype});
   model_.add_lora(spec.lora.targets, spec.lora.rank, spec.lora.scale());

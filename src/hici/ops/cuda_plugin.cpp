@@ -49,6 +49,9 @@ Plugin load() {
     plugin.why_not = std::string("this hici was built without CUDA: ") + kCudaSummary;
     return plugin;
   }
+  // Segments of the allocator that grow in place: layers of many sizes, and policies that differ by layer, would else
+  // leave holes that add up to gigabytes. Read once, when LibTorch's CUDA side is loaded; the user's word wins.
+  setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True", /*overwrite=*/0);
   // GLOBAL, as Python's torch does it: LibTorch's CUDA libraries look symbols up among themselves. Never closed:
   // LibTorch registers kernels that cannot be taken back.
   plugin.handle = dlopen(plugin_path().c_str(), RTLD_NOW | RTLD_GLOBAL);

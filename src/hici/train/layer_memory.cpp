@@ -67,7 +67,7 @@ int64_t heads_bytes(const Sizes& z, const StepShape& shape, const LayerTypes& ty
   if (!has_hierarchy(shape)) return bytes;
   const int64_t segments = shape.tokens / shape.segment_length, slots = slots_before_segment(*shape.hici);
   bytes += 2 * z.e * shape.batch * segments * slots * z.key;
-  if (!types.on_gpu && !types.whole_scores) bytes += z.w * z.n * z.heads * slots;
+  if (!types.on_gpu && !types.whole_scores) bytes += z.w * z.n * z.heads * (slots + 1);
   if (is_shifted(shape.hici->causal_mode) && segments > 1) bytes += z.e * z.n * z.query;  // two calls, joined
   return bytes;
 }
@@ -80,16 +80,19 @@ int64_t attention_bytes(const ModelConfig& m, const Sizes& z, const StepShape& s
   return has_hierarchy(shape) ? bytes + hierarchy_bytes(z, shape) : bytes;
 }
 
-// Attention's own backward on a CPU (ops/segment_attention.cpp): gradients of its output and of q, k and v. With fewer
-// key than query heads first keys, values and their gradients for every query head; those gradients then stay. With
-// slots q, the gradient of the output and another gradient of q heads first, and the gradient of the slots' weights.
+// Attention's own backward on a CPU (ops/segment_attention.cpp): gradients of its output and of q, k and v, and with
+// fewer key than query heads keys, values and their gradients for every query head. The slots come after it
+// (ops/prefix_attention.cpp): the product of output and its gradient, or the gradients of a block of heads' weights.
 int64_t cpu_attention_backward(const Sizes& z, const StepShape& shape) {
-  const bool grouped = z.heads > z.kv_heads;
   const int64_t query = z.e * z.n * z.query, key = z.e * z.n * z.key;
+  const bool grouped = z.heads > z.kv_heads;
   const int64_t own = 2 * query + (grouped ? 4 * query : 2 * key);
   if (!has_hierarchy(shape)) return own;
-  const int64_t weights = z.w * z.n * z.heads * slots_before_segment(*shape.hici);
-  return std::max(own, 5 * query + 2 * key + (grouped ? 2 * query : 0) + weights);
+  const int64_t block = std::min(z.heads, std::max<int64_t>(1, 128 * z.heads / z.query));
+  const int64_t weights = z.w * z.n * block * (slots_before_segment(*shape.hici) + 1);
+  const int64_t held =
+      2 * query + 2 * key + (grouped ? 2 * query : 0);  // gradients for every query head stay until then
+  return std::max(own, held + z.w * z.n * z.heads + std::max(query, weights));
 }
 
 // On a GPU the workspace is the gradient of q in float32, and gradients of k and v for every query head.
@@ -115,9 +118,9 @@ LayerBytes count_layer_bytes(const config::ModelConfig& model, const StepShape& 
   bytes.input = bytes.middle = bytes.output = row;
   bytes.attention = attention_bytes(model, z, shape, types);
   bytes.mlp = z.n * z.w + 2 * wide_row + (types.trains_mlp ? row + wide_row : 0);
-  // In the backward of SwiGLU its product is gone already, and there are the gradients of the layer's output, of that
-  // product, of gate and of up (on a CPU a product of two more).
-  bytes.mlp_backward = row + (types.on_gpu ? 2 : 3) * wide_row;
+  // In the backward of SwiGLU there are the gradients of the layer's output, of SwiGLU's product, of gate and of up (on
+  // a CPU a product of two more); a product that was kept is gone already.
+  bytes.mlp_backward = row + (types.on_gpu ? 3 : 4) * wide_row - (types.trains_mlp ? wide_row : 0);
   // And the gradient of the layer's middle.
   bytes.attention_backward = row + (types.whole_scores ? math_attention_backward(z, shape)
                                     : types.on_gpu     ? gpu_attention_backward(z)

@@ -24,7 +24,7 @@ struct LayerBytes {
   int64_t input = 0;      // x [n, C]
   int64_t attention = 0;  // x, norm, projections, heads, slots, output: all up to the attention's result
   int64_t middle = 0;     // x + attention [n, C], the input of the MLP's block
-  int64_t mlp = 0;        // the rest of that block: norm, gate, up and their product
+  int64_t mlp = 0;        // the rest of that block: gate and up; where the MLP is trained the inputs of its layers too
   // The largest moments of its backward pass: of the MLP's, beyond all(), and of attention's, when nothing is left of
   // the MLP's block, beyond `attention`.
   int64_t mlp_backward = 0;
