@@ -47,6 +47,7 @@ struct BenchSpec {
   int64_t warmup = 2;
   std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
   bool with_optimizer = false;
+  bool shows_parts = true;       // one run more, with marks where parts change
   bool stream_segments = false;  // a step segment by segment
   int64_t segment_length = 0;    // 0: the length over model.hici.num_segments
   int64_t prefix_slots = 12;     // attention alone

@@ -40,6 +40,7 @@ std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
                   [](const AttentionChoice& a) { return a.kind == nn::AttentionKind::kS2; })) {
     columns.push_back({"vs s2 %", "/versus_s2_percent"});
   }
+  if (!spec.shows_parts) return columns;
   for (const char* part : ops::kPartNames) {
     const bool is_update = std::string(part) == "optimizer";
     if (is_update && (work == BenchWork::kEval || !spec.with_optimizer)) continue;

@@ -163,14 +163,18 @@ double ModelCase::model_flops() const {
   return flops_.forward.total() - flops_.forward.loss / tokens;  // the last token of a window predicts nothing
 }
 
-nlohmann::json ModelCase::finish(const MachineRates& rates) {
+void ModelCase::add_parts(nlohmann::json& row) {
   const at::Tensor tokens_BT = draw_tokens();
   ops::Profile profile(spec_.device);
   run(tokens_BT);
   const ops::PartSeconds parts = profile.finish();
-  double all_parts = 0;
-  for (const double seconds : parts) all_parts += seconds;
+  double all = 0;
+  for (const double seconds : parts) all += seconds;
+  row["profiled_ms"] = all * 1e3;
+  for (size_t i = 0; i < ops::kNumParts; ++i) row["parts_percent"][ops::kPartNames[i]] = parts[i] / all * 100;
+}
 
+nlohmann::json ModelCase::finish(const MachineRates& rates) {
   const Spread seconds = spread_of(seconds_);
   const bool is_step = work_ == BenchWork::kStep;
   // Streaming goes forward through all segments but the last once more, to make the states.
@@ -192,15 +196,14 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
                      {"tflops_model", model_flops() / seconds.median / 1e12},
                      {"matrix_rate_percent", executed / seconds.median / rates.matrix_flops_per_second * 100},
                      {"peak_memory_bytes", peak_.allocated},
-                     {"peak_reserved_bytes", peak_.reserved},
-                     {"profiled_ms", all_parts * 1e3}};
+                     {"peak_reserved_bytes", peak_.reserved}};
   if (is_step) {
     row["activations"] = nn::describe(planned_.plan.policies, planned_.plan.policies.size());
     row["planned_memory_bytes"] = planned_.plan.peak.groups.total();
     row["planned_host_bytes"] = planned_.plan.host;
     row["planned_peak_moment"] = planned_.plan.peak.name;
   }
-  for (size_t i = 0; i < ops::kNumParts; ++i) row["parts_percent"][ops::kPartNames[i]] = parts[i] / all_parts * 100;
+  if (spec_.shows_parts) add_parts(row);
   return row;
 }
 

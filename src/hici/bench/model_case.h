@@ -40,7 +40,7 @@ class ModelCase {
   void warm_up() { run(draw_tokens()); }
   // Runs once on fresh tokens and keeps time and peak memory.
   void measure();
-  // Runs once more with marks for the parts, and makes the row.
+  // Makes the row; runs once more with marks for the parts, where those are wanted.
   nlohmann::json finish(const MachineRates& rates);
 
  private:
@@ -51,6 +51,7 @@ class ModelCase {
   void score(const at::Tensor& tokens_BT) const;
   void update_weights();
   double model_flops() const;
+  void add_parts(nlohmann::json& row);
   void plan();
 
   const BenchSpec& spec_;

@@ -83,6 +83,7 @@ void bind_model(CLI::App& app, BenchOptions& o) {
            "A list of hici, full (full_attn), s2 (longlora) and segments (inside segments, no slots: what HiCI's cost "
            "is measured against); also --methods");
   add_option(app, "batch_size", o.spec.batch_size, "Sequences in one forward");
+  add_bool(app, "parts", o.spec.shows_parts, "Where the time goes, from one run more; False: without it");
   o.hici.bind(app);
 }
 

@@ -4,6 +4,7 @@
 #include "hici/hierarchy/slot_statistics.h"
 #include "hici/ops/types.h"
 
+#include <ATen/Parallel.h>
 #include <c10/core/ScalarType.h>
 
 #include <algorithm>
@@ -80,13 +81,20 @@ int64_t attention_bytes(const ModelConfig& m, const Sizes& z, const StepShape& s
   return has_hierarchy(shape) ? bytes + hierarchy_bytes(z, shape) : bytes;
 }
 
+// LibTorch's kernel for the CPU (2.11) keeps two tiles of scores for each thread, of 32, 64 or 256 queries by 512 keys.
+int64_t cpu_tile_bytes(const Sizes& z, const StepShape& shape) {
+  const int64_t length = shape.segment_length > 0 ? shape.segment_length : shape.tokens;
+  const int64_t queries = length >= 768 ? 256 : length >= 192 ? 64 : 32;
+  return 2 * at::get_num_threads() * queries * std::min<int64_t>(512, length) * z.w;
+}
+
 // Attention's own backward on a CPU (ops/segment_attention.cpp): gradients of its output and of q, k and v, and with
 // fewer key than query heads keys, values and their gradients for every query head. The slots come after it
 // (ops/prefix_attention.cpp): the product of output and its gradient, or the gradients of a block of heads' weights.
 int64_t cpu_attention_backward(const Sizes& z, const StepShape& shape) {
   const int64_t query = z.e * z.n * z.query, key = z.e * z.n * z.key;
   const bool grouped = z.heads > z.kv_heads;
-  const int64_t own = 2 * query + (grouped ? 4 * query : 2 * key);
+  const int64_t own = 2 * query + (grouped ? 4 * query : 2 * key) + cpu_tile_bytes(z, shape);
   if (!has_hierarchy(shape)) return own;
   const int64_t block = std::min(z.heads, std::max<int64_t>(1, 128 * z.heads / z.query));
   const int64_t weights = z.w * z.n * block * (slots_before_segment(*shape.hici) + 1);
