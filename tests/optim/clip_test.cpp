@@ -44,5 +44,14 @@ TEST(ClipTest, GroupThenAllIsTwoClippings) {
   }
 }
 
+// A model without HiCI modules has no group: LibTorch refuses an empty list.
+TEST(ClipTest, AnEmptyGroupClipsTheRestAlone) {
+  const at::Tensor rest = at::full({4}, 2.0, at::kDouble);
+  const GroupedNorms norms = clip_group_then_all({}, 0.3, {rest}, 1.0);
+  EXPECT_EQ(norms.group, 0);
+  EXPECT_NEAR(norms.all, 4.0, 1e-12);
+  EXPECT_NEAR(rest[0].item<double>(), 0.5, 1e-6);
+}
+
 }  // namespace
 }  // namespace hici::optim

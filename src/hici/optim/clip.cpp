@@ -22,7 +22,8 @@ double clip_factor(double norm, double limit) {
 }
 
 void scale(const std::vector<at::Tensor>& gradients, double factor) {
-  if (factor != 1.0) at::_foreach_mul_(only_defined(gradients), factor);
+  const std::vector<at::Tensor> kept = only_defined(gradients);
+  if (factor != 1.0 && !kept.empty()) at::_foreach_mul_(kept, factor);
 }
 
 }  // namespace
