@@ -102,8 +102,11 @@ if(HICI_CUDA_ENABLED)
     $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra>
     $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${HICI_WERROR}>>:-Werror=all-warnings;-Xcompiler=-Werror>)
 
-  # cuDNN lies beside torch, which loads it too; the frontend is headers alone, out of a wheel of its own.
+  # cuBLAS and cuDNN lie beside torch, which loads them too; cuDNN's frontend is headers alone, out of a wheel of its own.
   get_filename_component(hici_wheels "${HICI_TORCH_DIR}/.." ABSOLUTE)
+  find_library(HICI_CUBLAS NAMES libcublas.so.13 HINTS "${hici_wheels}/nvidia/cu13/lib")
+  mark_as_advanced(HICI_CUBLAS)
+  target_link_libraries(hici_cuda PRIVATE "${HICI_CUBLAS}")
   find_path(HICI_CUDNN_FRONTEND_INCLUDE cudnn_frontend.h HINTS "${hici_wheels}/include")
   mark_as_advanced(HICI_CUDNN_FRONTEND_INCLUDE)
   set(HICI_CUDNN_ENABLED OFF)

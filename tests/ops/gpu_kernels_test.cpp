@@ -162,6 +162,22 @@ TEST_P(GpuKernelsTest, SegmentAttentionOfEveryBackendMatchesCpu) {
   }
 }
 
+// As a layer runs it: queries with rows in front, the output read where it stands, its gradient with rows in front.
+TEST_P(GpuKernelsTest, PlacedHeadsThroughAttentionAndProjectionMatchCpu) {
+  const std::vector<double> frequencies(32, 0.1);
+  for (const int64_t prefix : {1, 12}) {
+    auto layer = [&](const std::vector<at::Tensor>& in) {
+      const RotaryTables tables =
+          make_rotary_tables(frequencies, 1.0, 5, in[0].size(1), in[0].scalar_type(), in[0].device());
+      const AttentionHeads heads = place_heads({in[0], in[1], in[2], in[3], in[4]}, tables, 50);
+      const at::Tensor out = segment_attention(heads);
+      return lora_linears(out.flatten(-2), {{in[5], in[6], in[7], 2.0}})[0];
+    };
+    compare(layer, {random({2, 150, 4, 64}), random({2, 150, 2, 64}), random({2, 150, 2, 64}), random({6, prefix, 2, 64}),
+                    random({6, prefix, 2, 64}), random({96, 256}), random({8, 256}), random({96, 8})});
+  }
+}
+
 TEST(GpuAttentionTest, HopperTakesCudnnAndOlderCardsFlash) {
   require_cuda_device("cuda:0", 0);
   EXPECT_EQ(fastest_backend({at::Device(at::kCUDA, 0), at::kBFloat16, 128}),

@@ -52,6 +52,7 @@ struct BenchSpec {
   int64_t segment_length = 0;    // 0: the length over model.hici.num_segments
   int64_t prefix_slots = 12;     // attention alone
   int64_t attention_tokens = 0;  // attention alone: of all segments together; 0: 65,536 on a GPU, 4096 on a CPU
+  std::string trace_folder;      // a model: timelines of one run more of each case go there; empty: none
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
   ops::AttentionBackend attention_backend = ops::AttentionBackend::kAuto;

@@ -3,6 +3,7 @@
 
 #include "hici/base/log.h"
 #include "hici/base/text_table.h"
+#include "hici/bench/trace.h"
 #include "hici/ops/device.h"
 #include "hici/ops/profile.h"
 
@@ -59,6 +60,11 @@ void attempt(Contestant& contestant, const BenchSpec& spec, int64_t length, Acti
   ops::release_cached_memory(spec.device);
 }
 
+void trace(const BenchSpec& spec, int64_t length, Contestant& contestant) {
+  const std::string name = detail::concat(contestant.attention->name, "-", length, ".json");
+  write_trace(spec.device, std::filesystem::path(spec.trace_folder) / name, [&] { contestant.model->warm_up(); });
+}
+
 void run_group(const BenchSpec& spec, BenchWork work, int64_t length, std::vector<Contestant> group,
                const MachineRates& rates, BenchReport& report) {
   {
@@ -69,6 +75,7 @@ void run_group(const BenchSpec& spec, BenchWork work, int64_t length, std::vecto
     each([&](Contestant& c) { c.model = std::make_unique<ModelCase>(spec, work, length, *c.attention, pool); });
     for (int64_t i = 0; i < spec.warmup; ++i) each([](Contestant& c) { c.model->warm_up(); });
     for (int64_t i = 0; i < spec.repetitions; ++i) each([](Contestant& c) { c.model->measure(); });
+    if (!spec.trace_folder.empty()) each([&](Contestant& c) { trace(spec, length, c); });
     each([&](Contestant& c) { c.row = c.model->finish(rates); });
     for (Contestant& contestant : group) report.rows.push_back(std::move(contestant.row));
     group.clear();

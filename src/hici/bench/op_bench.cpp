@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/ops/device.h"
+#include "hici/ops/front_rows.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/segment_attention.h"
 
@@ -22,13 +23,14 @@ struct Times {
 // Warms up, then times `forward`, which makes fresh inputs with gradients first, and the backward of what it returns.
 // The inputs are made before the clock starts.
 Times time_op(const BenchSpec& spec, const std::function<std::vector<at::Tensor>()>& draw,
-              const std::function<at::Tensor(const std::vector<at::Tensor>&)>& op) {
+              const std::function<at::Tensor(const std::vector<at::Tensor>&)>& op,
+              const std::function<at::Tensor(const at::Tensor&)>& draw_gradient) {
   Times times;
   for (int64_t i = 0; i < spec.warmup + spec.repetitions; ++i) {
     const std::vector<at::Tensor> inputs = draw();
     at::Tensor out;
     const double forward = seconds_of(spec.device, [&] { out = op(inputs); });
-    const at::Tensor gradient = at::randn_like(out);
+    const at::Tensor gradient = draw_gradient(out);
     const double backward = seconds_of(spec.device, [&] { torch::autograd::backward({out}, {gradient}); });
     if (i < spec.warmup) continue;
     times.forward.push_back(forward);
@@ -55,8 +57,9 @@ void put_times(nlohmann::json& row, const std::string& name, const std::vector<d
                {"tflops", flops / spread.median / 1e12}};
 }
 
-at::Tensor draw_normal(const BenchSpec& spec, at::IntArrayRef shape, double deviation) {
-  return at::empty(shape, at::TensorOptions().device(spec.device).dtype(spec.dtype)).normal_(0, deviation);
+at::Tensor draw_normal(const BenchSpec& spec, at::IntArrayRef shape, double deviation, int64_t front_rows = 0) {
+  return ops::empty_behind_rows(shape, front_rows, at::TensorOptions().device(spec.device).dtype(spec.dtype))
+      .normal_(0, deviation);
 }
 
 nlohmann::json attention_row(const BenchSpec& spec, int64_t length, double matrix_rate) {
@@ -64,15 +67,20 @@ nlohmann::json attention_row(const BenchSpec& spec, int64_t length, double matri
   const int64_t tokens = spec.attention_tokens > 0 ? spec.attention_tokens : spec.device.is_cpu() ? 4096 : 65536;
   const int64_t segments = std::max<int64_t>(1, tokens / length), keys = spec.prefix_slots + length;
   const auto draw = [&] {
-    std::vector<at::Tensor> qkv{draw_normal(spec, {segments, length, m.num_attention_heads, m.head_dim}, 1),
+    std::vector<at::Tensor> qkv{draw_normal(spec, {segments, length, m.num_attention_heads, m.head_dim}, 1, spec.prefix_slots),
                                 draw_normal(spec, {segments, keys, m.num_key_value_heads, m.head_dim}, 1),
                                 draw_normal(spec, {segments, keys, m.num_key_value_heads, m.head_dim}, 1)};
     for (at::Tensor& t : qkv) t.requires_grad_(true);
     return qkv;
   };
-  const Times times = time_op(spec, draw, [&](const std::vector<at::Tensor>& qkv) {
+  const auto attend = [&](const std::vector<at::Tensor>& qkv) {
     return ops::segment_attention(qkv[0], qkv[1], qkv[2], spec.attention_backend);
-  });
+  };
+  // The query and the gradient as a layer gives them: with rows in front.
+  const auto draw_gradient = [&](const at::Tensor& out) {
+    return draw_normal(spec, out.sizes(), 1, spec.prefix_slots);
+  };
+  const Times times = time_op(spec, draw, attend, draw_gradient);
   const double own = 0.5 * static_cast<double>(length) * static_cast<double>(length + 1);
   const double pairs = static_cast<double>(segments) * (own + static_cast<double>(length * spec.prefix_slots));
   const double width = static_cast<double>(m.num_attention_heads * m.head_dim);
@@ -92,9 +100,10 @@ nlohmann::json loss_row(const BenchSpec& spec, int64_t tokens, double matrix_rat
     labels = at::randint(m.vocab_size, {tokens}, head.options().dtype(at::kLong));
     return std::vector<at::Tensor>{draw_normal(spec, {tokens, m.hidden_size}, 1).requires_grad_(true)};
   };
-  const Times times = time_op(spec, draw, [&](const std::vector<at::Tensor>& hidden) {
+  const auto loss = [&](const std::vector<at::Tensor>& hidden) {
     return ops::linear_cross_entropy(hidden[0], head, labels);
-  });
+  };
+  const Times times = time_op(spec, draw, loss, [](const at::Tensor& out) { return at::ones_like(out); });
   std::vector<double> both;
   for (size_t i = 0; i < times.forward.size(); ++i) both.push_back(times.forward[i] + times.backward[i]);
   const double flops =

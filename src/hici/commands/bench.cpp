@@ -84,6 +84,8 @@ void bind_model(CLI::App& app, BenchOptions& o) {
            "is measured against); also --methods");
   add_option(app, "batch_size", o.spec.batch_size, "Sequences in one forward");
   add_bool(app, "parts", o.spec.shows_parts, "Where the time goes, from one run more; False: without it");
+  add_option(app, "trace", o.spec.trace_folder,
+             "Folder for a timeline of each case, KIND-LENGTH.json, from one run more; ui.perfetto.dev shows them");
   o.hici.bind(app);
 }
 

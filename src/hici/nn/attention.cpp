@@ -120,7 +120,7 @@ Attention::Attention(const config::ModelConfig& config, const ParameterOptions& 
 
 at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& context) const {
   if (context.kind == AttentionKind::kHici) return project_output(attend_segments(x_BTC, context), context, x_BTC);
-  const ops::AttentionHeads heads = place(project_tokens(x_BTC), {}, context, x_BTC);
+  const ops::AttentionHeads heads = place(project_tokens(x_BTC, false), {}, context, x_BTC);
   const at::Tensor out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
     return context.kind == AttentionKind::kS2
                ? shifted_sparse_attention(marked, context.segment_length, context.backend)
@@ -142,7 +142,7 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
     slots = project_slots(made.prefix);
     beside.leave();
   }
-  const TensorList tokens = project_tokens(x_BSC);
+  const TensorList tokens = project_tokens(x_BSC, hierarchy != nullptr);
   beside.join(slots);
   beside.join(made.after);
   const at::Tensor out = as_attention(place(tokens, slots, context, x_BSC), [&](const ops::AttentionHeads& heads) {
@@ -169,7 +169,7 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionCo
     slots = project_slots(prefix);
     beside.leave();
   }
-  const TensorList tokens = project_tokens(x_BTC);  // beside the slots, on a GPU
+  const TensorList tokens = project_tokens(x_BTC, hierarchy != nullptr);  // beside the slots, on a GPU
   beside.join(slots);
   return as_attention(place(tokens, slots, context, x_BTC), [&](const ops::AttentionHeads& heads) {
     return !prefix.any() || prefix.first_segment_sees ? ops::segment_attention(heads, context.backend)
@@ -177,8 +177,8 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionCo
   });
 }
 
-TensorList Attention::project_tokens(const at::Tensor& x_BTC) const {
-  return Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj});
+TensorList Attention::project_tokens(const at::Tensor& x_BTC, bool slots_run_beside) const {
+  return Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj}, /*leaves_room=*/slots_run_beside);
 }
 
 // Slots pass through the layer's own key and value projections, adapters included; no rotary embedding, no QK-norm.
@@ -211,9 +211,12 @@ ops::AttentionHeads Attention::place(const TensorList& tokens, const TensorList&
 // `out` holds the heads of the tokens of x_BTC in any shape of that order.
 at::Tensor Attention::project_output(const at::Tensor& out, const AttentionContext& context,
                                      const at::Tensor& x_BTC) const {
-  at::Tensor out_BTX = out.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
-  if (context.valid_BT.defined()) out_BTX = out_BTX * context.valid_BT.unsqueeze(-1);
-  return o_proj.forward(out_BTX);
+  if (context.valid_BT.defined()) {
+    const at::Tensor out_BTX = out.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
+    return o_proj.forward(out_BTX * context.valid_BT.unsqueeze(-1));
+  }
+  // As it stands: the segments may have rows between them.
+  return o_proj.forward(out.flatten(-2).flatten(0, -3)).view(x_BTC.sizes());
 }
 
 void Attention::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {

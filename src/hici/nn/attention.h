@@ -61,7 +61,7 @@ struct Attention {
 
  private:
   at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
-  TensorList project_tokens(const at::Tensor& x_BTC) const;   // q, k and v of tokens
+  TensorList project_tokens(const at::Tensor& x_BTC, bool slots_run_beside) const;  // q, k and v
   TensorList project_slots(const PrefixSlots& prefix) const;  // k and v of slots; empty without any
   // Normed, rotated, with the slots where the backend reads them.
   ops::AttentionHeads place(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,

@@ -20,11 +20,12 @@ void Linear::add_lora(int64_t rank, double scale) {
 
 at::Tensor Linear::forward(const at::Tensor& x) const { return forward_jointly(x, {this})[0]; }
 
-std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::vector<const Linear*>& layers) {
+std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::vector<const Linear*>& layers,
+                                                bool leaves_room) {
   std::vector<ops::LoraWeights> weights;
   for (const Linear* layer : layers)
     weights.push_back({layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale});
-  return ops::profiled(ops::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights); }, x);
+  return ops::profiled(ops::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights, leaves_room); }, x);
 }
 
 at::Tensor Linear::effective_weight() const {

@@ -2,6 +2,7 @@
 #include "hici/ops/attention_heads.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/front_rows.h"
 #include "hici/ops/kernel_table.h"
 #include "hici/ops/optional_tensor.h"
 #include "hici/ops/rms_norm.h"
@@ -40,25 +41,28 @@ at::Tensor fold(const at::Tensor& t_BTXD, int64_t segment_length) {
   return t.view({t.size(0) * t.size(1) / segment_length, segment_length, t.size(2), t.size(3)});
 }
 
-// One buffer [G, P + S, heads, D] with the slots in front; the tokens' part is returned as a view to be filled.
-at::Tensor make_buffer(const at::Tensor& slots_GPJD, const at::Tensor& tokens_GSJD, at::Tensor& tokens_part) {
+// One buffer [G, P + S, heads, D] with the slots in front, behind `front_rows` rows; the tokens' part is returned as a
+// view to be filled.
+at::Tensor make_buffer(const at::Tensor& slots_GPJD, const at::Tensor& tokens_GSJD, int64_t front_rows,
+                       at::Tensor& tokens_part) {
   const int64_t prefix = slots_GPJD.defined() ? slots_GPJD.size(1) : 0, length = tokens_GSJD.size(1);
-  at::Tensor buffer = at::empty({tokens_GSJD.size(0), prefix + length, tokens_GSJD.size(2), tokens_GSJD.size(3)},
-                                tokens_GSJD.options());
+  const at::Tensor buffer =
+      empty_behind_rows({tokens_GSJD.size(0), prefix + length, tokens_GSJD.size(2), tokens_GSJD.size(3)}, front_rows,
+                        tokens_GSJD.options());
   if (prefix > 0) buffer.narrow(1, 0, prefix).copy_(slots_GPJD);
   tokens_part = buffer.narrow(1, prefix, length);
   return buffer;
 }
 
-// Rotation of one tensor behind a prefix (q has none).
+// Rotation of one tensor behind a prefix (q has none, but rows in front of all).
 class RotateBehindPrefix : public torch::autograd::Function<RotateBehindPrefix> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& tokens_BTXD,
                             const std::optional<at::Tensor>& slots_GPXD, const at::Tensor& cos, const at::Tensor& sin,
-                            int64_t segment_length) {
+                            int64_t segment_length, int64_t front_rows) {
     const at::Tensor x = fold(tokens_BTXD, segment_length);
     at::Tensor part;
-    const at::Tensor buffer = make_buffer(slots_GPXD.value_or(at::Tensor()), x, part);
+    const at::Tensor buffer = make_buffer(slots_GPXD.value_or(at::Tensor()), x, front_rows, part);
     rotate_into(x, {cos, sin}, 1.0, part);
     ctx->save_for_backward({cos, sin});
     ctx->saved_data["sizes"] = tokens_BTXD.sizes().vec();
@@ -75,7 +79,10 @@ class RotateBehindPrefix : public torch::autograd::Function<RotateBehindPrefix> 
     at::Tensor dx = at::empty(ctx->saved_data["sizes"].toIntVector(), dbuffer.options());
     at::Tensor folded = fold(dx, length);
     rotate_into(dbuffer.narrow(1, prefix, length), {saved[0], saved[1]}, -1.0, folded);
-    return {dx, prefix > 0 ? dbuffer.narrow(1, 0, prefix) : at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    variable_list result(6);  // tables, length and rows have no gradient
+    result[0] = dx;
+    if (prefix > 0) result[1] = dbuffer.narrow(1, 0, prefix);
+    return result;
   }
 };
 
@@ -88,10 +95,13 @@ AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables
   const at::Tensor q = in.q_norm.defined() ? rms_norm(in.q_BTHD, in.q_norm, in.norm_eps) : in.q_BTHD;
   const at::Tensor k = in.k_norm.defined() ? rms_norm(in.k_BTJD, in.k_norm, in.norm_eps) : in.k_BTJD;
   const at::Tensor v = fold(in.v_BTJD, segment_length);
-  auto rotated = [&](const at::Tensor& tokens, const at::Tensor& slots) {
-    return RotateBehindPrefix::apply(tokens, optional_tensor(slots), tables.cos, tables.sin, segment_length);
+  const int64_t prefix = in.slot_k_GPJD.defined() ? in.slot_k_GPJD.size(1) : 0;
+  auto rotated = [&](const at::Tensor& tokens, const at::Tensor& slots, int64_t front_rows) {
+    return RotateBehindPrefix::apply(tokens, optional_tensor(slots), tables.cos, tables.sin, segment_length,
+                                     front_rows);
   };
-  return {rotated(q, {}), rotated(k, in.slot_k_GPJD), in.slot_v_GPJD.defined() ? at::cat({in.slot_v_GPJD, v}, 1) : v};
+  return {rotated(q, {}, prefix), rotated(k, in.slot_k_GPJD, 0),
+          prefix > 0 ? at::cat({in.slot_v_GPJD, v}, 1) : v};
 }
 
 }  // namespace hici::ops

@@ -22,8 +22,8 @@ struct AttentionHeads {
   at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};
 };
 
-// Row t of `tables` belongs to token t of every sequence. Slots are put in front. Hand-written backward; keeps the
-// projections of q and k only where there is a norm.
+// Row t of `tables` belongs to token t of every sequence. Slots are put in front; q then has as many rows in front of it
+// (front_rows.h). Hand-written backward; keeps the projections of q and k only where there is a norm.
 AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables, int64_t segment_length);
 
 }  // namespace hici::ops

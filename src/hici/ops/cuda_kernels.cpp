@@ -5,9 +5,11 @@
 #include "hici/ops/kernel_table.h"
 
 #include <ATen/ATen.h>
+#include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -107,6 +109,14 @@ void token_scores(const at::Tensor& logits, const at::Tensor& targets, at::Tenso
       "token_scores");
 }
 
+void leave_multiprocessors(int count) {
+  const int all = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
+  // 0 is the library's own choice.
+  const cublasStatus_t status =
+      cublasSetSmCountTarget(at::cuda::getCurrentCUDABlasHandle(), count == 0 ? 0 : std::max(1, all - count));
+  if (status != CUBLAS_STATUS_SUCCESS) throw std::runtime_error("cuBLAS: cannot set the number of multiprocessors");
+}
+
 int device_capability(int index) {
   int major = 0, minor = 0;
   const cudaError_t status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
@@ -135,6 +145,7 @@ extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
       .cudnn_attention_forward = nullptr,
       .cudnn_attention_backward = nullptr,
 #endif
+      .leave_multiprocessors = hici::ops::leave_multiprocessors,
       .device_capability = hici::ops::device_capability,
   };
   return &table;

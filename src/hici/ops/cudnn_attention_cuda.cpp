@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuDNN takes more keys than queries with a bottom-right causal mask, and grouped heads: exactly segment attention,
-// with segments as its batch. One graph for each shape and direction, built at its first use.
+// Causal attention with grouped heads, segments as its batch. One graph for each shape and direction, built at its first
+// use.
 #include "hici/ops/cudnn_attention_cuda.h"
+
+#include "hici/ops/front_rows.h"
 
 #include <ATen/ATen.h>
 #include <ATen/cudnn/Handle.h>
@@ -9,7 +11,7 @@
 
 #include <cudnn_frontend.h>
 
-#include <array>
+#include <limits>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -22,48 +24,53 @@ using TensorNode = std::shared_ptr<fe::graph::Tensor_attributes>;
 
 enum Id : int64_t { kQ = 1, kK, kV, kOut, kStats, kDout, kDq, kDk, kDv };
 
+// What a plan is made for. Strides are those between segments, in elements; within a segment everything is contiguous.
 struct Shape {
-  int64_t segments, queries, keys, heads, kv_heads, head_dim;
+  int64_t segments, rows, heads, kv_heads, head_dim;  // as many queries as keys
   bool is_bf16;
+  double scale;
   int64_t device;
+  int64_t q_stride = 0, out_stride = 0, dout_stride = 0;  // 0: contiguous
 
   auto operator<=>(const Shape&) const = default;
 };
-
-Shape shape_of(const at::Tensor& q, const at::Tensor& k) {
-  return {q.size(0),     q.size(1), k.size(1), q.size(2), k.size(2), q.size(3), q.scalar_type() == at::kBFloat16,
-          q.get_device()};
-}
 
 void check(fe::error_t status, const char* what) {
   if (status.is_good()) return;
   throw std::runtime_error(std::string("cuDNN attention, ") + what + ": " + status.get_message());
 }
 
-// [G, rows, heads, D] in memory, named [G, heads, rows, D] as cuDNN counts.
-TensorNode add_tensor(fe::graph::Graph& graph, Id id, const Shape& s, int64_t rows, int64_t heads) {
-  return graph.tensor(fe::graph::Tensor_attributes()
-                          .set_uid(id)
-                          .set_dim({s.segments, heads, rows, s.head_dim})
-                          .set_stride({rows * heads * s.head_dim, s.head_dim, heads * s.head_dim, 1}));
-}
+// [G, rows, heads, D] in memory, named [G, heads, rows, D] as cuDNN counts; `stride` 0: contiguous.
+struct Layout {
+  Id id;
+  int64_t heads, stride = 0;
+};
 
-void set_output(const TensorNode& node, Id id, const Shape& s, int64_t rows, int64_t heads) {
-  node->set_output(true)
-      .set_uid(id)
-      .set_dim({s.segments, heads, rows, s.head_dim})
-      .set_stride({rows * heads * s.head_dim, s.head_dim, heads * s.head_dim, 1});
+fe::graph::Tensor_attributes placed(fe::graph::Tensor_attributes tensor, const Layout& layout, const Shape& s) {
+  const int64_t row = layout.heads * s.head_dim;
+  return tensor.set_uid(layout.id)
+      .set_dim({s.segments, layout.heads, s.rows, s.head_dim})
+      .set_stride({layout.stride > 0 ? layout.stride : s.rows * row, s.head_dim, row, 1});
 }
 
 struct Plan {
   std::shared_ptr<fe::graph::Graph> graph = std::make_shared<fe::graph::Graph>();
   int64_t workspace_bytes = 0;
-  double scale = 0;
 
-  explicit Plan(const Shape& s, double attention_scale) : scale(attention_scale) {
+  explicit Plan(const Shape& shape) : s(shape) {
     graph->set_io_data_type(s.is_bf16 ? fe::DataType_t::BFLOAT16 : fe::DataType_t::HALF)
         .set_intermediate_data_type(fe::DataType_t::FLOAT)
         .set_compute_data_type(fe::DataType_t::FLOAT);
+  }
+
+  TensorNode input(const Layout& layout) { return graph->tensor(placed({}, layout, s)); }
+  void output(const TensorNode& node, const Layout& layout) { *node = placed(*node, layout, s).set_output(true); }
+  template <typename Attributes>
+  Attributes causal(Attributes attributes) const {
+    attributes.set_attn_scale(static_cast<float>(s.scale))
+        .set_diagonal_alignment(fe::DiagonalAlignment_t::TOP_LEFT)
+        .set_diagonal_band_right_bound(0);
+    return attributes;
   }
 
   void build(const char* what) {
@@ -75,98 +82,119 @@ struct Plan {
     const at::Tensor workspace = at::empty({workspace_bytes}, like.options().dtype(at::kByte));
     check(graph->execute(at::native::getCudnnHandle(), pointers, workspace.mutable_data_ptr()), what);
   }
+
+  Shape s;
 };
 
-// Without a prefix both corners are one; the top-left form is the one that every version of cuDNN has.
-template <typename Attributes>
-Attributes causal(Attributes attributes, const Shape& s, double scale) {
-  attributes.set_attn_scale(static_cast<float>(scale))
-      .set_diagonal_alignment(s.keys == s.queries ? fe::DiagonalAlignment_t::TOP_LEFT
-                                                  : fe::DiagonalAlignment_t::BOTTOM_RIGHT)
-      .set_diagonal_band_right_bound(0);
-  return attributes;
-}
-
-Plan forward_plan(const Shape& s, double scale) {
-  Plan plan(s, scale);
-  fe::graph::Graph& graph = *plan.graph;
-  const TensorNode q = add_tensor(graph, kQ, s, s.queries, s.heads), k = add_tensor(graph, kK, s, s.keys, s.kv_heads),
-                   v = add_tensor(graph, kV, s, s.keys, s.kv_heads);
-  const auto attributes =
-      causal(fe::graph::SDPA_attributes().set_name("segment_attention").set_generate_stats(true), s, scale);
-  const auto [out, stats] = graph.sdpa(q, k, v, attributes);
-  set_output(out, kOut, s, s.queries, s.heads);
+Plan forward_plan(const Shape& s) {
+  Plan plan(s);
+  const TensorNode q = plan.input({kQ, s.heads, s.q_stride}), k = plan.input({kK, s.kv_heads}),
+                   v = plan.input({kV, s.kv_heads});
+  const auto [out, stats] = plan.graph->sdpa(
+      q, k, v, plan.causal(fe::graph::SDPA_attributes().set_name("segment_attention").set_generate_stats(true)));
+  plan.output(out, {kOut, s.heads});
   stats->set_output(true).set_uid(kStats).set_data_type(fe::DataType_t::FLOAT);
   plan.build("forward");
   return plan;
 }
 
-Plan backward_plan(const Shape& s, double scale) {
-  Plan plan(s, scale);
-  fe::graph::Graph& graph = *plan.graph;
-  const TensorNode q = add_tensor(graph, kQ, s, s.queries, s.heads), k = add_tensor(graph, kK, s, s.keys, s.kv_heads),
-                   v = add_tensor(graph, kV, s, s.keys, s.kv_heads),
-                   out = add_tensor(graph, kOut, s, s.queries, s.heads),
-                   dout = add_tensor(graph, kDout, s, s.queries, s.heads);
-  const TensorNode stats = graph.tensor(fe::graph::Tensor_attributes()
-                                            .set_uid(kStats)
-                                            .set_dim({s.segments, s.heads, s.queries, 1})
-                                            .set_stride({s.heads * s.queries, s.queries, 1, 1})
-                                            .set_data_type(fe::DataType_t::FLOAT));
-  const auto attributes =
-      causal(fe::graph::SDPA_backward_attributes().set_name("segment_attention_backward"), s, scale);
-  const auto [dq, dk, dv] = graph.sdpa_backward(q, k, v, out, dout, stats, attributes);
-  set_output(dq, kDq, s, s.queries, s.heads);
-  set_output(dk, kDk, s, s.keys, s.kv_heads);
-  set_output(dv, kDv, s, s.keys, s.kv_heads);
+Plan backward_plan(const Shape& s) {
+  Plan plan(s);
+  const TensorNode q = plan.input({kQ, s.heads, s.q_stride}), k = plan.input({kK, s.kv_heads}),
+                   v = plan.input({kV, s.kv_heads}), out = plan.input({kOut, s.heads, s.out_stride}),
+                   dout = plan.input({kDout, s.heads, s.dout_stride});
+  const TensorNode stats = plan.graph->tensor(fe::graph::Tensor_attributes()
+                                                  .set_uid(kStats)
+                                                  .set_dim({s.segments, s.heads, s.rows, 1})
+                                                  .set_stride({s.heads * s.rows, s.rows, 1, 1})
+                                                  .set_data_type(fe::DataType_t::FLOAT));
+  const auto [dq, dk, dv] = plan.graph->sdpa_backward(
+      q, k, v, out, dout, stats,
+      plan.causal(fe::graph::SDPA_backward_attributes().set_name("segment_attention_backward")));
+  plan.output(dq, {kDq, s.heads});
+  plan.output(dk, {kDk, s.kv_heads});
+  plan.output(dv, {kDv, s.kv_heads});
   plan.build("backward");
   return plan;
 }
 
-Plan& cached(std::map<Shape, Plan>& plans, const Shape& shape, double scale, Plan (*make)(const Shape&, double)) {
-  auto found = plans.find(shape);
-  if (found == plans.end() || found->second.scale != scale) {
-    found = plans.insert_or_assign(shape, make(shape, scale)).first;
+Plan& cached(std::map<Shape, Plan>& plans, const Shape& shape, Plan (*make)(const Shape&)) {
+  const auto found = plans.find(shape);
+  return found != plans.end() ? found->second : plans.emplace(shape, make(shape)).first->second;
+}
+
+// t [G, S, H, D] with P rows in front of each segment: the rows that stand there in memory, or zeros.
+class Square {
+ public:
+  Square(const at::Tensor& t, int64_t prefix) : t_(t) {
+    if (has_front_rows(t, prefix)) {
+      front_ = prefix * t.size(2) * t.size(3);
+      return;
+    }
+    t_ = at::cat({at::zeros({t.size(0), prefix, t.size(2), t.size(3)}, t.options()), t}, 1);
   }
-  return found->second;
+
+  int64_t stride() const { return t_.stride(0); }
+  void* data() const {
+    return static_cast<char*>(const_cast<void*>(t_.const_data_ptr())) - front_ * static_cast<int64_t>(t_.element_size());
+  }
+
+ private:
+  at::Tensor t_;
+  int64_t front_ = 0;  // elements from the first front row to the first row
+};
+
+Shape shape_of(const at::Tensor& k, int64_t heads, double scale) {
+  return {k.size(0), k.size(1), heads, k.size(2), k.size(3), k.scalar_type() == at::kBFloat16, scale, k.get_device()};
 }
 
 void* pointer(const at::Tensor& t) { return const_cast<void*>(t.const_data_ptr()); }
 
 }  // namespace
 
+// cuDNN is slower with the mask at the bottom right than at the top left (9.19 on Hopper: the backward takes 1.6 times as
+// long), so a prefix of P slots is met with P queries in front, which make the problem square. Their log-sum-exp is set
+// to infinity, so that in the backward each of their weights is exp(-inf) = 0, and so is all that they add.
 void cudnn_attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                              at::Tensor& out, at::Tensor& lse) {
   static std::map<Shape, Plan> plans;
   const c10::cuda::CUDAGuard guard(q.device());
-  cached(plans, shape_of(q, k), scale, forward_plan)
-      .run({{kQ, pointer(q)}, {kK, pointer(k)}, {kV, pointer(v)}, {kOut, pointer(out)}, {kStats, pointer(lse)}}, q,
-           "forward");
+  const int64_t prefix = k.size(1) - q.size(1);
+  const at::Tensor out_square = at::empty({k.size(0), k.size(1), q.size(2), q.size(3)}, q.options());
+  lse = at::empty({q.size(0), q.size(2), k.size(1)}, q.options().dtype(at::kFloat));
+  const Square q_square(q, prefix);
+  Shape shape = shape_of(k, q.size(2), scale);
+  shape.q_stride = q_square.stride();
+  cached(plans, shape, forward_plan)
+      .run({{kQ, q_square.data()},
+            {kK, pointer(k)},
+            {kV, pointer(v)},
+            {kOut, pointer(out_square)},
+            {kStats, pointer(lse)}},
+           q, "forward");
+  out = out_square.narrow(1, prefix, q.size(1));
+  if (prefix > 0) lse.narrow(2, 0, prefix).fill_(std::numeric_limits<float>::infinity());
 }
 
-// cuDNN's backward is half as fast with the mask at the bottom right as at the top left (9.19 on Hopper, 2,060
-// keys: 12.3 against 7.5 ms), so a prefix of P slots is met with P queries of zeros in front, which make the problem
-// square: their output and its gradient are zero, and so is all that they add.
 void cudnn_attention_backward(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const at::Tensor& out, const at::Tensor& lse, double scale, at::Tensor& dq,
                               at::Tensor& dk, at::Tensor& dv) {
   static std::map<Shape, Plan> plans;
   const c10::cuda::CUDAGuard guard(q.device());
   const int64_t prefix = k.size(1) - q.size(1);
-  auto square = [&](const at::Tensor& t) {
-    if (prefix == 0) return t;
-    return at::cat({at::zeros({t.size(0), prefix, t.size(2), t.size(3)}, t.options()), t}, 1);
-  };
-  const at::Tensor q_square = square(q), out_square = square(out), dout_square = square(dout);
-  const at::Tensor lse_square = prefix == 0 ? lse : at::constant_pad_nd(lse, {prefix, 0});
-  at::Tensor dq_square = at::empty_like(q_square);
-  cached(plans, shape_of(q_square, k), scale, backward_plan)
-      .run({{kQ, pointer(q_square)},
+  const Square q_square(q, prefix), out_square(out, prefix), dout_square(dout, prefix);
+  const at::Tensor dq_square = at::empty({k.size(0), k.size(1), q.size(2), q.size(3)}, q.options());
+  Shape shape = shape_of(k, q.size(2), scale);
+  shape.q_stride = q_square.stride();
+  shape.out_stride = out_square.stride();
+  shape.dout_stride = dout_square.stride();
+  cached(plans, shape, backward_plan)
+      .run({{kQ, q_square.data()},
             {kK, pointer(k)},
             {kV, pointer(v)},
-            {kOut, pointer(out_square)},
-            {kStats, pointer(lse_square)},
-            {kDout, pointer(dout_square)},
+            {kOut, out_square.data()},
+            {kStats, pointer(lse)},
+            {kDout, dout_square.data()},
             {kDq, pointer(dq_square)},
             {kDk, pointer(dk)},
             {kDv, pointer(dv)}},

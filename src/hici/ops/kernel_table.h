@@ -29,14 +29,17 @@ struct KernelTable {
   // Log probability of each target [n] float32, and the most probable token [n].
   void (*token_scores)(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& log_likelihood,
                        at::Tensor& argmax);
-  // cuDNN's attention with a bottom-right causal mask: q, out [G, S, H, D], k, v [G, K, J, D], lse [G, H, S] float32.
-  // The backward sets dq, to rows of a longer buffer (only its first stride is free). Both null where the plug-in was
-  // built without cuDNN.
+  // cuDNN's attention with a bottom-right causal mask: q, out [G, S, H, D], k, v [G, P + S, J, D], lse [G, H, P + S]
+  // float32, which only the backward understands. Sets out, lse and dq; out and dq are the last S of P + S rows of each
+  // segment. q and dout may have rows in front (front_rows.h), else they are copied when P > 0. Both null where the
+  // plug-in was built without cuDNN.
   void (*cudnn_attention_forward)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                                   at::Tensor& out, at::Tensor& lse);
   void (*cudnn_attention_backward)(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k,
                                    const at::Tensor& v, const at::Tensor& out, const at::Tensor& lse, double scale,
                                    at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
+  // From now on cuBLAS' products of this thread, on the current device, leave this many multiprocessors alone.
+  void (*leave_multiprocessors)(int count);
   // Compute capability of a device as 10 * major + minor.
   int (*device_capability)(int index);
 };

@@ -16,7 +16,10 @@ struct LoraWeights {
 
 // y_i = x W_i^T + scale_i (x A_i^T) B_i^T for each layer i: x [..., in] -> [..., out_i]. The input is kept once, its
 // gradient summed inside the products, and the adapters' first factors act as one matrix. Hand-written backward; a
-// weight that needs no gradient costs none, and frozen layers without adapters do not keep the input.
-std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers);
+// weight that needs no gradient costs none, and frozen layers without adapters do not keep the input. x [G, S, in] may
+// have rows between its segments (front_rows.h); its gradient then has as many in front. With `leaves_room` the large
+// products leave a part of a GPU to work beside them (product_room.h).
+std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers,
+                                     bool leaves_room = false);
 
 }  // namespace hici::ops

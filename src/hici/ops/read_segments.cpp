@@ -56,8 +56,9 @@ class ReadSegments : public torch::autograd::Function<ReadSegments> {
     // A masked score is a constant, also where it has weight (a segment of padding).
     if (saved[4].defined()) dscore_wide.masked_fill_(saved[4].logical_not().unsqueeze(1), 0);
     const at::Tensor dscore_GXS = dscore_wide.to(narrow);
-    at::Tensor dx_GSC = at::bmm(weight_GXS.transpose(1, 2), dmean_GXC);                // by way of the means
-    dx_GSC.baddbmm_(dscore_GXS.transpose(1, 2), in_every_segment(queries_XC, x_GSC));  // and of the scores
+    // By way of the means and of the scores, in one product: x is large, all else here is small.
+    const at::Tensor dx_GSC = at::bmm(at::cat({weight_GXS, dscore_GXS}, 1).transpose(1, 2),
+                                      at::cat({dmean_GXC, in_every_segment(queries_XC, x_GSC)}, 1));
     const at::Tensor dqueries_GXC = at::bmm(dscore_GXS, x_GSC);
     return {dx_GSC, dqueries_GXC.sum(0, /*keepdim=*/false, wide).to(narrow), at::Tensor()};
   }

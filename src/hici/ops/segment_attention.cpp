@@ -2,6 +2,7 @@
 #include "hici/ops/segment_attention.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/front_rows.h"
 #include "hici/ops/kernel_table.h"
 #include "hici/ops/optional_tensor.h"
 #include "hici/ops/prefix_attention.h"
@@ -35,7 +36,8 @@ struct Inputs {
   double scale() const { return 1.0 / std::sqrt(static_cast<double>(q_GSHD.size(3))); }
 };
 
-// lse: log of the sum of exponentials over all keys of a query, [G, H, S] in float32 (float64 for float64).
+// lse: log of the sum of exponentials over all keys of a query, [G, H, S] in float32 (float64 for float64); cuDNN's own
+// is [G, H, P + S].
 struct Result {
   at::Tensor out_GSHD, lse_GHS;
   // What the backward wants back beside: what join_prefix() gave on a CPU, random state and such of LibTorch's
@@ -150,10 +152,7 @@ Gradients gpu_flash_backward(const Inputs& in, const Result& result, const at::T
 }
 
 Result cudnn_forward(const Inputs& in) {
-  Result result{at::empty_like(in.q_GSHD),
-                at::empty({in.q_GSHD.size(0), in.q_GSHD.size(2), in.queries()}, in.q_GSHD.options().dtype(at::kFloat)),
-                {},
-                {}};
+  Result result;
   cuda_kernels().cudnn_attention_forward(in.q_GSHD, in.k_GKJD, in.v_GKJD, in.scale(), result.out_GSHD, result.lse_GHS);
   return result;
 }
@@ -182,7 +181,7 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const std::optional<at::Tensor>& slot_k, const std::optional<at::Tensor>& slot_v,
                             int64_t backend) {
-    const Inputs in{q.contiguous(), k.contiguous(), v.contiguous(), slot_k.value_or(at::Tensor()),
+    const Inputs in{for_backend(q, backend), k.contiguous(), v.contiguous(), slot_k.value_or(at::Tensor()),
                     slot_v.value_or(at::Tensor())};
     const Result result = run_forward(static_cast<AttentionBackend>(backend), in);
     ctx->saved_data["backend"] = backend;
@@ -195,8 +194,17 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
     const variable_list saved = ctx->get_saved_variables();
     const Gradients out = run_backward(static_cast<AttentionBackend>(ctx->saved_data["backend"].toInt()),
                                        {saved[0], saved[1], saved[2], saved[3], saved[4]},
-                                       {saved[5], saved[6], saved[7], saved[8]}, grads[0].contiguous());
+                                       {saved[5], saved[6], saved[7], saved[8]},
+                                       for_backend(grads[0], ctx->saved_data["backend"].toInt()));
     return {out.q_GSHD, out.k_GKJD, out.v_GKJD, out.slot_k_GPJD, out.slot_v_GPJD, at::Tensor()};
+  }
+
+ private:
+  // cuDNN takes segments that stand apart.
+  static at::Tensor for_backend(const at::Tensor& t, int64_t backend) {
+    const bool is_read_as_it_is =
+        static_cast<AttentionBackend>(backend) == AttentionBackend::kCudnn && has_front_rows(t, 0);
+    return is_read_as_it_is ? t : t.contiguous();
   }
 };
 
