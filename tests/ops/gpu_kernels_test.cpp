@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CUDA kernels against the same ops on the CPU in float64, values and gradients. Fails, not skips, without a GPU:
 // only lanes that have one run the label `gpu`.
+#include "hici/hierarchy/slot_statistics.h"
 #include "hici/ops/attention_heads.h"
 #include "hici/ops/cuda_plugin.h"
 #include "hici/ops/kernel_table.h"
@@ -112,6 +113,13 @@ TEST_P(GpuKernelsTest, ReadSegmentsMatchesCpu) {
   compare(read, {random({3, 65, 64}), random({16, 64}) * 0.1});
 }
 
+TEST_P(GpuKernelsTest, SlotStatisticsMatchCpu) {
+  for (const int64_t width : {100, 4096}) {
+    compare([](const std::vector<at::Tensor>& in) { return hierarchy::statistics_of_all(in[0]); },
+            {random({2, 4, 8, width})});
+  }
+}
+
 // A vocabulary in packs and one that is not; labels and the ignored label among them.
 TEST_P(GpuKernelsTest, CrossEntropyMatchesCpu) {
   for (const int64_t vocabulary : {1000, 1003}) {
@@ -173,8 +181,9 @@ TEST_P(GpuKernelsTest, PlacedHeadsThroughAttentionAndProjectionMatchCpu) {
       const at::Tensor out = segment_attention(heads);
       return lora_linears(out.flatten(-2), {{in[5], in[6], in[7], 2.0}})[0];
     };
-    compare(layer, {random({2, 150, 4, 64}), random({2, 150, 2, 64}), random({2, 150, 2, 64}), random({6, prefix, 2, 64}),
-                    random({6, prefix, 2, 64}), random({96, 256}), random({8, 256}), random({96, 8})});
+    compare(layer,
+            {random({2, 150, 4, 64}), random({2, 150, 2, 64}), random({2, 150, 2, 64}), random({6, prefix, 2, 64}),
+             random({6, prefix, 2, 64}), random({96, 256}), random({8, 256}), random({96, 8})});
   }
 }
 

@@ -67,9 +67,10 @@ nlohmann::json attention_row(const BenchSpec& spec, int64_t length, double matri
   const int64_t tokens = spec.attention_tokens > 0 ? spec.attention_tokens : spec.device.is_cpu() ? 4096 : 65536;
   const int64_t segments = std::max<int64_t>(1, tokens / length), keys = spec.prefix_slots + length;
   const auto draw = [&] {
-    std::vector<at::Tensor> qkv{draw_normal(spec, {segments, length, m.num_attention_heads, m.head_dim}, 1, spec.prefix_slots),
-                                draw_normal(spec, {segments, keys, m.num_key_value_heads, m.head_dim}, 1),
-                                draw_normal(spec, {segments, keys, m.num_key_value_heads, m.head_dim}, 1)};
+    std::vector<at::Tensor> qkv{
+        draw_normal(spec, {segments, length, m.num_attention_heads, m.head_dim}, 1, spec.prefix_slots),
+        draw_normal(spec, {segments, keys, m.num_key_value_heads, m.head_dim}, 1),
+        draw_normal(spec, {segments, keys, m.num_key_value_heads, m.head_dim}, 1)};
     for (at::Tensor& t : qkv) t.requires_grad_(true);
     return qkv;
   };

@@ -18,8 +18,9 @@ void write_trace(at::Device device, const std::filesystem::path& path, const std
   HICI_CHECK(!failure, path.parent_path().string(), ": cannot make the folder: ", failure.message(),
              "; give another --trace");
   const torch::profiler::impl::ProfilerConfig config(torch::profiler::impl::ProfilerState::KINETO);
-  std::set<ActivityType> activities{ActivityType::CPU};
-  if (device.is_cuda()) activities.insert(ActivityType::CUDA);
+  // On a GPU its kernels alone: to record the host's operations too takes longer than some kernels do, and shows waits
+  // that are not there.
+  const std::set<ActivityType> activities{device.is_cuda() ? ActivityType::CUDA : ActivityType::CPU};
   ops::synchronize(device);
   profiler::prepareProfiler(config, activities);
   profiler::enableProfiler(config, activities);

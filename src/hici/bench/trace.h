@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A timeline of one run, operations of the host and kernels of the GPU, in the JSON that chrome://tracing and
+// A timeline of one run, of a GPU's kernels or of a CPU's operations, in the JSON that chrome://tracing and
 // ui.perfetto.dev show.
 #pragma once
 

@@ -31,11 +31,12 @@ Hierarchy::Hierarchy(const config::HiciConfig& config, int64_t hidden_size, cons
   if (config.use_global_integrator) integrator_.emplace(config, hidden_size, options);
 }
 
-nn::PrefixSlots Hierarchy::make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length) {
+nn::PrefixSlots Hierarchy::make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length,
+                                      const nn::TensorList& prepared) {
   const int64_t batch = x_BTC.size(0), segments = x_BTC.size(1) / segment_length, hidden = x_BTC.size(2);
   const at::Tensor x_GSC = x_BTC.reshape({batch * segments, segment_length, hidden});
   const at::Tensor valid_GS = valid_BT.defined() ? valid_BT.reshape({batch * segments, segment_length}) : at::Tensor();
-  const at::Tensor local_BNMC = local_.forward(x_GSC, valid_GS).view({batch, segments, -1, hidden});
+  const at::Tensor local_BNMC = local_.forward(x_GSC, valid_GS, prepared).view({batch, segments, -1, hidden});
 
   std::vector<at::Tensor> slots;
   const at::Tensor global_BNKC = global_slots(local_BNMC);
@@ -64,10 +65,10 @@ nn::LayerState Hierarchy::empty_state(int64_t batch) const {
 }
 
 nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
-                                               const nn::LayerState& before_list) {
+                                               const nn::LayerState& before_list, const nn::TensorList& prepared) {
   HICI_ASSERT(config_.is_streamable(), "mode none looks ahead");
   const SlotState before = from_list(config_, before_list);
-  const at::Tensor local_BMC = local_.forward(x_BSC, valid_BS);
+  const at::Tensor local_BMC = local_.forward(x_BSC, valid_BS, prepared);
   const SlotState after = add_slots(before, local_BMC);
   const bool shifted = is_shifted(config_.causal_mode);
   nn::SegmentSlots made{{{}, !shifted}, to_list(after)};

@@ -16,12 +16,14 @@ class Hierarchy : public nn::SlotProvider {
  public:
   Hierarchy(const config::HiciConfig& config, int64_t hidden_size, const nn::ParameterOptions& options);
 
+  nn::TensorList prepare() const override { return local_.prepare(); }
   // Order of the slots: global, then local.
-  nn::PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length) override;
+  nn::PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length,
+                             const nn::TensorList& prepared) override;
   // Streaming; the state is that of slot_state.h. Mode none is refused by config::HiciConfig::is_streamable().
   nn::LayerState empty_state(int64_t batch) const override;
   nn::SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
-                                      const nn::LayerState& before) override;
+                                      const nn::LayerState& before, const nn::TensorList& prepared) override;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) override;
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) override;
 

@@ -18,20 +18,26 @@ LocalConstructor::LocalConstructor(const config::HiciConfig& config, int64_t hid
   if (config.use_bottleneck) o_proj = nn::Linear(hidden_size, width, options);
 }
 
-at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& valid_GS) const {
-  const int64_t segments = x_GSC.size(0), hidden = x_GSC.size(2), slots = memory_slots.size(0);
-  const int64_t width = q_proj.weight.size(0), head_width = width / num_heads;
-
+nn::TensorList LocalConstructor::prepare() const {
+  const int64_t slots = memory_slots.size(0), hidden = memory_slots.size(1);
+  const int64_t head_width = q_proj.weight.size(0) / num_heads;
   const at::Tensor q_hMe = q_proj.forward(memory_slots).view({slots, num_heads, head_width}).transpose(0, 1);
   const at::Tensor key_heC = k_proj.effective_weight().view({num_heads, head_width, hidden});
-  const at::Tensor value_heC = v_proj.effective_weight().view({num_heads, head_width, hidden});
-
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
-  const at::Tensor absorbed_XC = at::matmul(q_hMe * scale, key_heC).view({num_heads * slots, hidden});
+  return {at::matmul(q_hMe * scale, key_heC).view({num_heads * slots, hidden}),
+          v_proj.effective_weight().view({num_heads, head_width, hidden})};
+}
+
+at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& valid_GS,
+                                     const nn::TensorList& prepared) const {
+  const at::Tensor &absorbed_XC = prepared[0], &value_heC = prepared[1];
+  const int64_t segments = x_GSC.size(0), hidden = x_GSC.size(2), slots = memory_slots.size(0);
+  const int64_t head_width = value_heC.size(1);
   const at::Tensor mean_XGC = ops::read_segments(x_GSC, absorbed_XC, valid_GS);
   const at::Tensor read_hYe = at::bmm(mean_XGC.view({num_heads, slots * segments, hidden}), value_heC.transpose(1, 2));
-  const at::Tensor read_GME =
-      read_hYe.view({num_heads, slots, segments, head_width}).permute({2, 1, 0, 3}).reshape({segments, slots, width});
+  const at::Tensor read_GME = read_hYe.view({num_heads, slots, segments, head_width})
+                                  .permute({2, 1, 0, 3})
+                                  .reshape({segments, slots, num_heads * head_width});
   return o_proj.weight.defined() ? o_proj.forward(read_GME) : read_GME;
 }
 

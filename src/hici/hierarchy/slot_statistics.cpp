@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/hierarchy/slot_statistics.h"
 
+#include "hici/ops/kernel_table.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -21,7 +22,28 @@ at::Tensor unit_norm(const at::Tensor& x) {
 // The five statistics of rows x [B, n, C] as one node: they are small, so that what costs is the number of operations.
 class Statistics : public torch::autograd::Function<Statistics> {
  public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_BnC) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& slots_BnC) {
+    ctx->saved_data["type"] = slots_BnC.scalar_type();
+    if (!slots_BnC.is_cuda()) return forward_on_cpu(ctx, widen_slots(slots_BnC));
+    const at::Tensor x_BnC = slots_BnC.contiguous();
+    at::Tensor out_B5C = at::empty({x_BnC.size(0), kNumStatistics, x_BnC.size(2)},
+                                   x_BnC.options().dtype(ops::accumulation_type(x_BnC.scalar_type())));
+    ops::cuda_kernels().slot_statistics(x_BnC, kNormFloor, kDeviationFloor, out_B5C);
+    ctx->save_for_backward({x_BnC});
+    return out_B5C;
+  }
+
+  // Below its floor a deviation is a constant; the norm of the mean likewise. An extreme goes to the row that had it.
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    if (!saved[0].is_cuda()) return {backward_on_cpu(saved, grads[0]).to(ctx->saved_data["type"].toScalarType())};
+    at::Tensor dx_BnC = at::empty_like(saved[0]);
+    ops::cuda_kernels().slot_statistics_backward(grads[0].contiguous(), saved[0], kNormFloor, kDeviationFloor, dx_BnC);
+    return {dx_BnC};
+  }
+
+ private:
+  static at::Tensor forward_on_cpu(AutogradContext* ctx, const at::Tensor& x_BnC) {
     const at::Tensor mean_B1C = x_BnC.mean(1, /*keepdim=*/true);
     const auto [top_BC, top_at_BC] = x_BnC.max(1);
     const auto [low_BC, low_at_BC] = x_BnC.min(1);
@@ -31,11 +53,9 @@ class Statistics : public torch::autograd::Function<Statistics> {
     return at::stack({mean_BC, top_BC, low_BC, deviation_BC.clamp_min(kDeviationFloor), unit_BC}, 1);
   }
 
-  // Below its floor a deviation is a constant; the norm of the mean likewise. An extreme goes to the row that had it.
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    const variable_list saved = ctx->get_saved_variables();
+  static at::Tensor backward_on_cpu(const variable_list& saved, const at::Tensor& grad_B5C) {
     const at::Tensor &x_BnC = saved[0], &mean_B1C = saved[1], &deviation_BC = saved[2], &unit_BC = saved[3];
-    const std::vector<at::Tensor> by = grads[0].unbind(1);
+    const std::vector<at::Tensor> by = grad_B5C.unbind(1);
     const auto count = static_cast<double>(x_BnC.size(1));
     const at::Tensor norm_B1 = at::linalg_vector_norm(mean_B1C.squeeze(1), 2, at::IntArrayRef{-1}, /*keepdim=*/true);
     const at::Tensor along_B1 = (by[4] * unit_BC).sum(-1, /*keepdim=*/true).mul_(norm_B1.ge(kNormFloor));
@@ -45,7 +65,7 @@ class Statistics : public torch::autograd::Function<Statistics> {
     at::Tensor dx_BnC = (x_BnC - mean_B1C).mul_(slope_BC.unsqueeze(1)).add_(dmean_BC.unsqueeze(1)).div_(count);
     dx_BnC.scatter_add_(1, saved[4].unsqueeze(1), by[1].unsqueeze(1));
     dx_BnC.scatter_add_(1, saved[5].unsqueeze(1), by[2].unsqueeze(1));
-    return {dx_BnC};
+    return dx_BnC;
   }
 };
 
@@ -53,9 +73,7 @@ class Statistics : public torch::autograd::Function<Statistics> {
 
 at::Tensor widen_slots(const at::Tensor& slots) { return slots.to(ops::accumulation_type(slots.scalar_type())); }
 
-at::Tensor statistics_of_all(const at::Tensor& slots_BNMC) {
-  return Statistics::apply(widen_slots(slots_BNMC).flatten(1, 2));
-}
+at::Tensor statistics_of_all(const at::Tensor& slots_BNMC) { return Statistics::apply(slots_BNMC.flatten(1, 2)); }
 
 at::Tensor statistics_up_to_each(const at::Tensor& slots_BNMC) {
   const at::Tensor slots = widen_slots(slots_BNMC);

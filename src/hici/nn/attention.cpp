@@ -120,7 +120,7 @@ Attention::Attention(const config::ModelConfig& config, const ParameterOptions& 
 
 at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& context) const {
   if (context.kind == AttentionKind::kHici) return project_output(attend_segments(x_BTC, context), context, x_BTC);
-  const ops::AttentionHeads heads = place(project_tokens(x_BTC, false), {}, context, x_BTC);
+  const ops::AttentionHeads heads = place(project_tokens(x_BTC, {}, context), {}, context, x_BTC);
   const at::Tensor out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
     return context.kind == AttentionKind::kS2
                ? shifted_sparse_attention(marked, context.segment_length, context.backend)
@@ -135,14 +135,17 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
   SegmentSlots made;
   TensorList slots;
   if (hierarchy) {
+    beside.sum_on_main(slot_parameters());
+    beside.enter();
+    const TensorList prepared = hierarchy->prepare();
     TensorList read = before;
     read.push_back(x_BSC);
-    beside.enter(read);
-    made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before);
+    beside.wait_for(read);
+    made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before, prepared);
     slots = project_slots(made.prefix);
     beside.leave();
   }
-  const TensorList tokens = project_tokens(x_BSC, hierarchy != nullptr);
+  const TensorList tokens = project_tokens(x_BSC, slots, context);
   beside.join(slots);
   beside.join(made.after);
   const at::Tensor out = as_attention(place(tokens, slots, context, x_BSC), [&](const ops::AttentionHeads& heads) {
@@ -158,18 +161,21 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionCo
   PrefixSlots prefix;
   TensorList slots;
   if (hierarchy) {
-    beside.enter({x_BTC});
+    beside.sum_on_main(slot_parameters());
+    beside.enter();
     prefix.slots_BNPC = ops::profiled(
         ops::Part::kHici,
         [&](const at::Tensor& x) {
-          prefix = hierarchy->make_slots(x, context.valid_BT, segment_length);
+          const TensorList prepared = hierarchy->prepare();
+          beside.wait_for({x});
+          prefix = hierarchy->make_slots(x, context.valid_BT, segment_length, prepared);
           return prefix.slots_BNPC;
         },
         x_BTC);
     slots = project_slots(prefix);
     beside.leave();
   }
-  const TensorList tokens = project_tokens(x_BTC, hierarchy != nullptr);  // beside the slots, on a GPU
+  const TensorList tokens = project_tokens(x_BTC, slots, context);  // beside the slots, on a GPU
   beside.join(slots);
   return as_attention(place(tokens, slots, context, x_BTC), [&](const ops::AttentionHeads& heads) {
     return !prefix.any() || prefix.first_segment_sees ? ops::segment_attention(heads, context.backend)
@@ -177,8 +183,23 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionCo
   });
 }
 
-TensorList Attention::project_tokens(const at::Tensor& x_BTC, bool slots_run_beside) const {
-  return Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj}, /*leaves_room=*/slots_run_beside);
+TensorList Attention::project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
+                                     const AttentionContext& context) const {
+  ops::LinearLayout layout{.leaves_room = hierarchy != nullptr};
+  if (puts_slots_in_front(slots, context, x_BTC)) {
+    layout.segment_length = context.segment_length;
+    layout.rows_before = {0, 0, slots[1].size(1)};
+  }
+  return Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj}, layout);
+}
+
+bool Attention::puts_slots_in_front(const TensorList& slots, const AttentionContext& context,
+                                    const at::Tensor& x_BTC) const {
+  return !slots.empty() && !ops::reads_slots_beside(context.backend, x_BTC.device());
+}
+
+TensorList Attention::slot_parameters() const {
+  return {k_proj.weight, k_proj.lora_a, k_proj.lora_b, v_proj.weight, v_proj.lora_a, v_proj.lora_b};
 }
 
 // Slots pass through the layer's own key and value projections, adapters included; no rotary embedding, no QK-norm.
@@ -197,15 +218,16 @@ ops::AttentionHeads Attention::place(const TensorList& tokens, const TensorList&
   ops::HeadProjections heads{split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps};
   if (slots.empty()) return ops::place_heads(heads, context.rotary, segment_length);
   const at::Tensor slot_k = split(slots[0]), slot_v = split(slots[1]);
-  if (ops::reads_slots_beside(context.backend, x_BTC.device())) {
-    ops::AttentionHeads placed = ops::place_heads(heads, context.rotary, segment_length);
-    placed.slot_k_GPJD = slot_k;
-    placed.slot_v_GPJD = slot_v;
-    return placed;
+  if (puts_slots_in_front(slots, context, x_BTC)) {
+    heads.slot_k_GPJD = slot_k;
+    heads.slot_v_GPJD = slot_v;
+    heads.v_has_room = true;
+    return ops::place_heads(heads, context.rotary, segment_length);
   }
-  heads.slot_k_GPJD = slot_k;
-  heads.slot_v_GPJD = slot_v;
-  return ops::place_heads(heads, context.rotary, segment_length);
+  ops::AttentionHeads placed = ops::place_heads(heads, context.rotary, segment_length);
+  placed.slot_k_GPJD = slot_k;
+  placed.slot_v_GPJD = slot_v;
+  return placed;
 }
 
 // `out` holds the heads of the tokens of x_BTC in any shape of that order.

@@ -61,7 +61,10 @@ struct Attention {
 
  private:
   at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
-  TensorList project_tokens(const at::Tensor& x_BTC, bool slots_run_beside) const;  // q, k and v
+  TensorList project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
+                            const AttentionContext& context) const;  // q, k and v
+  bool puts_slots_in_front(const TensorList& slots, const AttentionContext& context, const at::Tensor& x_BTC) const;
+  TensorList slot_parameters() const;                         // what tokens and slots share
   TensorList project_slots(const PrefixSlots& prefix) const;  // k and v of slots; empty without any
   // Normed, rotated, with the slots where the backend reads them.
   ops::AttentionHeads place(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,

@@ -5,6 +5,7 @@
 #include "hici/config/rope.h"
 #include "hici/nn/recompute.h"
 #include "hici/ops/rms_norm.h"
+#include "hici/ops/side_stream.h"
 #include "hici/ops/swiglu.h"
 
 #include <ATen/ATen.h>
@@ -116,6 +117,7 @@ AttentionContext CausalLm::make_context(const at::Tensor& tokens_BT, const Forwa
     HICI_ASSERT(options.segment_length > 0 && length % options.segment_length == 0, "T ", length, " S ",
                 options.segment_length);
   }
+  ops::SideStream::fence(embed_tokens_.device());
   return {.kind = options.attention,
           .segment_length = options.segment_length,
           .valid_BT = options.valid_BT,
@@ -142,6 +144,7 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
                                         const ActivationPolicies& policies) const {
   HICI_ASSERT(before.size() == layers_.size(), before.size(), " states for ", layers_.size(), " layers");
   const int64_t length = segment.tokens_BS.size(1);
+  ops::SideStream::fence(embed_tokens_.device());
   const AttentionContext context{.kind = AttentionKind::kHici,
                                  .segment_length = length,
                                  .valid_BT = segment.valid_BS,

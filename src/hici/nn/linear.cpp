@@ -2,7 +2,6 @@
 #include "hici/nn/linear.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/lora_linear.h"
 #include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
@@ -21,11 +20,12 @@ void Linear::add_lora(int64_t rank, double scale) {
 at::Tensor Linear::forward(const at::Tensor& x) const { return forward_jointly(x, {this})[0]; }
 
 std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::vector<const Linear*>& layers,
-                                                bool leaves_room) {
+                                                const ops::LinearLayout& layout) {
   std::vector<ops::LoraWeights> weights;
   for (const Linear* layer : layers)
     weights.push_back({layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale});
-  return ops::profiled(ops::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights, leaves_room); }, x);
+  return ops::profiled(
+      ops::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights, layout); }, x);
 }
 
 at::Tensor Linear::effective_weight() const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "hici/nn/module.h"
+#include "hici/ops/lora_linear.h"
 
 #include <vector>
 
@@ -24,9 +25,9 @@ struct Linear {
 
   // x [..., in] -> [..., out]
   at::Tensor forward(const at::Tensor& x) const;
-  // Several layers over one input, which is kept once for all of them. leaves_room: other work runs beside on a GPU.
+  // Several layers over one input, which is kept once for all of them.
   static std::vector<at::Tensor> forward_jointly(const at::Tensor& x, const std::vector<const Linear*>& layers,
-                                                 bool leaves_room = false);
+                                                 const ops::LinearLayout& layout = {});
   // W + lora_scale * B A, [out, in]; differentiable.
   at::Tensor effective_weight() const;
 

@@ -32,14 +32,18 @@ class SlotProvider {
  public:
   virtual ~SlotProvider() = default;
 
+  // What the weights alone decide, for one of the calls below: it can be made before their input is there.
+  virtual TensorList prepare() const = 0;
+
   // x_BTC: the layer's normed input, T a multiple of segment_length. valid_BT: bool, or undefined for no padding.
-  virtual PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length) = 0;
+  virtual PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length,
+                                 const TensorList& prepared) = 0;
 
   // The same, one segment at a time: segment number `segment` (from 0) of a sequence, given the state after the one
   // before it, differentiable in both. Only where no segment needs a later one.
   virtual LayerState empty_state(int64_t batch) const = 0;
   virtual SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
-                                          const LayerState& before) = 0;
+                                          const LayerState& before, const TensorList& prepared) = 0;
 
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor& visit) = 0;
   // Attaches adapters to the provider's own projections whose last name part is among `targets`.

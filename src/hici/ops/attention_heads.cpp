@@ -86,6 +86,25 @@ class RotateBehindPrefix : public torch::autograd::Function<RotateBehindPrefix> 
   }
 };
 
+// The slots into the free rows before each segment: the whole of what v is a part of, without a copy of v.
+class FillRoom : public torch::autograd::Function<FillRoom> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& v_GSJD, const at::Tensor& slots_GPJD) {
+    const int64_t prefix = slots_GPJD.size(1), row = v_GSJD.stride(1);
+    ctx->saved_data["prefix"] = prefix;
+    const at::Tensor buffer = v_GSJD.as_strided(
+        {v_GSJD.size(0), prefix + v_GSJD.size(1), v_GSJD.size(2), v_GSJD.size(3)},
+        {(prefix + v_GSJD.size(1)) * row, row, v_GSJD.stride(2), 1}, v_GSJD.storage_offset() - prefix * row);
+    buffer.narrow(1, 0, prefix).copy_(slots_GPJD);
+    return buffer;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const int64_t prefix = ctx->saved_data["prefix"].toInt();
+    return {grads[0].narrow(1, prefix, grads[0].size(1) - prefix), grads[0].narrow(1, 0, prefix)};
+  }
+};
+
 }  // namespace
 
 AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables, int64_t segment_length) {
@@ -94,14 +113,17 @@ AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables
               "q ", in.q_BTHD.sizes(), " tables ", tables.cos.sizes(), " S ", segment_length);
   const at::Tensor q = in.q_norm.defined() ? rms_norm(in.q_BTHD, in.q_norm, in.norm_eps) : in.q_BTHD;
   const at::Tensor k = in.k_norm.defined() ? rms_norm(in.k_BTJD, in.k_norm, in.norm_eps) : in.k_BTJD;
-  const at::Tensor v = fold(in.v_BTJD, segment_length);
   const int64_t prefix = in.slot_k_GPJD.defined() ? in.slot_k_GPJD.size(1) : 0;
+  auto values = [&] {
+    if (in.v_has_room) return FillRoom::apply(in.v_BTJD, in.slot_v_GPJD);
+    const at::Tensor v = fold(in.v_BTJD, segment_length);
+    return prefix > 0 ? at::cat({in.slot_v_GPJD, v}, 1) : v;
+  };
   auto rotated = [&](const at::Tensor& tokens, const at::Tensor& slots, int64_t front_rows) {
     return RotateBehindPrefix::apply(tokens, optional_tensor(slots), tables.cos, tables.sin, segment_length,
                                      front_rows);
   };
-  return {rotated(q, {}, prefix), rotated(k, in.slot_k_GPJD, 0),
-          prefix > 0 ? at::cat({in.slot_v_GPJD, v}, 1) : v};
+  return {rotated(q, {}, prefix), rotated(k, in.slot_k_GPJD, 0), values()};
 }
 
 }  // namespace hici::ops

@@ -9,10 +9,11 @@
 namespace hici::ops {
 
 struct HeadProjections {
-  at::Tensor q_BTHD, k_BTJD, v_BTJD;              // of the tokens
+  at::Tensor q_BTHD, k_BTJD, v_BTJD;              // of the tokens; v [G, S, J, D] where it has room for slots
   at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};  // of the slots: neither normed nor rotated; undefined: no prefix
   at::Tensor q_norm = {}, k_norm = {};            // [D] weights of an RMSNorm over each head; undefined: none
   double norm_eps = 0;
+  bool v_has_room = false;  // before each segment of v are P rows for the slots, which are written there (LinearLayout)
 };
 
 struct AttentionHeads {
@@ -22,8 +23,8 @@ struct AttentionHeads {
   at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};
 };
 
-// Row t of `tables` belongs to token t of every sequence. Slots are put in front; q then has as many rows in front of it
-// (front_rows.h). Hand-written backward; keeps the projections of q and k only where there is a norm.
+// Row t of `tables` belongs to token t of every sequence. Slots are put in front; q then has as many rows in front of
+// it (front_rows.h). Hand-written backward; keeps the projections of q and k only where there is a norm.
 AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables, int64_t segment_length);
 
 }  // namespace hici::ops

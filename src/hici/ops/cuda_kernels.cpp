@@ -109,6 +109,23 @@ void token_scores(const at::Tensor& logits, const at::Tensor& targets, at::Tenso
       "token_scores");
 }
 
+void slot_statistics(const at::Tensor& x, double norm_floor, double deviation_floor, at::Tensor& out) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  check_status(
+      cuda::launch_slot_statistics(element_type(x), {x.size(0), x.size(1), x.size(2)}, {norm_floor, deviation_floor},
+                                   x.const_data_ptr(), out.mutable_data_ptr(), stream_of(x)),
+      "slot_statistics");
+}
+
+void slot_statistics_backward(const at::Tensor& dout, const at::Tensor& x, double norm_floor, double deviation_floor,
+                              at::Tensor& dx) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  check_status(cuda::launch_slot_statistics_backward(element_type(x), {x.size(0), x.size(1), x.size(2)},
+                                                     {norm_floor, deviation_floor}, x.const_data_ptr(),
+                                                     dout.const_data_ptr(), dx.mutable_data_ptr(), stream_of(x)),
+               "slot_statistics_backward");
+}
+
 void leave_multiprocessors(int count) {
   const int all = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
   // 0 is the library's own choice.
@@ -145,6 +162,8 @@ extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
       .cudnn_attention_forward = nullptr,
       .cudnn_attention_backward = nullptr,
 #endif
+      .slot_statistics = hici::ops::slot_statistics,
+      .slot_statistics_backward = hici::ops::slot_statistics_backward,
       .leave_multiprocessors = hici::ops::leave_multiprocessors,
       .device_capability = hici::ops::device_capability,
   };

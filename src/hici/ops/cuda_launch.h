@@ -58,6 +58,22 @@ cudaError_t launch_cross_entropy(ElementType type, LogitsShape shape, int64_t ig
 cudaError_t launch_token_scores(ElementType type, LogitsShape shape, const void* logits, const int64_t* targets,
                                 float* log_likelihood, int64_t* argmax, cudaStream_t stream);
 
+// x [batch, rows, width]
+struct SlotsShape {
+  int64_t batch, rows, width;
+};
+
+// Below them the norm of a mean and a deviation count as constants.
+struct StatisticsFloors {
+  double norm, deviation;
+};
+
+// out, dout [batch, 5, width] in the type of accumulation: mean, maximum, minimum, deviation, mean over its norm.
+cudaError_t launch_slot_statistics(ElementType type, SlotsShape shape, StatisticsFloors floors, const void* x,
+                                   void* out, cudaStream_t stream);
+cudaError_t launch_slot_statistics_backward(ElementType type, SlotsShape shape, StatisticsFloors floors, const void* x,
+                                            const void* dout, void* dx, cudaStream_t stream);
+
 cudaError_t launch_swiglu_forward(ElementType type, int64_t count, const void* gate, const void* up, void* y,
                                   cudaStream_t stream);
 cudaError_t launch_swiglu_backward(ElementType type, int64_t count, const void* dy, const void* gate, const void* up,

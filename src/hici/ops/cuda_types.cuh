@@ -43,6 +43,19 @@ __device__ void store_pack(T* to, const Pack<T, N>& pack) {
   *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
+// The sum of `value` over a block of kBlock threads, known to all of them.
+template <int kBlock, typename A>
+__device__ A block_sum(A value) {
+  __shared__ A partial[kBlock / 32];
+  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_down_sync(0xffffffffu, value, offset);
+  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = value;
+  __syncthreads();
+  A total = 0;
+  for (int i = 0; i < kBlock / 32; ++i) total += partial[i];
+  __syncthreads();  // before the next call writes `partial` again
+  return total;
+}
+
 // Calls f with a null pointer of the element type, so that a lambda can name the type.
 template <typename F>
 cudaError_t dispatch(ElementType type, F&& f) {

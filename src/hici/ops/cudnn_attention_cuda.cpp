@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Causal attention with grouped heads, segments as its batch. One graph for each shape and direction, built at its first
-// use.
+// Causal attention with grouped heads, segments as its batch. One graph for each shape and direction, built at its
+// first use.
 #include "hici/ops/cudnn_attention_cuda.h"
 
 #include "hici/ops/front_rows.h"
@@ -136,7 +136,8 @@ class Square {
 
   int64_t stride() const { return t_.stride(0); }
   void* data() const {
-    return static_cast<char*>(const_cast<void*>(t_.const_data_ptr())) - front_ * static_cast<int64_t>(t_.element_size());
+    return static_cast<char*>(const_cast<void*>(t_.const_data_ptr())) -
+           front_ * static_cast<int64_t>(t_.element_size());
   }
 
  private:
@@ -152,9 +153,9 @@ void* pointer(const at::Tensor& t) { return const_cast<void*>(t.const_data_ptr()
 
 }  // namespace
 
-// cuDNN is slower with the mask at the bottom right than at the top left (9.19 on Hopper: the backward takes 1.6 times as
-// long), so a prefix of P slots is met with P queries in front, which make the problem square. Their log-sum-exp is set
-// to infinity, so that in the backward each of their weights is exp(-inf) = 0, and so is all that they add.
+// cuDNN is slower with the mask at the bottom right than at the top left (9.19 on Hopper: the backward takes 1.6 times
+// as long), so a prefix of P slots is met with P queries in front, which make the problem square. Their log-sum-exp is
+// set to infinity, so that in the backward each of their weights is exp(-inf) = 0, and so is all that they add.
 void cudnn_attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                              at::Tensor& out, at::Tensor& lse) {
   static std::map<Shape, Plan> plans;

@@ -38,6 +38,11 @@ struct KernelTable {
   void (*cudnn_attention_backward)(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k,
                                    const at::Tensor& v, const at::Tensor& out, const at::Tensor& lse, double scale,
                                    at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
+  // The five statistics of x [B, n, C] (hierarchy/slot_statistics.h), [B, 5, C] in float32 or better, and their
+  // backward.
+  void (*slot_statistics)(const at::Tensor& x, double norm_floor, double deviation_floor, at::Tensor& out);
+  void (*slot_statistics_backward)(const at::Tensor& dout, const at::Tensor& x, double norm_floor,
+                                   double deviation_floor, at::Tensor& dx);
   // From now on cuBLAS' products of this thread, on the current device, leave this many multiprocessors alone.
   void (*leave_multiprocessors)(int count);
   // Compute capability of a device as 10 * major + minor.

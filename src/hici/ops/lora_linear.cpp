@@ -52,18 +52,58 @@ class Layers {
 
 at::Tensor rows_of(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
 
-// x [G, S, in] whose segments have rows between them, as attention leaves its output: read where it stands.
-bool is_apart(const at::Tensor& x) { return x.dim() == 3 && !x.is_contiguous() && has_front_rows(x, 0); }
+// Of t [G, S, width]: do its segments have rows between them? Such a tensor is read and written where it stands.
+bool is_apart(const at::Tensor& t) { return t.dim() == 3 && !t.is_contiguous() && has_front_rows(t, 0); }
 
-// x W^T, [..., out]
-at::Tensor times_transposed(const at::Tensor& x, const at::Tensor& weight) {
-  return is_apart(x) ? at::bmm(x, weight.t().expand({x.size(0), -1, -1})) : at::linear(x, weight);
+at::Tensor segments_of(const at::Tensor& t, const at::Tensor& like) {
+  return t.reshape({like.size(0), like.size(1), -1});
 }
 
-// d^T x, summed over all rows: d [n, out] -> [out, in]
-at::Tensor transposed_times(const at::Tensor& d, const at::Tensor& x) {
-  if (!is_apart(x)) return at::mm(d.t(), rows_of(x));
-  return at::bmm(d.view({x.size(0), x.size(1), -1}).transpose(1, 2), x).sum(0);
+at::Tensor in_each(const at::Tensor& weight, const at::Tensor& segments) {
+  return weight.expand({segments.size(0), -1, -1});
+}
+
+// scale a b, the factor applied inside the product
+at::Tensor scaled_product(const at::Tensor& a, const at::Tensor& b, double scale) {
+  at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
+  return at::addmm_out(out, out, a, b, /*beta=*/0, scale);
+}
+
+// scale x W, [n, out], for x [n, in] or apart
+at::Tensor times(const at::Tensor& x, const at::Tensor& weight, double scale = 1) {
+  if (!is_apart(x)) return scaled_product(rows_of(x), weight, scale);
+  at::Tensor out = rows_of(at::bmm(x, in_each(weight, x)));
+  return scale == 1 ? out : out.mul_(scale);
+}
+
+// out = beta out + scale x W, beta 0 or 1, either side apart or not.
+void add_product(const at::Tensor& out, const at::Tensor& x, const at::Tensor& weight, double beta, double scale = 1) {
+  at::Tensor to = out;
+  if (is_apart(x) || is_apart(out)) {
+    const at::Tensor& apart = is_apart(x) ? x : out;
+    to = is_apart(out) ? out : out.view({apart.size(0), apart.size(1), -1});
+    const at::Tensor from = segments_of(x, apart), by = in_each(weight, apart);
+    beta == 0 ? at::bmm_out(to, from, by) : to.baddbmm_(from, by, beta, scale);
+    return;
+  }
+  to = out.view({-1, out.size(-1)});
+  beta == 0 ? at::mm_out(to, rows_of(x), weight) : to.addmm_(rows_of(x), weight, beta, scale);
+}
+
+// scale d^T x, summed over all rows: [out, in]
+at::Tensor transposed_times(const at::Tensor& d, const at::Tensor& x, double scale = 1) {
+  if (!is_apart(d) && !is_apart(x)) return scaled_product(rows_of(d).t(), rows_of(x), scale);
+  const at::Tensor& apart = is_apart(x) ? x : d;
+  const at::Tensor sum = at::bmm(segments_of(d, apart).transpose(1, 2), segments_of(x, apart)).sum(0);
+  return scale == 1 ? sum : sum * scale;
+}
+
+at::Tensor new_output(const at::Tensor& x, int64_t width, int64_t segment_length, int64_t rows_before) {
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = width;
+  if (rows_before == 0) return at::empty(shape, x.options());
+  const int64_t segments = x.numel() / x.size(-1) / segment_length;
+  return at::empty({segments, rows_before + segment_length, width}, x.options()).narrow(1, rows_before, segment_length);
 }
 
 // Takes and gives any shape: reshaping inside spares a node of autograd for each tensor, which is much of the time
@@ -71,20 +111,18 @@ at::Tensor transposed_times(const at::Tensor& d, const at::Tensor& x) {
 class LoraLinears : public torch::autograd::Function<LoraLinears> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, at::TensorList tensors,
-                               const std::vector<double>& scales, const std::vector<int64_t>& ranks,
-                               bool leaves_room) {
+                               const std::vector<double>& scales, const std::vector<int64_t>& ranks, bool leaves_room,
+                               int64_t segment_length, const std::vector<int64_t>& rows_before) {
     const Layers layers(tensors, scales, ranks);
     const at::Tensor joint_a = layers.joint_a();
-    const at::Tensor low =
-        joint_a.defined() ? rows_of(times_transposed(x, joint_a)) : at::Tensor();  // [n, sum of ranks]
+    const at::Tensor low = joint_a.defined() ? times(x, joint_a.t()) : at::Tensor();  // [n, sum of ranks]
     const ProductRoom room(x.device(), leaves_room);
     variable_list outputs;
     for (size_t i = 0; i < layers.size(); ++i) {
-      outputs.push_back(times_transposed(x, layers[i].weight));
-      if (layers.has_adapter(i))
-        outputs[i]
-            .view({-1, outputs[i].size(-1)})
-            .addmm_(layers.columns(low, i), layers[i].b.t(), /*beta=*/1, layers[i].scale);
+      const at::Tensor& weight = layers[i].weight;
+      outputs.push_back(new_output(x, weight.size(0), segment_length, rows_before.empty() ? 0 : rows_before[i]));
+      add_product(outputs[i], x, weight.t(), 0);
+      if (layers.has_adapter(i)) add_product(outputs[i], layers.columns(low, i), layers[i].b.t(), 1, layers[i].scale);
     }
     // Frozen weights without adapters ask nothing of their input.
     variable_list saved{needs_input(layers) ? x : at::Tensor(), low};
@@ -93,6 +131,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     ctx->saved_data["scales"] = scales;
     ctx->saved_data["ranks"] = ranks;
     ctx->saved_data["leaves_room"] = leaves_room;
+    ctx->saved_data["input_shape"] = x.sizes().vec();
     ctx->saved_data["front_rows"] = is_apart(x) ? rows_between(x) : 0;
     return outputs;
   }
@@ -103,7 +142,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     const Layers layers(tensors, ctx->saved_data["scales"].toDoubleVector(), ctx->saved_data["ranks"].toIntVector());
     const at::Tensor &x = saved[0], &low = saved[1];
     variable_list grads;
-    for (const at::Tensor& grad : output_grads) grads.push_back(rows_of(grad));
+    for (const at::Tensor& grad : output_grads) grads.push_back(is_apart(grad) ? grad : rows_of(grad));
     at::Tensor dlow, da;  // of x A^T and of the joint A
     if (low.defined()) {
       dlow = low_gradient(layers, grads);
@@ -111,21 +150,21 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     }
     variable_list result(1);
     if (ctx->needs_input_grad(0)) {
-      std::vector<int64_t> input_shape = output_grads[0].sizes().vec();
-      input_shape.back() = layers[0].weight.size(1);
       // In front of what attention gave, its backward wants rows.
-      result[0] = empty_behind_rows(input_shape, ctx->saved_data["front_rows"].toInt(), grads[0].options());
+      result[0] = empty_behind_rows(ctx->saved_data["input_shape"].toIntVector(), ctx->saved_data["front_rows"].toInt(),
+                                    grads[0].options());
       const ProductRoom room(grads[0].device(), ctx->saved_data["leaves_room"].toBool());
-      set_input_gradient(layers, grads, dlow, result[0]);
+      for (size_t i = 0; i < layers.size(); ++i) add_product(result[0], grads[i], layers[i].weight, i > 0 ? 1 : 0);
+      if (dlow.defined()) add_product(result[0], dlow, layers.joint_a(), 1);
     }
     for (size_t i = 0; i < layers.size(); ++i) {
       const LoraWeights& layer = layers[i];
       result.push_back(layer.weight.requires_grad() ? transposed_times(grads[i], x) : at::Tensor());
       if (!layers.has_adapter(i)) continue;
       result.push_back(layers.columns(da.t(), i).t());
-      result.push_back(at::mm(grads[i].t(), layers.columns(low, i) * layer.scale));
+      result.push_back(transposed_times(grads[i], layers.columns(low, i), layer.scale));
     }
-    result.resize(static_cast<size_t>(tensors.size()) + 4);  // scales, ranks and room have no gradient
+    result.resize(static_cast<size_t>(tensors.size()) + 6);  // scales, ranks and the layout have no gradient
     return result;
   }
 
@@ -139,22 +178,15 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
   static at::Tensor low_gradient(const Layers& layers, const variable_list& grads) {
     std::vector<at::Tensor> parts;
     for (size_t i = 0; i < layers.size(); ++i)
-      if (layers.has_adapter(i)) parts.push_back(at::mm(grads[i], layers[i].b).mul_(layers[i].scale));
+      if (layers.has_adapter(i)) parts.push_back(times(grads[i], layers[i].b, layers[i].scale));
     return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
-  }
-
-  static void set_input_gradient(const Layers& layers, const variable_list& grads, const at::Tensor& dlow,
-                                 const at::Tensor& out) {
-    at::Tensor dx = rows_of(out);
-    at::mm_out(dx, grads[0], layers[0].weight);
-    for (size_t i = 1; i < layers.size(); ++i) dx.addmm_(grads[i], layers[i].weight);
-    if (dlow.defined()) dx.addmm_(dlow, layers.joint_a());
   }
 };
 
 }  // namespace
 
-std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers, bool leaves_room) {
+std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers,
+                                     const LinearLayout& layout) {
   std::vector<at::Tensor> tensors;
   std::vector<double> scales;
   std::vector<int64_t> ranks;
@@ -166,7 +198,8 @@ std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<Lora
     scales.push_back(layer.scale);
     ranks.push_back(layer.a.defined() ? layer.a.size(0) : 0);
   }
-  return LoraLinears::apply(x, at::TensorList(tensors), std::move(scales), std::move(ranks), leaves_room);
+  return LoraLinears::apply(x, at::TensorList(tensors), std::move(scales), std::move(ranks), layout.leaves_room,
+                            layout.segment_length, layout.rows_before);
 }
 
 }  // namespace hici::ops

@@ -14,12 +14,21 @@ struct LoraWeights {
   double scale = 0;
 };
 
+// How the outputs are made.
+struct LinearLayout {
+  bool leaves_room = false;  // large products leave a part of a GPU to work beside them (product_room.h)
+  // With rows_before[i] > 0, output i is [G, S, out_i]: segments of S = segment_length rows, before each of which that
+  // many rows are free. Empty: no such output.
+  int64_t segment_length = 0;
+  std::vector<int64_t> rows_before = {};
+};
+
 // y_i = x W_i^T + scale_i (x A_i^T) B_i^T for each layer i: x [..., in] -> [..., out_i]. The input is kept once, its
 // gradient summed inside the products, and the adapters' first factors act as one matrix. Hand-written backward; a
-// weight that needs no gradient costs none, and frozen layers without adapters do not keep the input. x [G, S, in] may
-// have rows between its segments (front_rows.h); its gradient then has as many in front. With `leaves_room` the large
-// products leave a part of a GPU to work beside them (product_room.h).
+// weight that needs no gradient costs none, and frozen layers without adapters do not keep the input. x [G, S, in] and
+// gradients [G, S, out_i] may have rows between their segments (front_rows.h); the gradient of such an x has as many in
+// front.
 std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers,
-                                     bool leaves_room = false);
+                                     const LinearLayout& layout = {});
 
 }  // namespace hici::ops

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Room beside large matrix products: on a GPU they take every multiprocessor, and small work on another stream then waits
-// for the end of each. While an object lives, this thread's products leave a few multiprocessors alone.
+// Room beside large matrix products: on a GPU they take every multiprocessor, and small work on another stream then
+// waits for the end of each. While an object lives, this thread's products leave a few multiprocessors alone.
 #pragma once
 
 #include <c10/core/Device.h>

@@ -10,19 +10,7 @@ namespace hici::ops::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
-
-template <typename A>
-__device__ A block_sum(A value) {
-  __shared__ A partial[kWarps];
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_down_sync(0xffffffffu, value, offset);
-  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = value;
-  __syncthreads();
-  A total = 0;
-  for (int i = 0; i < kWarps; ++i) total += partial[i];
-  __syncthreads();  // before the next call writes `partial` again
-  return total;
-}
+constexpr int kBackwardThreads = 512;
 
 // `delta` may be null: then `sum` is x and is not written.
 template <typename T, int N>
@@ -42,7 +30,7 @@ __global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta,
 #pragma unroll
     for (int j = 0; j < N; ++j) squares += static_cast<A>(row.at[j]) * static_cast<A>(row.at[j]);
   }
-  const A scale = A(1) / sqrt(block_sum(squares) / static_cast<A>(shape.width) + eps);
+  const A scale = A(1) / sqrt(block_sum<kThreads>(squares) / static_cast<A>(shape.width) + eps);
   if (threadIdx.x == 0) rstd[blockIdx.x] = static_cast<float>(scale);
   const T* from = delta != nullptr ? sum : x;  // each thread reads back what it wrote
   for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
@@ -54,56 +42,78 @@ __global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta,
   }
 }
 
-// `dsum`, the gradient that reaches x past the norm, may be null. A thread has the same columns in every row: kChunks
-// packs of them, whose share of dweight, and whose x and dy between the two passes, stay in registers.
+// What the backward reads of one row: a thread's packs of it.
 template <typename T, int N, int kChunks>
-__global__ void rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum, const T* x, const T* weight,
-                                  const float* rstd, T* dx, float* dweight) {
+struct BackwardRow {
+  Pack<T, N> x[kChunks], dy[kChunks], past[kChunks];
+  float scale;
+};
+
+// `dsum`, the gradient that reaches x past the norm, may be null. A thread has the same columns in every row: kChunks
+// packs of them, whose weight and share of dweight stay in registers. The next row is under way while a row is worked
+// on: a block waits for sums, not for memory.
+template <typename T, int N, int kChunks>
+__global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
+    rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum, const T* x, const T* weight, const float* rstd,
+                      T* dx, float* dweight) {
   using A = Wide<T>;
-  constexpr int kUnroll = kChunks <= 8 ? kChunks : 1;  // more would not stay in registers anyway
+  constexpr int kUnroll = kChunks <= 4 ? kChunks : 1;  // more would not stay in registers anyway
+  auto column = [](int chunk) { return (static_cast<int64_t>(chunk) * kBackwardThreads + threadIdx.x) * N; };
+  auto load = [&](int64_t row) {
+    BackwardRow<T, N, kChunks> out = {};
+    if (row >= shape.rows) return out;
+    out.scale = rstd[row];
+#pragma unroll kUnroll
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      const int64_t i = column(chunk), at = row * shape.width + i;
+      if (i >= shape.width) break;
+      out.x[chunk] = load_pack<T, N>(x + at);
+      out.dy[chunk] = load_pack<T, N>(dy + at);
+      if (dsum != nullptr) out.past[chunk] = load_pack<T, N>(dsum + at);
+    }
+    return out;
+  };
   float dweight_part[kChunks][N] = {};
+  Pack<T, N> w[kChunks] = {};
+#pragma unroll kUnroll
+  for (int chunk = 0; chunk < kChunks; ++chunk)
+    if (column(chunk) < shape.width) w[chunk] = load_pack<T, N>(weight + column(chunk));
+
+  BackwardRow<T, N, kChunks> next = load(blockIdx.x);
   for (int64_t row = blockIdx.x; row < shape.rows; row += gridDim.x) {
-    const int64_t base = row * shape.width;
-    const A scale = static_cast<A>(rstd[row]);
-    Pack<T, N> px[kChunks], pdy[kChunks], past[kChunks] = {};  // all loads are under way before the first sum
+    const BackwardRow<T, N, kChunks> now = next;
+    next = load(row + gridDim.x);
+    const A scale = static_cast<A>(now.scale);
     A along = 0;
 #pragma unroll kUnroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
-      const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
-      if (i >= shape.width) break;
-      px[chunk] = load_pack<T, N>(x + base + i);
-      pdy[chunk] = load_pack<T, N>(dy + base + i);
-      if (dsum != nullptr) past[chunk] = load_pack<T, N>(dsum + base + i);
-      const Pack<T, N> pw = load_pack<T, N>(weight + i);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        const A normed = static_cast<A>(px[chunk].at[j]) * scale, upstream = static_cast<A>(pdy[chunk].at[j]);
-        along += upstream * static_cast<A>(pw.at[j]) * normed;
+        const A normed = static_cast<A>(now.x[chunk].at[j]) * scale, upstream = static_cast<A>(now.dy[chunk].at[j]);
+        along += upstream * static_cast<A>(w[chunk].at[j]) * normed;
         dweight_part[chunk][j] += static_cast<float>(upstream * normed);
       }
     }
-    along = block_sum(along) / static_cast<A>(shape.width);
+    along = block_sum<kBackwardThreads>(along) / static_cast<A>(shape.width);
 #pragma unroll kUnroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
-      const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
-      if (i >= shape.width) break;
-      const Pack<T, N> pw = load_pack<T, N>(weight + i);
+      if (column(chunk) >= shape.width) break;
       Pack<T, N> out;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        const A normed = static_cast<A>(px[chunk].at[j]) * scale;
-        const A by_norm = scale * (static_cast<A>(pdy[chunk].at[j]) * static_cast<A>(pw.at[j]) - normed * along);
-        out.at[j] = static_cast<T>(static_cast<A>(past[chunk].at[j]) + by_norm);
+        const A normed = static_cast<A>(now.x[chunk].at[j]) * scale;
+        const A by_norm =
+            scale * (static_cast<A>(now.dy[chunk].at[j]) * static_cast<A>(w[chunk].at[j]) - normed * along);
+        out.at[j] = static_cast<T>(static_cast<A>(now.past[chunk].at[j]) + by_norm);
       }
-      store_pack(dx + base + i, out);
+      store_pack(dx + row * shape.width + column(chunk), out);
     }
   }
 #pragma unroll kUnroll
   for (int chunk = 0; chunk < kChunks; ++chunk) {
-    const int64_t i = (static_cast<int64_t>(chunk) * kThreads + threadIdx.x) * N;
-    if (i >= shape.width) break;
+    if (column(chunk) >= shape.width) break;
 #pragma unroll
-    for (int j = 0; j < N; ++j) atomicAdd(dweight + i + j, dweight_part[chunk][j]);
+    for (int j = 0; j < N; ++j) atomicAdd(dweight + column(chunk) + j, dweight_part[chunk][j]);
   }
 }
 
@@ -117,22 +127,22 @@ cudaError_t forward(const RmsNormShape& shape, const RmsNormForward& p, cudaStre
 
 template <typename T, int N, int kChunks>
 cudaError_t backward_in_chunks(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
-  constexpr int64_t kMostBlocks = 528;  // four for each multiprocessor of a Hopper card
+  constexpr int64_t kMostBlocks = 264;  // two for each multiprocessor of a Hopper card: as many as it holds
   const auto blocks = static_cast<unsigned>(std::min(shape.rows, kMostBlocks));
-  rms_norm_backward<T, N, kChunks><<<blocks, kThreads, 0, stream>>>(
+  rms_norm_backward<T, N, kChunks><<<blocks, kBackwardThreads, 0, stream>>>(
       shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dsum), static_cast<const T*>(p.x),
       static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
   return cudaGetLastError();
 }
 
-// Up to 16,384 columns in packs of 8; wider rows are no hidden size of ours.
+// Up to 16,384 columns; wider rows are no hidden size of ours.
 template <typename T, int N>
 cudaError_t backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
-  const int64_t chunks = (shape.width + kThreads * N - 1) / (kThreads * N);
+  const int64_t chunks = (shape.width + kBackwardThreads * N - 1) / (kBackwardThreads * N);
+  if (chunks <= 1) return backward_in_chunks<T, N, 1>(shape, p, stream);
   if (chunks <= 2) return backward_in_chunks<T, N, 2>(shape, p, stream);
   if (chunks <= 4) return backward_in_chunks<T, N, 4>(shape, p, stream);
-  if (chunks <= 8) return backward_in_chunks<T, N, 8>(shape, p, stream);
-  if (chunks <= 64) return backward_in_chunks<T, N, 64>(shape, p, stream);  // unpacked: slow, and only for odd widths
+  if (chunks <= 32) return backward_in_chunks<T, N, 32>(shape, p, stream);  // unpacked: slow, and only for odd widths
   return cudaErrorInvalidValue;
 }
 

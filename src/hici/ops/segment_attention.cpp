@@ -192,10 +192,10 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const Gradients out = run_backward(static_cast<AttentionBackend>(ctx->saved_data["backend"].toInt()),
-                                       {saved[0], saved[1], saved[2], saved[3], saved[4]},
-                                       {saved[5], saved[6], saved[7], saved[8]},
-                                       for_backend(grads[0], ctx->saved_data["backend"].toInt()));
+    const Gradients out =
+        run_backward(static_cast<AttentionBackend>(ctx->saved_data["backend"].toInt()),
+                     {saved[0], saved[1], saved[2], saved[3], saved[4]}, {saved[5], saved[6], saved[7], saved[8]},
+                     for_backend(grads[0], ctx->saved_data["backend"].toInt()));
     return {out.q_GSHD, out.k_GKJD, out.v_GKJD, out.slot_k_GPJD, out.slot_v_GPJD, at::Tensor()};
   }
 

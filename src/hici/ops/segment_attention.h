@@ -44,8 +44,8 @@ bool reads_slots_beside(AttentionBackend backend, at::Device device);
 // G segments (batch times segments), S tokens, P prefix slots (0 is plain causal attention), H query heads over J
 // key/value heads. q [G, S, H, D], k and v [G, P + S, J, D] -> [G, S, H, D]. Right padding needs no mask here: a valid
 // query never sees a later key. Softmax scale 1/sqrt(D). Keeps q, k, v, the output and one number a query and head for
-// its hand-written backward. With kCudnn the segments of the output are P rows apart (front_rows.h); it and its backward
-// copy neither q nor the output's gradient where those have P rows in front.
+// its hand-written backward. With kCudnn the segments of the output are P rows apart (front_rows.h); it and its
+// backward copy neither q nor the output's gradient where those have P rows in front.
 at::Tensor segment_attention(const AttentionHeads& heads, AttentionBackend backend = AttentionBackend::kAuto);
 // Without slots, or with slots in front.
 at::Tensor segment_attention(const at::Tensor& q_GSHD, const at::Tensor& k_GKJD, const at::Tensor& v_GKJD,

@@ -19,12 +19,22 @@ class SideStream {
   SideStream(const SideStream&) = delete;
   SideStream& operator=(const SideStream&) = delete;
 
-  // From now on this thread's work goes to the side stream, behind all work that is queued; `inputs` are read there.
-  void enter(const std::vector<at::Tensor>& inputs);
+  // The side stream waits for all that is queued on the main stream now. Once for every forward pass: it reads weights
+  // that the main stream may still be updating.
+  static void fence(at::Device device);
+
+  // From now on this thread's work goes to the side stream. What the main stream is still making may not be read.
+  void enter();
+  // The side stream waits for the main stream, which has made `inputs`.
+  void wait_for(const std::vector<at::Tensor>& inputs);
   // Back to the main stream, which goes on without waiting.
   void leave();
   // The main stream waits for the side stream; `outputs` are used on the main stream from now on.
   void join(const std::vector<at::Tensor>& outputs);
+  // Parameters that both streams use: gradients are summed on the stream of a parameter's first use, which would make
+  // the side stream wait for all that the main stream does with them. From now on, while this object lives, the main
+  // stream sums them.
+  void sum_on_main(const std::vector<at::Tensor>& parameters);
 
  private:
   struct State;
