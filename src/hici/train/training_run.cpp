@@ -88,6 +88,7 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint
   request.fresh_hierarchy = spec.attention == nn::AttentionKind::kHici;
   if (spec.trainable.low_rank) request.lora = spec.lora;
   request.copy_attention_init = spec.copy_attention_init;
+  request.add_pad_token = spec.add_pad_token && !whole_checkpoint;  // a whole one has the row
   request.seed = spec.train.seed;
   // Called when the configs are read and no weight is.
   request.resolve_hici = [&spec](config::Family family, const io::StoredHici& stored) {
