@@ -47,12 +47,11 @@ void check_compress_dim(const MergeOptions& o, const config::HiciConfig& hici) {
                    "; leave the option out");
 }
 
-// One line of what no tensor shows, where no file says it.
-void tell_what_was_assumed(const MergeOptions& o, const io::StoredHici& stored, const config::HiciConfig& hici) {
-  if (!o.with_hici || !stored.config || stored.is_complete) return;
-  log_info(o.peft_model, ": has no hici_config.json; the merged one gets ", hici.num_heads, " heads, ",
-           hici.num_segments, " segments and causal mode ", config::name_of(hici.causal_mode),
-           " (--num_heads, --num_chunks, --causal_mode)");
+// What no tensor shows, where no file says it.
+std::string assumed_text(const MergeOptions& o, const config::HiciConfig& hici) {
+  return detail::concat(o.peft_model, ": has no hici_config.json; the merged one says ", hici.num_heads, " heads, ",
+                        hici.num_segments, " segments and causal mode ", config::name_of(hici.causal_mode),
+                        " (--num_heads, --num_chunks, --causal_mode)");
 }
 
 // One line for each stage, and a way out between two tensors.
@@ -101,12 +100,11 @@ int run_merge(const MergeOptions& o) {
   request.model.base = o.base_model;
   request.model.adapter = o.peft_model;
   request.model.context_size = std::max<int64_t>(0, o.context_size);
-  bool told = false;
+  std::string assumed;
   request.model.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
     const config::HiciConfig hici = o.hici.resolve(family, stored);
     if (stored.config) check_compress_dim(o, hici);
-    if (!told) tell_what_was_assumed(o, stored, hici);
-    told = true;
+    if (o.with_hici && stored.config && !stored.is_complete) assumed = assumed_text(o, hici);
     return hici;
   };
   request.output = o.save_path;
@@ -116,6 +114,7 @@ int run_merge(const MergeOptions& o) {
   request.progress = [&](const char* what, uint64_t total, uint64_t done) { stages.update(what, total, done); };
   const io::MergeResult result = io::merge_adapter(request);
   stages.finish();
+  if (!assumed.empty()) log_info(assumed);
   write_stdout(result_text(o, result));
   return 0;
 }

@@ -37,6 +37,15 @@ void check_files(const OpenedModel& opened, const LoadedModel& loaded) {
   opened.base.check_against(expected);
 }
 
+// LoRA that the adapter brings is there for every layer that it targets; on HiCI modules it may be absent.
+void check_adapter_is_whole(const OpenedModel& opened, const LoadedModel& loaded) {
+  if (!opened.adapter || opened.adapter->lora_tensors->tensors().empty()) return;
+  loaded.model->visit_parameters([&](const std::string& name, at::Tensor&) {
+    HICI_CHECK(!config::is_lora_parameter(name) || config::is_hici_parameter(name) || opened.source_of(name) != nullptr,
+               opened.adapter->path.string(), ": tensor '", name, "' is missing; the adapter is not whole");
+  });
+}
+
 // A fresh adapter changes nothing: A is drawn from +-1/sqrt(in), B is zero.
 void initialise_lora(const std::string& name, at::Tensor& factor, at::Generator& generator) {
   if (name.find(".lora_B.") != std::string::npos) {
@@ -50,7 +59,6 @@ void initialise_lora(const std::string& name, at::Tensor& factor, at::Generator&
 void fill_parameters(const ModelRequest& request, const OpenedModel& opened, LoadedModel& loaded) {
   const at::NoGradGuard no_grad;
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(request.seed);
-  const bool adapter_has_lora = opened.adapter && !opened.adapter->lora_tensors->tensors().empty();
   bool hierarchy_is_fresh = false;
   loaded.model->visit_parameters([&](const std::string& name, at::Tensor& parameter) {
     if (const TensorSource* source = opened.source_of(name)) {
@@ -59,9 +67,6 @@ void fill_parameters(const ModelRequest& request, const OpenedModel& opened, Loa
     }
     parameter = at::zeros(parameter.sizes(), at::TensorOptions().dtype(request.dtype).device(request.device));
     if (config::is_lora_parameter(name)) {
-      HICI_CHECK(!adapter_has_lora || config::is_hici_parameter(name),
-                 opened.adapter ? opened.adapter->path.string() : "", ": tensor '", name,
-                 "' is missing; the adapter is not whole");
       initialise_lora(name, parameter, generator);
     } else {
       hierarchy_is_fresh = true;  // check_files() has seen everything else
@@ -129,6 +134,7 @@ LoadedModel describe_model(const ModelRequest& request, const OpenedModel& opene
       opened.adapter && !opened.adapter->lora_tensors->tensors().empty() ? opened.adapter->lora : request.lora;
   if (loaded.lora) loaded.model->add_lora(loaded.lora->targets, loaded.lora->rank, loaded.lora->scale());
   check_files(opened, loaded);
+  check_adapter_is_whole(opened, loaded);
   return loaded;
 }
 

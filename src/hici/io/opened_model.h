@@ -26,7 +26,8 @@ struct OpenedModel {
 
 OpenedModel open_model(const ModelRequest& request);
 
-// The model with all its modules on the meta device. Every tensor of the base is there with its shape, and no other.
+// The model with all its modules on the meta device. Every tensor of the base is there with its shape, and no other; so
+// are the adapter's factors.
 LoadedModel describe_model(const ModelRequest& request, const OpenedModel& opened);
 
 // A tensor of `source` that must have the shape of `meta`.
