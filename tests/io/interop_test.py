@@ -312,6 +312,20 @@ class InteropTest(unittest.TestCase):
                     self.same_logits(self.logits(base, adapter), loaded)
                     self.same_logits(self.logits(merged), adapted)
 
+    def test_longer_context_is_merged_into_every_kind_of_rope(self):
+        for (name, model), (context, kind) in zip(self.lively_models(), ((160, "linear"), (160, "longrope"), (160, "linear"), (160, "longrope"))):
+            with self.subTest(name):
+                base, adapter, merged = self.path(name), self.path(f"{name}-adapter"), self.path(f"{name}-merged")
+                model.save_pretrained(base)
+                self.research_pair(self.research_model(copy.deepcopy(model)), adapter)
+                self.done("merge", "--base_model", base, "--peft_model", adapter, "--save_path", merged, "--context_size", context)
+                loaded = AutoModelForCausalLM.from_pretrained(merged)
+                self.assertEqual(loaded.config.rope_parameters["rope_type"], kind)
+                ours = self.logits(base, adapter, context)
+                self.same_logits(ours, loaded)
+                self.same_logits(self.logits(merged), loaded)
+                self.assertGreater((ours - self.logits(base, adapter)).abs().max().item(), 1e-3 * ours.abs().max().item())
+
     def test_extracted_dump_gives_its_logits_here_and_in_peft(self):
         for (name, model), spelling in zip(self.lively_models(), ("new", "old", "new", "new")):
             with self.subTest(name, spelling=spelling):

@@ -143,7 +143,8 @@ class Merge {
     const JsonObject object(record, file.string());
     fail(base.string(), ": is a merged model already (", printable(object.object("adapter").string_or("path", "")),
          " on ", printable(object.object("base").string_or("path", "")), "), and ", opened_.adapter->path.string(),
-         " was not trained on it but on '", printable(trained_on.string()), "'; give that as --base_model");
+         " names '", printable(trained_on.string()),
+         "' as the model that it was trained on; give that as --base_model");
   }
 
   void collect_parts() {

@@ -187,8 +187,6 @@ int run_training(const TrainingRunSpec& spec) {
 
   const io::LoadedModel loaded = load_for_training(spec, resume);
   nn::ForwardOptions forward = make_forward(spec, loaded);
-  // A whole model is saved with its context factor in config.json; where that has no form, say so now.
-  if (!spec.trainable.low_rank) config::to_json(loaded.model->config());
   const auto tokens = data::TokenFile::open(prepare_tokens(spec),
                                             {.vocab_size = loaded.model->config().vocab_size, .type = spec.token_type});
   const data::TokenBlocks blocks(tokens, spec.train.sequence_length, "--model_max_length");
