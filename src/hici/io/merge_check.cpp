@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/base/memory.h"
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/ops/rms_norm.h"
@@ -26,7 +27,7 @@ constexpr const char* kEmbedding = "model.embed_tokens.weight";
 constexpr const char* kFinalNorm = "model.norm.weight";
 constexpr int64_t kProbeTokens = 64;
 constexpr int64_t kMaxProbeSegments = 8;
-constexpr int64_t kHeadRows = 8192;  // of the output head in the type of the check, at a time
+constexpr int64_t kHeadRows = 4096;  // of the output head in the type of the check, at a time
 constexpr double kBoundFactor = 8;
 // Two ways to the same sums differ by the rounding of the type that they are done in.
 constexpr double kArithmeticErrors = 1024;
@@ -194,7 +195,7 @@ class Comparison {
   void change(const std::string& name, at::Tensor& values) {
     if (request_.rounded.count(name) == 0) return;
     const at::Tensor chance = at::rand(values.sizes(), generator_, values.options()).mul_(2).sub_(1);
-    values.add_(values * chance, unit_roundoff(request_.stored));
+    values.addcmul_(values, chance, unit_roundoff(request_.stored));
   }
 
   void run_layer(size_t i) {
@@ -215,6 +216,7 @@ class Comparison {
       probe.changed_BTC = merged_.model().layers()[i].forward(
           probe.changed_BTC, merged_.context(probe.kind, probe.changed_BTC.size(1), probe.segment_length));
     merged_.drop_layer(i);
+    release_freed_memory();
   }
 
   void compare_weights(size_t i) {
@@ -231,10 +233,11 @@ class Comparison {
   }
 
   void compare_weight(const std::string& name, const at::Tensor& wanted, const at::Tensor& stored) const {
+    const at::Tensor size = wanted.abs();
     // The second term: the float32 sum before the rounding, whose error is measured by the largest number in it.
-    const double allowed_sum = wanted.abs().max().item<double>() * 0x1p-20 + smallest_error(request_.stored);
+    const double allowed_sum = size.max().item<double>() * 0x1p-20 + smallest_error(request_.stored);
     const at::Tensor excess =
-        (stored - wanted).abs() - wanted.abs() * unit_roundoff(request_.stored) * (1 + 0x1p-7) - allowed_sum;
+        (stored - wanted).abs_().sub_(size, unit_roundoff(request_.stored) * (1 + 0x1p-7)).sub_(allowed_sum);
     HICI_CHECK(
         excess.max().item<double>() <= 0, request_.merged.string(), ": tensor '", printable(name), "' is ",
         excess.max().item<double>() + allowed_sum,
