@@ -9,6 +9,7 @@ import signal
 import subprocess
 import unittest
 
+import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -145,6 +146,18 @@ class GoldenModelTest(MergeTest):
                                  {k: v for k, v in config.items() if k not in changed})
                 for file, text in companions.items():
                     self.assertEqual((self.merged / file).read_text(), text)
+
+    def test_probe_is_a_text_where_there_is_a_tokenizer(self):
+        base = self.folder / "base"
+        shutil.copytree(GOLDEN / "llama-gqa" / "base", base)
+        words = tokenizers.models.WordLevel({f"w{i}": i for i in range(112)} | {"the": 112}, unk_token="w0")
+        tokenizer = tokenizers.Tokenizer(words)
+        tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        tokenizer.save(str(base / "tokenizer.json"))
+        done = self.merge(base, GOLDEN / "llama-gqa" / "adapter", "--context_size", CONTEXT)
+        has_text = "tokenizers" in self.run_hici("--version").stdout
+        self.assertIn("logits of 64 " + ("tokens of text" if has_text else "random ids"), done.stdout)
+        self.assertEqual((self.merged / "tokenizer.json").read_bytes(), (base / "tokenizer.json").read_bytes())
 
     def test_record_says_what_was_merged(self):
         name = "llama-gqa"

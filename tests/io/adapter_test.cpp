@@ -205,6 +205,24 @@ TEST(AdapterTest, LoraOnAttentionAloneIsWhole) {
   EXPECT_NO_THROW(read_adapter(folder / "a").check_against(base()));
 }
 
+// With rows added, PEFT's save_pretrained() puts embedding and head beside the factors.
+TEST(AdapterTest, WholeParametersMayLieInBothFiles) {
+  const TemporaryFolder folder;
+  AdapterToWrite written = adapter();
+  const at::Tensor trained = written.trainables[0].load(), head = at::randn({11, 8});
+  written.lora_tensors.emplace_back("model.embed_tokens.weight", at::zeros({11, 8}));
+  written.lora_tensors.emplace_back("lm_head.weight", head);
+  write_adapter(folder / "a", written);
+  const Adapter read = read_adapter(folder / "a");
+  EXPECT_TRUE(at::equal(read.trainables->read("model.embed_tokens.weight"), trained));
+  EXPECT_TRUE(at::equal(read.trainables->read("lm_head.weight"), head));
+  EXPECT_EQ(read.lora_tensors->tensors().size(), adapter().lora_tensors.size());
+  EXPECT_NO_THROW(read.check_against(base()));
+  written.lora_tensors[written.lora_tensors.size() - 2] = {"model.embed_tokens.weight", at::zeros({12, 8})};
+  write_adapter(folder / "b", written);
+  EXPECT_ERROR_SAYS(read_adapter(folder / "b"), "'model.embed_tokens.weight' is [11, 8], in ");
+}
+
 TEST(AdapterTest, ShardsOfDeepSpeedAreNamed) {
   const TemporaryFolder folder;
   fs::create_directories(folder / "a/global_step7");

@@ -162,6 +162,20 @@ void check_halves(const Adapter& adapter, bool has_lora_file, bool has_trained_f
              way_to_missing_half(adapter.path));
 }
 
+// trainable_params, and what adapter_model holds beside it: PEFT puts embedding and head there when rows were added.
+std::shared_ptr<const TensorSource> with_rest(std::shared_ptr<const TensorSource> trained,
+                                              const std::shared_ptr<const TensorSource>& beside_factors) {
+  std::vector<std::pair<std::string, std::string>> rest;
+  for (const auto& [name, info] : beside_factors->tensors()) {
+    if (!trained->has(name)) rest.emplace_back(name, name);
+    HICI_CHECK(!trained->has(name) || trained->info(name).shape == info.shape, trained->file_of(name), ": tensor '",
+               printable(name), "' is ", shown_shape(trained->info(name).shape), ", in ", beside_factors->file_of(name),
+               " it is ", shown_shape(info.shape), "; do the files belong to different adapters?");
+  }
+  if (rest.empty()) return trained;
+  return std::make_shared<JoinedSource>(std::move(trained), std::make_shared<RenamedSource>(beside_factors, rest));
+}
+
 // The two files of an adapter; false when neither is there.
 bool open_pair(Adapter& adapter) {
   const OpenedWeights lora = open_weights(adapter.path, "adapter_model", "adapter_model");
@@ -172,11 +186,7 @@ bool open_pair(Adapter& adapter) {
     adapter.trainables =
         plain_part(lora.source, [](const std::string& name) { return !config::is_lora_parameter(name); });
   }
-  if (trained.source) {
-    HICI_CHECK(adapter.trainables->tensors().empty(), adapter.path.string(),
-               ": adapter_model and trainable_params both hold whole parameters; remove modules_to_save from one");
-    adapter.trainables = plain_part(trained.source, any_plain);
-  }
+  if (trained.source) adapter.trainables = with_rest(plain_part(trained.source, any_plain), adapter.trainables);
   for (const OpenedWeights* part : {&lora, &trained})
     adapter.files.insert(adapter.files.end(), part->files.begin(), part->files.end());
   check_halves(adapter, lora.source != nullptr, trained.source != nullptr);
