@@ -31,5 +31,15 @@ TEST(ListsTest, RefusesNothingAndTwiceTheSame) {
   EXPECT_THROW(list_items({"hici", "full,hici"}, "--attention"), UsageError);
 }
 
+TEST(ListsTest, ReadsSizesAsTransformersDoes) {
+  EXPECT_EQ(parse_size("5GB", "--max_shard_size"), 5000000000U);
+  EXPECT_EQ(parse_size("30 kb", "--max_shard_size"), 30000U);
+  EXPECT_EQ(parse_size("1.5MiB", "--max_shard_size"), 1572864U);
+  EXPECT_EQ(parse_size("4096", "--max_shard_size"), 4096U);
+  for (const std::string text : {"", "GB", "5XB", "-5GB", "0"})
+    EXPECT_THROW(parse_size(text, "--max_shard_size"), UsageError) << text;
+  EXPECT_ERROR_SAYS(parse_size("5 gigs", "--max_shard_size"), "--max_shard_size: '5 gigs' is no size; use");
+}
+
 }  // namespace
 }  // namespace hici::commands

@@ -2,6 +2,7 @@
 #include "hici/config/model_config.h"
 
 #include "hici/base/json.h"
+#include "hici/config/rope.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 
@@ -115,7 +116,7 @@ TEST(ModelConfigTest, WritesBothFormsOfTheRopeWithTheSameValues) {
   EXPECT_EQ(again.rope.context_factor, 1);
 }
 
-TEST(ModelConfigTest, AContextFactorMultipliesALinearScalingAndRefusesTheOthers) {
+TEST(ModelConfigTest, AContextFactorMultipliesALinearScalingAndIsWrittenPairByPairOnOthers) {
   ModelConfig config = parse(with(llama(), "rope_scaling", {{"type", "linear"}, {"factor", 4.0}}));
   config.rope.context_factor = 2;
   EXPECT_EQ(to_json(config)["rope_scaling"]["factor"], 8.0);
@@ -123,8 +124,43 @@ TEST(ModelConfigTest, AContextFactorMultipliesALinearScalingAndRefusesTheOthers)
                       {{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}}));
   EXPECT_EQ(to_json(config)["rope_parameters"]["rope_type"], "yarn");
   config.rope.context_factor = 2;
-  EXPECT_ERROR_SAYS(to_json(config),
-                    "a context factor of 2 on top of RoPE type yarn has no form that transformers reads");
+  const json out = to_json(config);
+  EXPECT_EQ(out["rope_parameters"]["rope_type"], "longrope");
+  EXPECT_EQ(out["rope_parameters"]["short_factor"], out["rope_scaling"]["long_factor"]);
+  const ModelConfig again = parse(out);
+  EXPECT_EQ(rope_reach(again), 2 * rope_reach(config));
+  EXPECT_EQ(rope_attention_scale(again.rope), rope_attention_scale(config.rope));
+  const auto wanted = rope_inverse_frequencies(config.rope, config.head_dim);
+  const auto found = rope_inverse_frequencies(again.rope, config.head_dim);
+  ASSERT_EQ(found.size(), wanted.size());
+  for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(found[i], wanted[i], 1e-15 * wanted[i]) << i;  // two divisions
+  // Once more: the factors of the pairs grow.
+  ModelConfig longer = again;
+  longer.rope.context_factor = 3;
+  EXPECT_EQ(to_json(longer)["rope_scaling"]["factor"], 6.0);
+  EXPECT_EQ(parse(to_json(longer)).rope.pair_factors[5], 3 * again.rope.pair_factors[5]);
+}
+
+TEST(ModelConfigTest, ReadsALongropeThatDoesNotDependOnTheLength) {
+  const std::vector<double> factors(64, 2.0);
+  json scaling = {{"rope_type", "longrope"},
+                  {"short_factor", factors},
+                  {"long_factor", factors},
+                  {"factor", 4.0},
+                  {"original_max_position_embeddings", 4096}};
+  const RopeConfig rope = parse(with(qwen3(), "rope_scaling", scaling)).rope;
+  EXPECT_DOUBLE_EQ(rope_attention_scale(rope), std::sqrt(1 + std::log(4.0) / std::log(4096.0)));
+  scaling["attention_factor"] = 1.0;
+  EXPECT_EQ(rope_attention_scale(parse(with(qwen3(), "rope_scaling", scaling)).rope), 1);
+  scaling["long_factor"][3] = 5.0;
+  EXPECT_ERROR_SAYS(parse(with(qwen3(), "rope_scaling", scaling)), "short_factor and long_factor differ");
+  scaling["short_factor"] = scaling["long_factor"] = std::vector<double>(63, 2.0);
+  EXPECT_ERROR_SAYS(parse(with(qwen3(), "rope_scaling", scaling)), "short_factor has 63 numbers, expected 64");
+  scaling["short_factor"] = scaling["long_factor"] = std::vector<double>(64, 0.0);
+  EXPECT_ERROR_SAYS(parse(with(qwen3(), "rope_scaling", scaling)), "short_factor holds 0");
+  scaling["short_factor"] = "many";
+  EXPECT_ERROR_SAYS(parse(with(qwen3(), "rope_scaling", scaling)),
+                    "short_factor is \"many\", expected a number for each");
 }
 
 TEST(ModelConfigTest, KeepsUnknownKeysAndRoundTrips) {
@@ -149,7 +185,7 @@ TEST(ModelConfigTest, NamesWhatItDoesNotSupport) {
   EXPECT_ERROR_SAYS(parse(with(llama(), "quantization_config", {{"bits", 4}})),
                     "quantization_config an object of 1 keys is not supported");
   EXPECT_ERROR_SAYS(parse(with(llama(), "rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}})),
-                    "RoPE type \"dynamic\" is not supported; supported: default, linear, llama3, yarn");
+                    "RoPE type \"dynamic\" is not supported; supported: default, linear, llama3, yarn, longrope");
   json sliding = with(with(qwen3(), "use_sliding_window", true), "sliding_window", 4096);
   EXPECT_NO_THROW(parse(sliding));  // all 28 layers lie below max_window_layers
   EXPECT_ERROR_SAYS(parse(with(sliding, "max_window_layers", 14)), "use_sliding_window true is not supported");

@@ -36,7 +36,7 @@ nlohmann::json small(const char* type) {
 }  // namespace
 
 std::vector<std::string> model_config_seeds() {
-  nlohmann::json llama3 = small("llama"), yarn = small("qwen3");
+  nlohmann::json llama3 = small("llama"), yarn = small("qwen3"), longrope = small("llama");
   llama3["rope_theta"] = 500000.0;
   llama3["rope_scaling"] = {{"rope_type", "llama3"},
                             {"factor", 8.0},
@@ -48,7 +48,12 @@ std::vector<std::string> model_config_seeds() {
                              {"beta_slow", 1.0},    {"attention_factor", 1.1},
                              {"mscale", 1.0},       {"mscale_all_dim", 0.5},
                              {"truncate", false},   {"original_max_position_embeddings", 16}};
-  return {llama3.dump(), yarn.dump()};
+  longrope["rope_scaling"] = {{"rope_type", "longrope"},
+                              {"short_factor", {1.0, 2.0, 3.5, 4.0}},
+                              {"long_factor", {1.0, 2.0, 3.5, 4.0}},
+                              {"factor", 4.0},
+                              {"original_max_position_embeddings", 16}};
+  return {llama3.dump(), yarn.dump(), longrope.dump()};
 }
 
 }  // namespace hici::fuzz

@@ -133,6 +133,9 @@ TEST(AdapterTest, ReadsAFullDump) {
                                                      {peft + "q_proj.lora_A.default.weight", at::ones({2, 8})},
                                                      {peft + "q_proj.lora_B.default.weight", at::ones({8, 2})}});
   EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "has LoRA tensors and no adapter_config.json");
+  const Adapter with_alpha = read_adapter(folder / "a", {.lora_alpha = 8});
+  EXPECT_EQ(with_alpha.lora.rank, 2);
+  EXPECT_EQ(with_alpha.lora.scale(), 4);
   std::ofstream(folder / "a/adapter_config.json")
       << R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "unknown_to_us": [1]})";
   const Adapter read = read_adapter(folder / "a");
@@ -158,12 +161,90 @@ TEST(AdapterTest, AnotherModelsAdapterIsRefused) {
   AdapterToWrite wrong_rank = adapter();
   wrong_rank.lora.rank = 4;
   write_adapter(folder / "c", wrong_rank);
-  EXPECT_ERROR_SAYS(read_adapter(folder / "c").check_against(base()),
-                    "is [2, 8], expected [4, 8] for a weight of [6, 8] and r 4");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "c"), "is [2, 8], so its rank is 2; ");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "c"), "adapter_config.json says r 4, do the files belong");
   AdapterToWrite alone = adapter();
   alone.lora_tensors.pop_back();
   write_adapter(folder / "d", alone);
   EXPECT_ERROR_SAYS(read_adapter(folder / "d").check_against(base()), "has no partner");
+}
+
+TEST(AdapterTest, AlphaIsSaidOnce) {
+  const TemporaryFolder folder;
+  write_adapter(folder / "a", adapter());
+  EXPECT_NO_THROW(read_adapter(folder / "a", {.lora_alpha = 16}));
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a", {.lora_alpha = 8}),
+                    "adapter_config.json: lora_alpha is 16, and --lora_alpha says 8");
+}
+
+TEST(AdapterTest, HalfOfThePairIsRefusedWithWhatMakesTheOther) {
+  const TemporaryFolder folder;
+  write_adapter(folder / "a", adapter());
+  fs::rename(folder / "a/trainable_params.safetensors", folder / "trainable_params.safetensors");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "has adapter_model and no trainable_params");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "make it with hici extract from the checkpoint's full dump");
+  write_safetensors(folder / "a/model.safetensors", {{"base_model.model.model.norm.weight", at::ones({8})}});
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"),
+                    "make it with hici extract --checkpoint_path " + (folder / "a").string());
+  fs::remove(folder / "a/model.safetensors");
+  fs::create_directory(folder / "a/global_step1000");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "run 'python3 zero_to_fp32.py . .' in it, then hici extract");
+  fs::rename(folder / "trainable_params.safetensors", folder / "a/trainable_params.safetensors");
+  EXPECT_NO_THROW(read_adapter(folder / "a"));
+  fs::remove(folder / "a/adapter_model.safetensors");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "has trainable_params and adapter_config.json, and no adapter_model");
+}
+
+// What PEFT itself saves has no second half.
+TEST(AdapterTest, LoraOnAttentionAloneIsWhole) {
+  const TemporaryFolder folder;
+  AdapterToWrite plain = adapter();
+  plain.lora_tensors.erase(plain.lora_tensors.begin() + 2, plain.lora_tensors.end());
+  plain.trainables.clear();
+  write_adapter(folder / "a", plain);
+  EXPECT_NO_THROW(read_adapter(folder / "a").check_against(base()));
+}
+
+// With rows added, PEFT's save_pretrained() puts embedding and head beside the factors.
+TEST(AdapterTest, WholeParametersMayLieInBothFiles) {
+  const TemporaryFolder folder;
+  AdapterToWrite written = adapter();
+  const at::Tensor trained = written.trainables[0].load(), head = at::randn({11, 8});
+  written.lora_tensors.emplace_back("model.embed_tokens.weight", at::zeros({11, 8}));
+  written.lora_tensors.emplace_back("lm_head.weight", head);
+  write_adapter(folder / "a", written);
+  const Adapter read = read_adapter(folder / "a");
+  EXPECT_TRUE(at::equal(read.trainables->read("model.embed_tokens.weight"), trained));
+  EXPECT_TRUE(at::equal(read.trainables->read("lm_head.weight"), head));
+  EXPECT_EQ(read.lora_tensors->tensors().size(), adapter().lora_tensors.size());
+  EXPECT_NO_THROW(read.check_against(base()));
+  written.lora_tensors[written.lora_tensors.size() - 2] = {"model.embed_tokens.weight", at::zeros({12, 8})};
+  write_adapter(folder / "b", written);
+  EXPECT_ERROR_SAYS(read_adapter(folder / "b"), "'model.embed_tokens.weight' is [11, 8], in ");
+}
+
+TEST(AdapterTest, ShardsOfDeepSpeedAreNamed) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "a/global_step7");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "a: holds a DeepSpeed ZeRO checkpoint in shards (global_step7); run");
+}
+
+TEST(AdapterTest, WritesBinFilesThatItReads) {
+  const TemporaryFolder folder;
+  AdapterToWrite written = adapter();
+  written.format = AdapterFormat::kBin;
+  written.trainables.emplace_back("model.layers.0.self_attn.global_integrator.expand_scale_param", at::ones({}));
+  written.trainables.emplace_back("model.norm.weight", at::randn({8}).to(at::kBFloat16));
+  written.trainables.emplace_back("model.layers.0.input_layernorm.weight", at::randn({8}).to(at::kHalf));
+  write_adapter(folder / "a", written);
+  EXPECT_TRUE(fs::exists(folder / "a/adapter_model.bin") && fs::exists(folder / "a/trainable_params.bin"));
+  const Adapter read = read_adapter(folder / "a");
+  for (const TensorToWrite& tensor : written.trainables) {
+    EXPECT_EQ(read.trainables->info(tensor.name).dtype, tensor.dtype);
+    EXPECT_TRUE(at::equal(read.trainables->read(tensor.name), tensor.load())) << tensor.name;
+  }
+  for (const TensorToWrite& tensor : written.lora_tensors)
+    EXPECT_TRUE(at::equal(read.lora_tensors->read(tensor.name), tensor.load())) << tensor.name;
 }
 
 TEST(AdapterTest, SaysWhatItDoesNotSupport) {

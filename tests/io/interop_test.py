@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model files between hici and the Python libraries: interop_test.py HICI_BINARY PRINT_TENSORS_BINARY
+"""Model files between hici and the Python libraries: interop_test.py HICI_BINARY PRINT_TENSORS_BINARY PRINT_LOGITS_BINARY
 
 transformers loads what `hici init` writes; `hici inspect` reads what transformers, safetensors, torch and peft write, and names
-what it refuses.
+what it refuses. Logits are the same on both sides: of models that transformers saved, of adapters in the research code's files,
+of what `hici merge` and `hici extract` make.
 """
+import copy
 import json
 import os
 import subprocess
@@ -20,8 +22,12 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qw
 
 HICI = sys.argv.pop(1)
 PRINT_TENSORS = sys.argv.pop(1)
+PRINT_LOGITS = sys.argv.pop(1)
 SIZES = dict(vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=64)
+
+
+IDS = [1, 17, 5, 60, 0, 33, 33, 8, 21, 44, 2, 59, 13, 7, 28, 50, 9, 3, 40, 6, 11, 55, 19, 30]
 
 
 class NotATensor:
@@ -67,6 +73,23 @@ class InteropTest(unittest.TestCase):
             self.assertEqual(self.inspect(out)["parameters"]["total"], sum(p.numel() for p in model.parameters()))
             weight = model.state_dict()["model.layers.1.mlp.up_proj.weight"].float()
             self.assertAlmostEqual(weight.std().item(), 0.02, delta=0.002)
+
+    def logits(self, base, adapter="", context=0):
+        run = subprocess.run([PRINT_LOGITS, base, adapter, str(context), *map(str, IDS)], capture_output=True, text=True)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return torch.tensor(json.loads(run.stdout))
+
+    def same_logits(self, ours, model):
+        """To 1e-5 of the largest: sums of float32 in another order. `ours` from logits()."""
+        with torch.no_grad():
+            theirs = model.float().eval()(torch.tensor([IDS])).logits[0]
+        self.assertEqual(ours.shape, theirs.shape)
+        self.assertLess((ours - theirs).abs().max().item(), 1e-5 * theirs.abs().max().item())
+
+    def done(self, *arguments):
+        run = hici(*map(str, arguments))
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return run
 
     def models(self):
         yam = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 16}
@@ -201,6 +224,176 @@ class InteropTest(unittest.TestCase):
         self.assertEqual(len(of_attention), 2 * 4 * 2)
         for name in of_attention:
             self.assertTrue(torch.equal(state[name], factors[name]), name)
+
+    def lively_models(self):
+        """Models whose logits show every part: heads that attend, norms that are not one, a RoPE that reaches into IDS."""
+        llama3 = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                  "original_max_position_embeddings": 16}
+        yarn = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 16}
+        torch.manual_seed(3)
+        for name, make in {"llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, initializer_range=0.2)),
+                           "llama3": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, initializer_range=0.2, rope_parameters=llama3)),
+                           "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, initializer_range=0.2, head_dim=16)),
+                           "qwen3-tied": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, initializer_range=0.2, head_dim=16, rope_parameters=yarn,
+                                                                              tie_word_embeddings=True))}.items():
+            model = make().eval()
+            with torch.no_grad():
+                for parameter_name, parameter in model.named_parameters():
+                    if "norm" in parameter_name:
+                        parameter.add_(torch.randn_like(parameter) * 0.2)
+            yield name, model
+
+    def test_models_that_transformers_saved_give_its_logits(self):
+        for name, model in self.lively_models():
+            for form in ("safetensors", "bin", "sharded bin"):
+                with self.subTest(name, form=form):
+                    out = self.path(f"{name}-{form}")
+                    model.save_pretrained(out)
+                    if form != "safetensors":
+                        os.remove(os.path.join(out, "model.safetensors"))
+                        self.save_bin(out, model.state_dict(), form == "sharded bin")
+                    self.same_logits(self.logits(out), model)
+
+    def save_bin(self, out, state, is_sharded):
+        if not is_sharded:
+            return torch.save(state, os.path.join(out, "pytorch_model.bin"))
+        names = list(state)
+        shards = {"pytorch_model-00001-of-00002.bin": names[:len(names) // 2], "pytorch_model-00002-of-00002.bin": names[len(names) // 2:]}
+        for shard, part in shards.items():
+            torch.save({name: state[name] for name in part}, os.path.join(out, shard))
+        index = {"metadata": {}, "weight_map": {name: shard for shard, part in shards.items() for name in part}}
+        with open(os.path.join(out, "pytorch_model.bin.index.json"), "w") as file:
+            json.dump(index, file)
+
+    def research_model(self, model, rows=0):
+        """What the research code trains, as a PEFT model: rows for [PAD], LoRA, another embedding, other norms."""
+        if rows:
+            old = model.get_input_embeddings().weight.shape[0]
+            model.resize_token_embeddings(old + rows, mean_resizing=False)
+            with torch.no_grad():  # smart_tokenizer_and_embedding_resize
+                for weight in {id(w): w for w in (model.get_input_embeddings().weight, model.get_output_embeddings().weight)}.values():
+                    weight[old:] = weight[:old].mean(dim=0, keepdim=True)
+        adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
+                                                   task_type="CAUSAL_LM", init_lora_weights=False))
+        with torch.no_grad():
+            for name, parameter in adapted.named_parameters():
+                if "embed" in name or "norm" in name:
+                    parameter.add_(torch.randn_like(parameter) * 0.1)
+        return adapted.eval()
+
+    def research_pair(self, adapted, out):
+        """What zero_to_fp32.py and get_trainable_weights.py leave, names and all."""
+        os.makedirs(out, exist_ok=True)
+        lora, trained = {}, {}
+        for name, tensor in adapted.state_dict().items():
+            if "lora" in name:
+                lora[name.replace("default.", "")] = tensor
+            elif "embed" in name or "norm" in name:
+                trained[name[len("base_model.model."):]] = tensor.float()
+        torch.save(lora, os.path.join(out, "adapter_model.bin"))
+        torch.save(trained, os.path.join(out, "trainable_params.bin"))
+        adapted.peft_config["default"].save_pretrained(out)
+
+    def test_research_codes_pair_gives_its_logits_alone_and_merged(self):
+        for name, model in self.lively_models():
+            for rows in (0, 1):
+                with self.subTest(name, rows=rows):
+                    base, adapter, merged = self.path(f"{name}-{rows}"), self.path(f"{name}-{rows}-adapter"), self.path(f"{name}-{rows}-merged")
+                    model.save_pretrained(base)
+                    adapted = self.research_model(copy.deepcopy(model), rows)
+                    self.research_pair(adapted, adapter)
+                    self.same_logits(self.logits(base, adapter), adapted)
+                    run = self.done("merge", "--base_model", base, "--peft_model", adapter, "--save_path", merged, "--context_size", 64)
+                    self.assertEqual("the vocabulary grows by 1 row" in run.stderr, rows == 1, run.stderr)
+                    loaded, info = AutoModelForCausalLM.from_pretrained(merged, output_loading_info=True)
+                    self.assertEqual([names for names in info.values() if names], [])
+                    self.assertEqual(loaded.config.vocab_size, SIZES["vocab_size"] + rows)
+                    self.assertEqual(loaded.config.tie_word_embeddings, name == "qwen3-tied")
+                    self.same_logits(self.logits(base, adapter), loaded)
+                    self.same_logits(self.logits(merged), adapted)
+
+    def test_longer_context_is_merged_into_every_kind_of_rope(self):
+        for (name, model), (context, kind) in zip(self.lively_models(), ((160, "linear"), (160, "longrope"), (160, "linear"), (160, "longrope"))):
+            with self.subTest(name):
+                base, adapter, merged = self.path(name), self.path(f"{name}-adapter"), self.path(f"{name}-merged")
+                model.save_pretrained(base)
+                self.research_pair(self.research_model(copy.deepcopy(model)), adapter)
+                self.done("merge", "--base_model", base, "--peft_model", adapter, "--save_path", merged, "--context_size", context)
+                loaded = AutoModelForCausalLM.from_pretrained(merged)
+                self.assertEqual(loaded.config.rope_parameters["rope_type"], kind)
+                ours = self.logits(base, adapter, context)
+                self.same_logits(ours, loaded)
+                self.same_logits(self.logits(merged), loaded)
+                self.assertGreater((ours - self.logits(base, adapter)).abs().max().item(), 1e-3 * ours.abs().max().item())
+
+    def test_extracted_dump_gives_its_logits_here_and_in_peft(self):
+        for (name, model), spelling in zip(self.lively_models(), ("new", "old", "new", "new")):
+            with self.subTest(name, spelling=spelling):
+                base, dump = self.path(name), self.path(name + "-dump")
+                model.save_pretrained(base)
+                adapted = self.research_model(model)
+                os.makedirs(dump)
+                state = {key.replace(".base_layer", "") if spelling == "old" else key: tensor for key, tensor in adapted.state_dict().items()}
+                torch.save(state, os.path.join(dump, "pytorch_model.bin"))
+                refused = hici("extract", "--checkpoint_path", dump)
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn("--lora_alpha", refused.stderr)
+                self.assertEqual(os.listdir(dump), ["pytorch_model.bin"])
+                for form in ("safetensors", "bin"):
+                    out = self.path(f"{name}-{form}")
+                    self.done("extract", "--checkpoint_path", dump, "--trainable_params", "embed,norm", "--lora_alpha", 8, "--output_dir", out,
+                              "--format", form)
+                    self.same_logits(self.logits(base, out), adapted)
+                    plain = AutoModelForCausalLM.from_pretrained(base)
+                    trained = (load_file(os.path.join(out, "trainable_params.safetensors")) if form == "safetensors" else
+                               torch.load(os.path.join(out, "trainable_params.bin"), weights_only=True))
+                    missing, unexpected = plain.load_state_dict(trained, strict=False)  # as the research code reads it
+                    self.assertEqual(unexpected, [])
+                    self.assertEqual([key for key in missing if "embed" in key or "norm" in key], [])
+                    self.same_logits(self.logits(base, out), PeftModel.from_pretrained(plain, out))
+                self.done("extract", "--checkpoint_path", dump, "--lora_alpha", 8)  # beside the dump, as get_trainable_weights.py
+                self.same_logits(self.logits(base, dump), adapted)
+                self.assertEqual(sorted(os.listdir(dump)), ["adapter_config.json", "adapter_model.safetensors", "pytorch_model.bin",
+                                                            "trainable_params.safetensors"])
+
+    def test_torch_loads_our_bin_files(self):
+        tensors = {"base_model.model.w.lora_A.weight": torch.randn(3, 5), "base_model.model.w.lora_B.weight": torch.randn(7, 3).bfloat16(),
+                   "w.weight": torch.randn(7, 5).half(), "model.norm.weight": torch.tensor(2.5, dtype=torch.float64)}
+        tensors = {name.replace("w.", "model.layers.0.self_attn.q_proj."): tensor for name, tensor in tensors.items()}
+        torch.save(tensors, self.path("pytorch_model.bin"))
+        self.done("extract", "--checkpoint_path", self.dir, "--lora_alpha", 8, "--trainable_params", "norm,q_proj", "--format", "bin")
+        loaded = {}
+        for file in ("adapter_model.bin", "trainable_params.bin"):
+            with zipfile.ZipFile(self.path(file)) as archive:
+                self.assertIsNone(archive.testzip())  # every checksum
+                self.assertTrue(all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist()))
+            loaded |= torch.load(self.path(file), weights_only=True, mmap=True)
+        self.assertEqual(set(loaded), set(tensors))
+        for name, tensor in tensors.items():
+            self.assertEqual((loaded[name].dtype, loaded[name].shape), (tensor.dtype, tensor.shape), name)
+            self.assertTrue(torch.equal(loaded[name], tensor), name)
+
+    def test_head_of_its_own_unties_a_tied_model(self):
+        for name, model in self.lively_models():
+            if name != "qwen3-tied":
+                continue
+            base, adapter, merged = self.path("base"), self.path("adapter"), self.path("merged")
+            model.save_pretrained(base)
+            adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False))
+            state = {key: tensor for key, tensor in adapted.state_dict().items()}
+            self.assertIn("base_model.model.lm_head.weight", state)  # the dump holds the embedding twice
+            os.makedirs(adapter)
+            adapted.peft_config["default"].save_pretrained(adapter)
+            torch.save(state, os.path.join(adapter, "pytorch_model.bin"))
+            self.same_logits(self.logits(base, adapter, 64), adapted)
+            head = torch.randn_like(state["base_model.model.lm_head.weight"]) * 0.2
+            torch.save(state | {"base_model.model.lm_head.weight": head}, os.path.join(adapter, "pytorch_model.bin"))
+            run = self.done("merge", "--base_model", base, "--peft_model", adapter, "--save_path", merged, "--context_size", 64)
+            self.assertIn("no longer tied", run.stderr)
+            loaded = AutoModelForCausalLM.from_pretrained(merged)
+            self.assertTrue(torch.equal(loaded.lm_head.weight, head))
+            self.assertFalse(torch.equal(loaded.model.embed_tokens.weight, head))
+            self.same_logits(self.logits(merged), loaded)
 
 
 if __name__ == "__main__":

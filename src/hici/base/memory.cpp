@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/base/memory.h"
 
+#include <malloc.h>
+
 #include <fstream>
 #include <string>
 
@@ -28,6 +30,12 @@ bool reset_peak_resident() {
   std::ofstream clear("/proc/self/clear_refs");
   clear << "5" << std::flush;  // 5: reset the peak resident set size (proc(5))
   return clear.good();
+}
+
+void release_freed_memory() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
 }
 
 }  // namespace hici

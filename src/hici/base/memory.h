@@ -14,4 +14,8 @@ int64_t peak_resident_bytes();
 // Makes peak_resident_bytes() start again from the present size; false where the kernel does not allow it.
 bool reset_peak_resident();
 
+// Hands what was freed back to the kernel. The C library keeps pieces below 32 MB, and work on one large piece after
+// the other would otherwise hold a few of the past ones.
+void release_freed_memory();
+
 }  // namespace hici

@@ -4,9 +4,11 @@
 #include "hici/base/error.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 namespace hici::commands {
 
@@ -46,6 +48,21 @@ std::vector<int64_t> list_of_lengths(const std::vector<std::string>& words, cons
     lengths.push_back(value);
   }
   return lengths;
+}
+
+uint64_t parse_size(const std::string& text, const std::string& subject) {
+  static const std::vector<std::pair<std::string, uint64_t>> units{
+      {"", 1},          {"B", 1},         {"KB", 1000},    {"MB", 1000000}, {"GB", 1000000000},
+      {"KIB", 1 << 10}, {"MIB", 1 << 20}, {"GIB", 1 << 30}};
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string unit;
+  for (const char* c = end; c != text.data() + text.size(); ++c)
+    if (*c != ' ') unit += static_cast<char>(std::toupper(static_cast<unsigned char>(*c)));
+  const auto found = std::find_if(units.begin(), units.end(), [&](const auto& known) { return known.first == unit; });
+  HICI_CHECK_USAGE(error == std::errc() && found != units.end() && number > 0 && number < 1e15, subject, ": '", text,
+                   "' is no size; use a number of bytes, KB, MB or GB, as in 5GB");
+  return static_cast<uint64_t>(number * static_cast<double>(found->second));
 }
 
 }  // namespace hici::commands

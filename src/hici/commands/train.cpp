@@ -138,6 +138,9 @@ void bind_what_to_train(CLI::App& app, TrainOptions& o) {
              "Parts of names that are trained beside LoRA and HiCI, separated by commas");
   add_option(app, "lora_r", o.spec.lora.rank, "Rank of the adapters");
   add_option(app, "lora_alpha", o.spec.lora.alpha, "Adapters are scaled by alpha / rank");
+  add_bool(
+      app, "add_pad_token", o.spec.add_pad_token,
+      "One row more in embedding and head, for [PAD], as the research code adds where a tokenizer has no pad token");
   add_bool(app, "use_llama_init", o.spec.copy_attention_init,
            "Start local construction from the layer's own q, k and v");
   add_bool(app, "use_attn_init", o.use_attn_init, "The same as --use_llama_init");

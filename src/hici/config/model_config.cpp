@@ -115,6 +115,8 @@ const char* name_of(RopeType type) {
       return "llama3";
     case RopeType::kYarn:
       return "yarn";
+    case RopeType::kLongrope:
+      return "longrope";
   }
   HICI_ASSERT(false, "rope type ", static_cast<int>(type));
   return "";
@@ -149,7 +151,7 @@ void ModelConfig::validate(const std::string& subject) const {
              " weights, more than the ", kMaxParameters, " allowed; is the file damaged?");
   HICI_CHECK(std::isfinite(rms_norm_eps) && rms_norm_eps > 0 && rms_norm_eps < 1, subject, ": rms_norm_eps is ",
              rms_norm_eps, ", expected more than 0 and less than 1");
-  validate_rope(rope, subject);
+  validate_rope(rope, head_dim, subject);
 }
 
 ModelConfig parse_model_config(const json& value, const std::string& subject) {
@@ -201,7 +203,7 @@ json to_json(const ModelConfig& config) {
   if (config.eos_token_id.empty()) out["eos_token_id"] = nullptr;
   if (config.eos_token_id.size() == 1) out["eos_token_id"] = config.eos_token_id.front();
   if (config.eos_token_id.size() > 1) out["eos_token_id"] = config.eos_token_id;
-  put_rope(config.rope, out);
+  put_rope(config, out);
   return out;
 }
 

@@ -15,9 +15,9 @@
 namespace hici::config {
 
 enum class Family { kLlama, kQwen3 };
-enum class RopeType { kDefault, kLinear, kLlama3, kYarn };
+enum class RopeType { kDefault, kLinear, kLlama3, kYarn, kLongrope };
 
-// The names of config.json: "llama", "qwen3"; "default", "linear", "llama3", "yarn".
+// The names of config.json: "llama", "qwen3"; "default", "linear", "llama3", "yarn", "longrope".
 const char* name_of(Family family);
 const char* name_of(RopeType type);
 
@@ -25,16 +25,17 @@ const char* name_of(RopeType type);
 struct RopeConfig {
   RopeType type = RopeType::kDefault;
   double theta = 10000;
-  double factor = 1;                                      // linear, llama3, yarn
-  double low_freq_factor = 1;                             // llama3
-  double high_freq_factor = 4;                            // llama3
-  int64_t original_max_position_embeddings = 0;           // llama3, yarn: positions of the training before the scaling
-  double beta_fast = 32;                                  // yarn
-  double beta_slow = 1;                                   // yarn
-  std::optional<double> attention_factor = std::nullopt;  // yarn
+  double factor = 1;                             // linear, llama3, yarn, longrope
+  double low_freq_factor = 1;                    // llama3
+  double high_freq_factor = 4;                   // llama3
+  int64_t original_max_position_embeddings = 0;  // llama3, yarn, longrope: positions of the training before the scaling
+  double beta_fast = 32;                         // yarn
+  double beta_slow = 1;                          // yarn
+  std::optional<double> attention_factor = std::nullopt;  // yarn, longrope
   std::optional<double> mscale = std::nullopt;            // yarn
   std::optional<double> mscale_all_dim = std::nullopt;    // yarn
   bool truncate = true;                                   // yarn
+  std::vector<double> pair_factors = {};                  // longrope: divides the frequency of each pair, short = long
   // Linear position interpolation of our own context extension, on top of all of the above (see rope.h).
   double context_factor = 1;
 };
@@ -71,8 +72,8 @@ ModelConfig parse_model_config(const nlohmann::json& json, const std::string& su
 ModelConfig read_model_config(const std::filesystem::path& dir);
 
 // config.json in the forms of transformers 4 (rope_theta, rope_scaling) and 5 (rope_parameters) at once, with the same
-// values. A context factor becomes part of the linear scaling; on top of llama3 or yarn it has no form that
-// transformers reads, and is an error.
+// values. A context factor becomes part of the linear scaling; on top of llama3 or yarn the frequencies that come out
+// are written pair by pair, as type longrope (transformers 4.43 and later).
 nlohmann::json to_json(const ModelConfig& config);
 
 }  // namespace hici::config

@@ -68,14 +68,19 @@ std::vector<double> rope_inverse_frequencies(const RopeConfig& rope, int64_t hea
       const double share = ramp->at(static_cast<double>(i));
       frequency = base / rope.factor * share + base * (1 - share);
     }
+    if (rope.type == RopeType::kLongrope) frequency = base / rope.pair_factors.at(i);
     out[i] = frequency / rope.context_factor;
   }
   return out;
 }
 
 double rope_attention_scale(const RopeConfig& rope) {
-  if (rope.type != RopeType::kYarn) return 1;
+  if (rope.type != RopeType::kYarn && rope.type != RopeType::kLongrope) return 1;
   if (rope.attention_factor) return *rope.attention_factor;
+  if (rope.type == RopeType::kLongrope) {
+    const auto original = static_cast<double>(rope.original_max_position_embeddings);
+    return rope.factor <= 1 ? 1 : std::sqrt(1 + std::log(rope.factor) / std::log(original));
+  }
   const double mscale = rope.mscale.value_or(0), all_dim = rope.mscale_all_dim.value_or(0);
   if (mscale != 0 && all_dim != 0) return yarn_scale(rope.factor, mscale) / yarn_scale(rope.factor, all_dim);
   return yarn_scale(rope.factor, 1);
@@ -90,6 +95,7 @@ double rope_reach(const ModelConfig& config) {
     case RopeType::kLinear:
       return written * config.rope.factor;
     case RopeType::kYarn:
+    case RopeType::kLongrope:
       return static_cast<double>(config.rope.original_max_position_embeddings) * config.rope.factor;
   }
   HICI_ASSERT(false, "rope type ", static_cast<int>(config.rope.type));

@@ -14,7 +14,7 @@ namespace hici::config {
 // them.
 std::vector<double> rope_inverse_frequencies(const RopeConfig& rope, int64_t head_dim);
 
-// What cos and sin are multiplied by; 1 except for yarn.
+// What cos and sin are multiplied by; 1 except for yarn and longrope.
 double rope_attention_scale(const RopeConfig& rope);
 
 // Positions that the model covers as its config stands, before any context factor.

@@ -2,7 +2,9 @@
 #include "hici/config/rope_json.h"
 
 #include "hici/base/error.h"
+#include "hici/config/rope.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace hici::config {
@@ -10,6 +12,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr size_t kMaxPairs = size_t{1} << 13;
 constexpr int64_t kMaxOriginalPositions = int64_t{1} << 32;
 
 RopeType parse_rope_type(const JsonObject& scaling) {
@@ -18,11 +21,12 @@ RopeType parse_rope_type(const JsonObject& scaling) {
   HICI_CHECK(!scaling.has("type") || older == name, scaling.subject(), ": rope_type ",
              shown_json(scaling.at("rope_type")), " and type ", shown_json(scaling.at("type")),
              " contradict each other; keep one of them");
-  for (const RopeType type : {RopeType::kDefault, RopeType::kLinear, RopeType::kLlama3, RopeType::kYarn}) {
+  for (const RopeType type :
+       {RopeType::kDefault, RopeType::kLinear, RopeType::kLlama3, RopeType::kYarn, RopeType::kLongrope}) {
     if (name == name_of(type)) return type;
   }
   fail(scaling.subject(), ": RoPE type ", shown_json(json(name)),
-       " is not supported; supported: default, linear, llama3, yarn");
+       " is not supported; supported: default, linear, llama3, yarn, longrope");
 }
 
 void parse_yarn(const JsonObject& scaling, RopeConfig& rope) {
@@ -36,6 +40,29 @@ void parse_yarn(const JsonObject& scaling, RopeConfig& rope) {
   rope.mscale = scaling.optional_number("mscale");
   rope.mscale_all_dim = scaling.optional_number("mscale_all_dim");
   rope.truncate = scaling.boolean_or("truncate", true);
+}
+
+std::vector<double> parse_pair_factors(const JsonObject& scaling, const char* key) {
+  const json& list = scaling.at(key);
+  HICI_CHECK(list.is_array() && !list.empty() && list.size() <= kMaxPairs, scaling.subject(), ": ", key, " is ",
+             shown_json(list), ", expected a number for each pair of a head's dimensions");
+  std::vector<double> out;
+  for (const json& item : list) {
+    const json one = {{key, item}};
+    out.push_back(JsonObject(one, scaling.subject()).number(key));
+  }
+  return out;
+}
+
+void parse_longrope(const JsonObject& scaling, int64_t max_position_embeddings, RopeConfig& rope) {
+  rope.pair_factors = parse_pair_factors(scaling, "short_factor");
+  HICI_CHECK(
+      rope.pair_factors == parse_pair_factors(scaling, "long_factor"), scaling.subject(),
+      ": short_factor and long_factor differ, so that angles depend on the length; supported: the same for both");
+  rope.attention_factor = scaling.optional_number("attention_factor");
+  const double grown =
+      static_cast<double>(max_position_embeddings) / static_cast<double>(rope.original_max_position_embeddings);
+  rope.factor = scaling.number_or("factor", std::max(1.0, grown));
 }
 
 // One form: the object under rope_scaling or rope_parameters, or null when there is none.
@@ -55,6 +82,10 @@ RopeConfig parse_form(const json& value, const std::string& subject, double thet
   if (rope.type != RopeType::kLinear)
     rope.original_max_position_embeddings =
         scaling.integer_or("original_max_position_embeddings", max_position_embeddings, 1, kMaxOriginalPositions);
+  if (rope.type == RopeType::kLongrope) {
+    parse_longrope(scaling, max_position_embeddings, rope);
+    return rope;
+  }
   if (rope.type == RopeType::kYarn && !scaling.has("factor")) {
     rope.factor =
         static_cast<double>(max_position_embeddings) / static_cast<double>(rope.original_max_position_embeddings);
@@ -74,7 +105,7 @@ bool same(const RopeConfig& a, const RopeConfig& b) {
          a.high_freq_factor == b.high_freq_factor &&
          a.original_max_position_embeddings == b.original_max_position_embeddings && a.beta_fast == b.beta_fast &&
          a.beta_slow == b.beta_slow && a.attention_factor == b.attention_factor && a.mscale == b.mscale &&
-         a.mscale_all_dim == b.mscale_all_dim && a.truncate == b.truncate;
+         a.mscale_all_dim == b.mscale_all_dim && a.truncate == b.truncate && a.pair_factors == b.pair_factors;
 }
 
 // The scaling as transformers 4 reads it; null when there is none.
@@ -90,6 +121,11 @@ json scaling_json(const RopeConfig& rope) {
     out["high_freq_factor"] = rope.high_freq_factor;
     return out;
   }
+  if (rope.type == RopeType::kLongrope) {
+    out["short_factor"] = out["long_factor"] = rope.pair_factors;
+    if (rope.attention_factor) out["attention_factor"] = *rope.attention_factor;
+    return out;
+  }
   out["beta_fast"] = rope.beta_fast;
   out["beta_slow"] = rope.beta_slow;
   if (rope.attention_factor) out["attention_factor"] = *rope.attention_factor;
@@ -99,14 +135,30 @@ json scaling_json(const RopeConfig& rope) {
   return out;
 }
 
-// A context factor folded into the type that can express it.
-RopeConfig with_context_factor_folded(RopeConfig rope) {
+// The frequencies that llama3 or yarn and a context factor on top make, pair by pair.
+RopeConfig as_longrope(const ModelConfig& model) {
+  RopeConfig out;
+  out.type = RopeType::kLongrope;
+  out.theta = model.rope.theta;
+  out.original_max_position_embeddings = static_cast<int64_t>(std::ceil(rope_reach(model)));
+  out.factor = model.rope.context_factor;
+  out.attention_factor = rope_attention_scale(model.rope);
+  const std::vector<double> frequencies = rope_inverse_frequencies(model.rope, model.head_dim);
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const double base = std::pow(out.theta, -2.0 * static_cast<double>(i) / static_cast<double>(model.head_dim));
+    out.pair_factors.push_back(base / frequencies[i]);
+  }
+  return out;
+}
+
+// A context factor folded into a type that can express it.
+RopeConfig with_context_factor_folded(const ModelConfig& model) {
+  RopeConfig rope = model.rope;
   if (rope.context_factor == 1) return rope;
-  HICI_CHECK(rope.type == RopeType::kDefault || rope.type == RopeType::kLinear, "config.json: a context factor of ",
-             rope.context_factor, " on top of RoPE type ", name_of(rope.type),
-             " has no form that transformers reads; keep the adapter separate from its base");
-  rope.type = RopeType::kLinear;
+  if (rope.type == RopeType::kLlama3 || rope.type == RopeType::kYarn) return as_longrope(model);
+  if (rope.type == RopeType::kDefault) rope.type = RopeType::kLinear;
   rope.factor *= rope.context_factor;
+  for (double& factor : rope.pair_factors) factor *= rope.context_factor;
   rope.context_factor = 1;
   return rope;
 }
@@ -129,7 +181,7 @@ RopeConfig parse_rope(const JsonObject& config, int64_t max_position_embeddings)
   return newer;
 }
 
-void validate_rope(const RopeConfig& rope, const std::string& subject) {
+void validate_rope(const RopeConfig& rope, int64_t head_dim, const std::string& subject) {
   const auto at_least_one = [&](const char* name, double value) {
     HICI_CHECK(std::isfinite(value) && value >= 1 && value <= 1e9, subject, ": RoPE ", name, " is ", value,
                ", expected 1 or more");
@@ -144,17 +196,26 @@ void validate_rope(const RopeConfig& rope, const std::string& subject) {
                subject, ": low_freq_factor ", rope.low_freq_factor, " and high_freq_factor ", rope.high_freq_factor,
                " do not fit; expected 0 < low < high");
   }
+  if (rope.type == RopeType::kLongrope) {
+    HICI_CHECK(static_cast<int64_t>(rope.pair_factors.size()) == head_dim / 2, subject, ": short_factor has ",
+               rope.pair_factors.size(), " numbers, expected ", head_dim / 2, ", half of head_dim");
+    for (const double factor : rope.pair_factors)
+      HICI_CHECK(std::isfinite(factor) && factor >= 1e-9 && factor <= 1e9, subject, ": short_factor holds ", factor,
+                 ", expected more than 0");
+    HICI_CHECK(rope.attention_factor || rope.original_max_position_embeddings > 1, subject,
+               ": original_max_position_embeddings is 1, so that attention_factor cannot be computed; give it");
+  }
+  HICI_CHECK(!rope.attention_factor || *rope.attention_factor > 0, subject, ": attention_factor is ",
+             rope.attention_factor.value_or(0), ", expected more than 0");
   if (rope.type == RopeType::kYarn) {
     HICI_CHECK(rope.beta_slow > 0 && rope.beta_fast >= rope.beta_slow && std::isfinite(rope.beta_fast), subject,
                ": beta_fast ", rope.beta_fast, " and beta_slow ", rope.beta_slow,
                " do not fit; expected 0 < beta_slow <= beta_fast");
-    HICI_CHECK(!rope.attention_factor || *rope.attention_factor > 0, subject, ": attention_factor is ",
-               rope.attention_factor.value_or(0), ", expected more than 0");
   }
 }
 
-void put_rope(const RopeConfig& rope, json& config) {
-  const RopeConfig written = with_context_factor_folded(rope);
+void put_rope(const ModelConfig& model, json& config) {
+  const RopeConfig written = with_context_factor_folded(model);
   json scaling = scaling_json(written);
   config["rope_theta"] = written.theta;
   config["rope_scaling"] = scaling;

@@ -10,8 +10,8 @@ namespace hici::config {
 
 // `config` is the whole of config.json. Two forms that contradict each other are an error.
 RopeConfig parse_rope(const JsonObject& config, int64_t max_position_embeddings);
-void validate_rope(const RopeConfig& rope, const std::string& subject);
-// Writes both forms into a config.json, with the same values.
-void put_rope(const RopeConfig& rope, nlohmann::json& config);
+void validate_rope(const RopeConfig& rope, int64_t head_dim, const std::string& subject);
+// Writes both forms of the model's RoPE into a config.json, with the same values.
+void put_rope(const ModelConfig& model, nlohmann::json& config);
 
 }  // namespace hici::config

@@ -7,6 +7,7 @@
 #include "hici/base/version.h"
 #include "hici/config/parameter_names.h"
 #include "hici/io/directory_writer.h"
+#include "hici/io/torch_archive_writer.h"
 #include "hici/io/weight_file.h"
 
 #include <c10/core/ScalarType.h>
@@ -128,35 +129,119 @@ class ShapeReader {
   const TensorSource& tensors_;
 };
 
-void open_parts(Adapter& adapter) {
+// What a checkpoint of DeepSpeed looks like before its shards are put together; empty when it is none.
+std::string zero_shards_in(const fs::path& dir) {
+  for (const auto& entry : fs::directory_iterator(dir))
+    if (entry.is_directory() && entry.path().filename().string().rfind("global_step", 0) == 0)
+      return entry.path().filename().string();
+  return fs::exists(dir / "zero_to_fp32.py") ? "zero_to_fp32.py" : "";
+}
+
+constexpr const char* kGatherShards = "run 'python3 zero_to_fp32.py . .' in it, then hici extract --checkpoint_path ";
+
+std::string way_to_missing_half(const fs::path& dir) {
+  if (open_weights(dir, "model", "pytorch_model").source)
+    return "make it with hici extract --checkpoint_path " + dir.string();
+  if (!zero_shards_in(dir).empty()) return kGatherShards + dir.string();
+  return "copy it here, or make it with hici extract from the checkpoint's full dump (pytorch_model.bin)";
+}
+
+void check_halves(const Adapter& adapter, bool has_lora_file, bool has_trained_file) {
   const std::string dir = adapter.path.string();
+  if (has_lora_file && !has_trained_file && adapter.trainables->tensors().empty()) {
+    const auto& factors = adapter.lora_tensors->tensors();
+    const bool adapts_hici = std::any_of(factors.begin(), factors.end(),
+                                         [](const auto& item) { return config::is_hici_parameter(item.first); });
+    const bool has_source = open_weights(adapter.path, "model", "pytorch_model").source || !zero_shards_in(dir).empty();
+    HICI_CHECK(!adapts_hici && !has_source, dir,
+               ": has adapter_model and no trainable_params (embedding, norms, HiCI modules); ",
+               way_to_missing_half(adapter.path));
+  }
+  HICI_CHECK(!has_trained_file || has_lora_file || !fs::exists(adapter.path / "adapter_config.json"), dir,
+             ": has trainable_params and adapter_config.json, and no adapter_model (the LoRA factors); ",
+             way_to_missing_half(adapter.path));
+}
+
+// trainable_params, and what adapter_model holds beside it: PEFT puts embedding and head there when rows were added.
+std::shared_ptr<const TensorSource> with_rest(std::shared_ptr<const TensorSource> trained,
+                                              const std::shared_ptr<const TensorSource>& beside_factors) {
+  std::vector<std::pair<std::string, std::string>> rest;
+  for (const auto& [name, info] : beside_factors->tensors()) {
+    if (!trained->has(name)) rest.emplace_back(name, name);
+    HICI_CHECK(!trained->has(name) || trained->info(name).shape == info.shape, trained->file_of(name), ": tensor '",
+               printable(name), "' is ", shown_shape(trained->info(name).shape), ", in ", beside_factors->file_of(name),
+               " it is ", shown_shape(info.shape), "; do the files belong to different adapters?");
+  }
+  if (rest.empty()) return trained;
+  return std::make_shared<JoinedSource>(std::move(trained), std::make_shared<RenamedSource>(beside_factors, rest));
+}
+
+// The two files of an adapter; false when neither is there.
+bool open_pair(Adapter& adapter) {
   const OpenedWeights lora = open_weights(adapter.path, "adapter_model", "adapter_model");
   const OpenedWeights trained = open_weights(adapter.path, "trainable_params", "trainable_params");
-  const OpenedWeights full =
-      lora.source || trained.source ? OpenedWeights{} : open_weights(adapter.path, "model", "pytorch_model");
-  const auto nothing = std::make_shared<EmptySource>(dir);
-  adapter.lora_tensors = adapter.trainables = nothing;
   if (lora.source) {
     adapter.lora_tensors = plain_part(lora.source, config::is_lora_parameter);
     // PEFT keeps modules_to_save beside the factors.
     adapter.trainables =
         plain_part(lora.source, [](const std::string& name) { return !config::is_lora_parameter(name); });
   }
-  if (trained.source) {
-    HICI_CHECK(adapter.trainables->tensors().empty(), dir,
-               ": adapter_model and trainable_params both hold whole parameters; remove modules_to_save from one");
-    adapter.trainables = plain_part(trained.source, any_plain);
-  }
-  if (full.source) {
-    adapter.lora_tensors = plain_part(full.source, config::is_lora_parameter);
-    adapter.trainables =
-        plain_part(full.source, [](const std::string& name) { return !config::is_lora_parameter(name); });
-  }
-  for (const OpenedWeights* part : {&lora, &trained, &full})
+  if (trained.source) adapter.trainables = with_rest(plain_part(trained.source, any_plain), adapter.trainables);
+  for (const OpenedWeights* part : {&lora, &trained})
     adapter.files.insert(adapter.files.end(), part->files.begin(), part->files.end());
-  HICI_CHECK(!adapter.files.empty(), dir,
-             ": holds no adapter; expected adapter_model.safetensors, trainable_params.safetensors (or .bin) or a full "
-             "pytorch_model.bin");
+  check_halves(adapter, lora.source != nullptr, trained.source != nullptr);
+  return !adapter.files.empty();
+}
+
+bool open_full_dump(Adapter& adapter) {
+  OpenedWeights full = open_weights(adapter.path, "model", "pytorch_model");
+  if (!full.source) return false;
+  adapter.lora_tensors = plain_part(full.source, config::is_lora_parameter);
+  adapter.trainables =
+      plain_part(full.source, [](const std::string& name) { return !config::is_lora_parameter(name); });
+  adapter.files = std::move(full.files);
+  return true;
+}
+
+void open_parts(Adapter& adapter, bool prefer_full_dump) {
+  const std::string dir = adapter.path.string();
+  adapter.lora_tensors = adapter.trainables = std::make_shared<EmptySource>(dir);
+  if (prefer_full_dump && open_full_dump(adapter)) return;
+  if (open_pair(adapter) || open_full_dump(adapter)) return;
+  const std::string shards = zero_shards_in(dir);
+  HICI_CHECK(shards.empty(), dir, ": holds a DeepSpeed ZeRO checkpoint in shards (", printable(shards), "); ",
+             kGatherShards, dir);
+  fail(dir,
+       ": holds no adapter; expected adapter_model.safetensors, trainable_params.safetensors (or .bin) or a full "
+       "pytorch_model.bin");
+}
+
+// The rank is in every factor; alpha is in no tensor.
+void settle_rank_and_alpha(Adapter& adapter, const AdapterReading& reading) {
+  const fs::path file = adapter.path / "adapter_config.json";
+  const auto& factors = adapter.lora_tensors->tensors();
+  const bool is_said = fs::exists(file);
+  if (is_said) read_peft_config(read_json_file(file), file.string(), adapter);
+  HICI_CHECK(!is_said || !reading.lora_alpha || *reading.lora_alpha == adapter.lora.alpha, file.string(),
+             ": lora_alpha is ", adapter.lora.alpha, ", and --lora_alpha says ", reading.lora_alpha.value_or(0),
+             "; leave the option out");
+  if (factors.empty()) return;
+  HICI_CHECK(
+      is_said || reading.lora_alpha, adapter.path.string(),
+      ": has LoRA tensors and no adapter_config.json, so their scale (lora_alpha / r) is not known; add the file, or "
+      "make one with hici extract --lora_alpha N (the research code trains with 16)");
+  if (!is_said) adapter.lora.alpha = *reading.lora_alpha;
+  std::string said_by = is_said ? file.string() + " says r" : "";
+  for (const auto& [name, info] : factors) {
+    if (name.find(".lora_A.") == std::string::npos || info.shape.empty()) continue;
+    if (said_by.empty()) {
+      adapter.lora.rank = std::max<int64_t>(1, info.shape[0]);
+      said_by = "'" + printable(name) + "' has";
+    }
+    HICI_CHECK(info.shape[0] == adapter.lora.rank, adapter.lora_tensors->file_of(name), ": tensor '", printable(name),
+               "' is ", shown_shape(info.shape), ", so its rank is ", info.shape[0], "; ", said_by, " ",
+               adapter.lora.rank, ", do the files belong to different adapters?");
+  }
 }
 
 json peft_config(const AdapterToWrite& adapter) {
@@ -239,29 +324,29 @@ bool is_adapter_directory(const fs::path& path) {
   return std::any_of(kNames.begin(), kNames.end(), [&](const char* name) { return fs::exists(path / name); });
 }
 
-Adapter read_adapter(const fs::path& path) {
+Adapter read_adapter(const fs::path& path, const AdapterReading& reading) {
   HICI_CHECK(fs::is_directory(path), path.string(), ": is no directory; expected an adapter or a checkpoint");
   Adapter adapter;
   adapter.path = path;
-  open_parts(adapter);
-  const fs::path peft = path / "adapter_config.json", own = path / "hici_config.json";
-  const bool has_lora = !adapter.lora_tensors->tensors().empty();
-  HICI_CHECK(
-      !has_lora || fs::exists(peft), path.string(),
-      ": has LoRA tensors and no adapter_config.json, so their scale (lora_alpha / r) is not known; add the file");
-  if (fs::exists(peft)) read_peft_config(read_json_file(peft), peft.string(), adapter);
+  open_parts(adapter, reading.prefer_full_dump);
+  settle_rank_and_alpha(adapter, reading);
   adapter.lora.targets = targets_in(*adapter.lora_tensors);
+  const fs::path own = path / "hici_config.json";
   if (fs::exists(own)) adapter.settings = config::parse_adapter_settings(read_json_file(own), own.string());
   return adapter;
 }
 
 void write_adapter_files(const fs::path& folder, AdapterToWrite adapter) {
+  const auto write_tensors = [&](const std::string& stem, std::vector<TensorToWrite> tensors) {
+    if (adapter.format == AdapterFormat::kBin) return write_torch_file(folder / (stem + ".bin"), tensors);
+    write_safetensors(folder / (stem + ".safetensors"), std::move(tensors));
+  };
   if (!adapter.lora_tensors.empty()) {
     write_file_atomically(folder / "adapter_config.json", peft_config(adapter).dump(2) + "\n");
-    write_safetensors(folder / "adapter_model.safetensors", with_prefix(std::move(adapter.lora_tensors), kPeftPrefix));
+    write_tensors("adapter_model", with_prefix(std::move(adapter.lora_tensors), kPeftPrefix));
   }
-  if (!adapter.trainables.empty())
-    write_safetensors(folder / "trainable_params.safetensors", std::move(adapter.trainables));
+  if (!adapter.trainables.empty()) write_tensors("trainable_params", std::move(adapter.trainables));
+  if (!adapter.settings_are_known) return;
   if (adapter.settings.library_version.empty()) adapter.settings.library_version = kVersion;
   write_file_atomically(folder / "hici_config.json", config::to_json(adapter.settings).dump(2) + "\n");
 }

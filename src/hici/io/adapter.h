@@ -47,9 +47,21 @@ struct Adapter {
   void check_against(const config::ModelConfig& base) const;
 };
 
+struct AdapterReading {
+  // A full dump (pytorch_model.bin) goes before a pair beside it: for hici extract, which makes the pair from it.
+  bool prefer_full_dump = false;
+  std::optional<double> lora_alpha = {};  // where there is no adapter_config.json; one that says another is an error
+};
+
 // True when `path` holds something that read_adapter() takes.
 bool is_adapter_directory(const std::filesystem::path& path);
-Adapter read_adapter(const std::filesystem::path& path);
+// One half of the pair without the other is an error that says what makes the other.
+Adapter read_adapter(const std::filesystem::path& path, const AdapterReading& reading = {});
+
+enum class AdapterFormat {
+  kSafetensors,
+  kBin,  // torch.save's archives under the research code's names
+};
 
 struct AdapterToWrite {
   config::LoraConfig lora;
@@ -58,6 +70,8 @@ struct AdapterToWrite {
   std::vector<TensorToWrite>
       lora_tensors;                       // plain names; none: no adapter_model.safetensors and no adapter_config.json
   std::vector<TensorToWrite> trainables;  // plain names
+  bool settings_are_known = true;         // false: no hici_config.json
+  AdapterFormat format = AdapterFormat::kSafetensors;
 };
 
 // The four files into `folder`, which is there; each appears whole. Checkpoints call this inside their own unpublished

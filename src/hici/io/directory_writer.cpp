@@ -24,6 +24,11 @@ fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.
 
 }  // namespace
 
+void check_is_vacant(const fs::path& path) {
+  HICI_CHECK(!fs::exists(path) || (fs::is_directory(path) && fs::is_empty(path)), path.string(),
+             ": exists and is not empty; choose another output directory, or remove it");
+}
+
 DirectoryWriter::DirectoryWriter(fs::path path, uint64_t needed_bytes)
     : path_(without_trailing_slash(std::move(path))), folder_(path_) {
   const uint64_t available = free_bytes(parent_of(path_));

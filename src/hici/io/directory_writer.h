@@ -7,6 +7,9 @@
 
 namespace hici::io {
 
+// An error unless `path` is free for a directory to be published: not there, or an empty folder.
+void check_is_vacant(const std::filesystem::path& path);
+
 class DirectoryWriter {
  public:
   // Makes the working folder; an error when fewer than `needed_bytes` are free there. Missing parents are made.

@@ -8,9 +8,9 @@
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/hierarchy/hierarchy.h"
-#include "hici/io/adapter.h"
 #include "hici/io/checkpoint_store.h"
-#include "hici/io/model_directory.h"
+#include "hici/io/opened_model.h"
+#include "hici/io/vocabulary.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -21,26 +21,79 @@
 namespace hici::io {
 namespace {
 
-// The files of one request, opened and described; no weight has been read.
-struct Opened {
-  ModelDirectory base;
-  std::optional<Adapter> adapter;
-  std::optional<config::AdapterSettings> base_settings;  // hici_config.json of a model directory with HiCI modules
-  StoredHici hici;
-
-  const std::optional<config::AdapterSettings>& settings() const { return adapter ? adapter->settings : base_settings; }
-};
-
 std::optional<config::AdapterSettings> read_settings(const std::filesystem::path& dir) {
   const std::filesystem::path file = dir / "hici_config.json";
   if (!std::filesystem::exists(file)) return std::nullopt;
   return config::parse_adapter_settings(read_json_file(file), file.string());
 }
 
-Opened open_files(const ModelRequest& request) {
-  Opened opened{ModelDirectory::open(resolve_run_directory(request.base)), {}, {}, {}};
+void check_files(const OpenedModel& opened, const LoadedModel& loaded) {
+  std::vector<ExpectedTensor> expected;
+  const bool base_has_hici = opened.base_settings && hici_config_of(opened.base.weights(), opened.base_settings->hici);
+  loaded.model->visit_parameters([&](const std::string& name, at::Tensor& t) {
+    if (config::is_lora_parameter(name) || (config::is_hici_parameter(name) && !base_has_hici)) return;
+    expected.push_back({name, t.sizes().vec()});
+  });
+  opened.base.check_against(expected);
+}
+
+// LoRA that the adapter brings is there for every layer that it targets; on HiCI modules it may be absent.
+void check_adapter_is_whole(const OpenedModel& opened, const LoadedModel& loaded) {
+  if (!opened.adapter || opened.adapter->lora_tensors->tensors().empty()) return;
+  loaded.model->visit_parameters([&](const std::string& name, at::Tensor&) {
+    HICI_CHECK(!config::is_lora_parameter(name) || config::is_hici_parameter(name) || opened.source_of(name) != nullptr,
+               opened.adapter->path.string(), ": tensor '", name, "' is missing; the adapter is not whole");
+  });
+}
+
+// A fresh adapter changes nothing: A is drawn from +-1/sqrt(in), B is zero.
+void initialise_lora(const std::string& name, at::Tensor& factor, at::Generator& generator) {
+  if (name.find(".lora_B.") != std::string::npos) {
+    factor.zero_();
+    return;
+  }
+  const double bound = 1.0 / std::sqrt(static_cast<double>(factor.size(1)));
+  factor.copy_(at::rand(factor.sizes(), generator, at::TensorOptions().dtype(at::kFloat)).mul_(2 * bound).sub_(bound));
+}
+
+void fill_parameters(const ModelRequest& request, const OpenedModel& opened, LoadedModel& loaded) {
+  const at::NoGradGuard no_grad;
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(request.seed);
+  bool hierarchy_is_fresh = false;
+  loaded.model->visit_parameters([&](const std::string& name, at::Tensor& parameter) {
+    if (const TensorSource* source = opened.source_of(name)) {
+      parameter = read_parameter(*source, name, parameter, request.dtype, request.device);
+      return;
+    }
+    parameter = at::zeros(parameter.sizes(), at::TensorOptions().dtype(request.dtype).device(request.device));
+    if (config::is_lora_parameter(name)) {
+      initialise_lora(name, parameter, generator);
+    } else {
+      hierarchy_is_fresh = true;  // check_files() has seen everything else
+    }
+  });
+  if (!hierarchy_is_fresh) return;
+  HICI_CHECK(!opened.hici.config, request.adapter.empty() ? request.base.string() : request.adapter.string(),
+             ": some tensors of the HiCI modules are missing; the files are not whole");
+  hierarchy::initialise_hierarchy(*loaded.model, generator, request.copy_attention_init);
+}
+
+std::string hash_of_files(const OpenedModel& opened) {
+  std::string all;
+  for (const auto& file : opened.base.weight_files()) all += sha256_hex_of_file(file);
+  if (opened.adapter) {
+    for (const auto& file : opened.adapter->files) all += sha256_hex_of_file(file);
+  }
+  return sha256_hex(all);
+}
+
+}  // namespace
+
+OpenedModel open_model(const ModelRequest& request) {
+  OpenedModel opened{ModelDirectory::open(resolve_run_directory(request.base)), {}, {}, {}};
   opened.base_settings = read_settings(opened.base.path());
   if (!request.adapter.empty()) opened.adapter = read_adapter(resolve_run_directory(request.adapter));
+  settle_vocabulary(opened.base, opened.adapter ? &*opened.adapter : nullptr, request.add_pad_token);
   if (opened.adapter) {
     opened.adapter->check_against(opened.base.config());
     opened.hici.config = opened.adapter->hici_config();
@@ -53,8 +106,7 @@ Opened open_files(const ModelRequest& request) {
   return opened;
 }
 
-// The model with all its modules on the meta device, and what was decided on the way.
-LoadedModel describe_model(const ModelRequest& request, const Opened& opened) {
+LoadedModel describe_model(const ModelRequest& request, const OpenedModel& opened) {
   LoadedModel loaded;
   loaded.dtype = request.dtype;
   loaded.device = request.device;
@@ -81,85 +133,28 @@ LoadedModel describe_model(const ModelRequest& request, const Opened& opened) {
   loaded.lora =
       opened.adapter && !opened.adapter->lora_tensors->tensors().empty() ? opened.adapter->lora : request.lora;
   if (loaded.lora) loaded.model->add_lora(loaded.lora->targets, loaded.lora->rank, loaded.lora->scale());
+  check_files(opened, loaded);
+  check_adapter_is_whole(opened, loaded);
   return loaded;
 }
 
-void check_files(const Opened& opened, const LoadedModel& loaded) {
-  std::vector<ExpectedTensor> expected;
-  const bool base_has_hici = opened.base_settings && hici_config_of(opened.base.weights(), opened.base_settings->hici);
-  loaded.model->visit_parameters([&](const std::string& name, at::Tensor& t) {
-    if (config::is_lora_parameter(name) || (config::is_hici_parameter(name) && !base_has_hici)) return;
-    expected.push_back({name, t.sizes().vec()});
-  });
-  opened.base.check_against(expected);
-}
-
-// Where a parameter's values come from; null when no file has it.
-const TensorSource* source_of(const Opened& opened, const std::string& name) {
-  if (opened.adapter && opened.adapter->lora_tensors->has(name)) return opened.adapter->lora_tensors.get();
-  if (opened.adapter && opened.adapter->trainables->has(name)) return opened.adapter->trainables.get();
-  return opened.base.weights().has(name) ? &opened.base.weights() : nullptr;
+const TensorSource* OpenedModel::source_of(const std::string& name) const {
+  if (adapter && adapter->lora_tensors->has(name)) return adapter->lora_tensors.get();
+  if (adapter && adapter->trainables->has(name)) return adapter->trainables.get();
+  return base.weights().has(name) ? &base.weights() : nullptr;
 }
 
 at::Tensor read_parameter(const TensorSource& source, const std::string& name, const at::Tensor& meta,
-                          const ModelRequest& request) {
+                          at::ScalarType dtype, at::Device device) {
   HICI_CHECK(source.info(name).shape == meta.sizes().vec(), source.file_of(name), ": tensor '", name, "' is ",
              shown_shape(source.info(name).shape), ", expected ", shown_shape(meta.sizes().vec()),
              "; does it belong to another model?");
-  return source.read(name, request.dtype, request.device);
+  return source.read(name, dtype, device);
 }
-
-// A fresh adapter changes nothing: A is drawn from +-1/sqrt(in), B is zero.
-void initialise_lora(const std::string& name, at::Tensor& factor, at::Generator& generator) {
-  if (name.find(".lora_B.") != std::string::npos) {
-    factor.zero_();
-    return;
-  }
-  const double bound = 1.0 / std::sqrt(static_cast<double>(factor.size(1)));
-  factor.copy_(at::rand(factor.sizes(), generator, at::TensorOptions().dtype(at::kFloat)).mul_(2 * bound).sub_(bound));
-}
-
-void fill_parameters(const ModelRequest& request, const Opened& opened, LoadedModel& loaded) {
-  const at::NoGradGuard no_grad;
-  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(request.seed);
-  const bool adapter_has_lora = opened.adapter && !opened.adapter->lora_tensors->tensors().empty();
-  bool hierarchy_is_fresh = false;
-  loaded.model->visit_parameters([&](const std::string& name, at::Tensor& parameter) {
-    if (const TensorSource* source = source_of(opened, name)) {
-      parameter = read_parameter(*source, name, parameter, request);
-      return;
-    }
-    parameter = at::zeros(parameter.sizes(), at::TensorOptions().dtype(request.dtype).device(request.device));
-    if (config::is_lora_parameter(name)) {
-      HICI_CHECK(!adapter_has_lora || config::is_hici_parameter(name),
-                 opened.adapter ? opened.adapter->path.string() : "", ": tensor '", name,
-                 "' is missing; the adapter is not whole");
-      initialise_lora(name, parameter, generator);
-    } else {
-      hierarchy_is_fresh = true;  // check_files() has seen everything else
-    }
-  });
-  if (!hierarchy_is_fresh) return;
-  HICI_CHECK(!opened.hici.config, request.adapter.empty() ? request.base.string() : request.adapter.string(),
-             ": some tensors of the HiCI modules are missing; the files are not whole");
-  hierarchy::initialise_hierarchy(*loaded.model, generator, request.copy_attention_init);
-}
-
-std::string hash_of_files(const Opened& opened) {
-  std::string all;
-  for (const auto& file : opened.base.weight_files()) all += sha256_hex_of_file(file);
-  if (opened.adapter) {
-    for (const auto& file : opened.adapter->files) all += sha256_hex_of_file(file);
-  }
-  return sha256_hex(all);
-}
-
-}  // namespace
 
 LoadedModel load_model(const ModelRequest& request) {
-  const Opened opened = open_files(request);
+  const OpenedModel opened = open_model(request);
   LoadedModel loaded = describe_model(request, opened);
-  check_files(opened, loaded);
   fill_parameters(request, opened, loaded);
   if (request.hash_weights) loaded.weights_sha256 = hash_of_files(opened);
   return loaded;

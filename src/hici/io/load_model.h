@@ -28,6 +28,7 @@ struct ModelRequest {
   at::Device device = at::kCPU;
   int64_t context_size = 0;  // decides the RoPE factor; 0: what the adapter was trained with, else the base as it is
   bool hash_weights = false;
+  bool add_pad_token = false;  // a row more in the embedding, for [PAD]; see vocabulary.h
 
   // For training: modules that no file holds yet.
   bool fresh_hierarchy = false;            // attach HiCI modules when neither base nor adapter has them

@@ -61,8 +61,6 @@ void check_tensor(const ExpectedTensor& tensor, const TensorSource& weights, con
              ", expected a floating type; quantized weights are not read");
 }
 
-bool is_vacant(const fs::path& path) { return !fs::exists(path) || (fs::is_directory(path) && fs::is_empty(path)); }
-
 }  // namespace
 
 std::vector<ExpectedTensor> expected_tensors(const config::ModelConfig& c) {
@@ -101,6 +99,9 @@ ModelDirectory ModelDirectory::open(const fs::path& path) {
              "pytorch_model.bin.index.json");
   out.weights_ = std::move(opened.source);
   out.weight_files_ = std::move(opened.files);
+  const OpenedWeights modules = open_weights(path, kHiciModulesStem, kHiciModulesStem);
+  if (modules.source) out.weights_ = std::make_shared<JoinedSource>(out.weights_, modules.source);
+  out.weight_files_.insert(out.weight_files_.end(), modules.files.begin(), modules.files.end());
   return out;
 }
 
@@ -125,18 +126,21 @@ const std::vector<std::string>& companion_files() {
   return names;
 }
 
-void write_model_directory(const fs::path& path, ModelToWrite model) {
-  HICI_CHECK(is_vacant(path), path.string(),
-             ": exists and is not empty; choose another output directory, or remove it");
-  model.config.validate(path.string());
+uint64_t model_bytes(const ModelToWrite& model) { return safetensors_bytes(model.tensors) + (uint64_t{1} << 20); }
+
+void write_model_files(DirectoryWriter& writer, ModelToWrite model) {
   const nlohmann::json config = config::to_json(model.config);
-  const uint64_t needed = safetensors_bytes(model.tensors) + (uint64_t{1} << 20);
-  DirectoryWriter writer(path, needed);
   write_safetensors_model(writer.folder(), std::move(model.tensors), model.max_shard_bytes);
   write_file_atomically(writer.folder() / "config.json", config.dump(2) + "\n");
-  if (!model.copy_from.empty()) {
-    for (const std::string& name : companion_files()) writer.copy_if_there(model.copy_from / name);
-  }
+  if (model.copy_from.empty()) return;
+  for (const std::string& name : companion_files()) writer.copy_if_there(model.copy_from / name);
+}
+
+void write_model_directory(const fs::path& path, ModelToWrite model) {
+  check_is_vacant(path);
+  model.config.validate(path.string());
+  DirectoryWriter writer(path, model_bytes(model));
+  write_model_files(writer, std::move(model));
   writer.publish();
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hugging Face model directories: config.json, weights in one file or in shards, safetensors or .bin. Opening reads
-// headers only; check_against() compares every tensor with what a model wants before memory for any is taken.
+// Hugging Face model directories: config.json, weights in one file or in shards, safetensors or .bin. HiCI modules of
+// the model may lie in hici_modules.safetensors, where other programs do not look. Opening reads headers only;
+// check_against() compares every tensor with what a model wants before memory for any is taken.
 #pragma once
 
 #include "hici/config/model_config.h"
+#include "hici/io/directory_writer.h"
 #include "hici/io/safetensors.h"
 #include "hici/io/tensor_source.h"
 
@@ -22,6 +24,8 @@ struct ExpectedTensor {
 // What a model of this config is made of, in the order of the decoder; a tied model has no lm_head.
 std::vector<ExpectedTensor> expected_tensors(const config::ModelConfig& config);
 
+constexpr const char* kHiciModulesStem = "hici_modules";
+
 class ModelDirectory {
  public:
   // Names what is missing: the folder, config.json, the weights, a shard.
@@ -33,6 +37,12 @@ class ModelDirectory {
   std::shared_ptr<const TensorSource> shared_weights() const { return weights_; }
   // The files with data, for hashing.
   const std::vector<std::filesystem::path>& weight_files() const { return weight_files_; }
+
+  // The same model with more rows in embedding and head; each new one is the mean of the old ones, as the research code
+  // has it (smart_tokenizer_and_embedding_resize). vocabulary.h says when.
+  void extend_vocabulary(int64_t rows);
+  // A tied model as one with a head of its own, which has the values of the embedding.
+  void untie_head();
 
   // Every expected tensor is there with its shape and a floating type, and nothing else is, but for what transformers
   // writes and nobody reads (rotary_emb.inv_freq, the copy of a tied lm_head).
@@ -56,6 +66,10 @@ struct ModelToWrite {
   std::filesystem::path copy_from = {};
   uint64_t max_shard_bytes = uint64_t{5} << 30;
 };
+
+// Its files into the working folder of a directory that the caller publishes, and what they take on disk.
+void write_model_files(DirectoryWriter& writer, ModelToWrite model);
+uint64_t model_bytes(const ModelToWrite& model);
 
 // The whole directory is built beside `path` and renamed: `path` must not exist, or be an empty folder. Space is
 // checked first.

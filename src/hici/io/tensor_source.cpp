@@ -44,6 +44,19 @@ std::string RenamedSource::file_of(const std::string& name) const {
   return inner_->file_of(found == inner_names_.end() ? name : found->second);
 }
 
+JoinedSource::JoinedSource(std::shared_ptr<const TensorSource> first, std::shared_ptr<const TensorSource> second)
+    : first_(std::move(first)), second_(std::move(second)), tensors_(first_->tensors()) {
+  for (const auto& [name, info] : second_->tensors())
+    HICI_CHECK(tensors_.emplace(name, info).second, second_->file_of(name), ": tensor '", printable(name),
+               "' is also in ", first_->file_of(name), "; remove one of them");
+}
+
+at::Tensor JoinedSource::read(const std::string& name, at::ScalarType dtype, at::Device device) const {
+  return holder_of(name).read(name, dtype, device);
+}
+
+std::string JoinedSource::file_of(const std::string& name) const { return holder_of(name).file_of(name); }
+
 std::string shown_shape(const std::vector<int64_t>& shape) {
   std::string out = "[";
   for (const int64_t size : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(size);

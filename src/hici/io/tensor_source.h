@@ -65,6 +65,23 @@ class RenamedSource final : public TensorSource {
   std::map<std::string, std::string> inner_names_;
 };
 
+// The tensors of two sources; a name in both is an error.
+class JoinedSource final : public TensorSource {
+ public:
+  JoinedSource(std::shared_ptr<const TensorSource> first, std::shared_ptr<const TensorSource> second);
+
+  using TensorSource::read;
+  const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
+  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
+  std::string file_of(const std::string& name) const override;
+
+ private:
+  const TensorSource& holder_of(const std::string& name) const { return second_->has(name) ? *second_ : *first_; }
+
+  std::shared_ptr<const TensorSource> first_, second_;
+  std::map<std::string, TensorInfo> tensors_;
+};
+
 // "[4096, 4096]", "BF16": as messages and `hici inspect` show them.
 std::string shown_shape(const std::vector<int64_t>& shape);
 std::string shown_dtype(at::ScalarType dtype);

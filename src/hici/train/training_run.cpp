@@ -88,6 +88,7 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint
   request.fresh_hierarchy = spec.attention == nn::AttentionKind::kHici;
   if (spec.trainable.low_rank) request.lora = spec.lora;
   request.copy_attention_init = spec.copy_attention_init;
+  request.add_pad_token = spec.add_pad_token && !whole_checkpoint;  // a whole one has the row
   request.seed = spec.train.seed;
   // Called when the configs are read and no weight is.
   request.resolve_hici = [&spec](config::Family family, const io::StoredHici& stored) {
@@ -186,8 +187,6 @@ int run_training(const TrainingRunSpec& spec) {
 
   const io::LoadedModel loaded = load_for_training(spec, resume);
   nn::ForwardOptions forward = make_forward(spec, loaded);
-  // A whole model is saved with its context factor in config.json; where that has no form, say so now.
-  if (!spec.trainable.low_rank) config::to_json(loaded.model->config());
   const auto tokens = data::TokenFile::open(prepare_tokens(spec),
                                             {.vocab_size = loaded.model->config().vocab_size, .type = spec.token_type});
   const data::TokenBlocks blocks(tokens, spec.train.sequence_length, "--model_max_length");

@@ -34,6 +34,7 @@ struct TrainingRunSpec {
   TrainableSelection trainable;
   config::TrainConfig train;
   bool copy_attention_init = false;
+  bool add_pad_token = false;
   std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// `hici merge`: base and adapter to one model directory.
+#include "hici/base/error.h"
+#include "hici/base/human.h"
+#include "hici/base/log.h"
+#include "hici/base/memory.h"
+#include "hici/base/progress.h"
+#include "hici/base/signals.h"
+#include "hici/commands/commands.h"
+#include "hici/commands/lists.h"
+#include "hici/commands/model_options.h"
+#include "hici/io/merge.h"
+
+#include <iomanip>
+#include <memory>
+#include <optional>
+#include <sstream>
+
+namespace hici::commands {
+namespace {
+
+struct MergeOptions {
+  std::string base_model;
+  std::string peft_model;
+  std::string save_path;
+  std::string torch_dtype = "auto";
+  std::string max_shard_size = "5GB";
+  int64_t context_size = -1;
+  int64_t compress_dim = 512;
+  bool with_hici = false;
+  HiciOptions hici;
+};
+
+std::optional<at::ScalarType> parse_dtype(const std::string& name) {
+  if (name == "auto") return std::nullopt;
+  if (name == "float16") return at::kHalf;
+  if (name == "bfloat16") return at::kBFloat16;
+  HICI_CHECK_USAGE(name == "float32", "--torch_dtype: '", name,
+                   "' is not known; use auto, float16, bfloat16 or float32");
+  return at::kFloat;
+}
+
+// The research code has one width for local construction and another name for the integrator's; here they are one.
+void check_compress_dim(const MergeOptions& o, const config::HiciConfig& hici) {
+  HICI_CHECK_USAGE(!o.hici.given("compress_dim") || o.compress_dim == hici.bottleneck_dim,
+                   "--compress_dim: ", o.compress_dim, " contradicts the adapter, which has ", hici.bottleneck_dim,
+                   "; leave the option out");
+}
+
+// What no tensor shows, where no file says it.
+std::string assumed_text(const MergeOptions& o, const config::HiciConfig& hici) {
+  return detail::concat(o.peft_model, ": has no hici_config.json; the merged one says ", hici.num_heads, " heads, ",
+                        hici.num_segments, " segments and causal mode ", config::name_of(hici.causal_mode),
+                        " (--num_heads, --num_chunks, --causal_mode)");
+}
+
+// One line for each stage, and a way out between two tensors.
+class Stages {
+ public:
+  void update(const std::string& what, uint64_t total, uint64_t done) {
+    if (stop_requested() != 0) fail("stopped by signal ", stop_requested(), "; nothing was written");
+    if (what != what_) {
+      line_.reset();
+      const bool is_bytes = what == "merging";
+      line_.emplace(is_bytes ? what : what + ": layers", static_cast<int64_t>(total),
+                    is_bytes ? ProgressUnit::kBytes : ProgressUnit::kItems);
+      what_ = what;
+    }
+    line_->update(static_cast<int64_t>(done));
+  }
+  void finish() { line_.reset(); }
+
+ private:
+  std::string what_;
+  std::optional<Progress> line_;
+};
+
+std::string result_text(const MergeOptions& o, const io::MergeResult& result) {
+  std::ostringstream out;
+  out << o.save_path << ": " << config::name_of(result.config.family) << " in " << result.config.torch_dtype << ", "
+      << human_bytes(static_cast<int64_t>(result.bytes)) << "; LoRA folded into " << result.folded << " weights, "
+      << result.replaced << " from the adapter whole";
+  if (result.hici_tensors > 0) out << ", " << result.hici_tensors << " of HiCI modules in hici_modules.safetensors";
+  out << "; peak memory " << human_bytes(peak_resident_bytes()) << "\n" << std::setprecision(3);
+  for (const io::LogitsDifference& d : result.check.logits)
+    out << "checked: logits of " << result.check.tokens << (result.check.is_text ? " tokens of text" : " random ids")
+        << ", " << d.attention << " attention, against base and adapter: largest difference " << d.max_abs
+        << " (largest logit " << d.max_logit << "), relative " << d.relative << ", rounding explains up to " << d.bound
+        << "\n";
+  return out.str();
+}
+
+int run_merge(const MergeOptions& o) {
+  io::MergeRequest request;
+  request.dtype = parse_dtype(o.torch_dtype);
+  request.max_shard_bytes = parse_size(o.max_shard_size, "--max_shard_size");
+  HICI_CHECK_USAGE(o.context_size == -1 || o.context_size > 0, "--context_size: ", o.context_size,
+                   " is no context; use the tokens of a training sequence, or -1 for what the adapter says");
+  const StopSignals signals;
+  request.model.base = o.base_model;
+  request.model.adapter = o.peft_model;
+  request.model.context_size = std::max<int64_t>(0, o.context_size);
+  std::string assumed;
+  request.model.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
+    const config::HiciConfig hici = o.hici.resolve(family, stored);
+    if (stored.config) check_compress_dim(o, hici);
+    if (o.with_hici && stored.config && !stored.is_complete) assumed = assumed_text(o, hici);
+    return hici;
+  };
+  request.output = o.save_path;
+  request.with_hici = o.with_hici;
+  request.options = effective_options(*o.hici.app);
+  Stages stages;
+  request.progress = [&](const char* what, uint64_t total, uint64_t done) { stages.update(what, total, done); };
+  const io::MergeResult result = io::merge_adapter(request);
+  stages.finish();
+  if (!assumed.empty()) log_info(assumed);
+  write_stdout(result_text(o, result));
+  return 0;
+}
+
+}  // namespace
+
+CommandEntry merge_command() {
+  return {"merge", "Fold an adapter into its base model: one directory that other programs load",
+          [](CLI::App& app) -> Runner {
+            auto o = std::make_shared<MergeOptions>();
+            add_option(app, "base_model", o->base_model, "Directory of the base model")->required();
+            add_option(app, "peft_model", o->peft_model, "Directory of the adapter, checkpoint or run")->required();
+            add_option(app, "save_path", o->save_path, "Directory to make; must not exist, or be empty")->required();
+            add_option(app, "context_size", o->context_size,
+                       "Tokens of a training sequence, which decide the RoPE factor; -1: what the adapter says");
+            add_bool(app, "with_hici", o->with_hici,
+                     "Keep the HiCI modules, in hici_modules.safetensors and hici_config.json of the same directory");
+            add_option(app, "torch_dtype", o->torch_dtype,
+                       "Type of the merged weights: auto (the base's), float16, bfloat16 or float32");
+            add_option(app, "max_shard_size", o->max_shard_size,
+                       "Largest file of weights: a number of bytes, KB, MB or GB");
+            add_option(app, "compress_dim", o->compress_dim, "Another name of --bottleneck_dim, checked like it");
+            add_inherited(app, "cache_dir", "nothing is downloaded");
+            add_inherited(app, "use_local_constructor_flash",
+                          "local construction never makes the scores' keys and values");
+            o->hici.bind(app);
+            return [o] { return run_merge(*o); };
+          }};
+}
+
+}  // namespace hici::commands

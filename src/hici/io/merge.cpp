@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/merge.h"
+
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/json.h"
+#include "hici/base/sha256.h"
+#include "hici/base/version.h"
+#include "hici/config/parameter_names.h"
+#include "hici/io/directory_writer.h"
+#include "hici/io/opened_model.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <ctime>
+
+namespace hici::io {
+namespace {
+
+using nlohmann::json;
+
+struct DtypeName {
+  const char* name;
+  at::ScalarType dtype;
+};
+constexpr DtypeName kDtypes[] = {
+    {"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float16", at::kHalf}, {"float64", at::kDouble}};
+
+const char* name_of(at::ScalarType dtype) {
+  for (const DtypeName& known : kDtypes)
+    if (known.dtype == dtype) return known.name;
+  HICI_ASSERT(false, "type ", dtype);
+  return "";
+}
+
+at::ScalarType dtype_of(const config::ModelConfig& config, const fs::path& base) {
+  for (const DtypeName& known : kDtypes)
+    if (config.torch_dtype == known.name) return known.dtype;
+  fail((base / "config.json").string(), ": torch_dtype '", printable(config.torch_dtype),
+       "' is not known; give --torch_dtype float16, bfloat16 or float32");
+}
+
+bool is_exact(at::ScalarType from, at::ScalarType to) {
+  return from == to || to == at::kDouble || (to == at::kFloat && (from == at::kHalf || from == at::kBFloat16));
+}
+
+// One weight of the result: where it comes from, and the LoRA on it.
+struct Part {
+  std::string name;
+  const TensorSource* source;
+  const TensorSource* lora;  // null: none
+  double scale;
+  at::ScalarType dtype;
+
+  bool is_rounded() const { return lora != nullptr || !is_exact(source->info(name).dtype, dtype); }
+
+  at::Tensor read() const {
+    const at::NoGradGuard no_grad;
+    at::Tensor out = lora == nullptr ? source->read(name, dtype) : folded().to(dtype);
+    // What float16 cannot hold becomes infinite.
+    HICI_CHECK(dtype != at::kHalf || at::isfinite(out).all().item<bool>(), source->file_of(name), ": tensor '",
+               printable(name), "' has values that float16 cannot hold (above 65504); use --torch_dtype bfloat16");
+    return out;
+  }
+
+ private:
+  at::Tensor folded() const {
+    const at::ScalarType wide = dtype == at::kDouble ? at::kDouble : at::kFloat;
+    const std::string layer = name.substr(0, name.size() - std::string("weight").size());
+    at::Tensor weight = source->read(name, wide);
+    return weight.addmm_(lora->read(layer + "lora_B.weight", wide), lora->read(layer + "lora_A.weight", wide), 1,
+                         scale);
+  }
+};
+
+class Merge {
+ public:
+  explicit Merge(const MergeRequest& request)
+      : request_(request),
+        opened_(open_model(request.model)),
+        loaded_(describe()),
+        dtype_(request.dtype ? *request.dtype : dtype_of(opened_.base.config(), opened_.base.path())) {
+    HICI_CHECK(!request_.with_hici || loaded_.has_hierarchy, "--with_hici True: neither ",
+               opened_.adapter->path.string(), " nor ", opened_.base.path().string(),
+               " has HiCI modules; leave it out");
+    collect_parts();
+  }
+
+  MergeResult run() {
+    ModelToWrite model{.config = merged_config(),
+                       .tensors = tensors(model_parts_),
+                       .copy_from = opened_.base.path(),
+                       .max_shard_bytes = request_.max_shard_bytes};
+    std::vector<TensorToWrite> modules = tensors(hici_parts_);
+    result_.bytes = total_bytes_;
+    DirectoryWriter writer(request_.output, model_bytes(model) + safetensors_bytes(modules));
+    result_.config = model.config;
+    write_model_files(writer, std::move(model));
+    if (!modules.empty()) write_hici_files(writer.folder(), std::move(modules));
+    result_.check = check_merged({.model = request_.model,
+                                  .opened = opened_,
+                                  .merged = writer.folder(),
+                                  .stored = dtype_,
+                                  .with_hici = !hici_parts_.empty(),
+                                  .rounded = rounded_,
+                                  .progress = [&](uint64_t total, uint64_t done) { report("checking", total, done); }});
+    write_file_atomically(writer.folder() / kMergeRecordName, record().dump(2) + "\n");
+    writer.publish();
+    return std::move(result_);
+  }
+
+ private:
+  LoadedModel describe() const {
+    check_is_vacant(request_.output);
+    HICI_ASSERT(opened_.adapter, "a merge without adapter");
+    const std::string adapter = opened_.adapter->path.string();
+    check_is_no_second_merge();
+    HICI_CHECK(!opened_.adapter->lora_tensors->tensors().empty() || !is_whole_model(), adapter,
+               ": is a model and no adapter (it has no LoRA factors); give it as --base_model, or use it as it is");
+    HICI_CHECK(
+        request_.model.context_size > 0 || opened_.adapter->settings, adapter,
+        ": does not say for which context it was trained, and a model without its RoPE scaling is of no use; give "
+        "--context_size, the tokens of a training sequence");
+    return describe_model(request_.model, opened_);
+  }
+
+  bool is_whole_model() const {
+    for (const ExpectedTensor& tensor : expected_tensors(opened_.base.config()))
+      if (!opened_.adapter->trainables->has(tensor.name)) return false;
+    return true;
+  }
+
+  // An adapter belongs to the model that it was trained on. Only one that was trained on the merged model may be merged
+  // into it.
+  void check_is_no_second_merge() const {
+    const fs::path base = opened_.base.path(), file = base / kMergeRecordName;
+    if (!fs::exists(file)) return;
+    std::error_code ignored;
+    const fs::path& trained_on = opened_.adapter->base_model;
+    if (fs::equivalent(trained_on, base, ignored)) return;
+    const json record = read_json_file(file);
+    const JsonObject object(record, file.string());
+    fail(base.string(), ": is a merged model already (", printable(object.object("adapter").string_or("path", "")),
+         " on ", printable(object.object("base").string_or("path", "")), "), and ", opened_.adapter->path.string(),
+         " names '", printable(trained_on.string()),
+         "' as the model that it was trained on; give that as --base_model");
+  }
+
+  void collect_parts() {
+    loaded_.model->visit_parameters([&](const std::string& name, at::Tensor& parameter) {
+      const bool is_hici = config::is_hici_parameter(name);
+      if (config::is_lora_parameter(name) || (is_hici && !request_.with_hici)) return;
+      add_part(name, parameter.sizes().vec(), is_hici ? hici_parts_ : model_parts_);
+    });
+    result_.dtype = dtype_;
+    result_.hici_tensors = hici_parts_.size();
+  }
+
+  void add_part(const std::string& name, const std::vector<int64_t>& shape, std::vector<Part>& parts) {
+    const TensorSource* source = opened_.source_of(name);
+    HICI_CHECK(source != nullptr, opened_.adapter->path.string(), ": has no tensor '", name, "', nor has ",
+               opened_.base.path().string(), "; the files are not whole");
+    HICI_CHECK(source->info(name).shape == shape, source->file_of(name), ": tensor '", name, "' is ",
+               shown_shape(source->info(name).shape), ", expected ", shown_shape(shape),
+               "; does it belong to another model?");
+    const TensorSource& factors = *opened_.adapter->lora_tensors;
+    const bool ends_in_weight = name.size() > 7 && name.compare(name.size() - 7, 7, ".weight") == 0;
+    const bool has_lora = ends_in_weight && factors.has(name.substr(0, name.size() - 6) + "lora_A.weight");
+    parts.push_back({name, source, has_lora ? &factors : nullptr, opened_.adapter->lora.scale(), dtype_});
+    if (has_lora) ++result_.folded;
+    if (opened_.adapter->trainables->has(name)) ++result_.replaced;
+    if (parts.back().is_rounded()) rounded_.insert(name);
+  }
+
+  std::vector<TensorToWrite> tensors(const std::vector<Part>& parts) {
+    std::vector<TensorToWrite> out;
+    for (const Part& part : parts) {
+      out.emplace_back(part.name, dtype_, part.source->info(part.name).shape, [this, &part] {
+        at::Tensor tensor = part.read();
+        done_bytes_ += tensor.nbytes();
+        report("merging", total_bytes_, done_bytes_);
+        return tensor;
+      });
+      total_bytes_ += out.back().num_bytes();
+    }
+    return out;
+  }
+
+  config::ModelConfig merged_config() const {
+    config::ModelConfig config = loaded_.model->config();
+    config.torch_dtype = name_of(dtype_);
+    config.source["dtype"] = config.torch_dtype;  // transformers 4.56 and later read this name
+    config.source.erase("_name_or_path");
+    return config;
+  }
+
+  config::AdapterSettings merged_settings() const {
+    return {.hici = loaded_.hici,
+            .context_size = loaded_.context_size,
+            .rope_factor = 1,  // config.json has it; a reader of this directory must not see it twice
+            .library_version = kVersion};
+  }
+
+  void write_hici_files(const fs::path& folder, std::vector<TensorToWrite> modules) const {
+    write_safetensors(folder / (std::string(kHiciModulesStem) + ".safetensors"), std::move(modules));
+    write_file_atomically(folder / "hici_config.json", config::to_json(merged_settings()).dump(2) + "\n");
+  }
+
+  static json described(const fs::path& path, const std::vector<fs::path>& files) {
+    json out = {{"path", path.string()}, {"files", json::array()}};
+    for (const fs::path& file : files)
+      out["files"].push_back(
+          {{"name", file.filename().string()}, {"bytes", fs::file_size(file)}, {"sha256", sha256_hex_of_file(file)}});
+    return out;
+  }
+
+  json record() const {
+    std::vector<fs::path> base_files = opened_.base.weight_files(), adapter_files = opened_.adapter->files;
+    base_files.push_back(opened_.base.path() / "config.json");
+    for (const char* name : {"adapter_config.json", "hici_config.json"})
+      if (fs::exists(opened_.adapter->path / name)) adapter_files.push_back(opened_.adapter->path / name);
+    json logits = json::array();
+    for (const LogitsDifference& d : result_.check.logits)
+      logits.push_back(
+          {{"attention", d.attention}, {"max_abs", d.max_abs}, {"relative", d.relative}, {"bound", d.bound}});
+    char now[32] = {};
+    const std::time_t seconds = std::time(nullptr);
+    std::tm parts{};
+    std::strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", ::gmtime_r(&seconds, &parts));
+    return {{"format", "hici-merge"},
+            {"version", 1},
+            {"library_version", kVersion},
+            {"git_revision", kGitRevision},
+            {"torch_version", kTorchVersion},
+            {"time", now},
+            {"base", described(opened_.base.path(), base_files)},
+            {"adapter", described(opened_.adapter->path, adapter_files)},
+            {"options", request_.options},
+            {"with_hici", !hici_parts_.empty()},
+            {"torch_dtype", name_of(dtype_)},
+            {"context_size", loaded_.context_size},
+            {"rope_factor", loaded_.model->config().rope.context_factor},
+            {"lora_scale", opened_.adapter->lora.scale()},
+            {"vocab_size", result_.config.vocab_size},
+            {"check", {{"tokens", result_.check.tokens}, {"is_text", result_.check.is_text}, {"logits", logits}}}};
+  }
+
+  void report(const char* what, uint64_t total, uint64_t done) const {
+    if (request_.progress) request_.progress(what, total, done);
+  }
+
+  const MergeRequest& request_;
+  OpenedModel opened_;
+  LoadedModel loaded_;
+  at::ScalarType dtype_;
+  std::vector<Part> model_parts_, hici_parts_;
+  std::set<std::string> rounded_;
+  uint64_t total_bytes_ = 0, done_bytes_ = 0;
+  MergeResult result_;
+};
+
+}  // namespace
+
+MergeResult merge_adapter(const MergeRequest& request) { return Merge(request).run(); }
+
+}  // namespace hici::io

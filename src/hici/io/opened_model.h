@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two steps before weights are read, for load_model() and for what works tensor by tensor: open the files of a
+// request, and describe the model that they make.
+#pragma once
+
+#include "hici/io/adapter.h"
+#include "hici/io/load_model.h"
+#include "hici/io/model_directory.h"
+
+#include <optional>
+#include <string>
+
+namespace hici::io {
+
+// The files of one request, opened; base and adapter agree.
+struct OpenedModel {
+  ModelDirectory base;
+  std::optional<Adapter> adapter;
+  std::optional<config::AdapterSettings> base_settings;  // hici_config.json of a model directory with HiCI modules
+  StoredHici hici;
+
+  const std::optional<config::AdapterSettings>& settings() const { return adapter ? adapter->settings : base_settings; }
+  // Where a parameter's values come from; null when no file has it.
+  const TensorSource* source_of(const std::string& name) const;
+};
+
+OpenedModel open_model(const ModelRequest& request);
+
+// The model with all its modules on the meta device. Every tensor of the base is there with its shape, and no other; so
+// are the adapter's factors.
+LoadedModel describe_model(const ModelRequest& request, const OpenedModel& opened);
+
+// A tensor of `source` that must have the shape of `meta`.
+at::Tensor read_parameter(const TensorSource& source, const std::string& name, const at::Tensor& meta,
+                          at::ScalarType dtype, at::Device device);
+
+}  // namespace hici::io

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/vocabulary.h"
+
+#include "hici/base/error.h"
+#include "hici/base/json.h"
+#include "hici/base/log.h"
+#include "hici/io/random_model.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace hici::io {
+namespace {
+
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+constexpr const char* kHead = "lm_head.weight";
+
+bool has_vocabulary_rows(const std::string& name) { return name == kEmbedding || name == kHead; }
+
+// Another source, with embedding and head of `rows` rows.
+class ExtendedRows final : public TensorSource {
+ public:
+  ExtendedRows(std::shared_ptr<const TensorSource> inner, int64_t rows)
+      : inner_(std::move(inner)), tensors_(inner_->tensors()) {
+    for (auto& [name, info] : tensors_)
+      if (has_vocabulary_rows(name)) info.shape[0] = rows;
+  }
+
+  using TensorSource::read;
+  const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
+  at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device) const override {
+    if (!has_vocabulary_rows(name)) return inner_->read(name, dtype, device);
+    const at::Tensor old = inner_->read(name);
+    at::Tensor out = at::empty(info(name).shape, at::TensorOptions(dtype));
+    out.narrow(0, 0, old.size(0)).copy_(old);
+    const at::ScalarType sum_type = old.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    // Rounded to the type of the file, so that every reader sees the same row.
+    const at::Tensor mean = at::mean(old, {0}, true, sum_type).to(old.scalar_type());
+    out.narrow(0, old.size(0), out.size(0) - old.size(0)).copy_(mean);
+    return out.to(device);
+  }
+  std::string file_of(const std::string& name) const override { return inner_->file_of(name); }
+
+ private:
+  std::shared_ptr<const TensorSource> inner_;
+  std::map<std::string, TensorInfo> tensors_;
+};
+
+// Another source, with every tensor under its name and the embedding also as the head.
+std::shared_ptr<const TensorSource> with_head(const std::shared_ptr<const TensorSource>& inner) {
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const auto& [name, ignored] : inner->tensors())
+    if (name != kHead) names.emplace_back(name, name);
+  names.emplace_back(kHead, kEmbedding);
+  return std::make_shared<RenamedSource>(inner, names);
+}
+
+void settle_head(ModelDirectory& base, Adapter& adapter) {
+  if (!base.config().tie_word_embeddings || !adapter.trainables->has(kHead)) return;
+  const TensorSource& source = *adapter.trainables;
+  if (!source.has(kEmbedding) || !at::equal(source.read(kEmbedding), source.read(kHead))) {
+    log_info(adapter.path.string(), ": has an output head of its own, so it is no longer tied to the embedding");
+    return base.untie_head();
+  }
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const auto& [name, ignored] : source.tensors())
+    if (name != kHead) names.emplace_back(name, name);
+  adapter.trainables = std::make_shared<RenamedSource>(adapter.trainables, names);
+}
+
+int64_t rows_of(const Adapter& adapter, const char* name) {
+  if (!adapter.trainables->has(name)) return 0;
+  const std::vector<int64_t>& shape = adapter.trainables->info(name).shape;
+  return shape.size() == 2 ? shape[0] : 0;
+}
+
+// Rows that the adapter wants more than the base has; said on the way.
+int64_t rows_for(const ModelDirectory& base, const Adapter& adapter) {
+  const int64_t embedding = rows_of(adapter, kEmbedding), head = rows_of(adapter, kHead);
+  const int64_t present = base.config().vocab_size, rows = std::max(embedding, head), more = rows - present;
+  if (more <= 0) return present;
+  HICI_CHECK(embedding == 0 || head == 0 || embedding == head, adapter.path.string(), ": its embedding has ", embedding,
+             " rows and its output head ", head, "; do the files belong to different adapters?");
+  const char* new_head = base.config().tie_word_embeddings ? ""
+                         : head > 0                        ? "; the head's come from the adapter"
+                                                           : "; the head's are the mean of the old rows";
+  log_info(adapter.path.string(), ": its embedding has ", rows, " rows, the base ", present,
+           ": the vocabulary grows by ", more, more == 1 ? " row (the research code's [PAD])" : " rows", new_head);
+  return rows;
+}
+
+void check_pad_token_is_new(const ModelDirectory& base) {
+  const fs::path file = base.path() / "tokenizer_config.json";
+  if (fs::exists(file)) {
+    const nlohmann::json config = read_json_file(file);
+    HICI_CHECK(!JsonObject(config, file.string()).has("pad_token"), "--add_pad_token: ", file.string(),
+               " has the pad_token ", shown_json(config["pad_token"]), " already; leave the option out");
+  }
+  if (!fs::exists(base.path() / "tokenizer.json")) return;
+  const int64_t ids = read_tokenizer_facts(base.path()).vocab_size;
+  HICI_CHECK(ids >= base.config().vocab_size, "--add_pad_token: ", base.path().string(), " has ", ids, " tokens and ",
+             base.config().vocab_size, " rows, so [PAD] needs no row; leave the option out");
+}
+
+}  // namespace
+
+void ModelDirectory::extend_vocabulary(int64_t rows) {
+  for (const char* name : {kEmbedding, kHead}) {
+    if (!weights_->has(name)) continue;  // check_against() says what is missing
+    const TensorInfo& info = weights_->info(name);
+    const std::vector<int64_t> wanted{config_.vocab_size, config_.hidden_size};
+    HICI_CHECK(info.shape == wanted, weights_->file_of(name), ": tensor '", name, "' is ", shown_shape(info.shape),
+               ", expected ", shown_shape(wanted), "; config.json says vocab_size ", config_.vocab_size);
+  }
+  weights_ = std::make_shared<ExtendedRows>(weights_, rows);
+  config_.vocab_size = rows;
+}
+
+void ModelDirectory::untie_head() {
+  weights_ = with_head(weights_);
+  config_.tie_word_embeddings = false;
+}
+
+void settle_vocabulary(ModelDirectory& base, Adapter* adapter, bool add_pad_token) {
+  if (adapter != nullptr) settle_head(base, *adapter);
+  const int64_t present = base.config().vocab_size;
+  int64_t rows = adapter != nullptr ? rows_for(base, *adapter) : present;
+  if (add_pad_token && rows == present) {
+    check_pad_token_is_new(base);
+    log_info("--add_pad_token: the vocabulary of ", base.path().string(), " grows from ", present, " to ", present + 1,
+             " rows; the new one ([PAD]) is the mean of the old ones");
+    rows = present + 1;
+  }
+  if (rows > present) base.extend_vocabulary(rows);
+}
+
+}  // namespace hici::io
