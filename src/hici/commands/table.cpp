@@ -9,6 +9,9 @@ const std::vector<CommandEntry>& command_table() {
   static const std::vector<CommandEntry> table = {
       train_command(),
       eval_ppl_command(),
+      score_longbench_command(),
+      score_topics_command(),
+      score_lines_command(),
       plan_command(),
       report_command(),
       bench_step_command(),
