@@ -132,10 +132,8 @@ Judge::Reply Judge::ask_until_answered(const std::string& question) {
 
 Judge::Reply Judge::ask(const std::string& question) {
   ++num_asked_;
-  const nlohmann::json request = {{"model", options_.model},
-                                  {"messages", {{{"role", "user"}, {"content", question}}}},
-                                  {"temperature", 0},
-                                  {"max_tokens", 500}};
+  const nlohmann::json request = {
+      {"model", options_.model}, {"messages", {{{"role", "user"}, {"content", question}}}}, {"temperature", 0}};
   const text::HttpAnswer answer =
       connection_.post({.url = options_.url,
                         .bearer = options_.api_key,
