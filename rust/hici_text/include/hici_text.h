@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * C interface of the Rust crate hici_text: Hugging Face tokenizers, compiled into the binary.
+ * C interface of the Rust crate hici_text: Hugging Face tokenizers, words of answers, and HTTP, compiled into the
+ * binary.
  *
  * Rules that hold for every function:
  *  - Text goes in as pointer and size, needs no NUL at its end and must be UTF-8; anything else is an error, never
@@ -109,6 +110,26 @@ void hici_bpe_trainer_free(HiciBpeTrainer* trainer);
 bool hici_bpe_trainer_feed(HiciBpeTrainer* trainer, const HiciTextView* texts, size_t num_texts, char** error);
 /* Learns the merges and hands out the content of a tokenizer.json. The trainer is spent afterwards. */
 bool hici_bpe_trainer_finish(HiciBpeTrainer* trainer, HiciTextBytes* json, char** error);
+
+/* Words of an answer, as LongBench compares them. Words are separated by one space; any thread. */
+/* Lower case, without ASCII punctuation and the articles a, an, the. */
+bool hici_text_english_words(HiciTextView text, HiciTextBytes* words, char** error);
+/* Segmented as by hici_text_segment(), lower case, without punctuation; words that this leaves empty are left out. */
+bool hici_text_chinese_words(HiciTextView text, HiciTextBytes* words, char** error);
+/* Words of Chinese text as they stand there, white space included: " ".join(jieba.cut(text)) of the Python package
+ * jieba 0.42.1. The first call loads the dictionary (some tenths of a second). */
+bool hici_text_segment(HiciTextView text, HiciTextBytes* words, char** error);
+/* The runs of decimal digits, of any script. */
+bool hici_text_numbers(HiciTextView text, HiciTextBytes* numbers, char** error);
+/* The least number of characters to insert and to delete that makes b of a, and the characters of both. */
+bool hici_text_edit_distance(HiciTextView a, HiciTextView b, size_t* distance, size_t* num_characters, char** error);
+
+/* Posts JSON to http:// or https:// (certificates are checked against the store of the system; the proxy variables of
+ * the environment count) and waits for the answer, at most `timeout_ms`. `bearer`: a token for the Authorization
+ * header, or empty. Redirects are not followed. Any status is an answer; an error is that none came. *retry_after:
+ * seconds that the server asks to wait, or -1. The answer is at most 4 MiB; what is no UTF-8 in it becomes U+FFFD. */
+bool hici_http_post_json(HiciTextView url, HiciTextView bearer, HiciTextView body, uint64_t timeout_ms,
+                         uint32_t* status, double* retry_after, HiciTextBytes* answer, char** error);
 
 #ifdef __cplusplus
 }

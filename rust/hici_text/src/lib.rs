@@ -2,14 +2,18 @@
 //! The C interface of include/hici_text.h, which documents every function. This file only translates: pointers to
 //! slices, results to return values, panics to errors. The work is in the modules.
 
+mod answers;
+mod chinese;
 mod decode;
 mod ffi;
+mod http;
 mod long_text;
 mod tokenizer;
 mod train;
 
 use ffi::{guard, Bytes, Ids, View};
 use std::ffi::c_char;
+use std::time::Duration;
 use tokenizer::Tokenizer;
 
 // ---- memory handed out -----------------------------------------------------------------------------------------
@@ -249,6 +253,86 @@ pub unsafe extern "C" fn hici_bpe_trainer_feed(
 pub unsafe extern "C" fn hici_bpe_trainer_finish(trainer: *mut train::BpeTraining, json: *mut Bytes, error: *mut *mut c_char) -> bool {
     guard(error, false, || {
         *ffi::out(json)? = Bytes::from(ffi::object_mut(trainer)?.finish()?);
+        Ok(true)
+    })
+}
+
+// ---- answers ---------------------------------------------------------------------------------------------------
+
+unsafe fn rewrite(text: View, out: *mut Bytes, error: *mut *mut c_char, rule: fn(&str) -> String) -> bool {
+    guard(error, false, || {
+        *ffi::out(out)? = Bytes::from(rule(text.text()?));
+        Ok(true)
+    })
+}
+
+/// # Safety
+/// `text` is a valid view, `words` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_text_english_words(text: View, words: *mut Bytes, error: *mut *mut c_char) -> bool {
+    rewrite(text, words, error, answers::english_words)
+}
+
+/// # Safety
+/// As for hici_text_english_words.
+#[no_mangle]
+pub unsafe extern "C" fn hici_text_chinese_words(text: View, words: *mut Bytes, error: *mut *mut c_char) -> bool {
+    rewrite(text, words, error, answers::chinese_words)
+}
+
+/// # Safety
+/// As for hici_text_english_words.
+#[no_mangle]
+pub unsafe extern "C" fn hici_text_segment(text: View, words: *mut Bytes, error: *mut *mut c_char) -> bool {
+    rewrite(text, words, error, answers::segmented)
+}
+
+/// # Safety
+/// As for hici_text_english_words.
+#[no_mangle]
+pub unsafe extern "C" fn hici_text_numbers(text: View, numbers: *mut Bytes, error: *mut *mut c_char) -> bool {
+    rewrite(text, numbers, error, answers::numbers)
+}
+
+/// # Safety
+/// `a` and `b` are valid views, the other pointers are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_text_edit_distance(
+    a: View,
+    b: View,
+    distance: *mut usize,
+    num_characters: *mut usize,
+    error: *mut *mut c_char,
+) -> bool {
+    guard(error, false, || {
+        let (edits, characters) = answers::edit_distance(a.text()?, b.text()?);
+        *ffi::out(distance)? = edits;
+        *ffi::out(num_characters)? = characters;
+        Ok(true)
+    })
+}
+
+// ---- HTTP ------------------------------------------------------------------------------------------------------
+
+/// # Safety
+/// The views are valid, the other pointers are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_http_post_json(
+    url: View,
+    bearer: View,
+    body: View,
+    timeout_ms: u64,
+    status: *mut u32,
+    retry_after: *mut f64,
+    answer: *mut Bytes,
+    error: *mut *mut c_char,
+) -> bool {
+    guard(error, false, || {
+        let timeout = Duration::from_millis(timeout_ms);
+        let received = http::post_json(url.text()?, bearer.text()?, body.text()?, timeout)?;
+        *ffi::out(status)? = u32::from(received.status);
+        *ffi::out(retry_after)? = received.retry_after.unwrap_or(-1.0);
+        *ffi::out(answer)? = Bytes::from(received.body);
         Ok(true)
     })
 }

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// `hici score longbench`: folders of predictions in; result.json in each, a table as text, CSV and LaTeX out.
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/log.h"
+#include "hici/commands/commands.h"
+#include "hici/commands/lists.h"
+#include "hici/eval/longbench_scores.h"
+#include "hici/report/longbench_table.h"
+
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace hici::commands {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ScoreLongBenchOptions {
+  std::vector<fs::path> folders;
+  std::vector<std::string> datasets;
+  bool by_length = false;
+  fs::path table;
+};
+
+void validate(const ScoreLongBenchOptions& o) {
+  HICI_CHECK_USAGE(!o.folders.empty(),
+                   "hici score longbench: no folder of predictions given; use 'hici score longbench pred/MODEL'");
+  HICI_CHECK_USAGE(o.table.empty() || o.table.extension() == ".csv", "--table: '", o.table.string(),
+                   "' does not end in .csv; the LaTeX table is written beside it");
+  std::set<fs::path> seen;
+  for (const fs::path& folder : o.folders)
+    HICI_CHECK_USAGE(seen.insert(fs::weakly_canonical(folder)).second, folder.string(), ": is given twice");
+}
+
+std::vector<std::string> wanted_datasets(const ScoreLongBenchOptions& o) {
+  if (o.datasets.empty()) return {};
+  std::vector<std::string> names = list_items(o.datasets, "--datasets");
+  for (const std::string& name : names)
+    HICI_CHECK_USAGE(eval::find_longbench_task(name), "--datasets: '", name,
+                     "' is no data set of LongBench; known: ", eval::longbench_task_names());
+  return names;
+}
+
+void note_missing(const eval::LongBenchModelScores& model) {
+  std::string missing;
+  for (const eval::LongBenchTask& task : eval::longbench_tasks()) {
+    if (!model.find(task)) missing += (missing.empty() ? "" : ", ") + std::string(task.name);
+  }
+  if (!missing.empty()) log_info(model.model, ": means are over what was scored; without ", missing);
+}
+
+std::string shown_tables(const std::vector<eval::LongBenchModelScores>& models, bool by_length) {
+  if (by_length) return report::table_text(report::longbench_by_length(models));
+  return report::table_text(report::longbench_datasets(models)) + "\n" +
+         report::table_text(report::longbench_groups(models));
+}
+
+void write_table(const fs::path& path, const report::LongBenchTable& table) {
+  fs::path latex = path;
+  latex.replace_extension(".tex");
+  write_file_atomically(path, report::table_csv(table));
+  write_file_atomically(latex, report::table_latex(table));
+  log_info("wrote ", path.string(), " and ", latex.string());
+}
+
+int run(const ScoreLongBenchOptions& o) {
+  validate(o);
+  const eval::LongBenchScoring scoring{.datasets = wanted_datasets(o), .by_length = o.by_length};
+  std::vector<eval::LongBenchModelScores> models;
+  for (const fs::path& folder : o.folders) {
+    models.push_back(eval::score_longbench(folder, scoring));
+    const fs::path result = folder / "result.json";
+    write_file_atomically(result, eval::longbench_result(models.back(), o.by_length).dump(4) + "\n");
+    log_info("wrote ", result.string());
+    if (!o.by_length && scoring.datasets.empty()) note_missing(models.back());
+  }
+  write_stdout(shown_tables(models, o.by_length));
+  if (!o.table.empty())
+    write_table(o.table, o.by_length ? report::longbench_by_length(models) : report::longbench_groups(models));
+  return 0;
+}
+
+Runner bind(CLI::App& app) {
+  const auto o = std::make_shared<ScoreLongBenchOptions>();
+  app.add_option("folders", o->folders, "Folders of predictions (pred/MODEL), with DATASET.jsonl in each");
+  app.add_option("--datasets", o->datasets, "Score these data sets only, a,b,c; all that have a file unless told");
+  // A flag, which takes no True or False: the folder that may follow would be read as one.
+  app.add_flag("-e,--e", o->by_length, "The predictions are those of LongBench-E: scores by length of the context");
+  add_option(app, "table", o->table,
+             "Write group means (with -e the scores by length) as CSV, and as LaTeX beside it with .tex");
+  return [o] { return run(*o); };
+}
+
+}  // namespace
+
+CommandEntry score_longbench_command() {
+  return {.name = "score longbench",
+          .summary = "Score predictions on LongBench: all 21 data sets, groups and means",
+          .bind = bind};
+}
+
+}  // namespace hici::commands

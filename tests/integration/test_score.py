@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`hici score` as a user calls it; the judge is an HTTP server of Python that errs in every way a server can."""
+import csv
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import threading
+import unittest
+
+import support
+from support import FolderTest, HICI, hici
+
+DATA = pathlib.Path(__file__).resolve().parent.parent / "eval" / "data"
+
+
+class LongBenchTest(FolderTest):
+    def setUp(self):
+        super().setUp()
+        self.model = self.folder / "my-model"
+        shutil.copytree(DATA / "longbench", self.model)
+        rows = json.loads((DATA / "longbench_scores.json").read_text())
+        self.expected = {name: round(100 * sum(scores) / len(scores), 2) for name, scores in rows.items()}
+
+    def test_result_and_tables(self):
+        done = self.run_hici("score", "longbench", self.model, "--table", self.folder / "groups.csv")
+        result = json.loads((self.model / "result.json").read_text())
+        self.assertEqual(result, self.expected)
+        self.assertIn("repobench-p", done.stdout)
+        rows = list(csv.DictReader((self.folder / "groups.csv").open()))
+        self.assertEqual([row["model"] for row in rows], ["my-model"])
+        self.assertAlmostEqual(float(rows[0]["code"]), (result["lcc"] + result["repobench-p"]) / 2)
+        self.assertAlmostEqual(float(rows[0]["mean of tasks"]), sum(result.values()) / 21)
+        self.assertIn("\\begin{tabular}{lrrrrrrrr}", (self.folder / "groups.tex").read_text())
+
+    def test_some_data_sets_of_two_models(self):
+        other = self.folder / "other"
+        shutil.copytree(self.model, other)
+        done = self.run_hici("score", "longbench", self.model, other, "--datasets", "trec,lcc")
+        self.assertEqual(json.loads((other / "result.json").read_text()), {name: self.expected[name] for name in ("trec", "lcc")})
+        self.assertIn("my-model", done.stdout)
+
+    def test_scores_by_length(self):
+        self.run_hici("score", "longbench", "-e", self.model)
+        result = json.loads((self.model / "result.json").read_text(), parse_constant=self.fail)  # NaN is no JSON
+        self.assertEqual(set(result["trec"]), {"0-4k", "4-8k", "8k+"})
+        self.assertIsNone(result["dureader"]["0-4k"])
+
+    def assert_refused(self, code, arguments, *needles):
+        done = hici("score", "longbench", *arguments)
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assert_one_error_line(done, "score longbench", *needles)
+        self.assertFalse((self.model / "result.json").exists())
+
+    def test_bad_input(self):
+        self.assert_refused(2, [], "no folder")
+        self.assert_refused(2, [self.model, self.model], "given twice")
+        self.assert_refused(2, [self.model, "--datasets", "trek"], "--datasets: 'trek' is no data set", "narrativeqa, qasper")
+        self.assert_refused(2, [self.model, "--table", "x.txt"], "--table")
+        self.assert_refused(1, [self.folder / "none"], "is no directory")
+        with open(self.model / "trec.jsonl", "a") as file:
+            file.write('{"pred": "a", "answers": ["b"], "length": 3}\n')
+        self.assert_refused(1, [self.model], self.model / "trec.jsonl", "line 13", "all_classes")
+        (self.model / "trec.jsonl").write_text("")
+        self.assert_refused(1, [self.model], "trec.jsonl: is empty")
+        (self.model / "trec.jsonl").rename(self.model / "track.jsonl")
+        self.assert_refused(1, [self.model], "'track' is no data set of LongBench")
+
+
+class Judge(http.server.BaseHTTPRequestHandler):
+    """Says 1 when topic and answer share their last word. `script` has what to do instead, request by request."""
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        question = body["messages"][0]["content"]
+        topic, answer = (part.split(": ", 1)[1] for part in question.split("\n\n")[1:3])
+        self.server.requests.append((self.path, self.headers.get("Authorization"), body["model"]))
+        action = self.server.script.pop(0) if self.server.script else self.server.default
+        if isinstance(action, int):
+            return self.send(action, {"error": {"message": "out of\nservice"}}, {"Retry-After": "0"})
+        verdict = "1" if answer.rstrip(".'\" ").lower().endswith(topic.split()[-1].lower()) else "0"
+        self.send(200, {"choices": [{"message": {"role": "assistant", "content": action or verdict}}]})
+
+    def send(self, status, value, headers=None):
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        for name, text in {"Content-Length": str(len(data)), **(headers or {})}.items():
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+class TopicsTest(FolderTest):
+    def setUp(self):
+        super().setUp()
+        self.file = self.folder / "a-model" / "5_response.txt"
+        self.file.parent.mkdir()
+        shutil.copy(DATA / "longeval" / "topics" / "longchat-7b-16k" / "25_response.txt", self.file)
+        self.cache = pathlib.Path(f"{self.file}.judge.jsonl")
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Judge)
+        self.server.script, self.server.default, self.server.requests = [], None, []
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.shutdown)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+
+    def judge(self, *more, code=0, key="secret-key", url=None):
+        environment = {**support.ENVIRONMENT, "OPENAI_API_KEY": key, "no_proxy": "127.0.0.1"}
+        done = subprocess.run([HICI, "score", "topics", str(self.file.parent), "--judge", "openai", "--judge_url", url or self.url,
+                               "--judge_model", "judge-1", "--judge_backoff", "0.01", *more], env=environment, text=True,
+                              capture_output=True, timeout=support.TIMEOUT_SECONDS)
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertNotIn("secret-key", done.stdout + done.stderr)
+        return done
+
+    def num_verdicts(self):
+        return len(self.cache.read_text().splitlines()) if self.cache.exists() else 0
+
+    def test_by_rule(self):
+        done = self.run_hici("score", "topics", DATA / "longeval" / "topics", "--output", self.folder / "scores.json")
+        expected = json.loads((DATA / "longeval" / "scores.json").read_text())
+        self.assertEqual(json.loads((self.folder / "scores.json").read_text()), expected["topics"])
+        for counts in (counts for files in expected["topics"].values() for counts in files.values()):
+            self.assertIn("{}/{}".format(*counts), done.stdout)
+
+    def test_lines(self):
+        self.run_hici("score", "lines", DATA / "longeval" / "lines", "--output", self.folder / "scores.json")
+        expected = json.loads((DATA / "longeval" / "scores.json").read_text())
+        self.assertEqual(json.loads((self.folder / "scores.json").read_text()), expected["lines"])
+
+    def test_verdicts_are_asked_for_once(self):
+        done = self.judge("--output", str(self.folder / "scores.json"))
+        answers = self.file.read_text().splitlines()
+        different = len({line.rsplit(", prompt length", 1)[0] for line in answers})
+        self.assertEqual(len(self.server.requests), different)
+        self.assertEqual(set(self.server.requests), {("/v1/chat/completions", "Bearer secret-key", "judge-1")})
+        result = json.loads((self.folder / "scores.json").read_text())
+        correct, judged, missing = result["by_judge"]["a-model"]["5_response.txt"]
+        self.assertEqual((judged, missing), (50, 0))
+        self.assertGreaterEqual(correct, 30)  # all that the rule finds end as their topics do
+        self.assertIn(f"{correct}/50", done.stdout)
+        self.server.requests.clear()
+        self.assertEqual(self.judge().stdout, done.stdout)
+        self.assertEqual(self.server.requests, [])
+        self.judge(key="")
+        self.assertNotIn("secret", self.cache.read_text())
+
+    def test_errors_that_pass_and_nonsense_are_asked_again(self):
+        self.server.script = [429, 500, "well...", 503, None, "1.", 429]
+        done = self.judge()
+        self.assertIn("50", done.stdout)
+        self.assertEqual(len(self.server.requests), self.num_verdicts() + 5)
+
+    def test_a_missing_verdict_is_said(self):
+        self.server.script = ["as a language model I"] * 3
+        done = self.judge("--judge_retries", "2", code=1)
+        self.assertIn("1 verdicts are missing", done.stderr)
+        self.assertRegex(done.stdout, r"/49 +0\.\d+ +1\n")
+
+    def test_a_server_that_goes_down_costs_nothing_that_was_judged(self):
+        self.server.script, self.server.default = [None] * 7, 500
+        done = self.judge("--judge_retries", "1", code=1)
+        self.assertEqual(self.num_verdicts(), 7)
+        self.assertIn("status 500", done.stderr)
+        self.assertEqual(len(self.server.requests), 7 + 3 * 2)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+        done = self.judge("--judge_retries", "0", code=1, url=nobody)
+        self.assertIn("no answer", done.stderr)
+        self.assertEqual(self.num_verdicts(), 7)
+        with open(self.cache, "a") as file:
+            file.write('{"model": "judge-1", "lab')  # as a crash leaves it
+        self.server.default = None
+        self.assertRegex(self.judge().stdout, r"/50 +0\.\d+ +0\n")
+
+    def test_a_refused_key_ends_it_at_once(self):
+        self.server.default = 401
+        shutil.copy(self.file, self.file.parent / "10_response.txt")
+        done = self.judge(code=1)
+        self.assertEqual(len(self.server.requests), 1, "nor is anything asked about the other file")
+        self.assertIn("OPENAI_API_KEY", done.stderr)
+
+    def test_bad_options_and_files(self):
+        def refused(code, *arguments):
+            done = hici("score", "topics", *arguments)
+            self.assertEqual(done.returncode, code, done.stderr)
+            return done.stderr
+        self.assertIn("--judge_rate: has no effect without --judge", refused(2, self.file, "--judge_rate", 5))
+        self.assertIn("--judge: unknown judge 'x'", refused(2, self.file, "--judge", "x"))
+        self.assertIn("--judge_model: must be given", refused(2, self.file, "--judge", "openai"))
+        self.assertIn("given twice", refused(2, self.file, self.file.parent))
+        self.file.write_text(self.file.read_text() + "Label: x\n")
+        self.assertIn("5_response.txt: line 51: has no 'Predict: '", refused(1, self.file))
+        self.file.write_text("")
+        self.assertIn("5_response.txt: holds no answer", refused(1, self.file))
+
+
+if __name__ == "__main__":
+    unittest.main()

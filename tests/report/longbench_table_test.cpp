@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/report/longbench_table.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace hici::report {
+namespace {
+
+eval::LongBenchTaskScore score(const char* name, double all, double short_ones = 10) {
+  eval::LongBenchTaskScore task{
+      .task = eval::find_longbench_task(name), .all = {.num_rows = 1, .score = all}, .buckets = {}};
+  task.buckets[0] = {.num_rows = 1, .score = short_ones};
+  return task;
+}
+
+const std::vector<eval::LongBenchModelScores> kModels = {
+    {.model = "a&b", .tasks = {score("qasper", 20), score("hotpotqa", 30), score("musique", 50), score("lcc", 60.5)}},
+    {.model = "c", .tasks = {score("qasper", 25)}}};
+
+TEST(LongBenchTableTest, MeansAreOverWhatWasScored) {
+  const LongBenchTable table = longbench_groups(kModels);
+  ASSERT_EQ(table.score_columns.size(), 8u);
+  const std::vector<double>& scores = table.rows[0].scores;
+  EXPECT_EQ(scores[0], 20);                           // single-doc QA
+  EXPECT_EQ(scores[1], 40);                           // multi-doc QA
+  EXPECT_TRUE(std::isnan(scores[2]));                 // summarisation
+  EXPECT_EQ(scores[5], 60.5);                         // code
+  EXPECT_EQ(scores[6], (20 + 30 + 50 + 60.5) / 4);    // tasks
+  EXPECT_DOUBLE_EQ(scores[7], (20 + 40 + 60.5) / 3);  // groups
+}
+
+TEST(LongBenchTableTest, ShowsWhatIsMissingAsADash) {
+  EXPECT_EQ(table_text(longbench_datasets(kModels)),
+            "data set  group          metric             a&b      c\n"
+            "------------------------------------------------------\n"
+            "qasper    single-doc QA  F1               20.00  25.00\n"
+            "hotpotqa  multi-doc QA   F1               30.00      -\n"
+            "musique   multi-doc QA   F1               50.00      -\n"
+            "lcc       code           edit similarity  60.50      -\n");
+}
+
+TEST(LongBenchTableTest, BucketsHaveRowsForGroupsAndMeans) {
+  const LongBenchTable table = longbench_by_length({kModels[1]});
+  ASSERT_EQ(table.rows.size(), 1u + 8u);
+  EXPECT_EQ(table.rows[0].names, (std::vector<std::string>{"c", "qasper"}));
+  EXPECT_EQ(table.rows[0].scores[0], 10);
+  EXPECT_TRUE(std::isnan(table.rows[0].scores[1]));
+  EXPECT_EQ(table.rows[1].names[1], "single-doc QA");
+  EXPECT_EQ(table.rows[8].names[1], "mean of groups");
+  EXPECT_EQ(table.rows[8].scores[0], 10);
+}
+
+TEST(LongBenchTableTest, WritesCsvAndLatex) {
+  const LongBenchTable table{
+      .name_columns = {"model"}, .score_columns = {"x"}, .rows = {{{"a&b,c"}, {1.25}}, {{"d"}, {NAN}}}};
+  EXPECT_EQ(table_csv(table), "model,x\n\"a&b,c\",1.25\nd,\n");
+  EXPECT_EQ(table_latex(table),
+            "% needs \\usepackage{booktabs}\n\\begin{tabular}{lr}\n\\toprule\nmodel & x \\\\\n\\midrule\n"
+            "a\\&b,c & 1.25 \\\\\nd & -- \\\\\n\\bottomrule\n\\end{tabular}\n");
+}
+
+}  // namespace
+}  // namespace hici::report
