@@ -16,6 +16,7 @@ CommandEntry init_command();
 CommandEntry inspect_command();
 CommandEntry plan_command();
 CommandEntry report_command();
+CommandEntry sft_command();
 CommandEntry tokenize_command();
 CommandEntry train_command();
 CommandEntry train_tokenizer_command();
