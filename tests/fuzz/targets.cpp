@@ -16,6 +16,7 @@ constexpr TargetEntry kTargets[] = {
     {"model_config", read_model_config, model_config_seeds, 2000},
     {"pickle", read_pickle, pickle_seeds, 2000},
     {"safetensors", read_safetensors, safetensors_seeds, 1000},
+    {"sft_rows", read_sft_rows, sft_rows_seeds, 1000},
     {"shard_index", read_shard_index, shard_index_seeds, 2000},
     {"token_file", read_token_file, token_file_seeds, 1000},
 #ifdef HICI_FUZZ_TOKENIZER

@@ -40,6 +40,9 @@ void check_segments(const SftOptions& o) {
                    " does not divide --model_max_length ", length, "; use a divisor of it, or 0 for one segment");
   HICI_CHECK_USAGE(segment == 0 || o.attention != "full",
                    "--sft_segment_length: has no effect with --attention full; leave it out");
+  HICI_CHECK_USAGE(segment > 0 || o.attention != "s2",
+                   "--attention s2: needs segments of one length, whose heads are shifted by half; give "
+                   "--sft_segment_length");
   HICI_CHECK_USAGE(!o.spec.train.stream_segments || segment > 0,
                    "--stream_segments: needs several segments; give --sft_segment_length");
   HICI_CHECK_USAGE(!o.spec.train.stream_segments || !o.sft.packing,
