@@ -297,6 +297,18 @@ class SftTest(FolderTest):
         done = self.run_hici(*self.options(data, out="pretrained", resume_from_checkpoint=checkpoint), code=1)
         self.assert_one_error_line(done, "sft", "already holds checkpoint-3; use another --output_dir")
 
+    def test_starts_from_a_whole_model_of_pre_training(self):
+        whole = {"low_rank_training": False, "lora_r": None}
+        checkpoint = self.pretrain(**whole)
+        data = self.write(instruction_rows(8))
+        self.train(data, resume_from_checkpoint=checkpoint, max_steps=2, model_max_length=64, **whole)
+        # A checkpoint of all parameters is a model directory: fine-tuning of that gives the same.
+        self.train(data, out="from_directory", model_name_or_path=checkpoint, max_steps=2, model_max_length=64, **whole)
+        self.assertEqual(self.losses(), self.losses("from_directory"))
+        done = self.run_hici(*self.options(data, out="lora", resume_from_checkpoint=checkpoint), code=2)
+        self.assert_one_error_line(done, "sft", "is a whole model; give it as --model_name_or_path")
+        self.train(data, out="lora", model_name_or_path=checkpoint, max_steps=1, model_max_length=64)
+
     # ---- data ---------------------------------------------------------------------------------------------------
 
     def test_counts_what_is_cut_and_dropped(self):
