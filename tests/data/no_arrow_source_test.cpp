@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Of builds without libarrow.
+#include "hici/data/arrow_rows.h"
 #include "hici/data/arrow_source.h"
 #include "support/error_message.h"
 
@@ -10,6 +11,8 @@ namespace {
 
 TEST(NoArrowSourceTest, SaysWhatIsMissing) {
   EXPECT_ERROR_SAYS(open_arrow_source("some/folder", {}),
+                    "some/folder: is a folder; reading an Arrow data set needs libarrow");
+  EXPECT_ERROR_SAYS(open_arrow_rows("some/folder", "train"),
                     "some/folder: is a folder; reading an Arrow data set needs libarrow");
 }
 

@@ -18,6 +18,7 @@ constexpr TargetEntry kTargets[] = {
     {"pickle", read_pickle, pickle_seeds, 2000},
     {"retrieval_answers", read_retrieval_answers, retrieval_answers_seeds, 1000},
     {"safetensors", read_safetensors, safetensors_seeds, 1000},
+    {"sft_rows", read_sft_rows, sft_rows_seeds, 1000},
     {"shard_index", read_shard_index, shard_index_seeds, 2000},
     {"token_file", read_token_file, token_file_seeds, 1000},
 #ifdef HICI_FUZZ_TOKENIZER

@@ -28,6 +28,8 @@ void read_retrieval_answers(std::string_view bytes);
 std::vector<std::string> retrieval_answers_seeds();
 void read_safetensors(std::string_view bytes);
 std::vector<std::string> safetensors_seeds();
+void read_sft_rows(std::string_view bytes);
+std::vector<std::string> sft_rows_seeds();
 void read_shard_index(std::string_view bytes);
 std::vector<std::string> shard_index_seeds();
 void read_token_file(std::string_view bytes);

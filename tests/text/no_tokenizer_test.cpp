@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A binary without the Rust crate says so.
 #include "hici/text/answers.h"
+#include "hici/text/chat_template.h"
 #include "hici/text/http.h"
 #include "hici/text/tokenizer.h"
 #include "support/error_message.h"
@@ -17,6 +18,7 @@ TEST(NoTokenizerTest, SaysHowToGetTextSupport) {
   EXPECT_ERROR_SAYS(BpeTraining({}), "built without text support");
   EXPECT_ERROR_SAYS(english_words("a"), "built without text support");
   EXPECT_ERROR_SAYS(post_json({}), "built without text support");
+  EXPECT_ERROR_SAYS(ChatTemplate::from_source("", "", {}), "built without text support");
 }
 
 }  // namespace

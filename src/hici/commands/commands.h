@@ -21,6 +21,7 @@ CommandEntry report_command();
 CommandEntry score_lines_command();
 CommandEntry score_longbench_command();
 CommandEntry score_topics_command();
+CommandEntry sft_command();
 CommandEntry tokenize_command();
 CommandEntry train_command();
 CommandEntry train_tokenizer_command();

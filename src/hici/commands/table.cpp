@@ -8,6 +8,7 @@ const std::vector<CommandEntry>& command_table() {
   // clang-format off: one command a line
   static const std::vector<CommandEntry> table = {
       train_command(),
+      sft_command(),
       eval_ppl_command(),
       extract_command(),
       merge_command(),

@@ -1,61 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici train`: pre-training on token files, with LoRA or of all parameters.
 #include "hici/base/error.h"
-#include "hici/base/log.h"
-#include "hici/commands/activation_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/lists.h"
-#include "hici/commands/model_options.h"
-#include "hici/optim/schedule.h"
-#include "hici/train/segment_streaming.h"
-#include "hici/train/training_run.h"
+#include "hici/commands/training_options.h"
 
 #include <memory>
 
 namespace hici::commands {
 namespace {
 
-struct TrainOptions {
-  train::TrainingRunSpec spec;
-  std::string model;
-  std::string output_dir;
-  std::string data_path;
-  std::string init_adapter;
+struct TrainOptions : TrainingOptions {
   std::string token_type;
-  std::string attention = "hici";
-  std::string trainable_params = "embed,norm";
-  std::string save_strategy = "steps";
-  bool use_attn_init = false;
   int64_t segment_length = 0;  // 0: --num_chunks decides
-  ActivationOptions activations;
-  HiciOptions hici;
-  DeviceOptions device;
 };
-
-void check_no_contradiction(const TrainOptions& o) {
-  HICI_CHECK_USAGE(
-      o.init_adapter.empty() || o.spec.resume.empty(),
-      "--init_adapter: has no effect with --resume_from_checkpoint, which brings its own weights; give one of them");
-  HICI_CHECK_USAGE(!o.spec.allow_changes_on_resume || !o.spec.resume.empty(),
-                   "--allow_changes_on_resume: has no effect without --resume_from_checkpoint; leave it out");
-  for (const char* name : {"trainable_params", "lora_r", "lora_alpha"}) {
-    HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.hici.given(name), "--", name,
-                     ": has no effect with --low_rank_training False, which trains everything; leave it out");
-  }
-  HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.hici.given("warmup_steps"),
-                   "--warmup_steps: has no effect with --lr_scheduler_type constant; leave it out or use "
-                   "constant_with_warmup");
-  HICI_CHECK_USAGE(o.save_strategy != "no" || !o.hici.given("save_steps"),
-                   "--save_steps: has no effect with --save_strategy no; leave one of them out");
-  for (const char* name : {"lora_r", "lora_alpha"}) {
-    HICI_CHECK_USAGE(o.init_adapter.empty() || !o.hici.given(name), "--", name,
-                     ": has no effect with --init_adapter, whose adapters keep their rank and alpha; leave it out");
-  }
-  HICI_CHECK_USAGE(o.save_strategy == "steps" || o.save_strategy == "no", "--save_strategy: unknown strategy '",
-                   o.save_strategy, "'; use steps (with --save_steps) or no (only at the end)");
-  HICI_CHECK_USAGE((!o.spec.copy_attention_init && !o.use_attn_init) || o.attention == "hici",
-                   "--use_llama_init: has no effect with --attention ", o.attention, "; leave it out");
-}
 
 // Segments are checked here, before any file is read, unless an adapter decides their number.
 void check_segments(const TrainOptions& o) {
@@ -74,115 +31,30 @@ void check_segments(const TrainOptions& o) {
                    " does not divide --model_max_length ", length, "; use a divisor of it");
 }
 
-// What the options alone say; the causal mode of an adapter or of the model's family is looked at when it is known.
-void check_streaming(const TrainOptions& o) {
-  if (!o.spec.train.stream_segments) return;
-  config::HiciConfig hici = o.hici.values;
-  hici.causal_mode = o.hici.causal_mode.empty() ? config::CausalMode::kCausalGi
-                                                : config::parse_causal_mode(o.hici.causal_mode, "--causal_mode");
-  hici.use_global_integrator = hici.use_global_integrator && o.hici.use_hierarchical_forward;
-  train::check_streamable(o.spec.attention, hici);
-}
-
 int run_train(TrainOptions& o) {
-  check_no_contradiction(o);
   check_segments(o);
-  train::TrainingRunSpec& spec = o.spec;
-  spec.model = o.model;
-  spec.output_dir = o.output_dir;
-  spec.data_path = o.data_path;
-  spec.init_adapter = o.init_adapter;
-  spec.attention = nn::attention_kind_from_name(o.attention, "--attention");
-  check_streaming(o);
-  spec.activation_policy = o.activations.resolve();
-  spec.trainable.name_parts = split_at_commas(o.trainable_params);
-  spec.copy_attention_init = spec.copy_attention_init || o.use_attn_init;
-  if (o.save_strategy == "no") spec.train.save_steps = 0;
-  if (!o.token_type.empty()) spec.token_type = data::parse_token_type(o.token_type, "--token_type");
-  spec.train.validate();
-  spec.lora.validate();
-  optim::schedule_kind_from_name(spec.train.schedule);  // an unknown one is an error here, before anything is written
-  if (spec.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--attention " + o.attention);
-  spec.device = o.device.resolve_device();
-  spec.dtype = o.device.resolve_dtype(spec.device);
-  spec.attention_backend = o.device.resolve_attention_backend();
-  spec.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
+  if (!o.token_type.empty()) o.spec.token_type = data::parse_token_type(o.token_type, "--token_type");
+  o.resolve();
+  o.spec.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
     config::HiciConfig hici = o.hici.resolve(family, stored);
-    if (o.segment_length > 0) hici.num_segments = spec.train.sequence_length / o.segment_length;
+    if (o.segment_length > 0) hici.num_segments = o.spec.train.sequence_length / o.segment_length;
     return hici;
   };
-  spec.effective_options = effective_options(*o.hici.app);
-  return train::run_training(spec);
+  return train::run_training(o.spec);
 }
 
-void bind_what_to_train(CLI::App& app, TrainOptions& o) {
-  add_option(app, "model_name_or_path", o.model, "Directory of the base model (config.json and weights)")->required();
-  add_option(
-      app, "data_path", o.data_path,
-      "Token file (hici tokenize makes one), or text: .txt, .jsonl, .json (also .gz, .zst), a save_to_disk folder")
-      ->required();
+void bind_train(CLI::App& app, TrainOptions& o) {
+  o.bind_model_and_data(
+      app,
+      "Token file (hici tokenize makes one), or text: .txt, .jsonl, .json (also .gz, .zst), a save_to_disk folder");
   add_option(app, "text_field", o.spec.text_field, "Field of JSON objects, column of Arrow data sets");
-  add_option(app, "split", o.spec.split, "Split of a data set with several");
   add_option(app, "token_type", o.token_type,
              "uint16 or uint32; default: the sidecar's, else what fits the vocabulary");
-  add_option(app, "output_dir", o.output_dir, "Where checkpoints, metrics.jsonl and the event file go")->required();
-  add_option(app, "init_adapter", o.init_adapter, "Start from the weights of this adapter, with a fresh optimizer");
-  add_option(app, "resume_from_checkpoint", o.spec.resume,
-             "A checkpoint directory, or 'latest': the newest whole one in --output_dir");
-  add_bool(app, "allow_changes_on_resume", o.spec.allow_changes_on_resume,
-           "Resume although data, batch or schedule differ from the checkpoint's");
-  add_option(app, "attention", o.attention,
-             "hici, full (causal over everything) or s2 (LongLoRA's shifted sparse attention)");
-  add_bool(app, "low_rank_training", o.spec.trainable.low_rank, "LoRA and --trainable_params; False: every parameter");
-  add_option(app, "trainable_params", o.trainable_params,
-             "Parts of names that are trained beside LoRA and HiCI, separated by commas");
-  add_option(app, "lora_r", o.spec.lora.rank, "Rank of the adapters");
-  add_option(app, "lora_alpha", o.spec.lora.alpha, "Adapters are scaled by alpha / rank");
-  add_bool(
-      app, "add_pad_token", o.spec.add_pad_token,
-      "One row more in embedding and head, for [PAD], as the research code adds where a tokenizer has no pad token");
-  add_bool(app, "use_llama_init", o.spec.copy_attention_init,
-           "Start local construction from the layer's own q, k and v");
-  add_bool(app, "use_attn_init", o.use_attn_init, "The same as --use_llama_init");
-}
-
-void bind_how_to_train(CLI::App& app, TrainOptions& o) {
-  config::TrainConfig& t = o.spec.train;
-  add_option(app, "model_max_length", t.sequence_length, "Tokens of a training sequence; decides the RoPE factor");
-  add_option(app, "per_device_train_batch_size", t.batch_size, "Sequences in one forward");
-  add_option(app, "gradient_accumulation_steps", t.accumulation_steps, "Forwards in one optimizer step");
-  add_option(app, "max_steps", t.max_steps, "Optimizer steps; -1: --num_train_epochs decides");
-  add_option(app, "num_train_epochs", t.num_epochs, "Passes over the data");
-  add_option(app, "learning_rate", t.learning_rate, "Rate of LoRA, embedding and norms");
-  add_option(app, "hici_lr", t.hici_learning_rate, "Rate of the HiCI modules and of adapters on them");
-  add_option(app, "weight_decay", t.weight_decay, "Decay of matrices; norms and biases are left alone");
-  add_option(app, "warmup_steps", t.warmup_steps,
-             "Steps from rate 0 to the full rate; not for --lr_scheduler_type constant");
-  add_option(app, "lr_scheduler_type", t.schedule, "constant, constant_with_warmup, linear or cosine");
-  add_option(app, "max_grad_norm", t.max_grad_norm, "Limit of the norm of all gradients; 0: none");
-  add_option(app, "hici_grad_clip", t.hici_grad_clip,
-             "Limit of the norm of the HiCI gradients, applied before --max_grad_norm; 0: none");
-  add_option(app, "max_nonfinite_steps", t.max_nonfinite_steps,
-             "Stop after this many steps in a row whose loss or gradient is not finite");
-  o.activations.bind(app);
-  add_bool(app, "stream_segments", t.stream_segments,
-           "Work on one segment at a time, with the memory of one whatever the length; for every causal mode but none");
+  o.bind_what_to_train(app);
+  o.bind_how_to_train(app);
   add_option(app, "segment_length", o.segment_length,
              "Tokens of a segment, instead of --num_chunks; 0: --num_chunks decides");
-  add_bool(app, "shuffle", t.shuffle, "Visit the blocks in an order drawn from --seed, a new one in each epoch");
-  add_option(app, "seed", t.seed, "Seed of initial values and of the order of the data");
-  add_option(app, "logging_steps", t.logging_steps, "Steps between two lines of metrics.jsonl");
-  add_option(app, "save_strategy", o.save_strategy, "steps, or no: only at the end");
-  add_option(app, "save_steps", t.save_steps, "Steps between two checkpoints; 0: only at the end");
-  add_option(app, "save_total_limit", t.save_total_limit, "Checkpoints that are kept; 0: all");
-}
-
-void bind_inherited(CLI::App& app) {
-  add_inherited(app, "cache_dir", "nothing is downloaded");
-  add_inherited(app, "use_flash_attn", "the fastest exact attention of the device is taken by itself");
-  add_inherited(app, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
-  add_inherited(app, "deepspeed", "this process trains alone and shards nothing");
-  add_inherited(app, "tf32", "float32 work is done in float32");
+  o.bind_rest(app);
 }
 
 }  // namespace
@@ -190,11 +62,7 @@ void bind_inherited(CLI::App& app) {
 CommandEntry train_command() {
   return {"train", "Train a model for long context: LoRA and HiCI, or all parameters", [](CLI::App& app) -> Runner {
             auto o = std::make_shared<TrainOptions>();
-            bind_what_to_train(app, *o);
-            bind_how_to_train(app, *o);
-            o->hici.bind(app);
-            o->device.bind(app);
-            bind_inherited(app);
+            bind_train(app, *o);
             return [o] { return run_train(*o); };
           }};
 }

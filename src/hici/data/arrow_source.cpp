@@ -1,88 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything in a file is taken for hostile: lengths cannot ask for more memory than the file holds or
-// kMaxUnpackedBytes, and a batch is validated in full before a row of it is looked at.
 #include "hici/data/arrow_source.h"
 
 #include "hici/base/error.h"
-#include "hici/base/file.h"
 #include "hici/base/json.h"
+#include "hici/data/arrow_stream.h"
 #include "hici/text/utf8.h"
 
 #include <arrow/array.h>
-#include <arrow/buffer.h>
-#include <arrow/io/interfaces.h>
-#include <arrow/ipc/reader.h>
-#include <arrow/memory_pool.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 
-#include <algorithm>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 namespace hici::data {
 namespace {
-
-constexpr int64_t kMaxUnpackedBytes = int64_t{4} << 30;  // of one batch in a file with compressed buffers
-constexpr std::string_view kFileFormatMagic = "ARROW1";
-
-// A file as libarrow wants to read it. Through copy() and not the mapping: a file that another process cuts is an error
-// then, and what was read does not stay in memory. Exceptions of ours pass through libarrow, which is exception-safe.
-class FileStream : public arrow::io::InputStream {
- public:
-  explicit FileStream(const std::filesystem::path& path) : file_(path) {}
-
-  arrow::Status Close() override {
-    is_closed_ = true;
-    return arrow::Status::OK();
-  }
-  bool closed() const override { return is_closed_; }
-  arrow::Result<int64_t> Tell() const override { return static_cast<int64_t>(at_); }
-
-  arrow::Result<int64_t> Read(int64_t num_bytes, void* out) override {
-    const uint64_t got = readable(num_bytes);
-    file_.copy(at_, out, got);
-    at_ += got;
-    return static_cast<int64_t>(got);
-  }
-
-  // Not from a memory pool: what unpacking may take is counted there, and this is bounded by the file.
-  arrow::Result<std::shared_ptr<arrow::Buffer>> Read(int64_t num_bytes) override {
-    std::string bytes(readable(num_bytes), '\0');
-    file_.copy(at_, bytes.data(), bytes.size());
-    at_ += bytes.size();
-    return arrow::Buffer::FromString(std::move(bytes));
-  }
-
-  const MappedFile& file() const { return file_; }
-  uint64_t position() const { return at_; }
-  // True once more was asked for than the file holds.
-  bool ran_out() const { return ran_out_; }
-
- private:
-  uint64_t readable(int64_t num_bytes) {
-    const uint64_t rest = file_.size() - at_, wanted = static_cast<uint64_t>(std::max<int64_t>(num_bytes, 0));
-    ran_out_ = ran_out_ || wanted > rest;
-    return std::min(wanted, rest);
-  }
-
-  MappedFile file_;
-  uint64_t at_ = 0;
-  bool is_closed_ = false;
-  bool ran_out_ = false;
-};
-
-[[noreturn]] void fail_unreadable(const std::string& subject, const arrow::Status& status) {
-  fail(subject, ": cannot be read as an Arrow stream: ", printable(status.message(), 200),
-       "; it was cut or damaged, save the data set again");
-}
-
-template <typename Value>
-Value take(arrow::Result<Value> result, const std::string& subject) {
-  if (!result.ok()) fail_unreadable(subject, result.status());
-  return std::move(result).ValueUnsafe();
-}
 
 // The type with bytes in place of text, so that validation leaves UTF-8 to us, who can name the row; null when the type
 // holds no text.
@@ -147,57 +80,25 @@ int column_index(const arrow::Schema& schema, const std::string& column, const s
 class ColumnReader {
  public:
   ColumnReader(const std::filesystem::path& path, const std::string& column)
-      : subject_(path.string()), unpacking_(arrow::system_memory_pool(), kMaxUnpackedBytes) {
-    arrow::ipc::IpcReadOptions options = arrow::ipc::IpcReadOptions::Defaults();
-    options.memory_pool = &unpacking_;
-    options.use_threads = false;
-    options.ensure_alignment = arrow::ipc::Alignment::kDataTypeSpecificAlignment;
-    stream_ = std::make_shared<FileStream>(path);
-    check_format();
-    const auto schema = take(arrow::ipc::RecordBatchStreamReader::Open(stream_, options), subject_)->schema();
-    options.included_fields = {column_index(*schema, column, subject_)};
-    stream_ = std::make_shared<FileStream>(path);
-    reader_ = take(arrow::ipc::RecordBatchStreamReader::Open(stream_, options), subject_);
-  }
+      : stream_(path, [&](const arrow::Schema& schema) {
+          return std::vector<int>{column_index(schema, column, path.string())};
+        }) {}
 
   // The next batch, null at the end of the file.
   std::shared_ptr<arrow::Array> next() {
-    const std::shared_ptr<arrow::RecordBatch> batch = take(reader_->Next(), subject_);
-    if (!batch) {
-      check_end();
-      return nullptr;
-    }
+    const std::shared_ptr<arrow::RecordBatch> batch = stream_.next();
+    if (!batch) return nullptr;
     const std::shared_ptr<arrow::Array> bytes = arrow::MakeArray(as_bytes(*batch->column_data(0)));
     const arrow::Status status = bytes->ValidateFull();
-    if (!status.ok()) fail_unreadable(subject_, status);
+    if (!status.ok()) fail_unreadable(subject(), status);
     return bytes;
   }
 
-  uint64_t position() const { return stream_->position(); }
-  const std::string& subject() const { return subject_; }
+  uint64_t position() const { return stream_.position(); }
+  const std::string& subject() const { return stream_.subject(); }
 
  private:
-  void check_format() const {
-    char begin[kFileFormatMagic.size()] = {};
-    stream_->file().copy(0, begin, std::min<uint64_t>(sizeof begin, stream_->file().size()));
-    HICI_CHECK(std::string_view(begin, sizeof begin) != kFileFormatMagic, subject_,
-               ": is in Arrow's file format, expected the stream format; write it with datasets.save_to_disk or "
-               "pyarrow.ipc.new_stream");
-  }
-
-  // libarrow takes a file that ends between two batches for whole, and does not look behind the end mark.
-  void check_end() const {
-    HICI_CHECK(!stream_->ran_out(), subject_,
-               ": ends without the mark that ends a stream; it was cut, or its writer was not closed: save it again");
-    const uint64_t rest = stream_->file().size() - stream_->position();
-    HICI_CHECK(rest == 0, subject_, ": has ", rest, " bytes behind the end of its stream; it is damaged");
-    stream_->file().check_unchanged();
-  }
-
-  std::string subject_;
-  arrow::CappedMemoryPool unpacking_;  // outlives what was allocated from it
-  std::shared_ptr<FileStream> stream_;
-  std::shared_ptr<arrow::ipc::RecordBatchStreamReader> reader_;
+  ArrowStream stream_;
 };
 
 class ArrowSource : public TextSource {

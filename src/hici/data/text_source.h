@@ -33,8 +33,6 @@ struct TextSourceOptions {
   std::string split = "train";      // of a data set with several
 };
 
-constexpr size_t kMaxLineBytes = size_t{256} << 20;
-
 std::unique_ptr<TextSource> open_text_source(const std::filesystem::path& path, const TextSourceOptions& options);
 
 // The text of one .jsonl line. `subject` names file and line in messages. Fuzzed.

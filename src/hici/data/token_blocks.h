@@ -2,30 +2,24 @@
 // A token file cut into consecutive blocks of one length; the rest at the end is not used.
 #pragma once
 
+#include "hici/data/batch_source.h"
 #include "hici/data/token_file.h"
 
-#include <ATen/core/Tensor.h>
-
+#include <string>
 #include <vector>
 
 namespace hici::data {
 
-// B sequences and their labels: labels[t] is the token after tokens[t], and ops::kIgnoredLabel (-100) at the end.
-struct TokenBatch {
-  at::Tensor tokens_BT;  // int64, CPU
-  at::Tensor labels_BT;
-  int64_t num_targets = 0;      // labels that count
-  std::vector<int64_t> blocks;  // which blocks these are
-};
-
-class TokenBlocks {
+// The label of a block's last token is ops::kIgnoredLabel.
+class TokenBlocks : public BatchSource {
  public:
   // A file too short for one block is an error that names `length_option` (the option that set the length).
   TokenBlocks(const TokenFile& tokens, int64_t block_length, const std::string& length_option);
 
   int64_t num_blocks() const { return tokens_.size() / block_length_; }
   int64_t block_length() const { return block_length_; }
-  TokenBatch batch(const std::vector<int64_t>& blocks) const;
+  int64_t num_samples() const override { return num_blocks(); }
+  TokenBatch batch(const std::vector<int64_t>& blocks) const override;
 
  private:
   const TokenFile& tokens_;

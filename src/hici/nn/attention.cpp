@@ -118,7 +118,12 @@ Attention::Attention(const config::ModelConfig& config, const ParameterOptions& 
   k_norm = meta_parameter({head_dim}, options);
 }
 
-at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& context) const {
+at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& given) const {
+  if (!given.sequences.empty()) return forward_sequences(x_BTC, given);
+  AttentionContext context = given;
+  if (context.segment_length == 0) context.segment_length = x_BTC.size(1);
+  HICI_ASSERT(x_BTC.size(1) % context.segment_length == 0 || context.kind == AttentionKind::kFull, "T ", x_BTC.size(1),
+              " S ", context.segment_length);
   if (context.kind == AttentionKind::kHici) return project_output(attend_segments(x_BTC, context), context, x_BTC);
   const ops::AttentionHeads heads = place(project_tokens(x_BTC, {}, context), {}, context, x_BTC);
   const at::Tensor out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
@@ -127,6 +132,31 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& c
                : ops::segment_attention(marked, context.backend);
   });
   return project_output(out, context, x_BTC);
+}
+
+at::Tensor Attention::forward_sequences(const at::Tensor& x_BTC, const AttentionContext& context) const {
+  HICI_ASSERT(static_cast<int64_t>(context.sequences.size()) == x_BTC.size(0), context.sequences.size(), " rows of ",
+              x_BTC.size(0));
+  TensorList rows;
+  for (int64_t b = 0; b < x_BTC.size(0); ++b) {
+    TensorList parts;
+    int64_t begin = 0;
+    for (const int64_t length : context.sequences[static_cast<size_t>(b)]) {
+      auto cut = [&](const at::Tensor& t_BT) {
+        return t_BT.defined() ? t_BT.narrow(0, b, 1).narrow(1, begin, length) : t_BT;
+      };
+      AttentionContext own = context;
+      own.sequences.clear();
+      own.valid_BT = cut(context.valid_BT);
+      own.rotary = {context.rotary.cos.narrow(0, 0, length), context.rotary.sin.narrow(0, 0, length)};
+      parts.push_back(forward(cut(x_BTC), own));
+      begin += length;
+    }
+    if (begin < x_BTC.size(1))
+      parts.push_back(at::zeros_like(x_BTC.narrow(0, b, 1).narrow(1, begin, x_BTC.size(1) - begin)));
+    rows.push_back(at::cat(parts, 1));
+  }
+  return at::cat(rows, 0);
 }
 
 SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
@@ -156,7 +186,6 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
 
 at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const {
   const int64_t segment_length = context.segment_length;
-  HICI_ASSERT(segment_length > 0 && x_BTC.size(1) % segment_length == 0, "T ", x_BTC.size(1), " S ", segment_length);
   ops::SideStream beside(x_BTC.device());
   PrefixSlots prefix;
   TensorList slots;

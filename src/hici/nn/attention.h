@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 namespace hici::nn {
 
@@ -25,14 +26,19 @@ enum class AttentionKind {
 AttentionKind attention_kind_from_name(std::string_view name, std::string_view subject);
 std::string_view attention_kind_name(AttentionKind kind);
 
+// For each row of a batch the lengths of the sequences that stand in it one after the other, from its first token on.
+// They do not see each other, and positions begin anew in each; rows may hold padding behind the last.
+using SequenceLengths = std::vector<std::vector<int64_t>>;
+
 // What all layers of one forward share.
 struct AttentionContext {
   AttentionKind kind = AttentionKind::kFull;
-  int64_t segment_length = 0;  // S; divides T. Not looked at by kFull
+  int64_t segment_length = 0;  // S; divides T, or every length of `sequences`; 0: as long. Not looked at by kFull
   at::Tensor valid_BT;         // bool, padding on the right; undefined: every token counts
   ops::RotaryTables rotary;
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
-  int64_t segment = 0;  // number of the segment, from 0; forward_segment() only
+  int64_t segment = 0;             // number of the segment, from 0; forward_segment() only
+  SequenceLengths sequences = {};  // empty: each row is one sequence
 };
 
 // One segment through attention or a whole layer: its hidden states, and the layer's state after it.
@@ -60,6 +66,8 @@ struct Attention {
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
 
  private:
+  // Each sequence by itself: exactly what it gives alone.
+  at::Tensor forward_sequences(const at::Tensor& x_BTC, const AttentionContext& context) const;
   at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
   TensorList project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
                             const AttentionContext& context) const;  // q, k and v

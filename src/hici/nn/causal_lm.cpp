@@ -113,17 +113,14 @@ at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOp
 
 AttentionContext CausalLm::make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
   const int64_t length = tokens_BT.size(1);
-  if (options.attention != AttentionKind::kFull) {
-    HICI_ASSERT(options.segment_length > 0 && length % options.segment_length == 0, "T ", length, " S ",
-                options.segment_length);
-  }
   ops::SideStream::fence(embed_tokens_.device());
   return {.kind = options.attention,
           .segment_length = options.segment_length,
           .valid_BT = options.valid_BT,
           .rotary = ops::make_rotary_tables(rotary_frequencies(), 0, length, embed_tokens_.scalar_type()),
           .backend = options.backend,
-          .segment = 0};
+          .segment = 0,
+          .sequences = options.sequences};
 }
 
 ops::RotaryFrequencies CausalLm::rotary_frequencies() const {
@@ -151,7 +148,8 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
                                  .rotary = ops::make_rotary_tables(segment.frequencies, segment.index * length, length,
                                                                    embed_tokens_.scalar_type()),
                                  .backend = segment.backend,
-                                 .segment = segment.index};
+                                 .segment = segment.index,
+                                 .sequences = {}};
   SegmentHidden out{at::embedding(embed_tokens_, segment.tokens_BS), {}};
   OffloadChain offload;
   for (size_t i = 0; i < layers_.size(); ++i) {

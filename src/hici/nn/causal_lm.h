@@ -42,10 +42,11 @@ struct DecoderLayer {
 
 struct ForwardOptions {
   AttentionKind attention = AttentionKind::kFull;
-  int64_t segment_length = 0;        // for hici and s2
+  int64_t segment_length = 0;        // for hici and s2; 0: a sequence is one segment
   at::Tensor valid_BT;               // bool, right padding; undefined: no padding
   ActivationPolicies policies = {};  // what each layer keeps for the backward pass; empty: everything
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
+  SequenceLengths sequences = {};  // several sequences in a row; empty: each row is one
 };
 
 // One segment of a sequence that goes through the model segment by segment. Segments of one sequence have one length.

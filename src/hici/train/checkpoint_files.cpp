@@ -19,6 +19,7 @@ namespace hici::train {
 namespace {
 
 constexpr const char* kStepsKey = "optimizer_steps";
+constexpr const char* kSegmentOption = "sft_segment_length";  // every run of `hici sft` has it and no other
 constexpr uint64_t kMaxShardBytes = uint64_t{5} << 30;
 constexpr uint64_t kSmallFileBytes = uint64_t{4} << 20;  // configs, manifest, tokenizer files
 
@@ -91,13 +92,13 @@ void write_optimizer(const std::filesystem::path& folder, optim::AdamW& optimize
 }  // namespace
 
 io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciConfig& hici,
-                               const data::TokenFile& tokens, int64_t num_blocks) {
+                               const io::DataIdentity& data) {
   const config::TrainConfig& t = spec.train;
   io::TrainingState state;
   state.seed = t.seed;
   state.sequence_length = t.sequence_length;
   state.batch = {t.batch_size, t.accumulation_steps, 1};
-  state.data = {spec.data_path.string(), tokens.sha256(), num_blocks};
+  state.data = data;
   state.options = {{"attention", std::string(nn::attention_kind_name(spec.attention))},
                    {"dtype", c10::toString(spec.dtype)},
                    {"shuffle", t.shuffle ? "True" : "False"},
@@ -109,16 +110,24 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciCo
                    {"hici_grad_clip", number_text(t.hici_grad_clip)},
                    {"lr_scheduler_type", t.schedule},
                    {"warmup_steps", std::to_string(t.warmup_steps)}};
-  if (spec.attention != nn::AttentionKind::kFull) state.options["num_chunks"] = std::to_string(hici.num_segments);
+  if (spec.sft) {
+    state.options["prompt_style"] = spec.sft->prompt_style;
+    state.options["packing"] = spec.sft->packing ? "True" : "False";
+    state.options[kSegmentOption] = std::to_string(spec.sft->segment_length);
+  } else if (spec.attention != nn::AttentionKind::kFull) {
+    state.options["num_chunks"] = std::to_string(hici.num_segments);
+  }
   if (spec.attention == nn::AttentionKind::kHici) state.options["causal_mode"] = config::name_of(hici.causal_mode);
   if (spec.trainable.low_rank) {
     for (const std::string& part : spec.trainable.name_parts) state.options["trainable_params"] += part + ",";
   }
   // A longer run is the same run where the rate does not depend on its end.
   const bool depends_on_end = t.schedule == "linear" || t.schedule == "cosine";
-  if (depends_on_end) state.options["max_steps"] = std::to_string(t.total_steps(num_blocks));
+  if (depends_on_end) state.options["max_steps"] = std::to_string(t.total_steps(data.num_samples));
   return state;
 }
+
+bool is_fine_tuning(const io::TrainingState& run) { return run.options.contains(kSegmentOption); }
 
 io::TrainingState state_at(io::TrainingState run, const Progress& progress) {
   run.step = progress.step;

@@ -3,7 +3,6 @@
 // --peft_model and --init_adapter (or --base_model) take, and beside it the training state.
 #pragma once
 
-#include "hici/data/token_file.h"
 #include "hici/io/load_model.h"
 #include "hici/io/training_state.h"
 #include "hici/optim/adamw.h"
@@ -25,7 +24,9 @@ struct CheckpointContent {
 
 // The run as it is described to check_resumable(), without a position.
 io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciConfig& hici,
-                               const data::TokenFile& tokens, int64_t num_blocks);
+                               const io::DataIdentity& data);
+// Whether the run that this describes was fine-tuning.
+bool is_fine_tuning(const io::TrainingState& run);
 // The same run at a position.
 io::TrainingState state_at(io::TrainingState run, const Progress& progress);
 

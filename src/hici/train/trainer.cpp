@@ -34,15 +34,15 @@ std::string list_blocks(const std::vector<data::TokenBatch>& batches) {
 }  // namespace
 
 Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vector<optim::TrainedParameter> parameters,
-                 const data::TokenBlocks& blocks, const config::TrainConfig& config, TrainerEvents events)
+                 const data::BatchSource& samples, const config::TrainConfig& config, TrainerEvents events)
     : model_(model),
       forward_(std::move(forward)),
-      blocks_(blocks),
+      samples_(samples),
       config_(config),
       events_(std::move(events)),
-      sampler_(blocks.num_blocks(), config.shuffle, config.seed),
+      sampler_(samples.num_samples(), config.shuffle, config.seed),
       schedule_{optim::schedule_kind_from_name(config.schedule), config.warmup_steps,
-                config.total_steps(blocks.num_blocks())},
+                config.total_steps(samples.num_samples())},
       optimizer_(parameters, {.weight_decay = config.weight_decay}),
       gradients_(parameters) {}
 
@@ -78,7 +78,7 @@ std::vector<data::TokenBatch> Trainer::draw_batches() {
   for (int64_t i = 0; i < config_.accumulation_steps; ++i) {
     std::vector<int64_t> blocks(static_cast<size_t>(config_.batch_size));
     for (int64_t& block : blocks) block = sampler_.next();
-    batches.push_back(blocks_.batch(blocks));
+    batches.push_back(samples_.batch(blocks));
   }
   return batches;
 }
@@ -92,7 +92,7 @@ Trainer::StepOutcome Trainer::compute_gradients(const std::vector<data::TokenBat
     outcome.interrupted = !loss;
     if (outcome.interrupted) break;
     outcome.loss += *loss;
-    outcome.tokens += batch.tokens_BT.numel();
+    outcome.tokens += batch.num_tokens();
   }
   return outcome;
 }
@@ -102,7 +102,7 @@ std::optional<double> Trainer::run_micro_batch(const data::TokenBatch& batch, in
   if (config_.stream_segments) {
     // Collected after each segment: hundreds of them must not be added in the model's narrow type.
     const StreamEvents events{[this] { gradients_.collect(); }, events_.on_segment};
-    return streamed_gradients(model_, forward_, batch, targets_in_step, events);
+    return streamed_gradients(model_, forward_of(batch), batch, targets_in_step, events);
   }
   const at::Tensor loss = sum_of_losses(batch) / static_cast<double>(targets_in_step);
   torch::autograd::backward({loss}, {});
@@ -110,12 +110,25 @@ std::optional<double> Trainer::run_micro_batch(const data::TokenBatch& batch, in
   return loss.item<double>();
 }
 
-// The hidden states end here: nothing of the backward pass reads them.
+nn::ForwardOptions Trainer::forward_of(const data::TokenBatch& batch) const {
+  nn::ForwardOptions forward = forward_;
+  if (batch.valid_BT.defined()) forward.valid_BT = batch.valid_BT.to(model_.head_weight().device());
+  forward.sequences = batch.sequences;
+  return forward;
+}
+
+// The hidden states end here: nothing of the backward pass reads them. Where most tokens have no label (a long prompt,
+// a short answer) those that have one are picked out first: the output head is a large part of a step.
 at::Tensor Trainer::sum_of_losses(const data::TokenBatch& batch) const {
   const at::Device device = model_.head_weight().device();
-  const at::Tensor hidden = model_.forward_hidden(batch.tokens_BT.to(device), forward_);
-  const at::Tensor labels = batch.labels_BT.to(device).view(-1);
-  return ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model_.head_weight(), labels);
+  at::Tensor hidden = model_.forward_hidden(batch.tokens_BT.to(device), forward_of(batch)).flatten(0, 1);
+  at::Tensor labels = batch.labels_BT.view(-1);
+  if (2 * batch.num_targets < labels.numel()) {
+    const at::Tensor with_label = labels.ne(ops::kIgnoredLabel).nonzero().view(-1);
+    hidden = hidden.index_select(0, with_label.to(device));
+    labels = labels.index_select(0, with_label);
+  }
+  return ops::linear_cross_entropy(hidden, model_.head_weight(), labels.to(device));
 }
 
 // HiCI gradients to their own limit first, then all together; once for each optimizer step.

@@ -4,7 +4,7 @@
 
 #include "hici/config/train_config.h"
 #include "hici/data/block_sampler.h"
-#include "hici/data/token_blocks.h"
+#include "hici/data/batch_source.h"
 #include "hici/nn/causal_lm.h"
 #include "hici/optim/adamw.h"
 #include "hici/optim/schedule.h"
@@ -38,7 +38,7 @@ enum class RunEnd { kFinished, kStopped };
 class Trainer {
  public:
   Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vector<optim::TrainedParameter> parameters,
-          const data::TokenBlocks& blocks, const config::TrainConfig& config, TrainerEvents events);
+          const data::BatchSource& samples, const config::TrainConfig& config, TrainerEvents events);
 
   // From `start` to the last step, or until a stop signal (base/signals.h) arrives: then the step in hand is dropped,
   // the state before it is saved, and kStopped returned. Throws when --max_nonfinite_steps steps in a row had a loss or
@@ -62,6 +62,7 @@ class Trainer {
   StepOutcome compute_gradients(const std::vector<data::TokenBatch>& batches);
   // The micro-batch's share of the loss, with its gradients collected; nullopt when a stop signal came in between.
   std::optional<double> run_micro_batch(const data::TokenBatch& batch, int64_t targets_in_step);
+  nn::ForwardOptions forward_of(const data::TokenBatch& batch) const;
   at::Tensor sum_of_losses(const data::TokenBatch& batch) const;
   void clip_gradients(StepOutcome& outcome);
   bool update(const StepOutcome& outcome, const std::vector<data::TokenBatch>& batches);
@@ -70,7 +71,7 @@ class Trainer {
 
   const nn::CausalLm& model_;
   nn::ForwardOptions forward_;
-  const data::TokenBlocks& blocks_;
+  const data::BatchSource& samples_;
   config::TrainConfig config_;
   TrainerEvents events_;
   data::BlockSampler sampler_;

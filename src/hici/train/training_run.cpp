@@ -7,7 +7,6 @@
 #include "hici/base/progress.h"
 #include "hici/base/run_lock.h"
 #include "hici/base/signals.h"
-#include "hici/data/tokenize_corpus.h"
 #include "hici/io/checkpoint_manifest.h"
 #include "hici/io/checkpoint_store.h"
 #include "hici/io/load_model.h"
@@ -16,19 +15,36 @@
 #include "hici/train/segment_streaming.h"
 #include "hici/train/step_plan.h"
 #include "hici/train/trainer.h"
+#include "hici/train/training_data.h"
 
 #include <ATen/ATen.h>
 
 #include <array>
+#include <utility>
 
 namespace hici::train {
 namespace {
 
 // Where this run starts from: nothing, or a checkpoint that was found and verified.
 struct ResumePoint {
-  std::optional<std::filesystem::path> checkpoint;
+  std::optional<std::filesystem::path> checkpoint;  // to go on from
+  std::optional<std::filesystem::path> weights;     // of pre-training, to start fine-tuning from
   io::TrainingState state;
 };
+
+// Fine-tuning from the weights of pre-training; its own checkpoints must be loadable without that directory.
+void start_from_weights(const TrainingRunSpec& spec, ResumePoint& point) {
+  const std::string name = point.checkpoint->string();
+  const bool is_adapter = std::filesystem::exists(*point.checkpoint / "adapter_config.json");
+  HICI_CHECK_USAGE(is_adapter || !spec.trainable.low_rank, "--resume_from_checkpoint: ", name,
+                   " is a whole model; give it as --model_name_or_path, or use --low_rank_training False");
+  HICI_CHECK_USAGE(!is_adapter || spec.trainable.low_rank, "--resume_from_checkpoint: ", name,
+                   " is an adapter, which --low_rank_training False cannot train; merge it into its base first");
+  log_info(name, ": is a checkpoint of pre-training after ", point.state.step,
+           " steps; fine-tuning starts from its weights, with a fresh optimizer");
+  point.weights = std::exchange(point.checkpoint, std::nullopt);
+  point.state = {};
+}
 
 ResumePoint find_resume_point(const TrainingRunSpec& spec) {
   ResumePoint point;
@@ -40,38 +56,23 @@ ResumePoint find_resume_point(const TrainingRunSpec& spec) {
     io::verify_checkpoint(spec.resume);
     point.checkpoint = spec.resume;
   }
-  if (point.checkpoint) point.state = io::read_training_state(*point.checkpoint);
+  if (!point.checkpoint) return point;
+  point.state = io::read_training_state(*point.checkpoint);
+  if (spec.sft && !is_fine_tuning(point.state)) start_from_weights(spec, point);
   return point;
 }
 
 // A new run must not mix its checkpoints with those of an old one.
-void check_output_is_free(const TrainingRunSpec& spec) {
-  if (!spec.resume.empty()) return;
+void check_output_is_free(const TrainingRunSpec& spec, const ResumePoint& resume) {
+  if (resume.checkpoint) return;
   const auto old = io::find_latest_checkpoint(spec.output_dir);
-  HICI_CHECK(!old, spec.output_dir.string(), ": already holds ", old ? old->filename().string() : "",
-             "; use --resume_from_checkpoint latest, or another --output_dir");
-}
-
-// The token file to train on. Text is tokenized once, packed without padding, into the output directory, and taken from
-// there when the run goes on.
-std::filesystem::path prepare_tokens(const TrainingRunSpec& spec) {
-  if (!data::is_text_source(spec.data_path)) return spec.data_path;
-  data::TokenizeJob job;
-  job.tokenizer = spec.model;
-  job.inputs = {spec.data_path.string()};
-  job.text_field = spec.text_field;
-  job.split = spec.split;
-  job.output = spec.output_dir / "data.bin";
-  const auto made = data::read_sidecar(job.output);
-  if (!spec.resume.empty() && made && made->sources == job.inputs && std::filesystem::exists(job.output))
-    return job.output;
-  const data::TokenizeResult result = data::tokenize_corpus(job);
-  log_info(spec.data_path.string(), ": ", result.counts.num_tokens, " tokens of ", result.counts.num_documents,
-           " documents, kept as ", job.output.string());
-  return job.output;
+  const bool is_start = old && resume.weights && std::filesystem::equivalent(*old, *resume.weights);
+  HICI_CHECK(!old, spec.output_dir.string(), ": already holds ", old ? old->filename().string() : "", "; use ",
+             is_start ? "" : "--resume_from_checkpoint latest, or ", "another --output_dir");
 }
 
 void check_segments(const TrainingRunSpec& spec, const config::HiciConfig& hici) {
+  if (spec.sft) return;  // they follow from --sft_segment_length
   const int64_t segments = hici.num_segments, length = spec.train.sequence_length;
   HICI_CHECK_USAGE(spec.attention == nn::AttentionKind::kFull || (segments >= 1 && length % segments == 0),
                    "--num_chunks: ", segments, " does not divide --model_max_length ", length, "; use a divisor of it");
@@ -79,9 +80,9 @@ void check_segments(const TrainingRunSpec& spec, const config::HiciConfig& hici)
 
 io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint& resume) {
   io::ModelRequest request;
-  const bool whole_checkpoint = resume.checkpoint && !spec.trainable.low_rank;
-  request.base = whole_checkpoint ? *resume.checkpoint : spec.model;
-  request.adapter = resume.checkpoint && spec.trainable.low_rank ? *resume.checkpoint : spec.init_adapter;
+  const auto start = resume.checkpoint ? resume.checkpoint : resume.weights;
+  request.base = start && !spec.trainable.low_rank ? *start : spec.model;
+  request.adapter = start && spec.trainable.low_rank ? *start : spec.init_adapter;
   request.dtype = spec.dtype;
   request.device = spec.device;
   request.context_size = spec.train.sequence_length;
@@ -106,7 +107,7 @@ nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedMod
   loaded.model->check_attention_backend(spec.attention_backend, "--attention_backend");
   forward.backend = spec.attention_backend;
   if (spec.attention == nn::AttentionKind::kFull) return forward;
-  forward.segment_length = spec.train.sequence_length / loaded.hici.num_segments;
+  forward.segment_length = spec.sft ? spec.sft->segment_length : spec.train.sequence_length / loaded.hici.num_segments;
   return forward;
 }
 
@@ -114,8 +115,10 @@ PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::LoadedMode
                                const nn::ForwardOptions& forward) {
   PlanProblem problem;
   problem.model = loaded.model->config();
-  problem.shape = {
-      spec.train.batch_size, spec.train.sequence_length, spec.attention, forward.segment_length, {}, 0, false};
+  const int64_t length = spec.train.sequence_length;
+  const bool is_one_segment = spec.attention != nn::AttentionKind::kFull && forward.segment_length == 0;
+  const int64_t segment_length = is_one_segment ? length : forward.segment_length;
+  problem.shape = {spec.train.batch_size, length, spec.attention, segment_length, {}, 0, false};
   problem.parameters = count_parameters(*loaded.model);
   problem.shape.trains_head = problem.parameters.trains_head;
   const nn::Attention& attention = loaded.model->layers().front().attention;
@@ -150,9 +153,14 @@ Progress progress_of(const io::TrainingState& state) {
   return {state.step, state.tokens, {state.epoch, state.next_sample}};
 }
 
+std::string segments_text(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
+  if (!spec.sft) return std::to_string(loaded.hici.num_segments) + " segments";
+  return spec.sft->segment_length == 0 ? "one segment"
+                                       : "segments of " + std::to_string(spec.sft->segment_length) + " tokens";
+}
+
 void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
-               const std::vector<optim::TrainedParameter>& trained, const data::TokenBlocks& blocks,
-               int64_t total_steps) {
+               const std::vector<optim::TrainedParameter>& trained, const TrainingData& data, int64_t total_steps) {
   int64_t all = 0, counts[optim::kNumGroups] = {};
   loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { all += t.numel(); });
   for (const auto& parameter : trained) counts[static_cast<int>(parameter.group)] += parameter.tensor.numel();
@@ -160,9 +168,9 @@ void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
            counts[0], ", rest ", counts[1], ")");
   log_info("attention ", nn::attention_kind_name(spec.attention), ", ", c10::toString(spec.dtype), " on ",
            spec.device.str(), ", RoPE factor ", loaded.model->config().rope.context_factor, ", ",
-           loaded.hici.num_segments, " segments, causal mode ", config::name_of(loaded.hici.causal_mode));
-  log_info("data ", spec.data_path.string(), ": ", blocks.num_blocks(), " blocks of ", blocks.block_length(),
-           " tokens; ", total_steps, " steps of ", spec.train.sequences_per_step(), " sequences");
+           segments_text(spec, loaded), ", causal mode ", config::name_of(loaded.hici.causal_mode));
+  log_info("data ", spec.data_path.string(), ": ", data.description, "; ", total_steps, " steps of ",
+           spec.train.sequences_per_step(), " sequences");
 }
 
 // An allocation that fails ends the run: the checkpoints stay as they are.
@@ -182,15 +190,13 @@ int run_training(const TrainingRunSpec& spec) {
   const StopSignals signals;
   io::CheckpointStore store(spec.output_dir, spec.train.save_total_limit);
   store.clean_up();
-  check_output_is_free(spec);
   const ResumePoint resume = find_resume_point(spec);
+  check_output_is_free(spec, resume);
 
   const io::LoadedModel loaded = load_for_training(spec, resume);
   nn::ForwardOptions forward = make_forward(spec, loaded);
-  const auto tokens = data::TokenFile::open(prepare_tokens(spec),
-                                            {.vocab_size = loaded.model->config().vocab_size, .type = spec.token_type});
-  const data::TokenBlocks blocks(tokens, spec.train.sequence_length, "--model_max_length");
-  const io::TrainingState identity = describe_run(spec, loaded.hici, tokens, blocks.num_blocks());
+  const TrainingData data = open_training_data(spec, loaded.model->config().vocab_size);
+  const io::TrainingState identity = describe_run(spec, loaded.hici, data.identity);
   if (resume.checkpoint)
     io::check_resumable(*resume.checkpoint, resume.state, identity, spec.allow_changes_on_resume,
                         "--allow_changes_on_resume");
@@ -201,7 +207,7 @@ int run_training(const TrainingRunSpec& spec) {
   forward.policies = planned.plan.policies;
   write_file_atomically(spec.output_dir / "options.ini", spec.effective_options);
   store.set_aside_after(resume.state.step);
-  MetricsWriter metrics(spec.output_dir, resume.state.step, spec.train.total_steps(blocks.num_blocks()));
+  MetricsWriter metrics(spec.output_dir, resume.state.step, spec.train.total_steps(data.identity.num_samples));
   optim::AdamW* optimizer = nullptr;
   TrainerEvents events;
   events.on_step = [&](const StepMetrics& m, bool logged) { logged ? metrics.log(m) : metrics.show(m); };
@@ -212,10 +218,10 @@ int run_training(const TrainingRunSpec& spec) {
     store.save(progress.step, estimate_bytes(content),
                [&](const std::filesystem::path& folder) { write_checkpoint_files(folder, content); });
   };
-  Trainer trainer(*loaded.model, forward, trained, blocks, spec.train, events);
+  Trainer trainer(*loaded.model, forward, trained, *data.samples, spec.train, events);
   optimizer = &trainer.optimizer();
   if (resume.checkpoint) read_optimizer(*resume.checkpoint, trainer.optimizer());
-  log_start(spec, loaded, trained, blocks, trainer.total_steps());
+  log_start(spec, loaded, trained, data, trainer.total_steps());
 
   const RunEnd end = run_or_say_what_fits(trainer, progress_of(resume.state), planned);
   segment_progress.finish();

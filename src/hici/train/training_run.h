@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One call of `hici train`: model, data, trainer, checkpoints and metrics put together.
+// One call of `hici train` or `hici sft`: model, data, trainer, checkpoints and metrics put together.
 #pragma once
 
 #include "hici/config/hici_config.h"
@@ -17,16 +17,26 @@
 
 namespace hici::train {
 
+// Supervised fine-tuning: examples instead of blocks of text.
+struct SftSpec {
+  std::string prompt_style = "llama2";  // data::prompt_style_from_name()
+  int64_t max_samples = 0;              // 0: all
+  int64_t segment_length = 0;           // 0: a sequence is one segment
+  bool packing = false;
+};
+
 struct TrainingRunSpec {
   std::filesystem::path model;  // --model_name_or_path
   std::filesystem::path output_dir;
-  std::filesystem::path data_path;  // a token file, or text (data::is_text_source) that is tokenized first
+  std::filesystem::path data_path;  // a token file, or text (data::is_text_source) that is tokenized first; or examples
+  std::optional<SftSpec> sft = {};  // nullopt: pre-training
   std::string text_field = "text";  // of text data
   std::string split = "train";
   std::optional<data::TokenType> token_type =
       {};  // as the user said; else the file's sidecar or the vocabulary decides
   std::filesystem::path init_adapter;
-  std::string resume;  // "", "latest" or a checkpoint directory
+  // "", "latest" or a checkpoint directory. Fine-tuning starts afresh from the weights of a checkpoint of pre-training.
+  std::string resume;
   bool allow_changes_on_resume = false;
   nn::AttentionKind attention = nn::AttentionKind::kHici;
   std::function<config::HiciConfig(config::Family, const io::StoredHici&)> resolve_hici;

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// `hici sft`: supervised fine-tuning on instructions and conversations.
+#include "hici/base/error.h"
+#include "hici/base/log.h"
+#include "hici/commands/commands.h"
+#include "hici/commands/training_options.h"
+#include "hici/data/sft_prompt.h"
+
+#include <memory>
+
+namespace hici::commands {
+namespace {
+
+struct SftOptions : TrainingOptions {
+  train::SftSpec sft;
+  int64_t max_seq_length = 0;  // 0: --model_max_length
+  std::string pretrained_hici_path;
+};
+
+bool given(const SftOptions& o, const std::string& name) { return o.hici.given(name); }
+
+// Two names of one thing.
+void join_aliases(SftOptions& o) {
+  int64_t& length = o.spec.train.sequence_length;
+  if (given(o, "max_seq_length")) {
+    HICI_CHECK_USAGE(!given(o, "model_max_length") || length == o.max_seq_length,
+                     "--max_seq_length: ", o.max_seq_length, " says another thing than --model_max_length ", length,
+                     "; give one of them");
+    length = o.max_seq_length;
+  }
+  if (o.pretrained_hici_path.empty()) return;
+  HICI_CHECK_USAGE(o.init_adapter.empty(), "--pretrained_hici_path: says the same as --init_adapter; give one of them");
+  o.init_adapter = o.pretrained_hici_path;
+}
+
+void check_segments(const SftOptions& o) {
+  const int64_t segment = o.sft.segment_length, length = o.spec.train.sequence_length;
+  HICI_CHECK_USAGE(o.sft.max_samples >= 0, "--max_samples: ", o.sft.max_samples, " is below 0; use 0 for all");
+  HICI_CHECK_USAGE(segment >= 0 && (segment == 0 || length % segment == 0), "--sft_segment_length: ", segment,
+                   " does not divide --model_max_length ", length, "; use a divisor of it, or 0 for one segment");
+  HICI_CHECK_USAGE(segment == 0 || o.attention != "full",
+                   "--sft_segment_length: has no effect with --attention full; leave it out");
+  HICI_CHECK_USAGE(segment > 0 || o.attention != "s2",
+                   "--attention s2: needs segments of one length, whose heads are shifted by half; give "
+                   "--sft_segment_length");
+  HICI_CHECK_USAGE(!o.spec.train.stream_segments || segment > 0,
+                   "--stream_segments: needs several segments; give --sft_segment_length");
+  HICI_CHECK_USAGE(!o.spec.train.stream_segments || !o.sft.packing,
+                   "--stream_segments: cannot be used with --packing True; leave out one of them");
+  if (given(o, "num_chunks"))
+    log_info("--num_chunks has no effect here: --sft_segment_length cuts examples into segments");
+}
+
+// The number of segments of a whole context, which evaluation takes from a checkpoint. It stays what pre-training had
+// where fine-tuning has one segment.
+config::HiciConfig resolve_hici(const SftOptions& o, config::Family family, const io::StoredHici& stored) {
+  config::HiciConfig hici = o.hici.resolve(family, stored);
+  const bool sees_own =
+      hici.causal_mode != config::CausalMode::kCausalShift && hici.causal_mode != config::CausalMode::kCausalShiftG;
+  HICI_CHECK_USAGE(o.sft.segment_length > 0 || sees_own || o.spec.attention != nn::AttentionKind::kHici ||
+                       !hici.use_local_constructor,
+                   "--sft_segment_length: 0 leaves no slots to see, as the first segment has none in causal mode ",
+                   config::name_of(hici.causal_mode), "; give a length, or another --causal_mode");
+  if (o.sft.segment_length > 0) {
+    hici.num_segments = o.spec.train.sequence_length / o.sft.segment_length;
+  } else if (!stored.config || !stored.is_complete) {
+    hici.num_segments = 1;
+  } else {
+    hici.num_segments = stored.config->num_segments;
+  }
+  return hici;
+}
+
+int run_sft(SftOptions& o) {
+  join_aliases(o);
+  check_segments(o);
+  data::prompt_style_from_name(o.sft.prompt_style, "--prompt_style");  // an unknown one is an error before all else
+  o.resolve();
+  o.spec.sft = o.sft;
+  o.spec.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
+    return resolve_hici(o, family, stored);
+  };
+  return train::run_training(o.spec);
+}
+
+void bind_sft(CLI::App& app, SftOptions& o) {
+  o.bind_model_and_data(app,
+                        "Rows of {instruction, input?, output}, or conversations under messages {role, content} or "
+                        "conversations {from, value}: .json, .jsonl (also .gz, .zst), a save_to_disk folder");
+  add_option(
+      app, "prompt_style", o.sft.prompt_style,
+      "How instructions are written: llama2 = [INST]{instruction}[/INST]; llama2_chat = [INST] <<SYS>> (Llama-2's "
+      "system prompt) <</SYS>> {instruction} [/INST]; alpaca = Below is an instruction that describes a task. ... "
+      "### Instruction: {instruction} ### Response:. An input follows its instruction on a line of its own (alpaca: "
+      "under ### Input:). Conversations take the tokenizer's chat template");
+  add_option(app, "max_samples", o.sft.max_samples, "Rows that are read, the first ones; 0: all");
+  add_option(app, "sft_segment_length", o.sft.segment_length,
+             "Tokens of a segment; examples are padded to whole segments. 0: an example is one segment");
+  add_bool(app, "packing", o.sft.packing,
+           "Fill sequences of --model_max_length with several examples that do not see each other");
+  add_option(app, "pretrained_hici_path", o.pretrained_hici_path,
+             "Start from HiCI modules and adapters of this run; the same as --init_adapter");
+  o.bind_what_to_train(app);
+  o.bind_how_to_train(app);
+  add_option(app, "max_seq_length", o.max_seq_length, "The same as --model_max_length; 0: not given");
+  o.bind_rest(app);
+  add_inherited(app, "per_device_eval_batch_size", "nothing is evaluated during training");
+}
+
+}  // namespace
+
+CommandEntry sft_command() {
+  return {"sft", "Fine-tune a model on instructions or conversations", [](CLI::App& app) -> Runner {
+            auto o = std::make_shared<SftOptions>();
+            bind_sft(app, *o);
+            return [o] { return run_sft(*o); };
+          }};
+}
+
+}  // namespace hici::commands

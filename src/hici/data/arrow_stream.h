@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// One Arrow IPC stream file, batch by batch. Included by the .cpp files that link to libarrow only.
+//
+// Everything in a file is taken for hostile: lengths cannot ask for more memory than the file holds or
+// kMaxUnpackedBytes. Whoever looks at a row of a batch validates the array in full before.
+#pragma once
+
+#include <arrow/memory_pool.h>
+#include <arrow/record_batch.h>
+#include <arrow/status.h>
+#include <arrow/type.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace arrow::ipc {
+class RecordBatchStreamReader;
+}
+
+namespace hici::data {
+
+class ArrowFileStream;
+
+class ArrowStream {
+ public:
+  static constexpr int64_t kMaxUnpackedBytes = int64_t{4} << 30;  // of one batch in a file with compressed buffers
+
+  // `choose` names the columns to read, given all.
+  ArrowStream(const std::filesystem::path& path, const std::function<std::vector<int>(const arrow::Schema&)>& choose);
+
+  // The next batch, null at the end of the file. It may use memory of this object.
+  std::shared_ptr<arrow::RecordBatch> next();
+
+  uint64_t position() const;
+  const std::string& subject() const { return subject_; }
+
+ private:
+  void check_format() const;
+  void check_end() const;
+
+  std::string subject_;
+  std::unique_ptr<arrow::CappedMemoryPool> unpacking_;  // outlives what was allocated from it
+  std::shared_ptr<ArrowFileStream> stream_;
+  std::shared_ptr<arrow::ipc::RecordBatchStreamReader> reader_;
+};
+
+// An error that says that the file cannot be read, with libarrow's reason.
+[[noreturn]] void fail_unreadable(const std::string& subject, const arrow::Status& status);
+
+}  // namespace hici::data

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/training_data.h"
+
+#include "hici/base/error.h"
+#include "hici/base/log.h"
+#include "hici/data/sft_examples.h"
+#include "hici/data/token_blocks.h"
+#include "hici/data/tokenize_corpus.h"
+
+namespace hici::train {
+namespace {
+
+std::filesystem::path prepare_tokens(const TrainingRunSpec& spec) {
+  if (!data::is_text_source(spec.data_path)) return spec.data_path;
+  data::TokenizeJob job;
+  job.tokenizer = spec.model;
+  job.inputs = {spec.data_path.string()};
+  job.text_field = spec.text_field;
+  job.split = spec.split;
+  job.output = spec.output_dir / "data.bin";
+  const auto made = data::read_sidecar(job.output);
+  if (!spec.resume.empty() && made && made->sources == job.inputs && std::filesystem::exists(job.output))
+    return job.output;
+  const data::TokenizeResult result = data::tokenize_corpus(job);
+  log_info(spec.data_path.string(), ": ", result.counts.num_tokens, " tokens of ", result.counts.num_documents,
+           " documents, kept as ", job.output.string());
+  return job.output;
+}
+
+TrainingData open_blocks(const TrainingRunSpec& spec, int64_t vocab_size) {
+  TrainingData data;
+  data.tokens = std::make_unique<data::TokenFile>(
+      data::TokenFile::open(prepare_tokens(spec), {.vocab_size = vocab_size, .type = spec.token_type}));
+  auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, "--model_max_length");
+  data.identity = {spec.data_path.string(), data.tokens->sha256(), blocks->num_blocks()};
+  data.description = detail::concat(blocks->num_blocks(), " blocks of ", blocks->block_length(), " tokens");
+  data.samples = std::move(blocks);
+  return data;
+}
+
+TrainingData open_examples(const TrainingRunSpec& spec, int64_t vocab_size) {
+  const SftSpec& sft = *spec.sft;
+  const data::SftLayout layout{.max_length = spec.train.sequence_length,
+                               .segment_length = spec.attention == nn::AttentionKind::kFull ? 0 : sft.segment_length,
+                               .packing = sft.packing,
+                               .drops_empty_segments = !spec.train.stream_segments};
+  auto examples = std::make_unique<data::SftExamples>(
+      data::load_sft_examples({.path = spec.data_path,
+                               .split = spec.split,
+                               .max_samples = sft.max_samples,
+                               .model = spec.model,
+                               .prompt_style = data::prompt_style_from_name(sft.prompt_style, "--prompt_style"),
+                               .vocab_size = vocab_size},
+                              layout));
+  TrainingData data;
+  data.identity = {spec.data_path.string(), examples->fingerprint(), examples->num_samples()};
+  data.description = data::describe(examples->counts(), layout.max_length);
+  if (sft.packing) data.description += detail::concat("; packed into ", examples->num_samples(), " sequences");
+  data.samples = std::move(examples);
+  return data;
+}
+
+}  // namespace
+
+TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size) {
+  return spec.sft ? open_examples(spec, vocab_size) : open_blocks(spec, vocab_size);
+}
+
+}  // namespace hici::train

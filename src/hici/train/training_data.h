@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run learns from, opened: blocks of a token file, or examples of fine-tuning.
+#pragma once
+
+#include "hici/data/batch_source.h"
+#include "hici/data/token_file.h"
+#include "hici/io/training_state.h"
+#include "hici/train/training_run.h"
+
+#include <memory>
+#include <string>
+
+namespace hici::train {
+
+struct TrainingData {
+  std::unique_ptr<data::TokenFile> tokens;  // of `samples`, when these are blocks
+  std::unique_ptr<data::BatchSource> samples;
+  io::DataIdentity identity;
+  std::string description;  // one line of the log, without the number of steps
+};
+
+// Text is tokenized once, packed without padding, into the output directory, and taken from there when the run goes on;
+// examples are tokenized in memory.
+TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size);
+
+}  // namespace hici::train
