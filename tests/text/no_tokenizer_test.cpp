@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A binary without the Rust crate says so.
+#include "hici/text/chat_template.h"
 #include "hici/text/tokenizer.h"
 #include "support/error_message.h"
 
@@ -13,6 +14,7 @@ TEST(NoTokenizerTest, SaysHowToGetTextSupport) {
   EXPECT_ERROR_SAYS(Tokenizer::from_path("model"),
                     "model: this hici was built without text support (HICI_TEXT=OFF); install Rust");
   EXPECT_ERROR_SAYS(BpeTraining({}), "built without text support");
+  EXPECT_ERROR_SAYS(ChatTemplate::from_source("", "", {}), "built without text support");
 }
 
 }  // namespace

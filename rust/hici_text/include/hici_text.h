@@ -10,7 +10,7 @@
  *  - Panics of the Rust side are caught and come back as errors. Nothing is printed.
  *  - What a function hands out belongs to the caller, who gives it back to the function named beside it. Freeing NULL
  * is a no-op.
- *  - A tokenizer may be used by several threads at once; streams and trainers by one at a time.
+ *  - A tokenizer or chat template may be used by several threads at once; streams and trainers by one at a time.
  */
 #ifndef HICI_TEXT_H
 #define HICI_TEXT_H
@@ -26,6 +26,7 @@ extern "C" {
 typedef struct HiciTokenizer HiciTokenizer;
 typedef struct HiciDecodeStream HiciDecodeStream;
 typedef struct HiciBpeTrainer HiciBpeTrainer;
+typedef struct HiciChatTemplate HiciChatTemplate;
 
 /* Borrowed text; the callee never keeps it. */
 typedef struct {
@@ -41,6 +42,12 @@ typedef struct {
   size_t num_texts;
 } HiciTextIds;
 
+/* Places in a text: byte bounds[2 i] up to bounds[2 i + 1] for each i. Free with hici_text_free_spans(). */
+typedef struct {
+  size_t* bounds;
+  size_t num_bounds;
+} HiciTextSpans;
+
 /* Text or JSON handed out; `data` has no NUL at its end. Free with hici_text_free_bytes(). */
 typedef struct {
   char* data;
@@ -50,6 +57,7 @@ typedef struct {
 void hici_text_free_string(char* text);
 void hici_text_free_ids(HiciTextIds* ids);
 void hici_text_free_bytes(HiciTextBytes* bytes);
+void hici_text_free_spans(HiciTextSpans* spans);
 
 /* The content of a tokenizer.json. Truncation and padding that it asks for are switched off: they are for batches of a
  * model's input, not for text. `num_threads` 0: as many as there are cores. Free with hici_tokenizer_free(). */
@@ -67,6 +75,10 @@ bool hici_tokenizer_id_to_token(const HiciTokenizer* tokenizer, uint32_t id, Hic
 /* Encodes every text by itself, on all threads. */
 bool hici_tokenizer_encode_batch(const HiciTokenizer* tokenizer, const HiciTextView* texts, size_t num_texts,
                                  bool add_special_tokens, HiciTextIds* ids, char** error);
+/* Encodes one text on this thread, without special tokens: one "text" in `ids`, and the bytes that each id stands for.
+ */
+bool hici_tokenizer_encode_with_places(const HiciTokenizer* tokenizer, HiciTextView text, HiciTextIds* ids,
+                                       HiciTextSpans* places, char** error);
 /* The ids that add_special_tokens puts before and after a text: two "texts" in `ids`. */
 bool hici_tokenizer_special_ids(const HiciTokenizer* tokenizer, HiciTextIds* ids, char** error);
 
@@ -109,6 +121,17 @@ void hici_bpe_trainer_free(HiciBpeTrainer* trainer);
 bool hici_bpe_trainer_feed(HiciBpeTrainer* trainer, const HiciTextView* texts, size_t num_texts, char** error);
 /* Learns the merges and hands out the content of a tokenizer.json. The trainer is spent afterwards. */
 bool hici_bpe_trainer_finish(HiciBpeTrainer* trainer, HiciTextBytes* json, char** error);
+
+/* A chat template of a Hugging Face model: Jinja, with what transformers adds to it (raise_exception, strftime_now,
+ * tojson without HTML escapes, generation blocks, break and continue). Free with hici_chat_template_free(). */
+HiciChatTemplate* hici_chat_template_new(HiciTextView source, char** error);
+void hici_chat_template_free(HiciChatTemplate* chat_template);
+/* True when it says by `{% generation %}` what an assistant writes. */
+bool hici_chat_template_marks_generation(const HiciChatTemplate* chat_template);
+/* `variables`: a JSON object with all that the template sees (messages, add_generation_prompt, tools, bos_token, ...).
+ * `generation` gets the places that its generation blocks wrote. What the template raises is the error text. */
+bool hici_chat_template_render(const HiciChatTemplate* chat_template, HiciTextView variables, HiciTextBytes* text,
+                               HiciTextSpans* generation, char** error);
 
 #ifdef __cplusplus
 }

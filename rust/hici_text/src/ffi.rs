@@ -62,6 +62,29 @@ impl Ids {
     }
 }
 
+/// HiciTextSpans.
+#[repr(C)]
+pub struct Spans {
+    bounds: *mut usize,
+    num_bounds: usize,
+}
+
+impl From<Vec<usize>> for Spans {
+    fn from(bounds: Vec<usize>) -> Spans {
+        let num_bounds = bounds.len();
+        Spans { bounds: into_pointer(bounds), num_bounds }
+    }
+}
+
+impl Spans {
+    /// # Safety
+    /// The fields are as `from` made them.
+    pub unsafe fn free(&mut self) {
+        free_pointer(self.bounds, self.num_bounds);
+        *self = Spans { bounds: std::ptr::null_mut(), num_bounds: 0 };
+    }
+}
+
 /// HiciTextBytes.
 #[repr(C)]
 pub struct Bytes {
@@ -179,7 +202,7 @@ pub fn guard<T>(error: *mut *mut c_char, failed: T, work: impl FnOnce() -> Resul
     let message = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => return value,
         Ok(Err(message)) => message,
-        Err(payload) => format!("the tokenizers library panicked: {}", panic_text(payload.as_ref())),
+        Err(payload) => format!("the text library panicked: {}", panic_text(payload.as_ref())),
     };
     store_error(error, &message);
     failed

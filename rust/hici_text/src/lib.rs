@@ -2,13 +2,16 @@
 //! The C interface of include/hici_text.h, which documents every function. This file only translates: pointers to
 //! slices, results to return values, panics to errors. The work is in the modules.
 
+mod chat_template;
 mod decode;
 mod ffi;
 mod long_text;
+mod python_json;
 mod tokenizer;
 mod train;
 
-use ffi::{guard, Bytes, Ids, View};
+use chat_template::ChatTemplate;
+use ffi::{guard, Bytes, Ids, Spans, View};
 use std::ffi::c_char;
 use tokenizer::Tokenizer;
 
@@ -36,6 +39,15 @@ pub unsafe extern "C" fn hici_text_free_ids(ids: *mut Ids) {
 pub unsafe extern "C" fn hici_text_free_bytes(bytes: *mut Bytes) {
     if let Some(bytes) = bytes.as_mut() {
         bytes.free();
+    }
+}
+
+/// # Safety
+/// `spans` is NULL or was filled in by this library.
+#[no_mangle]
+pub unsafe extern "C" fn hici_text_free_spans(spans: *mut Spans) {
+    if let Some(spans) = spans.as_mut() {
+        spans.free();
     }
 }
 
@@ -106,6 +118,24 @@ pub unsafe extern "C" fn hici_tokenizer_encode_batch(
     guard(error, false, || {
         let texts = ffi::texts(texts, num_texts)?;
         *ffi::out(ids)? = Ids::from(ffi::object(tokenizer)?.encode_batch(&texts, add_special_tokens)?);
+        Ok(true)
+    })
+}
+
+/// # Safety
+/// `tokenizer` is NULL or valid, `text` a valid view, the other pointers are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_encode_with_places(
+    tokenizer: *const Tokenizer,
+    text: View,
+    ids: *mut Ids,
+    places: *mut Spans,
+    error: *mut *mut c_char,
+) -> bool {
+    guard(error, false, || {
+        let encoding = ffi::object(tokenizer)?.encode_with_offsets(text.text()?)?;
+        *ffi::out(ids)? = Ids::from(vec![encoding.get_ids().to_vec()]);
+        *ffi::out(places)? = Spans::from(encoding.get_offsets().iter().flat_map(|(start, end)| [*start, *end]).collect::<Vec<_>>());
         Ok(true)
     })
 }
@@ -249,6 +279,47 @@ pub unsafe extern "C" fn hici_bpe_trainer_feed(
 pub unsafe extern "C" fn hici_bpe_trainer_finish(trainer: *mut train::BpeTraining, json: *mut Bytes, error: *mut *mut c_char) -> bool {
     guard(error, false, || {
         *ffi::out(json)? = Bytes::from(ffi::object_mut(trainer)?.finish()?);
+        Ok(true)
+    })
+}
+
+// ---- chat templates --------------------------------------------------------------------------------------------
+
+/// # Safety
+/// `source` is a valid view; `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_chat_template_new(source: View, error: *mut *mut c_char) -> *mut ChatTemplate {
+    guard(error, std::ptr::null_mut(), || Ok(Box::into_raw(Box::new(ChatTemplate::new(source.text()?)?))))
+}
+
+/// # Safety
+/// `template` is NULL or came from hici_chat_template_new and is not used afterwards.
+#[no_mangle]
+pub unsafe extern "C" fn hici_chat_template_free(template: *mut ChatTemplate) {
+    ffi::free_box(template);
+}
+
+/// # Safety
+/// `template` is NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn hici_chat_template_marks_generation(template: *const ChatTemplate) -> bool {
+    guard(std::ptr::null_mut(), false, || Ok(ffi::object(template)?.marks_generation()))
+}
+
+/// # Safety
+/// `template` is NULL or valid, `variables` a valid view, the other pointers are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_chat_template_render(
+    template: *const ChatTemplate,
+    variables: View,
+    text: *mut Bytes,
+    generation: *mut Spans,
+    error: *mut *mut c_char,
+) -> bool {
+    guard(error, false, || {
+        let rendered = ffi::object(template)?.render(variables.text()?)?;
+        *ffi::out(text)? = Bytes::from(rendered.text);
+        *ffi::out(generation)? = Spans::from(rendered.generation);
         Ok(true)
     })
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hici/base/error.h"
+#include "hici/text/text_span.h"
 
 #include "hici_text.h"
 
@@ -40,6 +41,23 @@ class Bytes {
 
  private:
   HiciTextBytes bytes_{};
+};
+
+class Spans {
+ public:
+  Spans() = default;
+  ~Spans() { hici_text_free_spans(&spans_); }
+  Spans(const Spans&) = delete;
+  Spans& operator=(const Spans&) = delete;
+  HiciTextSpans* out() { return &spans_; }
+  std::vector<TextSpan> all() const {
+    std::vector<TextSpan> all;
+    for (size_t i = 0; i + 1 < spans_.num_bounds; i += 2) all.push_back({spans_.bounds[i], spans_.bounds[i + 1]});
+    return all;
+  }
+
+ private:
+  HiciTextSpans spans_{};
 };
 
 class IdLists {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands in for tokenizer.cpp and bpe_training.cpp where the Rust crate is not built.
-#include "hici/text/tokenizer.h"
-
+// Stands in for tokenizer.cpp, bpe_training.cpp and chat_template.cpp where the Rust crate is not built.
 #include "hici/base/error.h"
+#include "hici/text/chat_template.h"
+#include "hici/text/tokenizer.h"
 
 namespace hici::text {
 namespace {
@@ -21,6 +21,7 @@ constexpr const char* kNoObject = "no tokenizer can exist without text support";
 struct Tokenizer::Impl {};
 struct StreamingDecoder::Impl {};
 struct BpeTraining::Impl {};
+struct ChatTemplate::Impl {};
 
 bool has_text_support() { return false; }
 
@@ -30,11 +31,15 @@ Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int)
 Tokenizer Tokenizer::from_path(const std::filesystem::path& folder_or_file, int) {
   no_text_support(folder_or_file.string());
 }
+ChatTemplate ChatTemplate::from_source(const std::string&, const std::string&, const NamedSpecialTokens&) {
+  no_text_support("chat template");
+}
 BpeTraining::BpeTraining(const BpeTrainingOptions&) { no_text_support("training a tokenizer"); }
 
 // Nobody holds an object to call these with.
 std::vector<Ids> Tokenizer::encode_batch(std::span<const std::string>, bool) const { fail(kNoObject); }
 Ids Tokenizer::encode(const std::string&, bool) const { fail(kNoObject); }
+PlacedIds Tokenizer::encode_with_places(const std::string&) const { fail(kNoObject); }
 const Ids& Tokenizer::special_ids_before() const { fail(kNoObject); }
 const Ids& Tokenizer::special_ids_after() const { fail(kNoObject); }
 std::string Tokenizer::decode(std::span<const uint32_t>, bool) const { fail(kNoObject); }
@@ -56,5 +61,8 @@ void LongTextEncoder::append(std::string_view, Ids&) { fail(kNoObject); }
 void LongTextEncoder::finish(Ids&) { fail(kNoObject); }
 void BpeTraining::feed(std::span<const std::string>) { fail(kNoObject); }
 std::string BpeTraining::finish() { fail(kNoObject); }
+std::string ChatTemplate::render(const ChatMessages&, const ChatRequest&) const { fail(kNoObject); }
+RenderedChat ChatTemplate::render_marked(const ChatMessages&, const ChatRequest&) const { fail(kNoObject); }
+bool ChatTemplate::marks_generation() const { fail(kNoObject); }
 
 }  // namespace hici::text

@@ -69,6 +69,15 @@ Ids Tokenizer::encode(const std::string& text, bool add_special_tokens) const {
   return std::move(encode_batch(std::span(&text, 1), add_special_tokens).front());
 }
 
+PlacedIds Tokenizer::encode_with_places(const std::string& text) const {
+  crate::IdLists ids;
+  crate::Spans places;
+  crate::ErrorText error;
+  HICI_CHECK(hici_tokenizer_encode_with_places(impl_->handle, crate::view(text), ids.out(), places.out(), error.out()),
+             impl_->path.string(), ": cannot encode: ", error.text());
+  return {Ids(ids[0].begin(), ids[0].end()), places.all()};
+}
+
 const Ids& Tokenizer::special_ids_before() const { return impl_->before; }
 const Ids& Tokenizer::special_ids_after() const { return impl_->after; }
 

@@ -3,6 +3,7 @@
 // `tokenizers`. In a binary built with HICI_TEXT=OFF everything is declared, and loading throws an error that says so.
 #pragma once
 
+#include "hici/text/text_span.h"
 #include "hici/text/tokenizer_files.h"
 
 #include <cstdint>
@@ -18,6 +19,11 @@ namespace hici::text {
 
 using Ids = std::vector<uint32_t>;
 
+struct PlacedIds {
+  Ids ids;
+  std::vector<TextSpan> places;  // the bytes that each id stands for
+};
+
 // Immutable and cheap to copy; may be used by several threads at once. Texts must be UTF-8 (else hici::Error).
 class Tokenizer {
  public:
@@ -29,6 +35,8 @@ class Tokenizer {
   // Each text by itself, on all threads.
   std::vector<Ids> encode_batch(std::span<const std::string> texts, bool add_special_tokens) const;
   Ids encode(const std::string& text, bool add_special_tokens) const;
+  // Without special tokens, on this thread.
+  PlacedIds encode_with_places(const std::string& text) const;
   // What add_special_tokens puts before and after a text.
   const Ids& special_ids_before() const;
   const Ids& special_ids_after() const;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Chat templates: from a list of messages to the text that a model was trained on. What transformers'
+// apply_chat_template gives (5.23, tokenize=False), over the Rust crate. In a binary built with HICI_TEXT=OFF loading
+// one throws an error that says so.
+#pragma once
+
+#include "hici/text/text_span.h"
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hici::text {
+
+// A list of objects such as {"role": "user", "content": "..."}; the order of an object's keys is kept.
+using ChatMessages = nlohmann::ordered_json;
+// bos_token, eos_token, ... by these names; a value that is a list is one of additional tokens.
+using NamedSpecialTokens = nlohmann::ordered_json;
+
+struct ChatRequest {
+  bool add_generation_prompt = false;  // end with what stands before an assistant's answer
+  nlohmann::ordered_json variables = nlohmann::ordered_json::object();  // "tools", "enable_thinking", ...
+};
+
+struct RenderedChat {
+  std::string text;
+  std::vector<TextSpan> generation;  // what the template's {% generation %} blocks wrote
+};
+
+// What a model directory has for chats.
+struct ChatTemplateFiles {
+  std::map<std::string, std::string> templates;  // by name; "default" is the usual one
+  std::string subject;                           // the file that has them, for messages
+  NamedSpecialTokens special_tokens;
+};
+
+// chat_template.jinja of a model directory, else chat_template of tokenizer_config.json (text, or a list of {name,
+// template}), else of chat_template.json; and the special tokens of tokenizer_config.json and special_tokens_map.json.
+// nullopt: there is no template.
+std::optional<ChatTemplateFiles> read_chat_template_files(const std::filesystem::path& model_directory);
+
+// Immutable and cheap to copy; may be used by several threads at once.
+class ChatTemplate {
+ public:
+  // The template named "default", or "tool_use" with `for_tools` where there is one. An error when a directory has
+  // none.
+  static ChatTemplate load(const std::filesystem::path& model_directory, bool for_tools = false);
+  // `subject` names the template in messages.
+  static ChatTemplate from_source(const std::string& source, const std::string& subject,
+                                  const NamedSpecialTokens& special_tokens);
+
+  // An error of the template is an hici::Error with the template's own message.
+  std::string render(const ChatMessages& messages, const ChatRequest& request = {}) const;
+  RenderedChat render_marked(const ChatMessages& messages, const ChatRequest& request = {}) const;
+  // True when it says by {% generation %} what an assistant writes.
+  bool marks_generation() const;
+
+ private:
+  struct Impl;
+  explicit ChatTemplate(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<const Impl> impl_;
+};
+
+}  // namespace hici::text
