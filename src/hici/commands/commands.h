@@ -12,6 +12,7 @@ CommandEntry bench_loss_command();
 CommandEntry bench_step_command();
 CommandEntry devices_command();
 CommandEntry eval_ppl_command();
+CommandEntry generate_command();
 CommandEntry init_command();
 CommandEntry inspect_command();
 CommandEntry plan_command();

@@ -9,6 +9,7 @@ const std::vector<CommandEntry>& command_table() {
   static const std::vector<CommandEntry> table = {
       train_command(),
       eval_ppl_command(),
+      generate_command(),
       plan_command(),
       report_command(),
       bench_step_command(),

@@ -153,7 +153,10 @@ bool Generator::prefill(const std::vector<Ids>& prompts, const GenerateOptions& 
 
 void Generator::decode(std::vector<Answer>& answers, const GenerateOptions& options, const OnToken& on_token) {
   const auto start = Clock::now();
-  const at::Tensor uniform = draw_uniform(options, answers.size()).to(session_->tokens_B().device());
+  at::Tensor uniform;
+  if (!options.sampling.is_greedy()) {
+    uniform = draw_uniform(options, answers.size()).to(session_->tokens_B().device());
+  }
   std::vector<bool> is_active(answers.size(), true);
   auto num_active = static_cast<int64_t>(answers.size());
   for (int64_t step = 0; num_active > 0 && step < options.max_new_tokens; ++step) {
@@ -167,7 +170,8 @@ void Generator::decode(std::vector<Answer>& answers, const GenerateOptions& opti
       session_->advance();
       speed_.decoded_tokens += num_active;
     }
-    const at::Tensor tokens_B = choose_tokens(session_->logits_BV(), uniform[step], seen_BV_, options.sampling);
+    const at::Tensor tokens_B =
+        choose_tokens(session_->logits_BV(), uniform.defined() ? uniform[step] : uniform, seen_BV_, options.sampling);
     session_->tokens_B().copy_(tokens_B);
     if (seen_BV_.defined()) seen_BV_.scatter_(1, tokens_B.unsqueeze(1), true);
     const at::Tensor on_host = tokens_B.cpu();
