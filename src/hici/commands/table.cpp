@@ -14,6 +14,7 @@ const std::vector<CommandEntry>& command_table() {
       report_command(),
       bench_step_command(),
       bench_eval_command(),
+      bench_decode_command(),
       bench_attention_command(),
       bench_loss_command(),
       init_command(),
