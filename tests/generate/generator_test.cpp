@@ -2,6 +2,7 @@
 #include "hici/generate/generator.h"
 
 #include "generate/tiny_model.h"
+#include "support/counted_memory.h"
 #include "support/error_message.h"
 
 #include <ATen/core/grad_mode.h>
@@ -55,6 +56,22 @@ TEST(DecodeSessionTest, LogitsAreThoseOfRecomputationFromScratchAtEveryStep) {
       }
     }
   }
+}
+
+TEST(PrefillTest, MemoryBesideTheCacheIsThatOfAChunkHoweverLongThePromptIs) {
+  const nn::CausalLm model = tiny_model(Family::kLlama, at::kFloat);
+  auto peak_of = [&](int64_t length) {
+    const at::Tensor ids = at::tensor(counted_prompt(length, 7), at::kLong).unsqueeze(0);
+    DecodeSession session(model, {.batch = 1, .capacity = length});
+    const hici::testing::CountedMemory memory;
+    nn::PrefillOptions options;
+    options.chunk = 64;
+    model.prefill(ids, session.cache(), options);
+    return memory.peak();
+  };
+  const int64_t peak = peak_of(2048);
+  EXPECT_GT(peak, 64 * 32 * 4);  // at least a chunk's hidden states
+  EXPECT_EQ(peak_of(8192), peak);
 }
 
 TEST(GeneratorTest, ABatchOfUnequalPromptsGivesWhatEachPromptGivesAlone) {

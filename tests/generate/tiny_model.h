@@ -22,13 +22,13 @@ inline config::ModelConfig tiny_config(config::Family family) {
   return config;
 }
 
-// Weights large enough that the next token depends on those before it.
-inline nn::CausalLm tiny_model(config::Family family, at::ScalarType type) {
+// Weights large enough that the next token depends on those before it; the same on every device.
+inline nn::CausalLm tiny_model(config::Family family, at::ScalarType type, at::Device device = at::kCPU) {
   at::manual_seed(7);
   nn::CausalLm model(tiny_config(family), {type});
   model.visit_parameters([&](const std::string&, at::Tensor& t) {
-    t = t.dim() == 1 ? at::rand(t.sizes(), at::kDouble).add_(0.5).to(type)
-                     : at::randn(t.sizes(), at::kDouble).mul_(0.4).to(type);
+    t = t.dim() == 1 ? at::rand(t.sizes(), at::kDouble).add_(0.5) : at::randn(t.sizes(), at::kDouble).mul_(0.4);
+    t = t.to(device, type);
   });
   return model;
 }

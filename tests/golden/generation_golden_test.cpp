@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <tuple>
 
 namespace hici {
@@ -31,7 +32,7 @@ class GoldenGenerationTest : public testing::TestWithParam<std::tuple<const char
       : folder_(std::filesystem::path(HICI_GOLDEN_DIR) / "models" / std::get<0>(GetParam())),
         expected_(read_json_file(folder_ / "generation.json")) {}
 
-  io::LoadedModel load() const {
+  io::LoadedModel load(std::optional<config::CausalMode> mode = {}) const {
     const nlohmann::json model = read_json_file(folder_ / "expected.json");
     io::ModelRequest request;
     request.base = folder_ / "base";
@@ -41,7 +42,7 @@ class GoldenGenerationTest : public testing::TestWithParam<std::tuple<const char
     request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
       config::HiciConfig hici = stored.config.value_or(config::HiciConfig{});
       hici.num_heads = model["hici"]["num_heads"];
-      hici.causal_mode = config::default_causal_mode(family);
+      hici.causal_mode = mode.value_or(config::default_causal_mode(family));
       return hici;
     };
     return io::load_model(request);
@@ -83,6 +84,31 @@ TEST_P(GoldenGenerationTest, LogitsOfPromptAndOfEveryTokenBehindItMatchTheRefere
       session.advance();
       EXPECT_LT(distance(session, rows[i + 1]), kTolerance) << "behind token " << i;
     }
+  }
+}
+
+// hici_attention() with one segment is what the golden layers compare with the reference in every mode.
+TEST_P(GoldenGenerationTest, InEveryCausalModeThePromptGivesWhatTheForwardAsOneSegmentGives) {
+  using config::CausalMode;
+  const at::NoGradGuard no_grad;
+  const at::Tensor tokens = at::tensor(expected_["prompt"].get<std::vector<int64_t>>(), at::kLong).unsqueeze(0);
+  for (const CausalMode mode : {CausalMode::kNone, CausalMode::kCausalGi, CausalMode::kCausalShift,
+                                CausalMode::kCausalShiftG, CausalMode::kCausalGiGonly}) {
+    SCOPED_TRACE(config::name_of(mode));
+    const io::LoadedModel loaded = load(mode);
+    const bool is_shifted = mode == CausalMode::kCausalShift || mode == CausalMode::kCausalShiftG;
+    EXPECT_EQ(loaded.model->num_prompt_slots() == 0, is_shifted);  // a first segment sees none
+    generate::DecodeSession session(*loaded.model,
+                                    {.batch = 1, .capacity = 64, .num_slots = loaded.model->num_prompt_slots()});
+    nn::PrefillOptions options;
+    options.attention = nn::AttentionKind::kHici;
+    options.chunk = std::get<1>(GetParam());
+    const at::Tensor got_1C = loaded.model->prefill(tokens, session.cache(), options);
+    nn::ForwardOptions whole;
+    whole.attention = nn::AttentionKind::kHici;
+    whole.segment_length = tokens.size(1);
+    const at::Tensor expected_1C = loaded.model->forward_hidden(tokens, whole).select(1, tokens.size(1) - 1);
+    EXPECT_LT((got_1C - expected_1C).abs().max().item<double>(), 1e-9);  // float64, sums in other orders
   }
 }
 

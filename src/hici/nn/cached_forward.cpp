@@ -22,17 +22,17 @@ bool for_each_chunk(int64_t length, const PrefillOptions& options, const Body& b
   return true;
 }
 
-// A chunk of a prompt that stands behind `slots` slots.
-AttentionContext chunk_context(const ops::RotaryTables& tables, int64_t slots, int64_t start, int64_t count,
-                               ops::AttentionBackend backend) {
+}  // namespace
+
+// Tokens `start` .. `start + count - 1` of a prompt that stands behind slots.
+AttentionContext CausalLm::chunk_context(const ops::RotaryFrequencies& frequencies, int64_t start, int64_t count,
+                                         const KvCache& cache, ops::AttentionBackend backend) const {
   AttentionContext context;
-  context.rotary = {tables.cos.narrow(0, start, count), tables.sin.narrow(0, start, count)};
+  context.rotary = ops::make_rotary_tables(frequencies, start, count, embed_tokens_.scalar_type());
   context.backend = backend;
-  context.place.first_row = slots + start;
+  context.place.first_row = cache.num_slots + start;
   return context;
 }
-
-}  // namespace
 
 int64_t CausalLm::num_prompt_slots() const {
   const auto& hierarchy = layers_.front().attention.hierarchy;
@@ -58,11 +58,10 @@ at::Tensor CausalLm::prefill(const at::Tensor& tokens_1T, const KvCache& cache, 
 at::Tensor CausalLm::prefill_chunkwise(const at::Tensor& tokens_1T, const KvCache& cache,
                                        const PrefillOptions& options) const {
   const int64_t length = tokens_1T.size(1);
-  const ops::RotaryTables tables =
-      ops::make_rotary_tables(rotary_frequencies(), 0, length, embed_tokens_.scalar_type());
+  const ops::RotaryFrequencies frequencies = rotary_frequencies();
   at::Tensor x_1SC;
   const bool is_whole = for_each_chunk(length, options, [&](int64_t start, int64_t count) {
-    const AttentionContext context = chunk_context(tables, cache.num_slots, start, count, options.backend);
+    const AttentionContext context = chunk_context(frequencies, start, count, cache, options.backend);
     x_1SC = at::embedding(embed_tokens_, tokens_1T.narrow(1, start, count));
     for (size_t i = 0; i < layers_.size(); ++i) x_1SC = layers_[i].forward(x_1SC, context, false, &cache.layers[i]);
   });
@@ -72,14 +71,13 @@ at::Tensor CausalLm::prefill_chunkwise(const at::Tensor& tokens_1T, const KvCach
 at::Tensor CausalLm::prefill_layerwise(const at::Tensor& tokens_1T, const KvCache& cache,
                                        const PrefillOptions& options) const {
   const int64_t length = tokens_1T.size(1);
-  const ops::RotaryTables tables =
-      ops::make_rotary_tables(rotary_frequencies(), 0, length, embed_tokens_.scalar_type());
+  const ops::RotaryFrequencies frequencies = rotary_frequencies();
   const at::Tensor x_1TC = at::embedding(embed_tokens_, tokens_1T);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const DecoderLayer& layer = layers_[i];
     layer.attention.write_slots(ops::rms_norm(x_1TC, layer.input_norm, layer.norm_eps), cache.layers[i]);
     const bool is_whole = for_each_chunk(length, options, [&](int64_t start, int64_t count) {
-      const AttentionContext context = chunk_context(tables, cache.num_slots, start, count, options.backend);
+      const AttentionContext context = chunk_context(frequencies, start, count, cache, options.backend);
       const at::Tensor chunk_1SC = x_1TC.narrow(1, start, count);
       chunk_1SC.copy_(layer.forward(chunk_1SC, context, false, &cache.layers[i]));
     });

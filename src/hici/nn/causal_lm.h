@@ -125,6 +125,8 @@ class CausalLm {
 
  private:
   AttentionContext make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
+  AttentionContext chunk_context(const ops::RotaryFrequencies& frequencies, int64_t start, int64_t count,
+                                 const KvCache& cache, ops::AttentionBackend backend) const;
   at::Tensor prefill_chunkwise(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
   at::Tensor prefill_layerwise(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
 

@@ -15,26 +15,21 @@ namespace {
 
 double scale_of(const at::Tensor& q) { return 1.0 / std::sqrt(static_cast<double>(q.size(-1))); }
 
-// [B, X, J, D] -> [B, H, X, D], as LibTorch's kernel for the CPU wants it.
-at::Tensor for_query_heads(const at::Tensor& t_BXJD, int64_t heads) {
-  const at::Tensor t = t_BXJD.transpose(1, 2);
-  return t.size(1) == heads ? t : t.repeat_interleave(heads / t.size(1), 1);
-}
-
 struct Part {
   at::Tensor out_BHSD, lse_BHS;
 };
 
-Part cpu_part(const at::Tensor& q_BHSD, const at::Tensor& k_BHXD, const at::Tensor& v_BHXD, bool is_causal) {
-  auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(q_BHSD, k_BHXD, v_BHXD, 0.0, is_causal);
+// The kernel reads the key/value head of a group by itself.
+Part cpu_part(const at::Tensor& q_BHSD, const at::Tensor& k_BJXD, const at::Tensor& v_BJXD, bool is_causal) {
+  auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(q_BHSD, k_BJXD, v_BJXD, 0.0, is_causal);
   return {out, lse};
 }
 
 // LibTorch's kernel aligns its mask to the top left. The rows before the chunk are seen whole by every token of it, so
 // that they are a call of their own, and the two softmaxes are joined by their log-sum-exp.
 at::Tensor cpu_chunk(const at::Tensor& q_BSHD, const at::Tensor& k_BKJD, const at::Tensor& v_BKJD) {
-  const int64_t heads = q_BSHD.size(2), length = q_BSHD.size(1), before = k_BKJD.size(1) - length;
-  const at::Tensor q = q_BSHD.transpose(1, 2), k = for_query_heads(k_BKJD, heads), v = for_query_heads(v_BKJD, heads);
+  const int64_t length = q_BSHD.size(1), before = k_BKJD.size(1) - length;
+  const at::Tensor q = q_BSHD.transpose(1, 2), k = k_BKJD.transpose(1, 2), v = v_BKJD.transpose(1, 2);
   const Part own = cpu_part(q, k.narrow(2, before, length), v.narrow(2, before, length), true);
   if (before == 0) return own.out_BHSD.transpose(1, 2);
   const Part past = cpu_part(q, k.narrow(2, 0, before), v.narrow(2, 0, before), false);
@@ -86,10 +81,9 @@ bool decode_kernel_takes(const at::Tensor& q_BHD, const at::Tensor& k_BXJD) {
 
 at::Tensor attend_chunk(const at::Tensor& q_BSHD, const at::Tensor& k_BKJD, const at::Tensor& v_BKJD,
                         AttentionBackend backend) {
-  const bool is_whole = k_BKJD.size(1) == q_BSHD.size(1);
-  const AttentionProblem problem{q_BSHD.device(), q_BSHD.scalar_type(), q_BSHD.size(3)};
-  if (backend == AttentionBackend::kAuto && !is_whole) {
-    backend = why_not(AttentionBackend::kFlash, problem).empty() ? AttentionBackend::kFlash : fastest_backend(problem);
+  if (backend == AttentionBackend::kAuto &&
+      why_not(AttentionBackend::kFlash, {q_BSHD.device(), q_BSHD.scalar_type(), q_BSHD.size(3)}).empty()) {
+    backend = AttentionBackend::kFlash;
   }
   if (q_BSHD.is_cpu() && backend != AttentionBackend::kMath) return cpu_chunk(q_BSHD, k_BKJD, v_BKJD);
   return segment_attention(q_BSHD, k_BKJD, v_BKJD, backend);

@@ -12,8 +12,8 @@
 namespace hici::ops {
 
 // Prefill: the S tokens are the last S of K rows, and token i sees the rows 0 .. K - S + i. q [B, S, H, D], k and v
-// [B, K, J, D], K >= S -> [B, S, H, D]. Memory does not grow as K * S but with the backend math. kAuto does not take
-// cuDNN where K > S: it would make a plan for every K.
+// [B, K, J, D], K >= S -> [B, S, H, D]. Memory does not grow as K * S but with the backend math. kAuto is flash
+// where that is possible: cuDNN would make a plan for every K.
 at::Tensor attend_chunk(const at::Tensor& q_BSHD, const at::Tensor& k_BKJD, const at::Tensor& v_BKJD,
                         AttentionBackend backend);
 
