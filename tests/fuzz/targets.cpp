@@ -10,11 +10,13 @@ namespace {
 constexpr TargetEntry kTargets[] = {
     {"adapter_config", read_adapter_config, adapter_config_seeds, 400},
     {"arrow_state", read_arrow_state, arrow_state_seeds, 1000},
+    {"generation_config", read_generation_config, generation_config_seeds, 400},
     {"hici_config", read_hici_config, hici_config_seeds, 2000},
     {"json_line", read_json_line, json_line_seeds, 2000},
     {"manifest", read_manifest, manifest_seeds, 2000},
     {"model_config", read_model_config, model_config_seeds, 2000},
     {"pickle", read_pickle, pickle_seeds, 2000},
+    {"prompts", read_prompts, prompts_seeds, 400},
     {"safetensors", read_safetensors, safetensors_seeds, 1000},
     {"shard_index", read_shard_index, shard_index_seeds, 2000},
     {"token_file", read_token_file, token_file_seeds, 1000},

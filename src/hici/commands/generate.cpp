@@ -11,7 +11,7 @@
 #include "hici/config/rope.h"
 #include "hici/generate/answer_text.h"
 #include "hici/generate/generator.h"
-#include "hici/generate/prompt_file.h"
+#include "hici/generate/prompt_encoder.h"
 #include "hici/io/generation_config.h"
 #include "hici/io/load_model.h"
 
