@@ -132,11 +132,11 @@ class GenerateTest(FolderTest):
         self.assertEqual((piped.returncode, piped.stdout), (0, expected), piped.stderr)
 
     def test_stop_strings_end_the_text_wherever_tokens_begin(self):
-        options = [PROMPTS[0], "--max_new_tokens", NEW_TOKENS, "--ignore_eos"]
+        options = [PROMPTS[0], "--ignore_eos", "--max_new_tokens", NEW_TOKENS]
         text = self.generate(*options).stdout[:-1]
         for start, length in ((3, 1), (5, 4), (11, 9), (len(text) - 7, 6)):
             stop = text[start:start + length]
-            done = self.generate(*options, "--stop", "not in the text", "--stop", stop)
+            done = self.generate(*options[1:], "--stop", "not in the text", "--stop", stop, options[0])
             self.assertEqual(done.stdout, text[:text.find(stop)] + "\n", stop)
 
     def test_answers_that_are_drawn_depend_on_the_seed_alone(self):
@@ -188,6 +188,7 @@ class GenerateTest(FolderTest):
                  (2, ["a", "--cache_slots", "False"], "--cache_slots: has no effect with --attention full"),
                  (2, ["a", "--truncate", "right"], "--truncate: unknown way 'right'; use error, middle or left"),
                  (2, ["a", "--max_new_tokens", 256], "--max_new_tokens: 256 leaves no room for a prompt in the context of 256"),
+                 (2, ["a", "--seed", 5], "--seed: has no effect with --temperature 0"),
                  (2, ["a", "--num_return", 2], "--num_return: 2 greedy answers would be the same"),
                  (2, ["a", "--output", "x"], "--output: has no effect with one answer"),
                  (1, ["--prompt", ""], "--prompt: is empty; write something"),

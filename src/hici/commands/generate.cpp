@@ -82,8 +82,11 @@ void check_options(GenerateCommandOptions& o) {
   const bool is_greedy = o.generation.sampling.is_greedy();
   HICI_CHECK_USAGE(o.num_return == 1 || !is_greedy, "--num_return: ", o.num_return,
                    " greedy answers would be the same; give a --temperature");
+  HICI_CHECK_USAGE(!is_greedy || !o.given("seed"),
+                   "--seed: has no effect with --temperature 0; give a temperature, or leave it out");
   generate::StopStrings{o.stop};
   generate::truncation_from_name(o.truncate, "--truncate");
+  if (o.hici.given("num_chunks")) log_info("--num_chunks has no effect: a prompt is one segment");
   if (o.generation.attention == nn::AttentionKind::kHici) return;
   o.hici.note_without_effect("--attention full");
   HICI_CHECK_USAGE(!o.given("cache_slots"), "--cache_slots: has no effect with --attention full; use --attention hici");
@@ -307,8 +310,10 @@ void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
   add_option(app, "repetition_penalty", sampling.repetition_penalty,
              "Above 1: tokens seen before become less probable");
   add_option(app, "seed", o.seed, "The same seed gives the same answers, in any --batch_size");
-  add_option(app, "stop", o.stop, "Text that ends the answer and is not part of it; may be given several times");
-  add_option(app, "stop_token", o.stop_token, "The same by a token's name, such as <|eot_id|>");
+  add_option(app, "stop", o.stop, "Text that ends the answer and is not part of it; may be given several times")
+      ->allow_extra_args(false);
+  add_option(app, "stop_token", o.stop_token, "The same by a token's name, such as <|eot_id|>")
+      ->allow_extra_args(false);
   add_bool(app, "ignore_eos", o.ignore_eos, "Do not end at the end-of-text tokens of generation_config.json");
   add_bool(app, "skip_special_tokens", o.skip_special_tokens, "Leave special tokens out of the text");
   add_bool(app, "return_ids", o.return_ids, "Token ids in the JSON lines too");
