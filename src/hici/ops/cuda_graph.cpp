@@ -6,9 +6,22 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include <exception>
+#include <map>
 #include <memory>
 
 namespace hici::ops::cuda {
+
+namespace {
+
+// One for all recordings of a thread: cuBLAS keeps a workspace of megabytes for each stream that it has seen.
+c10::cuda::CUDAStream recording_stream(c10::DeviceIndex device) {
+  thread_local std::map<c10::DeviceIndex, c10::cuda::CUDAStream> streams;
+  const auto found = streams.find(device);
+  if (found != streams.end()) return found->second;
+  return streams.emplace(device, c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)).first->second;
+}
+
+}  // namespace
 
 void* graph_record(int index, const std::function<void()>& work) {
   const auto device = static_cast<c10::DeviceIndex>(index);
@@ -16,7 +29,7 @@ void* graph_record(int index, const std::function<void()>& work) {
   // CUDA does not record the default stream. What that one has queued must be seen by the replays only, and those are
   // queued behind it; still the recording waits, so that memory freed there is free.
   c10::cuda::device_synchronize();
-  const c10::cuda::CUDAStreamGuard stream_guard(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device));
+  const c10::cuda::CUDAStreamGuard stream_guard(recording_stream(device));
   auto graph = std::make_unique<at::cuda::CUDAGraph>();
   // Thread-local: other threads (a tokenizer's, LibTorch's autograd) may use CUDA meanwhile.
   graph->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
