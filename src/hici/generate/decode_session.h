@@ -26,8 +26,9 @@ class DecodeSession {
 
   const SessionShape& shape() const { return shape_; }
   const nn::KvCache& cache() const { return cache_; }
-  at::Tensor& tokens_B() { return tokens_B_; }                // int64: what the next step reads
-  at::Tensor& positions_B() { return positions_B_; }          // int64: where those tokens stand in their sequences
+  at::Tensor& tokens_B() { return tokens_B_; }  // int64: what the next step reads
+  // int64: where those tokens stand in their sequences; below capacity - num_slots, which nothing checks.
+  at::Tensor& positions_B() { return positions_B_; }
   const at::Tensor& logits_BV() const { return logits_BV_; }  // in the model's type
 
   // Logits behind the tokens, which enter the cache; then each position is one further. Queues work and waits for

@@ -21,10 +21,14 @@ void KvCache::copy_sequence(int64_t from, int64_t to) const {
 
 KvCache make_kv_cache(const config::ModelConfig& config, int64_t batch, int64_t capacity,
                       const at::TensorOptions& options) {
+  // Where a GPU's kernel does not take the model, rows that are masked are multiplied by zero, and must be numbers.
+  const auto take = [&](const std::vector<int64_t>& shape) {
+    return options.device().is_cpu() ? at::empty(shape, options) : at::zeros(shape, options);
+  };
   KvCache cache;
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
     const std::vector<int64_t> shape{batch, capacity, config.num_key_value_heads, config.head_dim};
-    cache.layers.push_back({at::empty(shape, options), at::empty(shape, options)});
+    cache.layers.push_back({take(shape), take(shape)});
   }
   return cache;
 }

@@ -40,7 +40,7 @@ struct KvCache {
   void copy_sequence(int64_t from, int64_t to) const;
 };
 
-// Memory is taken and not cleared. `options` are those of the model's parameters.
+// `options` are those of the model's parameters.
 KvCache make_kv_cache(const config::ModelConfig& config, int64_t batch, int64_t capacity,
                       const at::TensorOptions& options);
 
