@@ -44,6 +44,24 @@ class BenchTest(FolderTest):
             self.assertGreater(row["peak_memory_bytes"], 0)
             self.assertAlmostEqual(row["tflops_executed"], row["flops_executed"] / row["ms"] / 1e9)
 
+    def test_decode_has_a_row_for_each_batch_size_and_context(self):
+        result, done = self.bench("decode", "--seq_len", "64,200", "--batch_size", "1,3", "--new_tokens", 4)
+        self.assertEqual([(row["batch_size"], row["seq_len"]) for row in result["rows"]],
+                         [(1, 64), (1, 200), (3, 64), (3, 200)])
+        for row in result["rows"]:
+            self.assertEqual(row["status"], "ok")
+            self.assert_finite(row)
+            # All weights but the embedding, 1024 x 128, and 2 x 4 layers x 128 values a row; float32.
+            rows = row["seq_len"] + 2.5
+            self.assertEqual(row["bytes_read"], 4 * (result["parameters"] - 1024 * 128 + row["batch_size"] * rows * 2 * 4 * 128))
+            self.assertAlmostEqual(row["tokens_per_second"], row["batch_size"] / row["ms"] * 1e3)
+            self.assertAlmostEqual(row["bound_percent"], 100 * row["tokens_per_second"] / row["bound_tokens_per_second"])
+        self.assertIn("% of bound", done.stdout)
+
+    def test_decode_without_room_for_the_cache_says_so_in_its_row(self):
+        result, _ = self.bench("decode", "--seq_len", f"64,{TOO_MANY}", "--new_tokens", 2)
+        self.assertEqual([row["status"] for row in result["rows"]], ["ok", "out of memory"])
+
     def test_step_has_a_row_for_each_case_and_the_same_table_as_csv_and_latex(self):
         table, tabular = self.folder / "bench.csv", self.folder / "bench.tex"
         result, done = self.bench("step", "--seq_len", "256,512", "--attention", "hici,full,s2,segments", "--csv", table,

@@ -3,7 +3,9 @@
 // only lanes that have one run the label `gpu`.
 #include "hici/hierarchy/slot_statistics.h"
 #include "hici/ops/attention_heads.h"
+#include "hici/ops/cached_attention.h"
 #include "hici/ops/cuda_plugin.h"
+#include "hici/ops/device_graph.h"
 #include "hici/ops/kernel_table.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/lora_linear.h"
@@ -185,6 +187,55 @@ TEST_P(GpuKernelsTest, PlacedHeadsThroughAttentionAndProjectionMatchCpu) {
             {random({2, 150, 4, 64}), random({2, 150, 2, 64}), random({2, 150, 2, 64}), random({6, prefix, 2, 64}),
              random({6, prefix, 2, 64}), random({96, 256}), random({8, 256}), random({96, 8})});
   }
+}
+
+// Groups of 1 to 8 query heads, head sizes of 1 to 32 threads in either type and one that the kernel does not take, few
+// rows and many splits, rows in front that are left out.
+TEST_P(GpuKernelsTest, DecodingOverACacheMatchesCpu) {
+  struct Shape {
+    int64_t batch, rows, heads, kv_heads, head_dim, skipped;
+  };
+  const Shape shapes[] = {{1, 1, 4, 4, 64, 0},    {3, 700, 8, 8, 128, 12},  {2, 5000, 8, 2, 128, 0},
+                          {2, 300, 10, 2, 64, 1}, {1, 20000, 8, 1, 128, 0}, {2, 90, 6, 3, 96, 5},
+                          {4, 129, 12, 4, 16, 0}, {1, 2048, 32, 8, 128, 3}};
+  for (const Shape& s : shapes) {
+    SCOPED_TRACE(::testing::Message() << s.rows << " rows, " << s.heads << " over " << s.kv_heads << " heads of "
+                                      << s.head_dim);
+    const auto type = GetParam().type;
+    const at::Tensor q = random({s.batch, s.heads, s.head_dim}).to(type);
+    const at::Tensor k = random({s.batch, s.rows + s.skipped, s.kv_heads, s.head_dim}).to(type);
+    const at::Tensor v = random(k.sizes()).to(type);
+    at::Tensor lengths = at::randint(1, s.rows + 1, {s.batch}, at::kLong);
+    lengths[0] = s.rows;
+    auto behind = [&](const at::Tensor& t) { return t.narrow(1, s.skipped, s.rows); };
+    const at::Tensor got = attend_cache(q.cuda(), behind(k.cuda()), behind(v.cuda()), lengths.cuda());
+    const at::Tensor expected = attend_cache(q.to(at::kDouble), behind(k.to(at::kDouble)).contiguous(),
+                                             behind(v.to(at::kDouble)).contiguous(), lengths);
+    const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
+    EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>());
+  }
+}
+
+TEST_P(GpuKernelsTest, ChunksOverACacheMatchCpu) {
+  for (const int64_t before : {0, 1, 300}) {
+    const auto type = GetParam().type;
+    const at::Tensor q = random({1, 70, 8, 64}).to(type), k = random({1, before + 70, 2, 64}).to(type);
+    const at::Tensor v = random(k.sizes()).to(type);
+    const at::Tensor got = attend_chunk(q.cuda(), k.cuda(), v.cuda(), AttentionBackend::kAuto);
+    const at::Tensor expected =
+        attend_chunk(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), AttentionBackend::kMath);
+    const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
+    EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>()) << before;
+  }
+}
+
+TEST(DeviceGraphTest, ARecordedStepDoesTheSameWorkAgainAndAgain) {
+  require_cuda_device("cuda:0", 0);
+  at::Tensor x = at::ones({1000}, at::TensorOptions().device(at::kCUDA));
+  DeviceGraph step({at::kCUDA, 0}, [&] { x.copy_(x * 2 + 1); });
+  for (int i = 0; i < 5; ++i) step.run();
+  EXPECT_TRUE(step.is_recorded());
+  EXPECT_TRUE(x.eq(63).all().item<bool>());  // 1, 3, 7, 15, 31, 63
 }
 
 TEST(GpuAttentionTest, HopperTakesCudnnAndOlderCardsFlash) {

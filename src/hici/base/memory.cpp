@@ -9,9 +9,9 @@
 namespace hici {
 namespace {
 
-// A line of /proc/self/status such as "VmHWM:     1234 kB", in bytes.
-int64_t status_bytes(const std::string& key) {
-  std::ifstream status("/proc/self/status");
+// A line of a file of /proc such as "VmHWM:     1234 kB", in bytes.
+int64_t bytes_of_line(const char* file, const std::string& key) {
+  std::ifstream status(file);
   std::string word;
   while (status >> word) {
     int64_t kilobytes = 0;
@@ -22,9 +22,11 @@ int64_t status_bytes(const std::string& key) {
 
 }  // namespace
 
-int64_t resident_bytes() { return status_bytes("VmRSS"); }
+int64_t resident_bytes() { return bytes_of_line("/proc/self/status", "VmRSS"); }
 
-int64_t peak_resident_bytes() { return status_bytes("VmHWM"); }
+int64_t peak_resident_bytes() { return bytes_of_line("/proc/self/status", "VmHWM"); }
+
+int64_t available_bytes() { return bytes_of_line("/proc/meminfo", "MemAvailable"); }
 
 bool reset_peak_resident() {
   std::ofstream clear("/proc/self/clear_refs");

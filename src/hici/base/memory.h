@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of this process as the kernel counts it (resident set), in bytes; 0 where the kernel does not say.
+// Memory of this process as the kernel counts it (resident set), and of the machine, in bytes; 0 where the kernel does
+// not say.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,9 @@
 namespace hici {
 
 int64_t resident_bytes();
+
+// What the machine could give to processes without swapping.
+int64_t available_bytes();
 
 // The largest resident set since the start of the process, or since reset_peak_resident() where that worked.
 int64_t peak_resident_bytes();

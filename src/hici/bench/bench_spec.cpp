@@ -113,6 +113,7 @@ void BenchSpec::validate() const {
                    "; use 1 or more, and 0 or more for the warm-up");
   HICI_CHECK_USAGE(batch_size >= 1, "--batch_size: ", batch_size, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(prefix_slots >= 0 && attention_tokens >= 0, "--prefix_slots and --tokens: negative; use 0 or more");
+  HICI_CHECK_USAGE(new_tokens >= 1, "--new_tokens: ", new_tokens, " is not positive; use 1 or more");
   const int64_t segments = model.hici.num_segments;
   HICI_CHECK_USAGE(segment_length >= 0, "--segment_length: ", segment_length, " is negative; use 1 or more");
   for (const AttentionChoice& choice : attentions) {

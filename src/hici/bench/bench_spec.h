@@ -47,12 +47,15 @@ struct BenchSpec {
   int64_t warmup = 2;
   std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
   bool with_optimizer = false;
-  bool shows_parts = true;       // one run more, with marks where parts change
-  bool stream_segments = false;  // a step segment by segment
-  int64_t segment_length = 0;    // 0: the length over model.hici.num_segments
-  int64_t prefix_slots = 12;     // attention alone
-  int64_t attention_tokens = 0;  // attention alone: of all segments together; 0: 65,536 on a GPU, 4096 on a CPU
-  std::string trace_folder;      // a model: timelines of one run more of each case go there; empty: none
+  bool shows_parts = true;              // one run more, with marks where parts change
+  bool stream_segments = false;         // a step segment by segment
+  int64_t segment_length = 0;           // 0: the length over model.hici.num_segments
+  int64_t prefix_slots = 12;            // attention alone
+  int64_t attention_tokens = 0;         // attention alone: of all segments together; 0: 65,536 on a GPU, 4096 on a CPU
+  std::vector<int64_t> batch_sizes{1};  // decoding: sequences that get a token each in one step
+  int64_t new_tokens = 32;              // decoding: steps of a run
+  bool records_graph = true;            // decoding on a GPU
+  std::string trace_folder;             // a model: timelines of one run more of each case go there; empty: none
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
   ops::AttentionBackend attention_backend = ops::AttentionBackend::kAuto;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// `hici bench step`, `attention`, `loss` and `eval`: speed and memory of a model's shapes, on drawn weights.
+// `hici bench step`, `decode`, `attention`, `loss` and `eval`: speed and memory of a model's shapes, on drawn weights.
 #include "hici/base/file.h"
 #include "hici/base/log.h"
+#include "hici/bench/decode_bench.h"
 #include "hici/bench/model_bench.h"
 #include "hici/bench/op_bench.h"
 #include "hici/commands/activation_options.h"
@@ -19,6 +20,7 @@ struct BenchOptions {
   std::string model = "llama2-7b";
   std::vector<std::string> lengths{"8192"};
   std::vector<std::string> attentions{"hici"};
+  std::vector<std::string> batch_sizes{"1"};  // bound by decode only
   std::string output;
   std::string csv;
   std::string latex;
@@ -40,6 +42,7 @@ int show(const BenchOptions& o, const bench::BenchReport& report) {
 void resolve_common(BenchOptions& o) {
   o.spec.model = bench::find_bench_model(o.model, "--model");
   o.spec.lengths = list_of_lengths(o.lengths, "--seq_len");
+  o.spec.batch_sizes = list_of_lengths(o.batch_sizes, "--batch_size");
   if (o.hici.app != nullptr) {
     o.hici.use_where_not_given(o.spec.model.hici);
     o.spec.model.hici = o.hici.resolve(o.spec.model.config.family, {});
@@ -119,6 +122,14 @@ void bind_attention(CLI::App& app, BenchOptions& o) {
   add_option(app, "tokens", o.spec.attention_tokens, "Of all segments together; 0: 65,536 on a GPU, 4096 on a CPU");
 }
 
+void bind_decode(CLI::App& app, BenchOptions& o) {
+  bind_common(app, o, "seq_len,--context_lengths",
+              "Tokens that a sequence has already, a list: 8192,16384,32768 (also --context_lengths)");
+  add_list(app, "batch_size", o.batch_sizes, "Sequences that get a token each in one step, a list: 1,8");
+  add_option(app, "new_tokens", o.spec.new_tokens, "Steps of a run, each a token more");
+  add_bool(app, "record_graph", o.spec.records_graph, "On a GPU: the step as one CUDA graph");
+}
+
 void bind_loss(CLI::App& app, BenchOptions& o) {
   bind_common(app, o, "seq_len", "Tokens whose loss is taken, a list: 8192,16384,32768");
 }
@@ -133,6 +144,11 @@ CommandEntry bench_step_command() {
 CommandEntry bench_eval_command() {
   return bench_entry("eval", "Measure evaluation: forward and the scores of all tokens, without gradients", bind_model,
                      [](const bench::BenchSpec& spec) { return bench::bench_model(spec, bench::BenchWork::kEval); });
+}
+
+CommandEntry bench_decode_command() {
+  return bench_entry("decode", "Measure decoding over a full cache: tokens/s against what the memory's rate allows",
+                     bind_decode, bench::bench_decode);
 }
 
 CommandEntry bench_attention_command() {

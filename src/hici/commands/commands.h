@@ -7,12 +7,14 @@
 namespace hici::commands {
 
 CommandEntry bench_attention_command();
+CommandEntry bench_decode_command();
 CommandEntry bench_eval_command();
 CommandEntry bench_loss_command();
 CommandEntry bench_step_command();
 CommandEntry devices_command();
 CommandEntry eval_ppl_command();
 CommandEntry extract_command();
+CommandEntry generate_command();
 CommandEntry init_command();
 CommandEntry inspect_command();
 CommandEntry merge_command();

@@ -2,6 +2,7 @@
 #include "hici/nn/attention.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/cached_attention.h"
 #include "hici/ops/profile.h"
 #include "hici/ops/side_stream.h"
 
@@ -118,7 +119,8 @@ Attention::Attention(const config::ModelConfig& config, const ParameterOptions& 
   k_norm = meta_parameter({head_dim}, options);
 }
 
-at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& given) const {
+at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& given, const LayerCache* cache) const {
+  if (cache != nullptr) return project_output(attend_cached(x_BTC, given, *cache), given, x_BTC);
   if (!given.sequences.empty()) return forward_sequences(x_BTC, given);
   AttentionContext context = given;
   if (context.segment_length == 0) context.segment_length = x_BTC.size(1);
@@ -212,9 +214,40 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionCo
   });
 }
 
+at::Tensor Attention::attend_cached(const at::Tensor& x_BTC, const AttentionContext& context,
+                                    const LayerCache& cache) const {
+  const CachePlace& place_in = context.place;
+  if (!place_in.decodes()) {
+    const ops::AttentionHeads heads = place(project_tokens(x_BTC, {}, context), {}, context, x_BTC);
+    const int64_t length = x_BTC.size(1), seen = place_in.first_row + length;
+    cache.k_BXJD.narrow(1, place_in.first_row, length).copy_(heads.k_GKJD);
+    cache.v_BXJD.narrow(1, place_in.first_row, length).copy_(heads.v_GKJD);
+    return ops::attend_chunk(heads.q_GSHD, cache.k_BXJD.narrow(1, 0, seen), cache.v_BXJD.narrow(1, 0, seen),
+                             context.backend);
+  }
+  // The B tokens as one sequence, so that each has its own row of the rotary tables.
+  const at::Tensor x_1BC = x_BTC.transpose(0, 1);
+  const ops::AttentionHeads heads = place(project_tokens(x_1BC, {}, context), {}, context, x_1BC);
+  cache.k_BXJD.flatten(0, 1).index_copy_(0, place_in.flat_rows_B, heads.k_GKJD[0]);
+  cache.v_BXJD.flatten(0, 1).index_copy_(0, place_in.flat_rows_B, heads.v_GKJD[0]);
+  const int64_t skipped = place_in.first_visible;
+  auto visible = [&](const at::Tensor& t_BXJD) { return t_BXJD.narrow(1, skipped, t_BXJD.size(1) - skipped); };
+  return ops::attend_cache(heads.q_GSHD[0], visible(cache.k_BXJD), visible(cache.v_BXJD), place_in.lengths_B);
+}
+
+void Attention::write_slots(const at::Tensor& x_1TC, const LayerCache& cache) const {
+  HICI_ASSERT(hierarchy != nullptr && x_1TC.size(0) == 1, "x ", x_1TC.sizes());
+  const int64_t count = hierarchy->num_slots_of_one_segment();
+  if (count == 0) return;
+  const PrefixSlots prefix = hierarchy->make_slots(x_1TC, {}, x_1TC.size(1), hierarchy->prepare());
+  const TensorList slots = project_slots(prefix);
+  cache.k_BXJD.narrow(1, 0, count).copy_(slots[0].view({1, count, -1, head_dim}));
+  cache.v_BXJD.narrow(1, 0, count).copy_(slots[1].view({1, count, -1, head_dim}));
+}
+
 TensorList Attention::project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
                                      const AttentionContext& context) const {
-  ops::LinearLayout layout{.leaves_room = hierarchy != nullptr};
+  ops::LinearLayout layout{.leaves_room = !slots.empty()};
   if (puts_slots_in_front(slots, context, x_BTC)) {
     layout.segment_length = context.segment_length;
     layout.rows_before = {0, 0, slots[1].size(1)};
@@ -267,7 +300,8 @@ at::Tensor Attention::project_output(const at::Tensor& out, const AttentionConte
     return o_proj.forward(out_BTX * context.valid_BT.unsqueeze(-1));
   }
   // As it stands: the segments may have rows between them.
-  return o_proj.forward(out.flatten(-2).flatten(0, -3)).view(x_BTC.sizes());
+  const at::Tensor rows = out.flatten(-2);
+  return o_proj.forward(rows.dim() > 3 ? rows.flatten(0, -3) : rows).view(x_BTC.sizes());
 }
 
 void Attention::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {

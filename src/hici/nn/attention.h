@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// One attention layer of Llama and Qwen3, in the three forms that training and evaluation use.
-// Reference: project_qkv(), hici_attention(), full_attention(), shifted_sparse_attention() of the reference.
+// One attention layer of Llama and Qwen3, in the three forms that training and evaluation use, and over a cache.
+// Reference: project_qkv(), hici_attention(), full_attention(), shifted_sparse_attention(), prefill_cache(),
+// decode_attention() of the reference.
 // B batch, T tokens, N segments, S tokens per segment, P prefix slots, C hidden, H heads, J kv heads, D head dim
 #pragma once
 
 #include "hici/config/model_config.h"
+#include "hici/nn/kv_cache.h"
 #include "hici/nn/linear.h"
 #include "hici/nn/slot_provider.h"
 #include "hici/ops/attention_heads.h"
@@ -39,6 +41,7 @@ struct AttentionContext {
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
   int64_t segment = 0;             // number of the segment, from 0; forward_segment() only
   SequenceLengths sequences = {};  // empty: each row is one sequence
+  CachePlace place = {};           // forward() with a cache only
 };
 
 // One segment through attention or a whole layer: its hidden states, and the layer's state after it.
@@ -57,8 +60,13 @@ struct Attention {
   Attention() = default;
   Attention(const config::ModelConfig& config, const ParameterOptions& options);
 
-  // x_BTC, already normed -> [B, T, C]; rows of padded tokens are zero before the output projection.
-  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  // x_BTC, already normed -> [B, T, C]; rows of padded tokens are zero before the output projection. With a cache keys
+  // and values of the tokens are written to context.place, and attention is over all that the cache holds up to them
+  // (kFull; rotary tables of these tokens; no gradients, no padding).
+  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache* cache = nullptr) const;
+  // Generation with HiCI: x_1TC, already normed, is a whole prompt, one segment. Writes keys and values of its slots to
+  // the first rows of the cache.
+  void write_slots(const at::Tensor& x_1TC, const LayerCache& cache) const;
   // The same for one segment of kHici, given the state before it: all T = S tokens of x are that segment.
   SegmentOutput forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
                                 const LayerState& before) const;
@@ -69,6 +77,7 @@ struct Attention {
   // Each sequence by itself: exactly what it gives alone.
   at::Tensor forward_sequences(const at::Tensor& x_BTC, const AttentionContext& context) const;
   at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  at::Tensor attend_cached(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache& cache) const;
   TensorList project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
                             const AttentionContext& context) const;  // q, k and v
   bool puts_slots_in_front(const TensorList& slots, const AttentionContext& context, const at::Tensor& x_BTC) const;

@@ -7,6 +7,7 @@
 #include "hici/nn/activation_policy.h"
 #include "hici/nn/attention.h"
 
+#include <functional>
 #include <vector>
 
 namespace hici::nn {
@@ -30,7 +31,8 @@ struct DecoderLayer {
   DecoderLayer() = default;
   DecoderLayer(const config::ModelConfig& config, const ParameterOptions& options);
   // With `recomputes_mlp` what follows attention keeps its input alone.
-  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context, bool recomputes_mlp = false) const;
+  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context, bool recomputes_mlp = false,
+                     const LayerCache* cache = nullptr) const;
   SegmentOutput forward_segment(const at::Tensor& x_BSC, const AttentionContext& context, const LayerState& before,
                                 bool recomputes_mlp = false) const;
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
@@ -66,6 +68,15 @@ struct SegmentHidden {
   ModelState after;
 };
 
+// How a prompt goes into a cache.
+struct PrefillOptions {
+  AttentionKind attention = AttentionKind::kFull;  // or kHici: the whole prompt is one segment
+  int64_t chunk = 2048;                            // tokens in one forward
+  ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
+  // Asked before each chunk of each layer (kHici) or of the model (kFull); false: prefill() ends with no tensor.
+  std::function<bool()> before_chunk = {};
+};
+
 class CausalLm {
  public:
   // Parameters stand on the meta device until they are filled through visit_parameters().
@@ -81,6 +92,22 @@ class CausalLm {
   SegmentHidden forward_segment(const Segment& segment, const ModelState& before,
                                 const ActivationPolicies& policies = {}) const;
   ModelState empty_state(int64_t batch) const;
+
+  // Generation, without gradients (nn/cached_forward.cpp). prefill(): a prompt tokens_1T (int64, on the model's device)
+  // into a cache of one sequence (KvCache::sequence()), from its first row on -> hidden state [1, C] of its last token,
+  // after the last norm. What it takes beside the cache, for T tokens of width C:
+  //   kFull  the activations of one chunk
+  //   kHici  the same and two times T * C: local construction of a layer reads the whole prompt before its first token
+  //          attends, so that layers go one after the other over all chunks
+  // The slots, of which there are KvCache::num_slots, stand in front of the prompt and are seen by all of it.
+  at::Tensor prefill(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
+  // One more token for each sequence, which stands at positions_B of its sequence (int64 on the device, as tokens_B):
+  // [B] -> hidden states [B, C] after the last norm. Waits for nothing on a GPU.
+  at::Tensor decode(const at::Tensor& tokens_B, const at::Tensor& positions_B, const KvCache& cache,
+                    const ops::RotaryFrequencies& frequencies) const;
+  // Slots in front of a prompt with kHici; 0 without a hierarchy.
+  int64_t num_prompt_slots() const;
+
   ops::RotaryFrequencies rotary_frequencies() const;
 
   // [V, C]: the output head, or the embedding when they are tied.
@@ -99,6 +126,10 @@ class CausalLm {
 
  private:
   AttentionContext make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
+  AttentionContext chunk_context(const ops::RotaryFrequencies& frequencies, int64_t start, int64_t count,
+                                 const KvCache& cache, ops::AttentionBackend backend) const;
+  at::Tensor prefill_chunkwise(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
+  at::Tensor prefill_layerwise(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
 
   config::ModelConfig config_;
   at::Tensor embed_tokens_, norm_, lm_head_;

@@ -45,6 +45,9 @@ class SlotProvider {
   virtual SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
                                           const LayerState& before, const TensorList& prepared) = 0;
 
+  // Slots that the tokens of a sequence see when all of it is one segment: what a cache keeps room for.
+  virtual int64_t num_slots_of_one_segment() const = 0;
+
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor& visit) = 0;
   // Attaches adapters to the provider's own projections whose last name part is among `targets`.
   virtual void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plug-in's side of kernel_table.h: tensors to raw pointers, launch status to errors.
+#include "hici/ops/cuda_graph.h"
 #include "hici/ops/cuda_launch.h"
 #include "hici/ops/cudnn_attention_cuda.h"
 #include "hici/ops/kernel_table.h"
@@ -134,6 +135,26 @@ void leave_multiprocessors(int count) {
   if (status != CUBLAS_STATUS_SUCCESS) throw std::runtime_error("cuBLAS: cannot set the number of multiprocessors");
 }
 
+void decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths,
+                      double scale, at::Tensor& out) {
+  const c10::cuda::CUDAGuard guard(q.device());
+  const int64_t splits = cuda::decode_splits(q.size(0), k.size(2), k.size(1));
+  const cuda::DecodeShape shape{q.size(0), q.size(1),   k.size(2),   q.size(2),
+                                k.size(1), k.stride(0), v.stride(0), splits};
+  const auto options = q.options().dtype(at::kFloat);
+  at::Tensor partial = at::empty({q.size(0), q.size(1), splits, q.size(2)}, options);
+  at::Tensor partial_lse = at::empty({q.size(0), q.size(1), splits}, options);
+  const cuda::DecodePointers pointers{q.const_data_ptr(),
+                                      k.const_data_ptr(),
+                                      v.const_data_ptr(),
+                                      lengths.const_data_ptr<int64_t>(),
+                                      scale,
+                                      partial.mutable_data_ptr<float>(),
+                                      partial_lse.mutable_data_ptr<float>(),
+                                      out.mutable_data_ptr()};
+  check_status(cuda::launch_decode_attention(element_type(q), shape, pointers, stream_of(q)), "decode_attention");
+}
+
 int device_capability(int index) {
   int major = 0, minor = 0;
   const cudaError_t status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
@@ -165,6 +186,10 @@ extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
       .slot_statistics = hici::ops::slot_statistics,
       .slot_statistics_backward = hici::ops::slot_statistics_backward,
       .leave_multiprocessors = hici::ops::leave_multiprocessors,
+      .decode_attention = hici::ops::decode_attention,
+      .graph_record = hici::ops::cuda::graph_record,
+      .graph_replay = hici::ops::cuda::graph_replay,
+      .graph_release = hici::ops::cuda::graph_release,
       .device_capability = hici::ops::device_capability,
   };
   return &table;

@@ -51,6 +51,14 @@ std::optional<int64_t> available_memory(at::Device device) {
   return bytes + allocator->getDeviceStats(device.index()).reserved_bytes[kAllPools].current;
 }
 
+int64_t free_memory(at::Device device) {
+  if (device.is_cpu()) return available_bytes();
+  const int64_t bytes = available_memory(device).value_or(0);
+  c10::DeviceAllocator* allocator = allocator_in_use(device);
+  if (allocator == nullptr) return bytes;
+  return bytes - allocator->getDeviceStats(device.index()).allocated_bytes[kAllPools].current;
+}
+
 void release_cached_memory(at::Device device) {
   if (device.is_cpu()) return;
   if (c10::DeviceAllocator* allocator = allocator_in_use(device)) allocator->emptyCache();

@@ -27,6 +27,9 @@ void reset_peak_memory(at::Device device);
 // Bytes that tensors of this process could take on a GPU: free on the card, or held by the allocator already. nullopt
 // on a CPU.
 std::optional<int64_t> available_memory(at::Device device);
+// Bytes that new tensors could take now: on a GPU what is free on the card or cached by the allocator, on a CPU what
+// the kernel says is available.
+int64_t free_memory(at::Device device);
 // Gives the card back what the allocator keeps for reuse; nothing on a CPU.
 void release_cached_memory(at::Device device);
 

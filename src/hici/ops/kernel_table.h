@@ -6,6 +6,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
+
 namespace hici::ops {
 
 struct KernelTable {
@@ -45,6 +47,16 @@ struct KernelTable {
                                    double deviation_floor, at::Tensor& dx);
   // From now on cuBLAS' products of this thread, on the current device, leave this many multiprocessors alone.
   void (*leave_multiprocessors)(int count);
+  // Attention of one query for each sequence: q, out [B, H, D], k, v [B, X, J, D], of which the first lengths[b] rows
+  // count; lengths [B] int64. Only the first stride of k and v is free. Types and sizes: decode_kernel_takes() of
+  // cached_attention.cpp.
+  void (*decode_attention)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths,
+                           double scale, at::Tensor& out);
+  // Records what `work` queues on the current device, without running it, as one graph; what it allocates is the
+  // graph's own. Replaying queues it again; releasing waits for nothing and must come after the last replay is done.
+  void* (*graph_record)(int index, const std::function<void()>& work);
+  void (*graph_replay)(void* graph);
+  void (*graph_release)(void* graph);
   // Compute capability of a device as 10 * major + minor.
   int (*device_capability)(int index);
 };

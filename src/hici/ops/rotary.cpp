@@ -13,8 +13,13 @@ RotaryFrequencies make_rotary_frequencies(const std::vector<double>& inverse_fre
 
 RotaryTables make_rotary_tables(const RotaryFrequencies& frequencies, int64_t first_position, int64_t length,
                                 at::ScalarType model_type) {
-  const at::Tensor positions = at::arange(first_position, first_position + length, frequencies.inverse.options());
-  const at::Tensor angles = at::outer(positions, frequencies.inverse);
+  return make_rotary_tables(
+      frequencies, at::arange(first_position, first_position + length, frequencies.inverse.options()), model_type);
+}
+
+RotaryTables make_rotary_tables(const RotaryFrequencies& frequencies, const at::Tensor& positions_T,
+                                at::ScalarType model_type) {
+  const at::Tensor angles = at::outer(positions_T.to(at::kDouble), frequencies.inverse);
   const auto type = accumulation_type(model_type);
   return {(angles.cos() * frequencies.scale).to(type), (angles.sin() * frequencies.scale).to(type)};
 }

@@ -31,6 +31,9 @@ RotaryFrequencies make_rotary_frequencies(const std::vector<double>& inverse_fre
 // without waiting for it.
 RotaryTables make_rotary_tables(const RotaryFrequencies& frequencies, int64_t first_position, int64_t length,
                                 at::ScalarType model_type);
+// The same for rows at any positions: [T], of any number type, on the device of the frequencies.
+RotaryTables make_rotary_tables(const RotaryFrequencies& frequencies, const at::Tensor& positions_T,
+                                at::ScalarType model_type);
 RotaryTables make_rotary_tables(const std::vector<double>& inverse_frequencies, double scale, int64_t first_position,
                                 int64_t length, at::ScalarType model_type, at::Device device);
 

@@ -81,7 +81,8 @@ void check_segments(const TrainingRunSpec& spec, const config::HiciConfig& hici)
 io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint& resume) {
   io::ModelRequest request;
   const auto start = resume.checkpoint ? resume.checkpoint : resume.weights;
-  request.base = start && !spec.trainable.low_rank ? *start : spec.model;
+  const bool starts_whole = start && !spec.trainable.low_rank;
+  request.base = starts_whole ? *start : spec.model;
   request.adapter = start && spec.trainable.low_rank ? *start : spec.init_adapter;
   request.dtype = spec.dtype;
   request.device = spec.device;
@@ -89,7 +90,7 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint
   request.fresh_hierarchy = spec.attention == nn::AttentionKind::kHici;
   if (spec.trainable.low_rank) request.lora = spec.lora;
   request.copy_attention_init = spec.copy_attention_init;
-  request.add_pad_token = spec.add_pad_token && !whole_checkpoint;  // a whole one has the row
+  request.add_pad_token = spec.add_pad_token && !starts_whole;  // a whole one has the row
   request.seed = spec.train.seed;
   // Called when the configs are read and no weight is.
   request.resolve_hici = [&spec](config::Family family, const io::StoredHici& stored) {

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+// `hici generate`: text behind a prompt, streamed; or answers to a file of prompts.
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/log.h"
+#include "hici/base/progress.h"
+#include "hici/base/signals.h"
+#include "hici/base/text_table.h"
+#include "hici/commands/commands.h"
+#include "hici/commands/model_options.h"
+#include "hici/config/rope.h"
+#include "hici/generate/answer_text.h"
+#include "hici/generate/generator.h"
+#include "hici/generate/prompt_encoder.h"
+#include "hici/io/generation_config.h"
+#include "hici/io/load_model.h"
+
+#include <nlohmann/json.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+namespace hici::commands {
+namespace {
+
+struct GenerateCommandOptions {
+  std::string base_model;
+  std::string peft_model;
+  std::string tokenizer;
+  std::string prompt;
+  std::string prompt_file;
+  std::string batch_file;
+  std::string output;
+  std::string system;
+  bool chat = false;
+  int64_t context_size = 0;
+  std::string truncate = "error";
+  std::string attention = "full";
+  std::vector<std::string> stop;
+  std::vector<std::string> stop_token;
+  bool ignore_eos = false;
+  bool skip_special_tokens = true;
+  bool return_ids = false;
+  int64_t num_return = 1;
+  int64_t batch_size = 1;
+  int64_t seed = 42;
+  generate::GenerateOptions generation;
+  HiciOptions hici;
+  DeviceOptions device;
+  CLI::App* app = nullptr;
+
+  bool given(const char* name) const { return app->get_option(std::string("--") + name)->count() > 0; }
+  // Answers as JSON lines: from a file of prompts, or several to one.
+  bool is_batch() const { return !batch_file.empty() || num_return > 1; }
+};
+
+// All that the options alone decide, before any file is read.
+void check_options(GenerateCommandOptions& o) {
+  const int sources = o.given("prompt") + o.given("prompt_file") + o.given("batch_file");
+  HICI_CHECK_USAGE(sources <= 1, "--prompt, --prompt_file, --batch_file: give one of them");
+  HICI_CHECK_USAGE(sources == 1 || isatty(STDIN_FILENO) == 0,
+                   "--prompt: missing; give a text, --prompt_file, --batch_file, or a text on standard input");
+  HICI_CHECK_USAGE(o.chat || o.system.empty(), "--system: has no effect without --chat; give --chat");
+  HICI_CHECK_USAGE(o.num_return >= 1, "--num_return: ", o.num_return, " is not positive; use 1 or more");
+  HICI_CHECK_USAGE(o.batch_size >= 1, "--batch_size: ", o.batch_size, " is not positive; use 1 or more");
+  HICI_CHECK_USAGE(o.is_batch() || !o.given("batch_size"),
+                   "--batch_size: has no effect with one answer; give --batch_file or --num_return");
+  HICI_CHECK_USAGE(o.is_batch() || o.output.empty(),
+                   "--output: has no effect with one answer, which goes to stdout; give --batch_file or --num_return");
+  HICI_CHECK_USAGE(o.is_batch() || !o.return_ids,
+                   "--return_ids: has no effect with one answer; give --batch_file or --num_return");
+  HICI_CHECK_USAGE(o.context_size >= 0, "--context_size: ", o.context_size, " is negative; use 0 or more");
+  HICI_CHECK_USAGE(o.seed >= 0, "--seed: ", o.seed, " is negative; use 0 or more");
+  o.generation.sampling.seed = static_cast<uint64_t>(o.seed);
+  o.generation.attention = nn::attention_kind_from_name(o.attention, "--attention");
+  o.generation.backend = o.device.resolve_attention_backend();
+  o.generation.validate();
+  const bool is_greedy = o.generation.sampling.is_greedy();
+  HICI_CHECK_USAGE(o.num_return == 1 || !is_greedy, "--num_return: ", o.num_return,
+                   " greedy answers would be the same; give a --temperature");
+  HICI_CHECK_USAGE(!is_greedy || !o.given("seed"),
+                   "--seed: has no effect with --temperature 0; give a temperature, or leave it out");
+  generate::StopStrings{o.stop};
+  generate::truncation_from_name(o.truncate, "--truncate");
+  if (o.hici.given("num_chunks")) log_info("--num_chunks has no effect: a prompt is one segment");
+  if (o.generation.attention == nn::AttentionKind::kHici) return;
+  o.hici.note_without_effect("--attention full");
+  HICI_CHECK_USAGE(!o.given("cache_slots"), "--cache_slots: has no effect with --attention full; use --attention hici");
+}
+
+// Without the line end that every text file has at its end.
+std::string without_last_line_end(std::string text) {
+  if (!text.empty() && text.back() == '\n') text.pop_back();
+  if (!text.empty() && text.back() == '\r') text.pop_back();
+  return text;
+}
+
+std::vector<generate::Prompt> read_prompts(const GenerateCommandOptions& o) {
+  constexpr size_t kMaxPromptBytes = size_t{1} << 30;
+  if (!o.batch_file.empty()) return generate::read_prompt_file(o.batch_file);
+  if (o.given("prompt")) return {{o.prompt, nullptr, "--prompt"}};
+  if (!o.prompt_file.empty()) {
+    return {{without_last_line_end(read_file(o.prompt_file, kMaxPromptBytes)), nullptr, o.prompt_file}};
+  }
+  std::string text((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
+  return {{without_last_line_end(std::move(text)), nullptr, "standard input"}};
+}
+
+io::LoadedModel load(const GenerateCommandOptions& o) {
+  io::ModelRequest request;
+  request.base = o.base_model;
+  request.adapter = o.peft_model;
+  request.device = o.device.resolve_device();
+  request.dtype = o.device.resolve_dtype(request.device);
+  request.context_size = o.context_size;
+  request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
+    return o.hici.resolve(family, stored);
+  };
+  io::LoadedModel loaded = io::load_model(request);
+  loaded.model->check_attention_backend(o.generation.backend, "--attention_backend");
+  HICI_CHECK_USAGE(o.generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
+                   "--attention: hici, and neither base nor adapter has HiCI modules; use full");
+  return loaded;
+}
+
+// Tokens of the prompt and of the answer together.
+int64_t context_of(const GenerateCommandOptions& o, const config::ModelConfig& config) {
+  const auto context = static_cast<int64_t>(config::rope_reach(config) * config.rope.context_factor);
+  HICI_CHECK_USAGE(o.generation.max_new_tokens < context, "--max_new_tokens: ", o.generation.max_new_tokens,
+                   " leaves no room for a prompt in the context of ", context,
+                   "; use fewer or a larger --context_size");
+  return context;
+}
+
+std::vector<int64_t> stop_ids_of(const GenerateCommandOptions& o, const text::Tokenizer& tokenizer,
+                                 const config::ModelConfig& config) {
+  std::vector<int64_t> ids;
+  if (!o.ignore_eos) ids = io::read_stop_ids(o.base_model, config);
+  for (const std::string& token : o.stop_token) {
+    const auto id = tokenizer.token_to_id(token);
+    HICI_CHECK_USAGE(id.has_value(), "--stop_token: '", token, "' is no token of ", tokenizer.path().string(),
+                     "; use --stop for text");
+    ids.push_back(*id);
+  }
+  return ids;
+}
+
+std::string rate_text(const char* what, int64_t tokens, double seconds) {
+  return detail::concat(what, ": ", tokens, " tokens in ", fixed_digits(seconds, 2), " s, ",
+                        fixed_digits(static_cast<double>(tokens) / std::max(seconds, 1e-9), 1), " tokens/s");
+}
+
+void log_speed(const generate::GenerateSpeed& speed) {
+  log_info(rate_text("prefill", speed.prompt_tokens, speed.prefill_seconds), "; ",
+           rate_text("decoding", speed.decoded_tokens, speed.decode_seconds));
+}
+
+// What is the same for every prompt of a run.
+struct Run {
+  const GenerateCommandOptions& o;
+  const text::Tokenizer& tokenizer;
+  generate::Generator generator;
+  generate::GenerateOptions options;
+
+  generate::AnswerText new_text() const { return {tokenizer, o.stop, o.skip_special_tokens}; }
+};
+
+int exit_code() { return stop_requested() == 0 ? 0 : 128 + stop_requested(); }
+
+int stream_answer(Run& run, const generate::Ids& prompt) {
+  generate::AnswerText text = run.new_text();
+  run.generator.generate({prompt}, run.options, [&](size_t, int64_t id) {
+    const std::string piece = text.push(id);
+    if (!piece.empty()) write_stdout(piece);
+    return !text.found_stop();
+  });
+  write_stdout(text.finish() + "\n");
+  log_speed(run.generator.speed());
+  return exit_code();
+}
+
+struct Sequence {
+  size_t prompt;
+  int64_t sample;
+};
+
+std::string answer_line(const Run& run, const Sequence& sequence, size_t prompt_tokens, const generate::Answer& answer,
+                        const generate::AnswerText& text) {
+  nlohmann::ordered_json json{{"prompt", sequence.prompt}};
+  if (run.o.num_return > 1) json["sample"] = sequence.sample;
+  json["answer"] = text.text();
+  json["end"] = text.found_stop() ? "stop" : generate::end_reason_name(answer.reason);
+  json["prompt_tokens"] = prompt_tokens;
+  json["tokens"] = answer.ids.size();
+  if (run.o.return_ids) json["ids"] = answer.ids;
+  return json.dump() + "\n";
+}
+
+// The lines of a part of the sequences, which go through the model together.
+std::string answer_batch(Run& run, const std::vector<generate::Ids>& prompts, std::span<const Sequence> part) {
+  std::vector<generate::Ids> ids;
+  std::vector<generate::AnswerText> texts;
+  for (const Sequence& sequence : part) {
+    ids.push_back(prompts[sequence.prompt]);
+    texts.push_back(run.new_text());
+  }
+  const auto answers = run.generator.generate(ids, run.options, [&](size_t i, int64_t id) {
+    texts[i].push(id);
+    return !texts[i].found_stop();
+  });
+  run.options.first_stream += part.size();
+  std::string lines;
+  for (size_t i = 0; i < part.size(); ++i) {
+    texts[i].finish();
+    lines += answer_line(run, part[i], ids[i].size(), answers[i], texts[i]);
+  }
+  return lines;
+}
+
+void add_speed(generate::GenerateSpeed& sum, const generate::GenerateSpeed& part) {
+  sum.prompt_tokens += part.prompt_tokens;
+  sum.prefill_seconds += part.prefill_seconds;
+  sum.decoded_tokens += part.decoded_tokens;
+  sum.decode_seconds += part.decode_seconds;
+}
+
+// In the order of the prompts. A run that was stopped leaves no file.
+int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
+  std::vector<Sequence> sequences;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    for (int64_t sample = 0; sample < run.o.num_return; ++sample) sequences.push_back({i, sample});
+  }
+  std::unique_ptr<AtomicFile> file;
+  if (!run.o.output.empty()) file = std::make_unique<AtomicFile>(run.o.output);
+  Progress progress("answers", static_cast<int64_t>(sequences.size()));
+  generate::GenerateSpeed speed;
+  for (size_t at = 0; at < sequences.size(); at += static_cast<size_t>(run.o.batch_size)) {
+    const size_t count = std::min(static_cast<size_t>(run.o.batch_size), sequences.size() - at);
+    const std::string lines = answer_batch(run, prompts, std::span(sequences).subspan(at, count));
+    if (stop_requested() != 0) return exit_code();
+    file ? file->write(lines) : write_stdout(lines);
+    add_speed(speed, run.generator.speed());
+    progress.update(static_cast<int64_t>(at + count));
+  }
+  progress.finish();
+  if (file) file->commit();
+  log_speed(speed);
+  return 0;
+}
+
+int run_generate(GenerateCommandOptions& o) {
+  check_options(o);
+  const std::vector<generate::Prompt> prompts = read_prompts(o);
+  const std::string text_folder = o.tokenizer.empty() ? o.base_model : o.tokenizer;
+  const text::Tokenizer tokenizer = text::Tokenizer::from_path(text_folder);
+  std::optional<text::ChatTemplate> chat;
+  if (o.chat) chat = text::ChatTemplate::load(text_folder);
+  const generate::PromptEncoder encoder(tokenizer, chat, o.system);
+  const StopSignals signals;
+  const io::LoadedModel loaded = load(o);
+  const int64_t room = context_of(o, loaded.model->config()) - o.generation.max_new_tokens;
+  std::vector<generate::Ids> ids;
+  for (const generate::Prompt& prompt : prompts) {
+    ids.push_back(generate::fit_prompt(encoder.encode(prompt), room,
+                                       generate::truncation_from_name(o.truncate, "--truncate"), prompt.subject,
+                                       encoder.num_kept_first()));
+  }
+  Run run{o, tokenizer, generate::Generator(*loaded.model), o.generation};
+  run.options.stop_ids = stop_ids_of(o, tokenizer, loaded.model->config());
+  return o.is_batch() ? answer_all(run, ids) : stream_answer(run, ids.front());
+}
+
+void bind_model(CLI::App& app, GenerateCommandOptions& o) {
+  add_option(app, "base_model", o.base_model, "Directory of the base or merged model (config.json and weights)")
+      ->required();
+  add_option(app, "peft_model", o.peft_model, "Directory of an adapter or checkpoint");
+  add_option(app, "tokenizer", o.tokenizer, "Directory with tokenizer.json and chat template; empty: --base_model");
+  add_option(app, "context_size", o.context_size,
+             "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
+  add_option(app, "attention", o.attention,
+             "Over the prompt: full, or hici: the prompt is one segment with its slots in front");
+  add_bool(app, "cache_slots", o.generation.cache_slots, "With hici: the answer's tokens see the slots too");
+  add_option(app, "prefill_chunk", o.generation.prefill_chunk, "Tokens of a prompt in one forward; bounds its memory");
+}
+
+void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
+  app.add_option(
+      "prompt,--prompt", o.prompt,
+      "The prompt; may also stand alone, before the options. Without any of the three, standard input is the prompt");
+  add_option(app, "prompt_file", o.prompt_file, "File whose text is the prompt, without its last line end");
+  add_option(app, "batch_file", o.batch_file,
+             "JSON lines with \"prompt\", or with \"messages\" for --chat; the answers are JSON lines");
+  add_option(app, "output", o.output, "File for the JSON lines of answers; empty: stdout");
+  add_bool(app, "chat", o.chat, "Through the model's chat template: the prompt is what the user says");
+  add_option(app, "system", o.system, "System message in front, with --chat");
+  add_option(app, "truncate", o.truncate,
+             "A prompt longer than the context without --max_new_tokens: error, or drop its middle or left");
+}
+
+void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
+  auto& sampling = o.generation.sampling;
+  add_option(app, "max_new_tokens", o.generation.max_new_tokens, "Tokens of an answer at the most");
+  add_option(app, "temperature", sampling.temperature, "0: always the most probable token");
+  add_option(app, "top_k", sampling.top_k, "Draw among the K most probable tokens; 0: all");
+  add_option(app, "top_p", sampling.top_p, "Draw among the most probable tokens that have this probability together");
+  add_option(app, "repetition_penalty", sampling.repetition_penalty,
+             "Above 1: tokens seen before become less probable");
+  add_option(app, "seed", o.seed, "The same seed gives the same answers, in any --batch_size");
+  add_option(app, "stop", o.stop, "Text that ends the answer and is not part of it; may be given several times")
+      ->allow_extra_args(false);
+  add_option(app, "stop_token", o.stop_token, "The same by a token's name, such as <|eot_id|>")
+      ->allow_extra_args(false);
+  add_bool(app, "ignore_eos", o.ignore_eos, "Do not end at the end-of-text tokens of generation_config.json");
+  add_bool(app, "skip_special_tokens", o.skip_special_tokens, "Leave special tokens out of the text");
+  add_bool(app, "return_ids", o.return_ids, "Token ids in the JSON lines too");
+  add_option(app, "num_return", o.num_return, "Answers to each prompt, as JSON lines where there are several");
+  add_option(app, "batch_size", o.batch_size, "Answers that are worked on together");
+  add_bool(app, "record_graph", o.generation.records_graph, "On a GPU: the step of decoding as one CUDA graph");
+}
+
+}  // namespace
+
+CommandEntry generate_command() {
+  return {"generate", "Write text behind a prompt, or answer a file of prompts", [](CLI::App& app) -> Runner {
+            auto o = std::make_shared<GenerateCommandOptions>();
+            o->app = &app;
+            bind_prompts(app, *o);
+            bind_model(app, *o);
+            bind_answers(app, *o);
+            o->hici.bind(app);
+            o->device.bind(app);
+            return [o] { return run_generate(*o); };
+          }};
+}
+
+}  // namespace hici::commands

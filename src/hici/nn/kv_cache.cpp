@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/nn/kv_cache.h"
+
+#include <ATen/ATen.h>
+
+namespace hici::nn {
+
+KvCache KvCache::sequence(int64_t b) const {
+  KvCache one{{}, num_slots, decode_sees_slots};
+  for (const LayerCache& layer : layers)
+    one.layers.push_back({layer.k_BXJD.narrow(0, b, 1), layer.v_BXJD.narrow(0, b, 1)});
+  return one;
+}
+
+void KvCache::copy_sequence(int64_t from, int64_t to) const {
+  for (const LayerCache& layer : layers) {
+    layer.k_BXJD.select(0, to).copy_(layer.k_BXJD.select(0, from));
+    layer.v_BXJD.select(0, to).copy_(layer.v_BXJD.select(0, from));
+  }
+}
+
+KvCache make_kv_cache(const config::ModelConfig& config, int64_t batch, int64_t capacity,
+                      const at::TensorOptions& options) {
+  // Where a GPU's kernel does not take the model, rows that are masked are multiplied by zero, and must be numbers.
+  const auto take = [&](const std::vector<int64_t>& shape) {
+    return options.device().is_cpu() ? at::empty(shape, options) : at::zeros(shape, options);
+  };
+  KvCache cache;
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    const std::vector<int64_t> shape{batch, capacity, config.num_key_value_heads, config.head_dim};
+    cache.layers.push_back({take(shape), take(shape)});
+  }
+  return cache;
+}
+
+int64_t kv_row_bytes(const config::ModelConfig& config, at::ScalarType type) {
+  return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim *
+         static_cast<int64_t>(c10::elementSize(type));
+}
+
+}  // namespace hici::nn

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys and values of what a sequence has seen, so that one more token costs one token. Fixed size: a recorded step
+// (ops/device_graph.h) reads and writes the same memory again and again.
+// B sequences, X rows for each of them, J kv heads, D head dim
+#pragma once
+
+#include "hici/config/model_config.h"
+#include "hici/nn/module.h"
+
+#include <vector>
+
+namespace hici::nn {
+
+struct LayerCache {
+  at::Tensor k_BXJD, v_BXJD;
+};
+
+// Where the tokens of one forward stand in the cache of every layer.
+struct CachePlace {
+  // Prefill of one sequence: its S tokens go to rows first_row .. first_row + S - 1 and see the rows up to their own.
+  int64_t first_row = 0;
+  // Decoding, one token for each sequence: sequence b writes row flat_rows_B[b] of the B * X rows, and sees
+  // lengths_B[b] rows from first_visible on, its own the last. int64 on the device.
+  at::Tensor flat_rows_B = {}, lengths_B = {};
+  int64_t first_visible = 0;
+
+  bool decodes() const { return flat_rows_B.defined(); }
+};
+
+// Rows: num_slots slots, then the tokens; token t of a sequence is row num_slots + t.
+struct KvCache {
+  std::vector<LayerCache> layers;
+  int64_t num_slots = 0;
+  bool decode_sees_slots = true;  // else they are for the prompt alone
+
+  int64_t batch() const { return layers.front().k_BXJD.size(0); }
+  int64_t capacity() const { return layers.front().k_BXJD.size(1); }  // X
+  // The cache of sequence b alone, a view.
+  KvCache sequence(int64_t b) const;
+  void copy_sequence(int64_t from, int64_t to) const;
+};
+
+// `options` are those of the model's parameters.
+KvCache make_kv_cache(const config::ModelConfig& config, int64_t batch, int64_t capacity,
+                      const at::TensorOptions& options);
+
+// What one row takes in all layers, keys and values.
+int64_t kv_row_bytes(const config::ModelConfig& config, at::ScalarType type);
+
+}  // namespace hici::nn

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/generate/generator.h"
+
+#include "generate/tiny_model.h"
+#include "support/counted_memory.h"
+#include "support/error_message.h"
+
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+namespace hici::generate {
+namespace {
+
+using config::Family;
+using hici::testing::tiny_model;
+
+Ids counted_prompt(int64_t length, int64_t step) {
+  Ids ids;
+  for (int64_t i = 0; i < length; ++i) ids.push_back((3 + i * step) % 61);
+  return ids;
+}
+
+at::Tensor recomputed_logits(const nn::CausalLm& model, const Ids& ids) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor hidden = model.forward_hidden(at::tensor(ids, at::kLong).unsqueeze(0), {});
+  return at::linear(hidden.select(1, hidden.size(1) - 1), model.head_weight())[0];
+}
+
+// The most probable next token, again and again, each time from the whole sequence.
+Ids recomputed_answer(const nn::CausalLm& model, Ids ids, int64_t count) {
+  Ids answer;
+  for (int64_t i = 0; i < count; ++i) {
+    answer.push_back(recomputed_logits(model, ids).argmax().item<int64_t>());
+    ids.push_back(answer.back());
+  }
+  return answer;
+}
+
+TEST(DecodeSessionTest, LogitsAreThoseOfRecomputationFromScratchAtEveryStep) {
+  for (const Family family : {Family::kLlama, Family::kQwen3}) {
+    const nn::CausalLm model = tiny_model(family, at::kDouble);
+    for (const int64_t chunk : {1, 5, 64}) {
+      SCOPED_TRACE(::testing::Message() << config::name_of(family) << ", chunks of " << chunk);
+      Ids ids = counted_prompt(17, 7);
+      DecodeSession session(model, {.batch = 1, .capacity = 32});
+      nn::PrefillOptions options;
+      options.chunk = chunk;
+      session.set_logits(0, model.prefill(at::tensor(ids, at::kLong).unsqueeze(0), session.cache(), options));
+      session.positions_B().fill_(17);
+      for (int64_t step = 0; step < 15; ++step) {
+        // float64, sums in other orders
+        EXPECT_LT((session.logits_BV()[0] - recomputed_logits(model, ids)).abs().max().item<double>(), 1e-9) << step;
+        ids.push_back(session.logits_BV()[0].argmax().item<int64_t>());
+        session.tokens_B().fill_(ids.back());
+        session.advance();
+      }
+    }
+  }
+}
+
+TEST(PrefillTest, MemoryBesideTheCacheIsThatOfAChunkHoweverLongThePromptIs) {
+  const nn::CausalLm model = tiny_model(Family::kLlama, at::kFloat);
+  auto peak_of = [&](int64_t length) {
+    const at::Tensor ids = at::tensor(counted_prompt(length, 7), at::kLong).unsqueeze(0);
+    DecodeSession session(model, {.batch = 1, .capacity = length});
+    const hici::testing::CountedMemory memory;
+    nn::PrefillOptions options;
+    options.chunk = 64;
+    model.prefill(ids, session.cache(), options);
+    return memory.peak();
+  };
+  const int64_t peak = peak_of(2048);
+  EXPECT_GT(peak, 64 * 32 * 4);  // at least a chunk's hidden states
+  EXPECT_EQ(peak_of(8192), peak);
+}
+
+TEST(GeneratorTest, ABatchOfUnequalPromptsGivesWhatEachPromptGivesAlone) {
+  const nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
+  const std::vector<Ids> prompts{counted_prompt(23, 5), counted_prompt(1, 1), counted_prompt(9, 11),
+                                 counted_prompt(9, 11)};
+  Generator generator(model);
+  const std::vector<Answer> answers = generator.generate(prompts, {.max_new_tokens = 20, .prefill_chunk = 4});
+  EXPECT_EQ(generator.speed().prompt_tokens, 33);  // equal prompts in a row are prefilled once
+  EXPECT_EQ(generator.speed().decoded_tokens, 4 * 19);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_EQ(answers[i].ids, recomputed_answer(model, prompts[i], 20)) << i;
+    EXPECT_EQ(answers[i].reason, EndReason::kLength);
+  }
+}
+
+TEST(GeneratorTest, AStopIdEndsItsSequenceAloneAndIsNotInTheAnswer) {
+  const nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
+  const std::vector<Ids> prompts{counted_prompt(6, 5), counted_prompt(7, 13)};
+  const Ids whole = recomputed_answer(model, prompts[0], 12), other = recomputed_answer(model, prompts[1], 12);
+  const int64_t stop = whole[4];
+  const auto end = [&](const Ids& ids) { return Ids(ids.begin(), std::find(ids.begin(), ids.end(), stop)); };
+  Generator generator(model);
+  const std::vector<Answer> answers = generator.generate(prompts, {.max_new_tokens = 12, .stop_ids = {-1, stop}});
+  EXPECT_EQ(answers[0].ids, end(whole));
+  EXPECT_EQ(answers[0].reason, EndReason::kStopId);
+  EXPECT_EQ(answers[1].ids, end(other));
+}
+
+TEST(GeneratorTest, TheCallbackSeesEveryTokenOnceInOrderAndMayEndASequence) {
+  const nn::CausalLm model = tiny_model(Family::kQwen3, at::kDouble);
+  const std::vector<Ids> prompts{counted_prompt(4, 5), counted_prompt(8, 3)};
+  std::vector<Ids> seen(2);
+  Generator generator(model);
+  const std::vector<Answer> answers =
+      generator.generate(prompts, {.max_new_tokens = 9}, [&](size_t sequence, int64_t id) {
+        seen[sequence].push_back(id);
+        return sequence == 1 || seen[0].size() < 3;
+      });
+  EXPECT_EQ(answers[0].ids.size(), 3U);
+  EXPECT_EQ(answers[0].reason, EndReason::kTold);
+  EXPECT_EQ(answers[1].ids.size(), 9U);
+  EXPECT_EQ(seen, (std::vector<Ids>{answers[0].ids, answers[1].ids}));
+}
+
+TEST(GeneratorTest, DrawnAnswersDependOnSeedAndStreamAndNotOnTheBatchOrTheCallsBefore) {
+  const nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
+  const Ids prompt = counted_prompt(5, 9);
+  GenerateOptions options{.max_new_tokens = 16, .sampling = {.temperature = 1.5, .seed = 11}};
+  Generator generator(model);
+  const std::vector<Answer> together = generator.generate({prompt, prompt, prompt}, options);
+  EXPECT_NE(together[0].ids, together[1].ids);
+  for (const uint64_t stream : {2, 0, 1}) {
+    options.first_stream = stream;
+    EXPECT_EQ(generator.generate({prompt}, options)[0].ids, together[stream].ids) << stream;
+  }
+  options.first_stream = 0;
+  options.sampling.seed = 12;
+  EXPECT_NE(generator.generate({prompt}, options)[0].ids, together[0].ids);
+}
+
+TEST(GeneratorTest, TheRepetitionPenaltyCountsPromptAndAnswer) {
+  const nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
+  const Ids prompt = counted_prompt(5, 9);
+  Generator generator(model);
+  // So large that no token comes twice while there are others whose logit is positive.
+  const Ids ids = generator.generate({prompt}, {.max_new_tokens = 8, .sampling = {.repetition_penalty = 1e6}})[0].ids;
+  Ids all = prompt;
+  all.insert(all.end(), ids.begin(), ids.end());
+  std::sort(all.begin(), all.end());
+  EXPECT_EQ(std::adjacent_find(all.begin(), all.end()), all.end());
+}
+
+TEST(GeneratorTest, ACacheBeyondTheMemorySaysWhatItNeeds) {
+  const nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
+  Generator generator(model);
+  const std::vector<Ids> prompts(4096, counted_prompt(2, 1));
+  // 4096 sequences of 2^24 + 256 rows, each 2 * 3 layers * 2 heads * 8 * 8 bytes
+  const std::string message =
+      hici::testing::error_message([&] { generator.generate(prompts, {.max_new_tokens = 1 << 24}); });
+  EXPECT_NE(message.find("key/value cache: needs 49152.8 GiB (4096 x 16777472 rows of 768 B), cpu has "),
+            std::string::npos)
+      << message;
+}
+
+TEST(GeneratorTest, BadPromptsAndOptionsAreOneLineEach) {
+  const nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
+  Generator generator(model);
+  auto message = [&](const Ids& prompt, const GenerateOptions& options) {
+    return hici::testing::error_message([&] { generator.generate({prompt}, options); });
+  };
+  EXPECT_EQ(message({}, {}), "prompt: is empty; give at least one token");
+  EXPECT_EQ(message({61}, {}),
+            "prompt: token id 61 is not in the model's vocabulary of 61; does the tokenizer belong to another model?");
+  EXPECT_EQ(message({1}, {.max_new_tokens = 0}), "--max_new_tokens: 0 is out of range; use 1 to 16777216");
+  EXPECT_EQ(message({1}, {.sampling = {.temperature = -1}}),
+            "--temperature: -1 is no temperature; use 0 (greedy) or more");
+  EXPECT_EQ(message({1}, {.attention = nn::AttentionKind::kS2}),
+            "--attention: s2 has no form over a cache; use full or hici");
+}
+
+}  // namespace
+}  // namespace hici::generate

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// A decoder of a few thousand random weights, for tests of generation.
+#pragma once
+
+#include "hici/nn/causal_lm.h"
+
+#include <ATen/ATen.h>
+
+namespace hici::testing {
+
+inline config::ModelConfig tiny_config(config::Family family) {
+  config::ModelConfig config;
+  config.family = family;
+  config.vocab_size = 61;
+  config.hidden_size = 32;
+  config.intermediate_size = 48;
+  config.num_hidden_layers = 3;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.head_dim = 8;
+  config.max_position_embeddings = 256;
+  return config;
+}
+
+// Weights large enough that the next token depends on those before it; the same on every device.
+inline nn::CausalLm tiny_model(config::Family family, at::ScalarType type, at::Device device = at::kCPU) {
+  at::manual_seed(7);
+  nn::CausalLm model(tiny_config(family), {type});
+  model.visit_parameters([&](const std::string&, at::Tensor& t) {
+    t = t.dim() == 1 ? at::rand(t.sizes(), at::kDouble).add_(0.5) : at::randn(t.sizes(), at::kDouble).mul_(0.4);
+    t = t.to(device, type);
+  });
+  return model;
+}
+
+}  // namespace hici::testing
