@@ -68,10 +68,16 @@ class GpuKernelsTest : public ::testing::TestWithParam<Precision> {
 at::Tensor random(at::IntArrayRef shape) { return at::randn(shape, at::TensorOptions().dtype(at::kDouble)); }
 
 TEST_P(GpuKernelsTest, RmsNormMatchesCpu) {
-  for (const int64_t width : {8, 100, 4096}) {
+  for (const int64_t width : {8, 100, 128, 192, 4096}) {
     compare([](const std::vector<at::Tensor>& in) { return rms_norm(in[0], in[1], 1e-5); },
             {random({37, width}), random({width})});
   }
+}
+
+// Rows as the heads of QK-norm are, more than the blocks of the backward take at once.
+TEST_P(GpuKernelsTest, RmsNormOfManyNarrowRowsMatchesCpu) {
+  compare([](const std::vector<at::Tensor>& in) { return rms_norm(in[0], in[1], 1e-5); },
+          {random({20011, 128}), random({128})});
 }
 
 TEST_P(GpuKernelsTest, PlacedHeadsMatchCpu) {

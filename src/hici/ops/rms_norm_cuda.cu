@@ -117,8 +117,127 @@ __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
   }
 }
 
+// ---------------------------------------------------------------------------------------------------- narrow rows
+// Rows of at most 32 packs, as the heads of QK-norm are: kLanes threads of one warp share a row, a pack each.
+
+constexpr int kNarrowThreads = 256;
+
+template <int kLanes, typename A>
+__device__ A lane_sum(A value) {
+#pragma unroll
+  for (int offset = kLanes / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  return value;
+}
+
+template <typename T, int N, int kLanes>
+__global__ void __launch_bounds__(kNarrowThreads)
+    narrow_forward(RmsNormShape shape, const T* x, const T* delta, const T* weight, Wide<T> eps, T* sum, T* normed,
+                   float* rstd) {
+  using A = Wide<T>;
+  constexpr int kRows = kNarrowThreads / kLanes;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRows + threadIdx.x / kLanes;
+  const bool has_part = row < shape.rows && lane * N < shape.width;  // every lane takes part in the sums
+  const int64_t at = row * shape.width + lane * N;
+  Pack<T, N> values = {};
+  A squares = 0;
+  if (has_part) {
+    values = load_pack<T, N>(x + at);
+    if (delta != nullptr) {
+      const Pack<T, N> add = load_pack<T, N>(delta + at);
+#pragma unroll
+      for (int j = 0; j < N; ++j)
+        values.at[j] = static_cast<T>(static_cast<A>(values.at[j]) + static_cast<A>(add.at[j]));
+      store_pack(sum + at, values);
+    }
+#pragma unroll
+    for (int j = 0; j < N; ++j) squares += static_cast<A>(values.at[j]) * static_cast<A>(values.at[j]);
+  }
+  const A scale = A(1) / sqrt(lane_sum<kLanes>(squares) / static_cast<A>(shape.width) + eps);
+  if (!has_part) return;
+  if (lane == 0) rstd[row] = static_cast<float>(scale);
+  const Pack<T, N> w = load_pack<T, N>(weight + lane * N);
+#pragma unroll
+  for (int j = 0; j < N; ++j)
+    values.at[j] = static_cast<T>(static_cast<A>(values.at[j]) * scale * static_cast<A>(w.at[j]));
+  store_pack(normed + at, values);
+}
+
+template <typename T, int N, int kLanes>
+__global__ void __launch_bounds__(kNarrowThreads)
+    narrow_backward(RmsNormShape shape, const T* dy, const T* dsum, const T* x, const T* weight, const float* rstd,
+                    T* dx, float* dweight) {
+  using A = Wide<T>;
+  constexpr int kRows = kNarrowThreads / kLanes;
+  __shared__ float dweight_sum[kLanes * N];
+  for (int i = static_cast<int>(threadIdx.x); i < kLanes * N; i += kNarrowThreads) dweight_sum[i] = 0;
+  __syncthreads();
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const bool in_row = lane * N < shape.width;
+  float dweight_part[N] = {};
+  Pack<T, N> w = {};
+  if (in_row) w = load_pack<T, N>(weight + lane * N);
+  for (int64_t first = static_cast<int64_t>(blockIdx.x) * kRows; first < shape.rows;
+       first += static_cast<int64_t>(gridDim.x) * kRows) {
+    const int64_t row = first + threadIdx.x / kLanes, at = row * shape.width + lane * N;
+    const bool has_part = in_row && row < shape.rows;  // every lane takes part in the sums
+    Pack<T, N> px = {}, pdy = {}, past = {};
+    A scale = 0, along = 0;
+    if (has_part) {
+      px = load_pack<T, N>(x + at);
+      pdy = load_pack<T, N>(dy + at);
+      if (dsum != nullptr) past = load_pack<T, N>(dsum + at);
+      scale = static_cast<A>(rstd[row]);
+    }
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const A normed = static_cast<A>(px.at[j]) * scale, upstream = static_cast<A>(pdy.at[j]);
+      along += upstream * static_cast<A>(w.at[j]) * normed;
+      dweight_part[j] += static_cast<float>(upstream * normed);
+    }
+    along = lane_sum<kLanes>(along) / static_cast<A>(shape.width);
+    if (!has_part) continue;
+    Pack<T, N> out;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const A normed = static_cast<A>(px.at[j]) * scale;
+      const A by_norm = scale * (static_cast<A>(pdy.at[j]) * static_cast<A>(w.at[j]) - normed * along);
+      out.at[j] = static_cast<T>(static_cast<A>(past.at[j]) + by_norm);
+    }
+    store_pack(dx + at, out);
+  }
+#pragma unroll
+  for (int j = 0; j < N; ++j) atomicAdd(dweight_sum + lane * N + j, dweight_part[j]);
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < shape.width; i += kNarrowThreads)
+    atomicAdd(dweight + i, dweight_sum[i]);
+}
+
+template <typename T, int N, int kLanes>
+cudaError_t forward_of_narrow(const RmsNormShape& shape, const RmsNormForward& p, cudaStream_t stream) {
+  constexpr int64_t kRows = kNarrowThreads / kLanes;
+  narrow_forward<T, N, kLanes><<<static_cast<unsigned>((shape.rows + kRows - 1) / kRows), kNarrowThreads, 0, stream>>>(
+      shape, static_cast<const T*>(p.x), static_cast<const T*>(p.delta), static_cast<const T*>(p.weight),
+      static_cast<Wide<T>>(p.eps), static_cast<T*>(p.sum), static_cast<T*>(p.normed), p.rstd);
+  return cudaGetLastError();
+}
+
+template <typename T, int N, int kLanes>
+cudaError_t backward_of_narrow(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
+  constexpr int64_t kRows = kNarrowThreads / kLanes, kMostBlocks = 1056;  // eight for each multiprocessor
+  const auto blocks = static_cast<unsigned>(std::min((shape.rows + kRows - 1) / kRows, kMostBlocks));
+  narrow_backward<T, N, kLanes><<<blocks, kNarrowThreads, 0, stream>>>(
+      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dsum), static_cast<const T*>(p.x),
+      static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
+  return cudaGetLastError();
+}
+
+// -------------------------------------------------------------------------------------------------------- launching
+
 template <typename T, int N>
 cudaError_t forward(const RmsNormShape& shape, const RmsNormForward& p, cudaStream_t stream) {
+  if (shape.width <= 16 * N) return forward_of_narrow<T, N, 16>(shape, p, stream);
+  if (shape.width <= 32 * N) return forward_of_narrow<T, N, 32>(shape, p, stream);
   rms_norm_forward<T, N><<<static_cast<unsigned>(shape.rows), kThreads, 0, stream>>>(
       shape, static_cast<const T*>(p.x), static_cast<const T*>(p.delta), static_cast<const T*>(p.weight),
       static_cast<Wide<T>>(p.eps), static_cast<T*>(p.sum), static_cast<T*>(p.normed), p.rstd);
@@ -138,6 +257,8 @@ cudaError_t backward_in_chunks(const RmsNormShape& shape, const RmsNormBackward&
 // Up to 16,384 columns; wider rows are no hidden size of ours.
 template <typename T, int N>
 cudaError_t backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
+  if (shape.width <= 16 * N) return backward_of_narrow<T, N, 16>(shape, p, stream);
+  if (shape.width <= 32 * N) return backward_of_narrow<T, N, 32>(shape, p, stream);
   const int64_t chunks = (shape.width + kBackwardThreads * N - 1) / (kBackwardThreads * N);
   if (chunks <= 1) return backward_in_chunks<T, N, 1>(shape, p, stream);
   if (chunks <= 2) return backward_in_chunks<T, N, 2>(shape, p, stream);
