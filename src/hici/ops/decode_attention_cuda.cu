@@ -11,10 +11,26 @@ namespace hici::ops::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kRowsAtOnce = 4;  // of one team, loaded before the first product: enough bytes under way
+constexpr int kRowsAtOnce = 2;  // of one team
+constexpr int kStages = 4;      // so many times that are under way or worked on: enough bytes in flight
 constexpr int64_t kRowsOfASplit = 64;
 constexpr int64_t kBlocksWanted = 528;  // four for each multiprocessor of a Hopper card
 constexpr float kNothing = -1e30f;      // a maximum over no row; finite, so that differences are
+
+// 16 bytes to shared memory, past the registers; a thread reads what it copied itself, so that nobody else is waited
+// for.
+__device__ void copy_beside(void* to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
+               :
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from)
+               : "memory");
+}
+__device__ void end_of_copies() { asm volatile("cp.async.commit_group;" : : : "memory"); }
+// All but the last `kLater` groups of copies are there.
+template <int kLater>
+__device__ void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" : : "n"(kLater) : "memory");
+}
 
 // A team is `lanes` threads that share a row: each has kPackSize elements of it. The teams of a block take turns.
 template <typename T, int kHeads>
@@ -39,15 +55,33 @@ __global__ void __launch_bounds__(kThreads) decode_partial(DecodeShape shape, De
     for (int j = 0; j < N; ++j) query[h][j] = static_cast<float>(pack.at[j]) * static_cast<float>(p.scale);
   }
 
+  extern __shared__ float shared[];
+  const int64_t step = teams * kRowsAtOnce;
+  auto slot = [&](int stage, int r, int which) {
+    return reinterpret_cast<Pack<T, N>*>(shared) + ((stage * kRowsAtOnce + r) * 2 + which) * kThreads + threadIdx.x;
+  };
+  auto fetch = [&](int64_t base, int stage) {
+    if (base < last) {
+#pragma unroll
+      for (int r = 0; r < kRowsAtOnce; ++r) {
+        const int64_t row = min(base + r * teams + team, last - 1);  // beyond the end: any row, without weight
+        copy_beside(slot(stage, r, 0), k + row * row_stride);
+        copy_beside(slot(stage, r, 1), v + row * row_stride);
+      }
+    }
+    end_of_copies();
+  };
+#pragma unroll
+  for (int stage = 0; stage < kStages - 1; ++stage) fetch(first + stage * step, stage);
+
   // The bounds are those of the whole block: shuffles want all threads of a warp.
-  for (int64_t base = first; base < last; base += teams * kRowsAtOnce) {
+  int stage = 0;
+  for (int64_t base = first; base < last; base += step, stage = (stage + 1) % kStages) {
+    wait_for_copies<kStages - 2>();
     Pack<T, N> keys[kRowsAtOnce], values[kRowsAtOnce];
 #pragma unroll
-    for (int r = 0; r < kRowsAtOnce; ++r) {
-      const int64_t row = min(base + r * teams + team, last - 1);  // beyond the end: any row, without weight
-      keys[r] = load_pack<T, N>(k + row * row_stride);
-      values[r] = load_pack<T, N>(v + row * row_stride);
-    }
+    for (int r = 0; r < kRowsAtOnce; ++r) keys[r] = *slot(stage, r, 0), values[r] = *slot(stage, r, 1);
+    fetch(base + (kStages - 1) * step, (stage + kStages - 1) % kStages);
 #pragma unroll
     for (int h = 0; h < kHeads; ++h) {
       float score[kRowsAtOnce], best = top[h];
@@ -75,8 +109,8 @@ __global__ void __launch_bounds__(kThreads) decode_partial(DecodeShape shape, De
     }
   }
 
-  // The teams' parts, one query head after the other, through shared memory.
-  extern __shared__ float shared[];
+  // The teams' parts, one query head after the other, through shared memory, which the copies are done with.
+  wait_for_copies<0>();
   float* team_top = shared;               // [teams]
   float* team_total = shared + teams;     // [teams]
   float* team_read = shared + 2 * teams;  // [teams, head_dim]
@@ -128,7 +162,9 @@ void launch_partial(const DecodeShape& shape, const DecodePointers& p, cudaStrea
   const int lanes = static_cast<int>(shape.head_dim) / kPackSize<T>, teams = kThreads / lanes;
   const dim3 grid(static_cast<unsigned>(shape.splits), static_cast<unsigned>(shape.kv_heads),
                   static_cast<unsigned>(shape.batch));
-  const size_t shared_bytes = sizeof(float) * static_cast<size_t>(teams) * static_cast<size_t>(shape.head_dim + 2);
+  const size_t copies = 16 * size_t{2} * kRowsAtOnce * kStages * kThreads;
+  const size_t shared_bytes =
+      std::max(copies, sizeof(float) * static_cast<size_t>(teams) * static_cast<size_t>(shape.head_dim + 2));
   decode_partial<T, kHeads><<<grid, kThreads, shared_bytes, stream>>>(shape, p, lanes);
 }
 
