@@ -2,6 +2,7 @@
 #include "hici/bench/bench_spec.h"
 
 #include "hici/base/error.h"
+#include "hici/config/divides.h"
 #include "hici/train/segment_streaming.h"
 
 #include <filesystem>
@@ -114,16 +115,16 @@ void BenchSpec::validate() const {
   HICI_CHECK_USAGE(batch_size >= 1, "--batch_size: ", batch_size, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(prefix_slots >= 0 && attention_tokens >= 0, "--prefix_slots and --tokens: negative; use 0 or more");
   HICI_CHECK_USAGE(new_tokens >= 1, "--new_tokens: ", new_tokens, " is not positive; use 1 or more");
-  const int64_t segments = model.hici.num_segments;
   HICI_CHECK_USAGE(segment_length >= 0, "--segment_length: ", segment_length, " is negative; use 1 or more");
   for (const AttentionChoice& choice : attentions) {
     if (stream_segments) train::check_streamable(choice.kind, model.hici);
     if (choice.kind == nn::AttentionKind::kFull) continue;
     for (const int64_t length : lengths) {
-      HICI_CHECK_USAGE(segment_length == 0 || length % segment_length == 0, "--segment_length: ", segment_length,
-                       " does not divide --seq_len ", length, "; use a divisor of it");
-      HICI_CHECK_USAGE(segment_length > 0 || (segments >= 1 && length % segments == 0), "--num_chunks: ", segments,
-                       " does not divide --seq_len ", length, "; use a divisor of it");
+      if (segment_length > 0) {
+        config::check_divides("--segment_length", segment_length, "--seq_len", length);
+      } else {
+        config::check_divides("--num_chunks", model.hici.num_segments, "--seq_len", length);
+      }
     }
   }
 }

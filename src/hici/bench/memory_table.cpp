@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/text_table.h"
+#include "hici/config/divides.h"
 #include "hici/train/plan_text.h"
 #include "hici/train/segment_streaming.h"
 
@@ -122,8 +123,7 @@ void MemoryTableSpec::validate() const {
   if (stream_segments) train::check_streamable(attention.kind, model.hici);
   if (attention.kind == nn::AttentionKind::kFull) return;
   for (const int64_t length : lengths) {
-    HICI_CHECK_USAGE(length % model.hici.num_segments == 0, "--num_chunks: ", model.hici.num_segments,
-                     " does not divide --model_max_length ", length, "; use a divisor of it");
+    config::check_divides("--num_chunks", model.hici.num_segments, "--model_max_length", length);
   }
 }
 

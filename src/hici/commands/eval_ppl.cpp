@@ -7,6 +7,7 @@
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/model_options.h"
+#include "hici/config/divides.h"
 #include "hici/eval/perplexity.h"
 #include "hici/io/load_model.h"
 
@@ -69,8 +70,7 @@ nn::ForwardOptions make_forward(const EvalPplOptions& o, const EvalMode& mode, c
   loaded.model->check_attention_backend(forward.backend, "--attention_backend");
   if (mode.attention == nn::AttentionKind::kFull) return forward;
   const int64_t segments = mode.one_segment ? 1 : loaded.hici.num_segments;
-  HICI_CHECK_USAGE(segments >= 1 && o.seq_len % segments == 0, "--num_chunks: ", segments,
-                   " does not divide --seq_len ", o.seq_len, "; use a divisor of it");
+  config::check_divides("--num_chunks", segments, "--seq_len", o.seq_len);
   forward.segment_length = o.seq_len / segments;
   return forward;
 }
@@ -131,17 +131,14 @@ int run_eval_ppl(const EvalPplOptions& o) {
   std::optional<data::TokenType> type;
   if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
   const StopSignals signals;
-  io::ModelRequest request;
-  request.base = o.base_model;
-  request.adapter = o.peft_model;
-  request.device = o.device.resolve_device();
-  request.dtype = o.device.resolve_dtype(request.device);
-  request.context_size = o.context_size;
-  request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-    const config::HiciConfig hici = o.hici.resolve(family, stored);
-    if (o.stream_segments) hici.check_streamable();
-    return hici;
-  };
+  io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici);
+  if (o.stream_segments) {
+    request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
+      const config::HiciConfig hici = o.hici.resolve(family, stored);
+      hici.check_streamable();
+      return hici;
+    };
+  }
   request.hash_weights = !o.output.empty();
   const io::LoadedModel loaded = io::load_model(request);
   const nn::ForwardOptions forward = make_forward(o, mode, loaded);

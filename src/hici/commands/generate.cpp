@@ -111,16 +111,7 @@ std::vector<generate::Prompt> read_prompts(const GenerateCommandOptions& o) {
 }
 
 io::LoadedModel load(const GenerateCommandOptions& o) {
-  io::ModelRequest request;
-  request.base = o.base_model;
-  request.adapter = o.peft_model;
-  request.device = o.device.resolve_device();
-  request.dtype = o.device.resolve_dtype(request.device);
-  request.context_size = o.context_size;
-  request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-    return o.hici.resolve(family, stored);
-  };
-  io::LoadedModel loaded = io::load_model(request);
+  io::LoadedModel loaded = io::load_model(model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici));
   loaded.model->check_attention_backend(o.generation.backend, "--attention_backend");
   HICI_CHECK_USAGE(o.generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
                    "--attention: hici, and neither base nor adapter has HiCI modules; use full");

@@ -144,4 +144,18 @@ at::Device DeviceOptions::resolve_device() const {
   return gpu;
 }
 
+io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,
+                               const DeviceOptions& device, const HiciOptions& hici) {
+  io::ModelRequest request;
+  request.base = base_model;
+  request.adapter = peft_model;
+  request.device = device.resolve_device();
+  request.dtype = device.resolve_dtype(request.device);
+  request.context_size = context_size;
+  request.resolve_hici = [&hici](config::Family family, const io::StoredHici& stored) {
+    return hici.resolve(family, stored);
+  };
+  return request;
+}
+
 }  // namespace hici::commands

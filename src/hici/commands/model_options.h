@@ -48,4 +48,9 @@ struct DeviceOptions {
   at::Device resolve_device() const;
 };
 
+// The model of a command that evaluates or generates. `hici` must live as long as the request. Loads the CUDA plug-in
+// for a GPU.
+io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,
+                               const DeviceOptions& device, const HiciOptions& hici);
+
 }  // namespace hici::commands

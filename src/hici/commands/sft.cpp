@@ -4,6 +4,7 @@
 #include "hici/base/log.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/training_options.h"
+#include "hici/config/divides.h"
 #include "hici/data/sft_prompt.h"
 
 #include <memory>
@@ -34,10 +35,11 @@ void join_aliases(SftOptions& o) {
 }
 
 void check_segments(const SftOptions& o) {
-  const int64_t segment = o.sft.segment_length, length = o.spec.train.sequence_length;
+  const int64_t segment = o.sft.segment_length;
   HICI_CHECK_USAGE(o.sft.max_samples >= 0, "--max_samples: ", o.sft.max_samples, " is below 0; use 0 for all");
-  HICI_CHECK_USAGE(segment >= 0 && (segment == 0 || length % segment == 0), "--sft_segment_length: ", segment,
-                   " does not divide --model_max_length ", length, "; use a divisor of it, or 0 for one segment");
+  if (segment != 0)
+    config::check_divides("--sft_segment_length", segment, "--model_max_length", o.spec.train.sequence_length,
+                          "use a divisor of it, or 0 for one segment");
   HICI_CHECK_USAGE(segment == 0 || o.attention != "full",
                    "--sft_segment_length: has no effect with --attention full; leave it out");
   HICI_CHECK_USAGE(segment > 0 || o.attention != "s2",

@@ -3,6 +3,7 @@
 #include "hici/base/error.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/training_options.h"
+#include "hici/config/divides.h"
 
 #include <memory>
 
@@ -17,18 +18,14 @@ struct TrainOptions : TrainingOptions {
 // Segments are checked here, before any file is read, unless an adapter decides their number.
 void check_segments(const TrainOptions& o) {
   if (o.hici.app->get_option("--segment_length")->count() > 0) {
-    const int64_t length = o.spec.train.sequence_length;
     HICI_CHECK_USAGE(!o.hici.given("num_chunks"), "--segment_length: says the same as --num_chunks; give one of them");
     HICI_CHECK_USAGE(o.attention != "full", "--segment_length: has no effect with --attention full; leave it out");
-    HICI_CHECK_USAGE(o.segment_length >= 1 && length % o.segment_length == 0, "--segment_length: ", o.segment_length,
-                     " does not divide --model_max_length ", length, "; use a divisor of it");
+    config::check_divides("--segment_length", o.segment_length, "--model_max_length", o.spec.train.sequence_length);
     return;
   }
   const bool from_files = !o.hici.given("num_chunks") && (!o.init_adapter.empty() || !o.spec.resume.empty());
-  const int64_t segments = o.hici.values.num_segments, length = o.spec.train.sequence_length;
   if (o.attention == "full" || from_files) return;
-  HICI_CHECK_USAGE(segments >= 1 && length % segments == 0, "--num_chunks: ", segments,
-                   " does not divide --model_max_length ", length, "; use a divisor of it");
+  config::check_divides("--num_chunks", o.hici.values.num_segments, "--model_max_length", o.spec.train.sequence_length);
 }
 
 int run_train(TrainOptions& o) {

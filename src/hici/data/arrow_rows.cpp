@@ -9,7 +9,6 @@
 #include <arrow/array.h>
 
 #include <array>
-#include <optional>
 #include <vector>
 
 namespace hici::data {
@@ -88,13 +87,13 @@ std::vector<int> wanted_columns(const arrow::Schema& schema, const std::string& 
 
 class ArrowRows : public JsonRows {
  public:
-  explicit ArrowRows(std::vector<std::filesystem::path> files) : files_(std::move(files)) {}
+  explicit ArrowRows(std::vector<std::filesystem::path> files) : batches_(std::move(files), wanted_columns) {}
 
   bool next(JsonRow& row) override {
     while (!batch_ || row_ == batch_->num_rows()) {
       if (!next_batch()) return false;
     }
-    row.subject = detail::concat(stream_->subject(), ": row ", rows_before_ + row_);
+    row.subject = detail::concat(batches_.subject(), ": row ", batches_.rows_before() + row_);
     Json object = Json::object();
     for (int i = 0; i < batch_->num_columns(); ++i) {
       Json value = to_json(*batch_->column(i), row_, row.subject + ": column '" + batch_->column_name(i) + "'");
@@ -104,37 +103,21 @@ class ArrowRows : public JsonRows {
     ++row_;
     return true;
   }
-  uint64_t bytes_consumed() const override { return closed_bytes_ + (stream_ ? stream_->position() : 0); }
+  uint64_t bytes_consumed() const override { return batches_.bytes_consumed(); }
 
  private:
   bool next_batch() {
-    rows_before_ += batch_ ? batch_->num_rows() : 0;
     row_ = 0;
-    batch_.reset();  // before the next one is read: only one is ever in memory
-    if (!stream_) return open_next_file();
-    batch_ = stream_->next();
-    if (!batch_) return open_next_file();
+    batch_.reset();
+    batch_ = batches_.next();
+    if (!batch_) return false;
     const arrow::Status status = batch_->ValidateFull();
-    if (!status.ok()) fail_unreadable(stream_->subject(), status);
+    if (!status.ok()) fail_unreadable(batches_.subject(), status);
     return true;
   }
 
-  bool open_next_file() {
-    closed_bytes_ += stream_ ? stream_->position() : 0;
-    stream_.reset();
-    rows_before_ = 0;
-    if (next_file_ == files_.size()) return false;
-    const std::filesystem::path& file = files_[next_file_++];
-    stream_.emplace(file, [&](const arrow::Schema& schema) { return wanted_columns(schema, file.string()); });
-    return true;
-  }
-
-  std::vector<std::filesystem::path> files_;
-  size_t next_file_ = 0;
-  uint64_t closed_bytes_ = 0;
-  std::optional<ArrowStream> stream_;
-  std::shared_ptr<arrow::RecordBatch> batch_;  // after stream_, whose memory it may use
-  int64_t rows_before_ = 0;                    // of the file, in earlier batches
+  ArrowBatches batches_;
+  std::shared_ptr<arrow::RecordBatch> batch_;  // after batches_, whose memory it may use
   int64_t row_ = 0;
 };
 

@@ -76,37 +76,14 @@ int column_index(const arrow::Schema& schema, const std::string& column, const s
   return found[0];
 }
 
-// One column of one file, batch by batch.
-class ColumnReader {
- public:
-  ColumnReader(const std::filesystem::path& path, const std::string& column)
-      : stream_(path, [&](const arrow::Schema& schema) {
-          return std::vector<int>{column_index(schema, column, path.string())};
-        }) {}
-
-  // The next batch, null at the end of the file.
-  std::shared_ptr<arrow::Array> next() {
-    const std::shared_ptr<arrow::RecordBatch> batch = stream_.next();
-    if (!batch) return nullptr;
-    const std::shared_ptr<arrow::Array> bytes = arrow::MakeArray(as_bytes(*batch->column_data(0)));
-    const arrow::Status status = bytes->ValidateFull();
-    if (!status.ok()) fail_unreadable(subject(), status);
-    return bytes;
-  }
-
-  uint64_t position() const { return stream_.position(); }
-  const std::string& subject() const { return stream_.subject(); }
-
- private:
-  ArrowStream stream_;
-};
-
 class ArrowSource : public TextSource {
  public:
   ArrowSource(std::vector<std::filesystem::path> files, std::string column)
-      : files_(std::move(files)), column_(std::move(column)) {
-    for (const std::filesystem::path& file : files_) total_bytes_ += std::filesystem::file_size(file);
-    open_next_file();
+      : column_(std::move(column)), total_bytes_(0), batches_(files, [this](const auto& schema, const auto& subject) {
+          return std::vector<int>{column_index(schema, column_, subject)};
+        }) {
+    for (const std::filesystem::path& file : files) total_bytes_ += std::filesystem::file_size(file);
+    batches_.open_first();
   }
 
   bool next(TextPiece& piece) override {
@@ -123,40 +100,29 @@ class ArrowSource : public TextSource {
     return true;
   }
 
-  uint64_t bytes_consumed() const override { return closed_bytes_ + (reader_ ? reader_->position() : 0); }
+  uint64_t bytes_consumed() const override { return batches_.bytes_consumed(); }
   uint64_t total_bytes() const override { return total_bytes_; }
 
  private:
   bool next_batch() {
-    if (!reader_) return false;
-    rows_before_ += batch_ ? batch_->length() : 0;
     row_ = 0;
-    batch_.reset();  // before the next one is read: only one is ever in memory
-    batch_ = reader_->next();
-    return batch_ || open_next_file();
-  }
-
-  bool open_next_file() {
-    closed_bytes_ += reader_ ? reader_->position() : 0;
-    reader_.reset();
-    rows_before_ = 0;
-    if (next_file_ == files_.size()) return false;
-    reader_ = std::make_unique<ColumnReader>(files_[next_file_++], column_);
+    batch_.reset();
+    const std::shared_ptr<arrow::RecordBatch> batch = batches_.next();
+    if (!batch) return false;
+    batch_ = arrow::MakeArray(as_bytes(*batch->column_data(0)));
+    const arrow::Status status = batch_->ValidateFull();
+    if (!status.ok()) fail_unreadable(batches_.subject(), status);
     return true;
   }
 
   std::string subject() const {
-    return detail::concat(reader_->subject(), ": row ", rows_before_ + row_, ": column '", column_, "' ");
+    return detail::concat(batches_.subject(), ": row ", batches_.rows_before() + row_, ": column '", column_, "' ");
   }
 
-  std::vector<std::filesystem::path> files_;
   std::string column_;
-  uint64_t total_bytes_ = 0;
-  size_t next_file_ = 0;
-  uint64_t closed_bytes_ = 0;
-  std::unique_ptr<ColumnReader> reader_;
-  std::shared_ptr<arrow::Array> batch_;  // after reader_, whose memory it may use
-  int64_t rows_before_ = 0;              // of the file, in earlier batches
+  uint64_t total_bytes_;
+  ArrowBatches batches_;
+  std::shared_ptr<arrow::Array> batch_;  // after batches_, whose memory it may use
   int64_t row_ = 0;
 };
 

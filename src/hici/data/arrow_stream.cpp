@@ -119,4 +119,30 @@ void ArrowStream::check_end() const {
   stream_->file().check_unchanged();
 }
 
+std::shared_ptr<arrow::RecordBatch> ArrowBatches::next() {
+  while (stream_ || open_next_file()) {
+    rows_before_ += std::exchange(rows_handed_out_, 0);
+    const std::shared_ptr<arrow::RecordBatch> batch = stream_->next();
+    if (batch) {
+      rows_handed_out_ = batch->num_rows();
+      return batch;
+    }
+    closed_bytes_ += stream_->position();
+    stream_.reset();
+  }
+  return nullptr;
+}
+
+void ArrowBatches::open_first() {
+  if (next_file_ == 0) open_next_file();
+}
+
+bool ArrowBatches::open_next_file() {
+  rows_before_ = 0;
+  if (next_file_ == files_.size()) return false;
+  const std::filesystem::path& file = files_[next_file_++];
+  stream_.emplace(file, [&](const arrow::Schema& schema) { return choose_(schema, file.string()); });
+  return true;
+}
+
 }  // namespace hici::data

@@ -14,7 +14,9 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace arrow::ipc {
@@ -46,6 +48,37 @@ class ArrowStream {
   std::unique_ptr<arrow::CappedMemoryPool> unpacking_;  // outlives what was allocated from it
   std::shared_ptr<ArrowFileStream> stream_;
   std::shared_ptr<arrow::ipc::RecordBatchStreamReader> reader_;
+};
+
+// The batches of several files one after the other. A file is opened when its turn comes.
+class ArrowBatches {
+ public:
+  // `choose` names the columns to read of a file, given all and the file.
+  using Choose = std::function<std::vector<int>(const arrow::Schema&, const std::string& subject)>;
+
+  ArrowBatches(std::vector<std::filesystem::path> files, Choose choose)
+      : files_(std::move(files)), choose_(std::move(choose)) {}
+
+  // The next batch, null behind the last file. The batch before must be gone: only one is ever in memory.
+  std::shared_ptr<arrow::RecordBatch> next();
+  // The file of that batch, and its rows in earlier batches.
+  const std::string& subject() const { return stream_->subject(); }
+  int64_t rows_before() const { return rows_before_; }
+  // Of all files.
+  uint64_t bytes_consumed() const { return closed_bytes_ + (stream_ ? stream_->position() : 0); }
+
+  // Opens the first file, so that what is wrong with it is said before any row is asked for.
+  void open_first();
+
+ private:
+  bool open_next_file();
+
+  std::vector<std::filesystem::path> files_;
+  Choose choose_;
+  size_t next_file_ = 0;
+  uint64_t closed_bytes_ = 0;
+  std::optional<ArrowStream> stream_;
+  int64_t rows_before_ = 0, rows_handed_out_ = 0;
 };
 
 // An error that says that the file cannot be read, with libarrow's reason.

@@ -150,6 +150,15 @@ class ZstdStream : public ByteStream {
 
 }  // namespace
 
+bool append_from(ByteStream& stream, std::string& buffer) {
+  constexpr size_t kReadBytes = size_t{1} << 20;
+  const size_t before = buffer.size();
+  buffer.resize(before + kReadBytes);
+  const size_t got = stream.read(buffer.data() + before, kReadBytes);
+  buffer.resize(before + got);
+  return got > 0;
+}
+
 std::unique_ptr<ByteStream> open_byte_stream(const std::filesystem::path& path) {
   if (path.extension() == ".gz") return std::make_unique<GzipStream>(path);
   if (path.extension() == ".zst") return std::make_unique<ZstdStream>(path);

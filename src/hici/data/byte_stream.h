@@ -20,6 +20,9 @@ class ByteStream {
   virtual uint64_t bytes_consumed() const = 0;
 };
 
+// Appends up to 1 MiB to `buffer`; false at the end of the file.
+bool append_from(ByteStream& stream, std::string& buffer);
+
 // By the ending of the name: .gz, .zst, else plain.
 std::unique_ptr<ByteStream> open_byte_stream(const std::filesystem::path& path);
 

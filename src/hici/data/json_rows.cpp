@@ -12,7 +12,6 @@
 namespace hici::data {
 namespace {
 
-constexpr size_t kReadBytes = size_t{1} << 20;
 constexpr std::string_view kSpace = " \t\r\n";
 
 // Both forms: a buffer that holds the row in hand and what was read behind it.
@@ -27,11 +26,7 @@ class BufferedRows : public JsonRows {
     buffer_.erase(0, std::exchange(begin_, 0));
     HICI_CHECK(buffer_.size() <= kMaxRowBytes, row, " is longer than ", kMaxRowBytes,
                " bytes; is this JSON, one object a line or a list of objects?");
-    const size_t before = buffer_.size();
-    buffer_.resize(before + kReadBytes);
-    const size_t got = stream_->read(buffer_.data() + before, kReadBytes);
-    buffer_.resize(before + got);
-    return got > 0;
+    return append_from(*stream_, buffer_);
   }
 
   std::string subject_;

@@ -16,8 +16,6 @@
 namespace hici::data {
 namespace {
 
-constexpr size_t kReadBytes = size_t{1} << 20;
-
 std::string field_text(const nlohmann::json& value, const std::string& subject, const std::string& text_field) {
   HICI_CHECK(value.is_object(), subject, ": is ", shown_json(value), ", expected an object with a field '", text_field,
              "'");
@@ -42,7 +40,7 @@ class PlainTextSource : public TextSource {
   bool next(TextPiece& piece) override {
     if (ended_) return false;
     piece.text = std::exchange(carried_, {});
-    ended_ = !read_more(piece.text);
+    ended_ = !append_from(*stream_, piece.text);
     piece.ends_document = ended_;
     const text::Utf8Prefix prefix = text::valid_utf8_prefix(piece.text);
     const bool whole = prefix.valid_bytes == piece.text.size() || (prefix.is_cut && !ended_);
@@ -55,15 +53,6 @@ class PlainTextSource : public TextSource {
   }
 
  private:
-  // Appends up to kReadBytes to `buffer`; false at the end of the file.
-  bool read_more(std::string& buffer) {
-    const size_t before = buffer.size();
-    buffer.resize(before + kReadBytes);
-    const size_t got = stream_->read(buffer.data() + before, kReadBytes);
-    buffer.resize(before + got);
-    return got > 0;
-  }
-
   std::string subject_;
   std::unique_ptr<ByteStream> stream_;
   uint64_t total_bytes_;

@@ -4,7 +4,6 @@
 #include "hici/base/error.h"
 #include "hici/ops/cached_attention.h"
 #include "hici/ops/profile.h"
-#include "hici/ops/side_stream.h"
 
 #include <ATen/ATen.h>
 
@@ -165,18 +164,14 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
                                          const LayerState& before) const {
   ops::SideStream beside(x_BSC.device());
   SegmentSlots made;
-  TensorList slots;
-  if (hierarchy) {
-    beside.sum_on_main(slot_parameters());
-    beside.enter();
+  const TensorList slots = slots_beside(beside, [&] {
     const TensorList prepared = hierarchy->prepare();
     TensorList read = before;
     read.push_back(x_BSC);
     beside.wait_for(read);
     made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before, prepared);
-    slots = project_slots(made.prefix);
-    beside.leave();
-  }
+    return made.prefix;
+  });
   const TensorList tokens = project_tokens(x_BSC, slots, context);
   beside.join(slots);
   beside.join(made.after);
@@ -187,25 +182,20 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
 }
 
 at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const {
-  const int64_t segment_length = context.segment_length;
   ops::SideStream beside(x_BTC.device());
   PrefixSlots prefix;
-  TensorList slots;
-  if (hierarchy) {
-    beside.sum_on_main(slot_parameters());
-    beside.enter();
+  const TensorList slots = slots_beside(beside, [&] {
     prefix.slots_BNPC = ops::profiled(
         ops::Part::kHici,
         [&](const at::Tensor& x) {
           const TensorList prepared = hierarchy->prepare();
           beside.wait_for({x});
-          prefix = hierarchy->make_slots(x, context.valid_BT, segment_length, prepared);
+          prefix = hierarchy->make_slots(x, context.valid_BT, context.segment_length, prepared);
           return prefix.slots_BNPC;
         },
         x_BTC);
-    slots = project_slots(prefix);
-    beside.leave();
-  }
+    return prefix;
+  });
   const TensorList tokens = project_tokens(x_BTC, slots, context);  // beside the slots, on a GPU
   beside.join(slots);
   return as_attention(place(tokens, slots, context, x_BTC), [&](const ops::AttentionHeads& heads) {
@@ -260,8 +250,14 @@ bool Attention::puts_slots_in_front(const TensorList& slots, const AttentionCont
   return !slots.empty() && !ops::reads_slots_beside(context.backend, x_BTC.device());
 }
 
-TensorList Attention::slot_parameters() const {
-  return {k_proj.weight, k_proj.lora_a, k_proj.lora_b, v_proj.weight, v_proj.lora_a, v_proj.lora_b};
+TensorList Attention::slots_beside(ops::SideStream& beside, const std::function<PrefixSlots()>& make) const {
+  if (!hierarchy) return {};
+  // What tokens and slots share.
+  beside.sum_on_main({k_proj.weight, k_proj.lora_a, k_proj.lora_b, v_proj.weight, v_proj.lora_a, v_proj.lora_b});
+  beside.enter();
+  TensorList slots = project_slots(make());
+  beside.leave();
+  return slots;
 }
 
 // Slots pass through the layer's own key and value projections, adapters included; no rotary embedding, no QK-norm.

@@ -11,7 +11,9 @@
 #include "hici/nn/slot_provider.h"
 #include "hici/ops/attention_heads.h"
 #include "hici/ops/segment_attention.h"
+#include "hici/ops/side_stream.h"
 
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -81,7 +83,8 @@ struct Attention {
   TensorList project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
                             const AttentionContext& context) const;  // q, k and v
   bool puts_slots_in_front(const TensorList& slots, const AttentionContext& context, const at::Tensor& x_BTC) const;
-  TensorList slot_parameters() const;                         // what tokens and slots share
+  // Keys and values of the slots that `make` gives, made on the side stream; empty without a hierarchy.
+  TensorList slots_beside(ops::SideStream& beside, const std::function<PrefixSlots()>& make) const;
   TensorList project_slots(const PrefixSlots& prefix) const;  // k and v of slots; empty without any
   // Normed, rotated, with the slots where the backend reads them.
   ops::AttentionHeads place(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,

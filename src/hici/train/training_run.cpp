@@ -7,6 +7,7 @@
 #include "hici/base/progress.h"
 #include "hici/base/run_lock.h"
 #include "hici/base/signals.h"
+#include "hici/config/divides.h"
 #include "hici/io/checkpoint_manifest.h"
 #include "hici/io/checkpoint_store.h"
 #include "hici/io/load_model.h"
@@ -72,10 +73,8 @@ void check_output_is_free(const TrainingRunSpec& spec, const ResumePoint& resume
 }
 
 void check_segments(const TrainingRunSpec& spec, const config::HiciConfig& hici) {
-  if (spec.sft) return;  // they follow from --sft_segment_length
-  const int64_t segments = hici.num_segments, length = spec.train.sequence_length;
-  HICI_CHECK_USAGE(spec.attention == nn::AttentionKind::kFull || (segments >= 1 && length % segments == 0),
-                   "--num_chunks: ", segments, " does not divide --model_max_length ", length, "; use a divisor of it");
+  if (spec.sft || spec.attention == nn::AttentionKind::kFull) return;  // sft: they follow from --sft_segment_length
+  config::check_divides("--num_chunks", hici.num_segments, "--model_max_length", spec.train.sequence_length);
 }
 
 io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint& resume) {
