@@ -6,14 +6,11 @@
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/base/text_table.h"
+#include "hici/commands/answering_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/model_options.h"
-#include "hici/config/rope.h"
 #include "hici/generate/answer_text.h"
 #include "hici/generate/generator.h"
 #include "hici/generate/prompt_encoder.h"
-#include "hici/io/generation_config.h"
-#include "hici/io/load_model.h"
 
 #include <nlohmann/json.hpp>
 
@@ -28,18 +25,14 @@ namespace hici::commands {
 namespace {
 
 struct GenerateCommandOptions {
-  std::string base_model;
-  std::string peft_model;
-  std::string tokenizer;
+  AnsweringOptions answering;
   std::string prompt;
   std::string prompt_file;
   std::string batch_file;
   std::string output;
   std::string system;
   bool chat = false;
-  int64_t context_size = 0;
   std::string truncate = "error";
-  std::string attention = "full";
   std::vector<std::string> stop;
   std::vector<std::string> stop_token;
   bool ignore_eos = false;
@@ -48,12 +41,10 @@ struct GenerateCommandOptions {
   int64_t num_return = 1;
   int64_t batch_size = 1;
   int64_t seed = 42;
-  generate::GenerateOptions generation;
-  HiciOptions hici;
-  DeviceOptions device;
-  CLI::App* app = nullptr;
 
-  bool given(const char* name) const { return app->get_option(std::string("--") + name)->count() > 0; }
+  generate::GenerateOptions& generation() { return answering.generation; }
+  const generate::GenerateOptions& generation() const { return answering.generation; }
+  bool given(const char* name) const { return answering.given(name); }
   // Answers as JSON lines: from a file of prompts, or several to one.
   bool is_batch() const { return !batch_file.empty() || num_return > 1; }
 };
@@ -73,23 +64,16 @@ void check_options(GenerateCommandOptions& o) {
                    "--output: has no effect with one answer, which goes to stdout; give --batch_file or --num_return");
   HICI_CHECK_USAGE(o.is_batch() || !o.return_ids,
                    "--return_ids: has no effect with one answer; give --batch_file or --num_return");
-  HICI_CHECK_USAGE(o.context_size >= 0, "--context_size: ", o.context_size, " is negative; use 0 or more");
   HICI_CHECK_USAGE(o.seed >= 0, "--seed: ", o.seed, " is negative; use 0 or more");
-  o.generation.sampling.seed = static_cast<uint64_t>(o.seed);
-  o.generation.attention = nn::attention_kind_from_name(o.attention, "--attention");
-  o.generation.backend = o.device.resolve_attention_backend();
-  o.generation.validate();
-  const bool is_greedy = o.generation.sampling.is_greedy();
+  o.generation().sampling.seed = static_cast<uint64_t>(o.seed);
+  o.answering.check();
+  const bool is_greedy = o.generation().sampling.is_greedy();
   HICI_CHECK_USAGE(o.num_return == 1 || !is_greedy, "--num_return: ", o.num_return,
                    " greedy answers would be the same; give a --temperature");
   HICI_CHECK_USAGE(!is_greedy || !o.given("seed"),
                    "--seed: has no effect with --temperature 0; give a temperature, or leave it out");
   generate::StopStrings{o.stop};
   generate::truncation_from_name(o.truncate, "--truncate");
-  if (o.hici.given("num_chunks")) log_info("--num_chunks has no effect: a prompt is one segment");
-  if (o.generation.attention == nn::AttentionKind::kHici) return;
-  o.hici.note_without_effect("--attention full");
-  HICI_CHECK_USAGE(!o.given("cache_slots"), "--cache_slots: has no effect with --attention full; use --attention hici");
 }
 
 // Without the line end that every text file has at its end.
@@ -110,30 +94,20 @@ std::vector<generate::Prompt> read_prompts(const GenerateCommandOptions& o) {
   return {{without_last_line_end(std::move(text)), nullptr, "standard input"}};
 }
 
-io::LoadedModel load(const GenerateCommandOptions& o) {
-  io::LoadedModel loaded = io::load_model(model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici));
-  loaded.model->check_attention_backend(o.generation.backend, "--attention_backend");
-  HICI_CHECK_USAGE(o.generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
-                   "--attention: hici, and neither base nor adapter has HiCI modules; use full");
-  return loaded;
-}
-
-// Tokens of the prompt and of the answer together.
-int64_t context_of(const GenerateCommandOptions& o, const config::ModelConfig& config) {
-  const auto context = static_cast<int64_t>(config::rope_reach(config) * config.rope.context_factor);
-  HICI_CHECK_USAGE(o.generation.max_new_tokens < context, "--max_new_tokens: ", o.generation.max_new_tokens,
-                   " leaves no room for a prompt in the context of ", context,
+// Tokens that a prompt may have.
+int64_t room_for_prompts(const GenerateCommandOptions& o, const AnsweringModel& model) {
+  HICI_CHECK_USAGE(o.generation().max_new_tokens < model.context(), "--max_new_tokens: ", o.generation().max_new_tokens,
+                   " leaves no room for a prompt in the context of ", model.context(),
                    "; use fewer or a larger --context_size");
-  return context;
+  return model.context() - o.generation().max_new_tokens;
 }
 
-std::vector<int64_t> stop_ids_of(const GenerateCommandOptions& o, const text::Tokenizer& tokenizer,
-                                 const config::ModelConfig& config) {
+std::vector<int64_t> stop_ids_of(const GenerateCommandOptions& o, const AnsweringModel& model) {
   std::vector<int64_t> ids;
-  if (!o.ignore_eos) ids = io::read_stop_ids(o.base_model, config);
+  if (!o.ignore_eos) ids = model.stop_ids;
   for (const std::string& token : o.stop_token) {
-    const auto id = tokenizer.token_to_id(token);
-    HICI_CHECK_USAGE(id.has_value(), "--stop_token: '", token, "' is no token of ", tokenizer.path().string(),
+    const auto id = model.tokenizer.token_to_id(token);
+    HICI_CHECK_USAGE(id.has_value(), "--stop_token: '", token, "' is no token of ", model.tokenizer.path().string(),
                      "; use --stop for text");
     ids.push_back(*id);
   }
@@ -246,36 +220,21 @@ int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
 int run_generate(GenerateCommandOptions& o) {
   check_options(o);
   const std::vector<generate::Prompt> prompts = read_prompts(o);
-  const std::string text_folder = o.tokenizer.empty() ? o.base_model : o.tokenizer;
-  const text::Tokenizer tokenizer = text::Tokenizer::from_path(text_folder);
   std::optional<text::ChatTemplate> chat;
-  if (o.chat) chat = text::ChatTemplate::load(text_folder);
-  const generate::PromptEncoder encoder(tokenizer, chat, o.system);
+  if (o.chat) chat = text::ChatTemplate::load(o.answering.tokenizer_folder());
   const StopSignals signals;
-  const io::LoadedModel loaded = load(o);
-  const int64_t room = context_of(o, loaded.model->config()) - o.generation.max_new_tokens;
+  const AnsweringModel model = o.answering.load();
+  const generate::PromptEncoder encoder(model.tokenizer, chat, o.system);
+  const int64_t room = room_for_prompts(o, model);
   std::vector<generate::Ids> ids;
   for (const generate::Prompt& prompt : prompts) {
     ids.push_back(generate::fit_prompt(encoder.encode(prompt), room,
                                        generate::truncation_from_name(o.truncate, "--truncate"), prompt.subject,
                                        encoder.num_kept_first()));
   }
-  Run run{o, tokenizer, generate::Generator(*loaded.model), o.generation};
-  run.options.stop_ids = stop_ids_of(o, tokenizer, loaded.model->config());
+  Run run{o, model.tokenizer, generate::Generator(*model.loaded.model), o.generation()};
+  run.options.stop_ids = stop_ids_of(o, model);
   return o.is_batch() ? answer_all(run, ids) : stream_answer(run, ids.front());
-}
-
-void bind_model(CLI::App& app, GenerateCommandOptions& o) {
-  add_option(app, "base_model", o.base_model, "Directory of the base or merged model (config.json and weights)")
-      ->required();
-  add_option(app, "peft_model", o.peft_model, "Directory of an adapter or checkpoint");
-  add_option(app, "tokenizer", o.tokenizer, "Directory with tokenizer.json and chat template; empty: --base_model");
-  add_option(app, "context_size", o.context_size,
-             "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
-  add_option(app, "attention", o.attention,
-             "Over the prompt: full, or hici: the prompt is one segment with its slots in front");
-  add_bool(app, "cache_slots", o.generation.cache_slots, "With hici: the answer's tokens see the slots too");
-  add_option(app, "prefill_chunk", o.generation.prefill_chunk, "Tokens of a prompt in one forward; bounds its memory");
 }
 
 void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
@@ -293,8 +252,8 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
 }
 
 void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
-  auto& sampling = o.generation.sampling;
-  add_option(app, "max_new_tokens", o.generation.max_new_tokens, "Tokens of an answer at the most");
+  auto& sampling = o.generation().sampling;
+  add_option(app, "max_new_tokens", o.generation().max_new_tokens, "Tokens of an answer at the most");
   add_option(app, "temperature", sampling.temperature, "0: always the most probable token");
   add_option(app, "top_k", sampling.top_k, "Draw among the K most probable tokens; 0: all");
   add_option(app, "top_p", sampling.top_p, "Draw among the most probable tokens that have this probability together");
@@ -310,7 +269,6 @@ void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
   add_bool(app, "return_ids", o.return_ids, "Token ids in the JSON lines too");
   add_option(app, "num_return", o.num_return, "Answers to each prompt, as JSON lines where there are several");
   add_option(app, "batch_size", o.batch_size, "Answers that are worked on together");
-  add_bool(app, "record_graph", o.generation.records_graph, "On a GPU: the step of decoding as one CUDA graph");
 }
 
 }  // namespace
@@ -318,12 +276,9 @@ void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
 CommandEntry generate_command() {
   return {"generate", "Write text behind a prompt, or answer a file of prompts", [](CLI::App& app) -> Runner {
             auto o = std::make_shared<GenerateCommandOptions>();
-            o->app = &app;
             bind_prompts(app, *o);
-            bind_model(app, *o);
             bind_answers(app, *o);
-            o->hici.bind(app);
-            o->device.bind(app);
+            o->answering.bind(app);
             return [o] { return run_generate(*o); };
           }};
 }

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/log.h"
+#include "hici/base/process_rank.h"
 #include "hici/ops/cuda_plugin.h"
 
 #include <functional>
@@ -134,10 +135,12 @@ at::Device DeviceOptions::resolve_device() const {
   HICI_CHECK_USAGE(device == "auto" || device == "cuda" || device.rfind("cuda:", 0) == 0, "--device: unknown device '",
                    device, "'; use auto, cpu, cuda or cuda:N");
   if (device == "auto") {
+    std::vector<at::Device> usable;
     for (const ops::CudaDevice& gpu : ops::cuda_devices(nullptr)) {
-      if (gpu.runs_our_code) return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu.index));
+      if (gpu.runs_our_code) usable.emplace_back(at::kCUDA, static_cast<c10::DeviceIndex>(gpu.index));
     }
-    return at::kCPU;
+    return usable.empty() ? at::Device(at::kCPU)
+                          : usable[static_cast<size_t>(process_rank().local_rank) % usable.size()];
   }
   const at::Device gpu(device == "cuda" ? "cuda:0" : device);
   ops::require_cuda_device("--device " + device, gpu.index());

@@ -44,7 +44,8 @@ struct DeviceOptions {
   at::ScalarType resolve_dtype(at::Device device) const;
   // Whether the model allows it is known when its config is: CausalLm::check_attention_backend().
   ops::AttentionBackend resolve_attention_backend() const;
-  // "auto" is the first GPU when there is one that this binary can use. Loads the CUDA plug-in for a GPU.
+  // "auto" is the first GPU that this binary can use, or among several processes each one's own; without one the CPU.
+  // Loads the CUDA plug-in for a GPU.
   at::Device resolve_device() const;
 };
 

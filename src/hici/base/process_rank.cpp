@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/base/process_rank.h"
+
+#include "hici/base/error.h"
+#include "hici/base/json.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+
+namespace hici {
+namespace {
+
+constexpr int64_t kMaxProcesses = 1 << 20;
+
+struct Names {
+  const char* rank;
+  const char* world;
+  const char* local_rank;
+};
+constexpr Names kTorchrun{"RANK", "WORLD_SIZE", "LOCAL_RANK"};
+constexpr Names kSlurmStep{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"};
+
+int64_t number_of(const Environment& environment, const char* name, int64_t low, int64_t high) {
+  const char* value = environment(name);
+  HICI_CHECK(value != nullptr, name,
+             ": is not set, but others of its launcher's variables are; start with torchrun or ",
+             "srun, or unset them");
+  const std::string_view text = value;
+  int64_t number = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  HICI_CHECK(problem == std::errc() && end == text.data() + text.size() && number >= low && number <= high, name, ": '",
+             printable(text), "' in the environment is no number from ", low, " to ", high,
+             "; start with torchrun or srun, or unset it");
+  return number;
+}
+
+ProcessRank read(const Environment& environment, const Names& names) {
+  ProcessRank process;
+  process.world = number_of(environment, names.world, 1, kMaxProcesses);
+  process.rank = number_of(environment, names.rank, 0, process.world - 1);
+  process.local_rank = number_of(environment, names.local_rank, 0, process.rank);
+  return process;
+}
+
+}  // namespace
+
+ProcessRank process_rank(const Environment& environment) {
+  for (const Names& names : {kTorchrun, kSlurmStep}) {
+    if (environment(names.world) != nullptr) return read(environment, names);
+  }
+  return {};
+}
+
+ProcessRank process_rank() {
+  return process_rank([](const char* name) -> const char* { return std::getenv(name); });
+}
+
+}  // namespace hici

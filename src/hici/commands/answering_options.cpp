@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/commands/answering_options.h"
+
+#include "hici/base/error.h"
+#include "hici/base/log.h"
+#include "hici/commands/command.h"
+#include "hici/config/rope.h"
+#include "hici/io/generation_config.h"
+
+namespace hici::commands {
+
+int64_t AnsweringModel::context() const {
+  const config::ModelConfig& config = loaded.model->config();
+  return static_cast<int64_t>(config::rope_reach(config) * config.rope.context_factor);
+}
+
+void AnsweringOptions::bind(CLI::App& command) {
+  app = &command;
+  add_option(command, "base_model", base_model, "Directory of the base or merged model (config.json and weights)")
+      ->required();
+  add_option(command, "peft_model", peft_model, "Directory of an adapter or checkpoint");
+  add_option(command, "tokenizer", tokenizer, "Directory with tokenizer.json and chat template; empty: --base_model");
+  add_option(command, "context_size", context_size,
+             "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
+  add_option(command, "attention", attention,
+             "Over the prompt: full, or hici: the prompt is one segment with its slots in front");
+  add_bool(command, "cache_slots", generation.cache_slots, "With hici: the answer's tokens see the slots too");
+  add_option(command, "prefill_chunk", generation.prefill_chunk,
+             "Tokens of a prompt in one forward; bounds its memory");
+  add_bool(command, "record_graph", generation.records_graph, "On a GPU: the step of decoding as one CUDA graph");
+  hici.bind(command);
+  device.bind(command);
+}
+
+void AnsweringOptions::check() {
+  HICI_CHECK_USAGE(context_size >= 0, "--context_size: ", context_size, " is negative; use 0 or more");
+  generation.attention = nn::attention_kind_from_name(attention, "--attention");
+  generation.backend = device.resolve_attention_backend();
+  generation.validate();
+  if (hici.given("num_chunks")) log_info("--num_chunks has no effect: a prompt is one segment");
+  if (generation.attention == nn::AttentionKind::kHici) return;
+  hici.note_without_effect("--attention full");
+  HICI_CHECK_USAGE(!given("cache_slots"), "--cache_slots: has no effect with --attention full; use --attention hici");
+}
+
+AnsweringModel AnsweringOptions::load() const {
+  text::Tokenizer tokenizer_of_model = load_tokenizer();
+  io::LoadedModel loaded = io::load_model(model_request(base_model, peft_model, context_size, device, hici));
+  loaded.model->check_attention_backend(generation.backend, "--attention_backend");
+  HICI_CHECK_USAGE(generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
+                   "--attention: hici, and neither base nor adapter has HiCI modules; use full");
+  std::vector<int64_t> stop_ids = io::read_stop_ids(base_model, loaded.model->config());
+  return {std::move(loaded), std::move(tokenizer_of_model), std::move(stop_ids)};
+}
+
+}  // namespace hici::commands

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cases of an evaluation, each answered once by one of the processes of a run, whatever stops them in between.
+//
+//   eval::CaseJournal journal("5_response.txt", {{"model", "..."}}, 50, process_rank(), resume);
+//   for (const int64_t i : journal.open_cases()) journal.add(i, answer_to(i));
+//   journal.finish([](const std::vector<nlohmann::json>& answers) { write_file_atomically("5_response.txt", ...); });
+//
+// Until the file is whole, each process keeps its answers in a journal beside it, FILE.part-RANK-of-WORLD: a JSON line
+// with the identity of the work, then one for each answer. Case i belongs to process i mod WORLD, so that processes
+// need not speak with each other; the one that finds all answers merges them. Journals of another WORLD are read too.
+#pragma once
+
+#include "hici/base/append_file.h"
+#include "hici/base/process_rank.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace hici::eval {
+
+class CaseJournal {
+ public:
+  // `file`: what finish() writes; its folder is made. `identity`: an object of all that decides the answers (model,
+  // data, settings); a journal that says otherwise is an hici::Error that names the field. Without `resume` a finished
+  // file or a journal of earlier work is an error; with it what they hold is kept.
+  CaseJournal(std::filesystem::path file, nlohmann::json identity, int64_t num_cases, ProcessRank process, bool resume);
+
+  // Cases of this process without an answer, ascending. None when the file is there.
+  const std::vector<int64_t>& open_cases() const { return open_cases_; }
+  // True when nothing was left to do for anybody: the file was there.
+  bool is_finished() const { return is_finished_; }
+  // Answers that were found, of all processes.
+  int64_t num_found() const { return num_found_; }
+
+  // Keeps an answer (any JSON value but null). An hici::Error when the disk is full; what was added before is kept.
+  void add(int64_t case_index, const nlohmann::json& answer);
+
+  // When every case has its answer: `write` gets them in the order of the cases and must write the file atomically;
+  // then the journals go, and the result is true. False while other processes have work left, or when one of them was
+  // here first. Two that finish in the same moment write the same file.
+  bool finish(const std::function<void(const std::vector<nlohmann::json>& answers)>& write);
+
+ private:
+  using Answers = std::vector<nlohmann::json>;  // by case; discarded values where there is none
+
+  std::vector<std::filesystem::path> journals() const;
+  std::filesystem::path own_journal() const;
+  Answers read_answers(const std::vector<std::filesystem::path>& journals) const;
+  void read_journal(const std::filesystem::path& journal, Answers& answers) const;
+  void check_identity(const nlohmann::json& found, const std::filesystem::path& journal) const;
+  void open();
+
+  std::filesystem::path file_;
+  nlohmann::json identity_;
+  int64_t num_cases_;
+  ProcessRank process_;
+  std::vector<int64_t> open_cases_;
+  bool is_finished_ = false;
+  int64_t num_found_ = 0;
+  std::unique_ptr<AppendFile> own_;  // opened by the first add()
+};
+
+}  // namespace hici::eval

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/eval/case_journal.h"
+
+#include "hici/base/file.h"
+#include "support/error_message.h"
+#include "support/temporary_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace hici::eval {
+namespace {
+
+namespace fs = std::filesystem;
+using hici::testing::TemporaryFolder;
+using nlohmann::json;
+
+const json kIdentity = {{"model", "tiny"}, {"max_new_tokens", 5}};
+
+// Writes the answers one a line.
+std::function<void(const std::vector<json>&)> writes_lines_to(const fs::path& file) {
+  return [file](const std::vector<json>& answers) {
+    std::string text;
+    for (const json& answer : answers) text += answer.get<std::string>() + "\n";
+    write_file_atomically(file, text);
+  };
+}
+
+std::string text_of(const fs::path& file) { return read_file(file, 1 << 20); }
+json answer_to(int64_t i) { return "answer " + std::to_string(i); }
+
+class CaseJournalTest : public ::testing::Test {
+ protected:
+  CaseJournal opened(bool resume, ProcessRank process = {}, int64_t num_cases = 3) {
+    return {file, kIdentity, num_cases, process, resume};
+  }
+  // Adds all of its open cases.
+  static void work_off(CaseJournal& journal) {
+    for (const int64_t i : journal.open_cases()) journal.add(i, answer_to(i));
+  }
+  std::vector<std::string> names() const {
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(folder.path())) found.push_back(entry.path().filename().string());
+    return found;
+  }
+
+  TemporaryFolder folder;
+  fs::path file = folder / "out.txt";
+};
+
+TEST_F(CaseJournalTest, LeavesTheFileAloneUntilAllCasesAreAnswered) {
+  CaseJournal journal = opened(false);
+  EXPECT_EQ(journal.open_cases(), (std::vector<int64_t>{0, 1, 2}));
+  journal.add(1, answer_to(1));
+  EXPECT_FALSE(journal.finish(writes_lines_to(file)));
+  EXPECT_FALSE(fs::exists(file));
+  EXPECT_EQ(names(), std::vector<std::string>{"out.txt.part-0-of-1"});
+}
+
+TEST_F(CaseJournalTest, GoesOnWhereItWasStopped) {
+  opened(false).add(1, answer_to(1));
+  CaseJournal journal = opened(true);
+  EXPECT_EQ(journal.open_cases(), (std::vector<int64_t>{0, 2}));
+  EXPECT_EQ(journal.num_found(), 1);
+  work_off(journal);
+  EXPECT_TRUE(journal.finish(writes_lines_to(file)));
+  EXPECT_EQ(text_of(file), "answer 0\nanswer 1\nanswer 2\n");
+  EXPECT_EQ(names(), std::vector<std::string>{"out.txt"});
+}
+
+TEST_F(CaseJournalTest, DoesNothingTwice) {
+  {
+    CaseJournal journal = opened(false);
+    work_off(journal);
+    journal.finish(writes_lines_to(file));
+  }
+  CaseJournal again = opened(true);
+  EXPECT_TRUE(again.is_finished());
+  EXPECT_TRUE(again.open_cases().empty());
+  EXPECT_FALSE(again.finish(writes_lines_to(file)));
+  EXPECT_ERROR_SAYS(opened(false), "out.txt: is there already; give --resume");
+}
+
+TEST_F(CaseJournalTest, RefusesEarlierWorkWithoutResume) {
+  opened(false).add(1, answer_to(1));
+  EXPECT_ERROR_SAYS(opened(false), "out.txt.part-0-of-1: answers of earlier work");
+  EXPECT_ERROR_SAYS(opened(false, {.rank = 1, .world = 2, .local_rank = 1}), "out.txt.part-0-of-1: answers of earlier");
+}
+
+TEST_F(CaseJournalTest, RefusesAnswersOfOtherSettings) {
+  opened(false).add(1, answer_to(1));
+  json other = kIdentity;
+  other["model"] = "large";
+  EXPECT_ERROR_SAYS(CaseJournal(file, other, 3, {}, true), "answers with model \"tiny\", now it is \"large\"");
+  EXPECT_ERROR_SAYS(opened(true, {}, 4), "is of 3 cases, now there are 4");
+}
+
+TEST_F(CaseJournalTest, SharesTheCasesAmongProcesses) {
+  CaseJournal first = opened(false, {.rank = 0, .world = 2, .local_rank = 0}, 5);
+  first.add(0, answer_to(0));
+  CaseJournal second = opened(false, {.rank = 1, .world = 2, .local_rank = 1}, 5);
+  EXPECT_EQ(second.open_cases(), (std::vector<int64_t>{1, 3}));
+  work_off(second);
+  EXPECT_FALSE(second.finish(writes_lines_to(file)));
+  first.add(2, answer_to(2));
+  first.add(4, answer_to(4));
+  EXPECT_TRUE(first.finish(writes_lines_to(file)));
+  EXPECT_EQ(text_of(file), "answer 0\nanswer 1\nanswer 2\nanswer 3\nanswer 4\n");
+  EXPECT_FALSE(second.finish(writes_lines_to(file)));
+  EXPECT_EQ(names(), std::vector<std::string>{"out.txt"});
+}
+
+TEST_F(CaseJournalTest, TakesUpTheWorkOfAnotherNumberOfProcesses) {
+  CaseJournal second = opened(false, {.rank = 1, .world = 2, .local_rank = 1}, 5);
+  work_off(second);
+  CaseJournal alone = opened(true, {}, 5);
+  EXPECT_EQ(alone.open_cases(), (std::vector<int64_t>{0, 2, 4}));
+  work_off(alone);
+  EXPECT_TRUE(alone.finish(writes_lines_to(file)));
+  EXPECT_EQ(names(), std::vector<std::string>{"out.txt"});
+}
+
+TEST_F(CaseJournalTest, AProcessWithoutACaseDoesNotMindTheFile) {
+  write_file_atomically(file, "finished by the other three\n");
+  CaseJournal journal = opened(false, {.rank = 3, .world = 4, .local_rank = 3});
+  EXPECT_TRUE(journal.open_cases().empty());
+}
+
+TEST_F(CaseJournalTest, SurvivesATornLine) {
+  opened(false).add(1, answer_to(1));
+  std::ofstream(folder / "out.txt.part-0-of-1", std::ios::app) << R"({"case": 2, "ans)";
+  {
+    CaseJournal journal = opened(true);
+    EXPECT_EQ(journal.open_cases(), (std::vector<int64_t>{0, 2}));
+    journal.add(0, answer_to(0));
+  }
+  CaseJournal journal = opened(true);
+  EXPECT_EQ(journal.open_cases(), std::vector<int64_t>{2});
+  work_off(journal);
+  EXPECT_TRUE(journal.finish(writes_lines_to(file)));
+}
+
+TEST_F(CaseJournalTest, SurvivesATornFirstLine) {
+  std::ofstream(folder / "out.txt.part-0-of-1") << R"({"ident)";
+  CaseJournal journal = opened(true);
+  work_off(journal);
+  EXPECT_TRUE(journal.finish(writes_lines_to(file)));
+}
+
+TEST_F(CaseJournalTest, NamesAJournalThatIsNone) {
+  std::ofstream(folder / "out.txt.part-0-of-1") << "{\"case\": 1, \"answer\": \"?\"}\n";
+  EXPECT_ERROR_SAYS(opened(true), "out.txt.part-0-of-1: line 1");
+  std::ofstream(folder / "out.txt.part-0-of-1") << R"({"identity": {"model": "tiny", "max_new_tokens": 5}, "cases": 3})"
+                                                << "\n{\"case\": 3, \"answer\": \"?\"}\n";
+  EXPECT_ERROR_SAYS(opened(true), "case");
+}
+
+}  // namespace
+}  // namespace hici::eval
