@@ -215,6 +215,9 @@ class RefusalTest(FolderTest):
     def test_other_rate_is_refused_unless_allowed(self):
         self.check_refused_change("learning_rate", learning_rate=1e-3)
 
+    def test_other_precision_of_the_base_is_refused_unless_allowed(self):
+        self.check_refused_change("fp8_base", fp8_base=True)
+
     def test_longer_run_with_constant_rate_is_the_same_run(self):
         out = self.folder / "out"
         self.run_hici(*train_options(out, max_steps=6))
@@ -242,6 +245,16 @@ class StartTest(FolderTest):
         out = self.folder / "out"
         self.run_hici(*train_options(out, gradient_checkpointing=True))
         self.assert_same_training(out, reference_run(), STEPS)
+
+    def test_a_base_in_8_bits_learns_nearly_the_same(self):
+        """At a tenth of this file's rates: at those, runs on this base of random numbers stray whatever differs (see the
+        streamed ones below). 0.5 % is what the option promises; 0.13 % was seen."""
+        rates = {"learning_rate": 2e-4, "hici_lr": 2e-3}
+        out = self.folder / "out"
+        self.run_hici(*train_options(out, fp8_base=True, **rates))
+        for mine, other in zip(metrics(out), metrics(reference_run(**rates))):
+            self.assertNotEqual(mine["loss"], other["loss"])
+            self.assertAlmostEqual(mine["loss"], other["loss"], delta=5e-3 * other["loss"])
 
     def test_streamed_steps_give_the_same_losses(self):
         """Twenty steps in float64, sums in another order: 2e-11 was seen. In float32 this run from fresh HiCI modules at

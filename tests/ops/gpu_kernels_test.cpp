@@ -6,6 +6,7 @@
 #include "hici/ops/cached_attention.h"
 #include "hici/ops/cuda_plugin.h"
 #include "hici/ops/device_graph.h"
+#include "hici/ops/fp8.h"
 #include "hici/ops/kernel_table.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/lora_linear.h"
@@ -19,6 +20,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -242,6 +244,51 @@ TEST(DeviceGraphTest, ARecordedStepDoesTheSameWorkAgainAndAgain) {
   for (int i = 0; i < 5; ++i) step.run();
   EXPECT_TRUE(step.is_recorded());
   EXPECT_TRUE(x.eq(63).all().item<bool>());  // 1, 3, 7, 15, 31, 63
+}
+
+// Rows of every width class: one move of a thread, several, and a column factor; segments that stand apart.
+TEST(GpuFp8Test, RowsAreThoseOfTheCpu) {
+  require_cuda_device("cuda:0", 0);
+  for (const int64_t width : {16, 64, 4096, 11008}) {
+    const at::Tensor x =
+        (random({3, 9, width}) * at::logspace(-3, 3, 9, 10., at::kDouble).unsqueeze(1)).to(at::kBFloat16);
+    const at::Tensor factor = random({width}).abs().to(at::kFloat);
+    for (const at::Tensor& f : {at::Tensor(), factor}) {
+      const at::Tensor apart = x.cuda().narrow(1, 2, 7);
+      const Fp8Rows cpu = quantise_rows(x.narrow(1, 2, 7), f);
+      const Fp8Rows gpu = quantise_rows(apart, f.defined() ? f.cuda() : f);
+      EXPECT_TRUE(at::allclose(gpu.scale_n1.cpu(), cpu.scale_n1, 1e-6, 0)) << width;
+      // The same number but where a tie between two falls to the other side.
+      const at::Tensor a = gpu.rows_nK.cpu().to(at::kFloat), b = cpu.rows_nK.to(at::kFloat);
+      EXPECT_TRUE(at::allclose(a, b, 1.0 / 8, std::pow(2.0, -9))) << width;
+      EXPECT_GE(a.eq(b).to(at::kFloat).mean().item<float>(), 0.999F) << width;
+    }
+  }
+}
+
+TEST(GpuFp8Test, LayersAreThoseOfTheCpu) {
+  require_cuda_device("cuda:0", 0);
+  at::manual_seed(3);
+  const auto run = [](const std::vector<at::Tensor>& t, at::Device device, at::ScalarType type) {
+    const auto on = [&](size_t i) { return t[i].to(device, type).detach(); };
+    const Fp8Matrix first = quantise_matrix(on(1)), second = quantise_matrix(on(2));
+    const at::Tensor x = on(0).requires_grad_(), a = on(3).requires_grad_(), b = on(4).requires_grad_();
+    const std::vector<at::Tensor> y = lora_linears(x,
+                                                   {{first.weight, a, b, 2.0, first.transposed, first.scale},
+                                                    {second.weight, {}, {}, 0, second.transposed, second.scale}},
+                                                   {false, 40, {0, 4}});
+    auto results = torch::autograd::grad({y[0], y[1]}, {x, a, b}, {on(5), on(6)});
+    results.insert(results.end(), {y[0].detach(), y[1].detach()});
+    return results;
+  };
+  std::vector<at::Tensor> inputs = {random({3, 40, 128}), random({96, 128}),   random({64, 128}),  random({8, 128}),
+                                    random({96, 8}),      random({3, 40, 96}), random({3, 40, 64})};
+  for (at::Tensor& t : inputs) t = t.to(at::kBFloat16).to(at::kFloat);
+  const auto expected = run(inputs, at::kCPU, at::kFloat), got = run(inputs, at::Device(at::kCUDA, 0), at::kBFloat16);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double difference = (got[i].cpu().to(at::kFloat) - expected[i]).abs().max().item<double>();
+    EXPECT_LE(difference, 2e-2 * expected[i].abs().max().item<double>()) << "result " << i;  // bfloat16's rounding
+  }
 }
 
 TEST(GpuAttentionTest, HopperTakesCudnnAndOlderCardsFlash) {

@@ -49,6 +49,7 @@ struct BenchSpec {
   bool with_optimizer = false;
   bool shows_parts = true;              // one run more, with marks where parts change
   bool stream_segments = false;         // a step segment by segment
+  bool fp8_base = false;                // frozen projections and MLPs in 8 bits
   int64_t segment_length = 0;           // 0: the length over model.hici.num_segments
   int64_t prefix_slots = 12;            // attention alone
   int64_t attention_tokens = 0;         // attention alone: of all segments together; 0: 65,536 on a GPU, 4096 on a CPU

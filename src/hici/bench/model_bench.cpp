@@ -117,6 +117,7 @@ nlohmann::json model_facts(const BenchSpec& spec, BenchWork work, const MachineR
   facts["lora_rank"] = spec.lora.rank;
   if (work == BenchWork::kStep)
     facts["activation_policy"] = spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto";
+  facts["fp8_base"] = spec.fp8_base;
   facts["with_optimizer"] = work == BenchWork::kStep && spec.with_optimizer;
   return facts;
 }
@@ -126,7 +127,8 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   const std::string what =
       work == BenchWork::kStep
           ? detail::concat("training step (forward, backward, accumulation", update, "), ", "activations ",
-                           spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto")
+                           spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto",
+                           spec.fp8_base ? ", frozen matrices in 8 bits" : "")
           : std::string("evaluation (forward, scores of all tokens)");
   return detail::concat(what, ": ", spec.model.name, ", batch ", spec.batch_size, ", ", spec.model.hici.num_segments,
                         " segments, causal mode ", config::name_of(spec.model.hici.causal_mode), ", LoRA rank ",

@@ -50,6 +50,10 @@ at::Tensor WeightPool::get(const std::string& name, at::IntArrayRef shape) {
   return weights_[name] = weight;
 }
 
+void WeightPool::drop_unused() {
+  std::erase_if(weights_, [](const auto& entry) { return entry.second.use_count() == 1; });
+}
+
 ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, const AttentionChoice& attention,
                      WeightPool& pool)
     : spec_(spec),
@@ -64,6 +68,10 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, cons
   model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
   if (work == BenchWork::kEval) return;
   const auto parameters = train::select_trainable(model_, {});
+  if (spec.fp8_base) {
+    model_.quantise_frozen("--fp8_base");
+    pool.drop_unused();
+  }
   plan();
   gradients_ = std::make_unique<train::GradientAccumulator>(parameters);
   if (spec.with_optimizer) optimizer_ = std::make_unique<optim::AdamW>(parameters, optim::AdamWOptions{});

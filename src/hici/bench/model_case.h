@@ -25,6 +25,8 @@ class WeightPool {
  public:
   WeightPool(at::Device device, at::ScalarType dtype) : device_(device), dtype_(dtype) {}
   at::Tensor get(const std::string& name, at::IntArrayRef shape);
+  // Gives back the weights that no model uses any longer.
+  void drop_unused();
 
  private:
   at::Device device_;

@@ -112,6 +112,7 @@ void bind_step(CLI::App& app, BenchOptions& o) {
   add_bool(app, "stream_segments", o.spec.stream_segments,
            "Segment by segment, in the memory of one; needs a causal mode other than none");
   add_option(app, "segment_length", o.spec.segment_length, "Tokens of a segment; 0: the length over --num_chunks");
+  add_bool(app, "fp8_base", o.spec.fp8_base, "Frozen projections and MLPs in 8 bits, as in hici train");
   add_bool(app, "with_optimizer", o.spec.with_optimizer,
            "Clip and update the weights too; False: forward, backward and accumulation");
 }

@@ -4,11 +4,13 @@
 #include "hici/base/error.h"
 #include "hici/config/rope.h"
 #include "hici/nn/recompute.h"
+#include "hici/ops/fp8.h"
 #include "hici/ops/rms_norm.h"
 #include "hici/ops/side_stream.h"
 #include "hici/ops/swiglu.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 
@@ -181,6 +183,21 @@ void CausalLm::visit_parameters(const ParameterVisitor& visit) {
   for (size_t i = 0; i < layers_.size(); ++i) layers_[i].visit_parameters("model.layers." + std::to_string(i), visit);
   visit("model.norm.weight", norm_);
   if (lm_head_.defined()) visit("lm_head.weight", lm_head_);
+}
+
+void CausalLm::quantise_frozen(std::string_view subject) {
+  const at::NoGradGuard no_grad;
+  const std::string reason =
+      ops::why_not_fp8(embed_tokens_.device(), embed_tokens_.scalar_type(),
+                       {config_.hidden_size, config_.intermediate_size, config_.num_attention_heads * config_.head_dim,
+                        config_.num_key_value_heads * config_.head_dim});
+  HICI_CHECK_USAGE(reason.empty(), subject, ": ", reason, "; leave it out");
+  for (DecoderLayer& layer : layers_) {
+    Attention& a = layer.attention;
+    Mlp& m = layer.mlp;
+    for (Linear* linear : {&a.q_proj, &a.k_proj, &a.v_proj, &a.o_proj, &m.gate_proj, &m.up_proj, &m.down_proj})
+      if (!linear->weight.requires_grad()) linear->quantise();
+  }
 }
 
 void CausalLm::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {

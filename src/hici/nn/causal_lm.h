@@ -118,6 +118,9 @@ class CausalLm {
 
   void visit_parameters(const ParameterVisitor& visit);
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
+  // The projections and MLPs of the layers whose weights are frozen, in 8 bits from now on (ops/fp8.h). An error that
+  // begins with `subject` when device, type or a width does not allow it.
+  void quantise_frozen(std::string_view subject);
 
   const config::ModelConfig& config() const { return config_; }
   std::vector<DecoderLayer>& layers() { return layers_; }

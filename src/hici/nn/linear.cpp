@@ -2,6 +2,7 @@
 #include "hici/nn/linear.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/fp8.h"
 #include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
@@ -17,18 +18,28 @@ void Linear::add_lora(int64_t rank, double scale) {
   lora_scale = scale;
 }
 
+void Linear::quantise() {
+  HICI_ASSERT(!weight.requires_grad() && !transposed.defined(), "a weight that is trained, or in 8 bits already");
+  ops::Fp8Matrix matrix = ops::quantise_matrix(weight);
+  weight = std::move(matrix.weight);
+  transposed = std::move(matrix.transposed);
+  channel_scale = std::move(matrix.scale);
+}
+
 at::Tensor Linear::forward(const at::Tensor& x) const { return forward_jointly(x, {this})[0]; }
 
 std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::vector<const Linear*>& layers,
                                                 const ops::LinearLayout& layout) {
   std::vector<ops::LoraWeights> weights;
   for (const Linear* layer : layers)
-    weights.push_back({layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale});
+    weights.push_back(
+        {layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale, layer->transposed, layer->channel_scale});
   return ops::profiled(
       ops::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights, layout); }, x);
 }
 
 at::Tensor Linear::effective_weight() const {
+  HICI_ASSERT(!transposed.defined(), "a weight in 8 bits");
   return has_lora() ? at::add(weight, at::matmul(lora_b, lora_a), lora_scale) : weight;
 }
 

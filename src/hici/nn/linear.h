@@ -16,12 +16,15 @@ struct Linear {
   at::Tensor lora_a;  // [rank, in], undefined without an adapter
   at::Tensor lora_b;  // [out, rank]
   double lora_scale = 0;
+  at::Tensor transposed, channel_scale;  // of a weight in 8 bits, else undefined
 
   Linear() = default;
   Linear(int64_t out, int64_t in, const ParameterOptions& options);
 
   bool has_lora() const { return lora_a.defined(); }
   void add_lora(int64_t rank, double scale);
+  // The weight, which must be frozen, in 8 bits from now on (ops/fp8.h); its own memory is given back.
+  void quantise();
 
   // x [..., in] -> [..., out]
   at::Tensor forward(const at::Tensor& x) const;

@@ -127,12 +127,24 @@ void slot_statistics_backward(const at::Tensor& dout, const at::Tensor& x, doubl
                "slot_statistics_backward");
 }
 
-void leave_multiprocessors(int count) {
+void quantise_rows(const at::Tensor& x, const at::Tensor& factor, at::Tensor& rows, at::Tensor& scale) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  check_status(
+      cuda::launch_quantise_rows(element_type(x), {x.size(0), x.size(1), x.size(2), x.stride(0)}, x.const_data_ptr(),
+                                 factor.defined() ? factor.const_data_ptr<float>() : nullptr, rows.mutable_data_ptr(),
+                                 scale.mutable_data_ptr<float>(), stream_of(x)),
+      "quantise_rows");
+}
+
+int set_multiprocessors(int count) {
+  const cublasHandle_t handle = at::cuda::getCurrentCUDABlasHandle();
   const int all = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
-  // 0 is the library's own choice.
-  const cublasStatus_t status =
-      cublasSetSmCountTarget(at::cuda::getCurrentCUDABlasHandle(), count == 0 ? 0 : std::max(1, all - count));
+  int before = 0;
+  cublasStatus_t status = cublasGetSmCountTarget(handle, &before);
+  if (status == CUBLAS_STATUS_SUCCESS)
+    status = cublasSetSmCountTarget(handle, count < 0 ? std::max(1, all + count) : count);
   if (status != CUBLAS_STATUS_SUCCESS) throw std::runtime_error("cuBLAS: cannot set the number of multiprocessors");
+  return before;
 }
 
 void decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths,
@@ -185,7 +197,8 @@ extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
 #endif
       .slot_statistics = hici::ops::slot_statistics,
       .slot_statistics_backward = hici::ops::slot_statistics_backward,
-      .leave_multiprocessors = hici::ops::leave_multiprocessors,
+      .quantise_rows = hici::ops::quantise_rows,
+      .set_multiprocessors = hici::ops::set_multiprocessors,
       .decode_attention = hici::ops::decode_attention,
       .graph_record = hici::ops::cuda::graph_record,
       .graph_replay = hici::ops::cuda::graph_replay,

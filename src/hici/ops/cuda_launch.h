@@ -79,6 +79,15 @@ cudaError_t launch_swiglu_forward(ElementType type, int64_t count, const void* g
 cudaError_t launch_swiglu_backward(ElementType type, int64_t count, const void* dy, const void* gate, const void* up,
                                    void* dgate, void* dup, cudaStream_t stream);
 
+// Rows to float8_e4m3fn, each multiplied by 448 over its largest number; scale [rows] is the inverse. x [segments,
+// length, width] with `stride` elements between segments, its columns multiplied by `factor` [width] first (null: not).
+// Width and stride are multiples of 8.
+struct QuantiseShape {
+  int64_t segments, length, width, stride;
+};
+cudaError_t launch_quantise_rows(ElementType type, const QuantiseShape& shape, const void* x, const float* factor,
+                                 void* out, float* scale, cudaStream_t stream);
+
 // Decoding over a cache: q, out [batch, heads, head_dim]; k, v [batch, rows, kv_heads, head_dim] with `stride` elements
 // between sequences, of which the first lengths[b] rows count. A row of a head is 16 bytes for each of a power of two
 // threads, 32 at the most; at most kMostDecodeHeads query heads for each of k and v. Not for float64.

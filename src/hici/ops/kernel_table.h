@@ -45,8 +45,12 @@ struct KernelTable {
   void (*slot_statistics)(const at::Tensor& x, double norm_floor, double deviation_floor, at::Tensor& out);
   void (*slot_statistics_backward)(const at::Tensor& dout, const at::Tensor& x, double norm_floor,
                                    double deviation_floor, at::Tensor& dx);
-  // From now on cuBLAS' products of this thread, on the current device, leave this many multiprocessors alone.
-  void (*leave_multiprocessors)(int count);
+  // x [G, S, K], of which only the first stride is free, to float8_e4m3fn rows [G * S, K] and scales [G * S, 1]
+  // (fp8.h); factor [K] float32 or undefined.
+  void (*quantise_rows)(const at::Tensor& x, const at::Tensor& factor, at::Tensor& rows, at::Tensor& scale);
+  // How many multiprocessors cuBLAS' products of this thread, on the current device, take from now on: 0 is the
+  // library's own choice, a negative number so many less than all. Returns what was set before.
+  int (*set_multiprocessors)(int count);
   // Attention of one query for each sequence: q, out [B, H, D], k, v [B, X, J, D], of which the first lengths[b] rows
   // count; lengths [B] int64. Only the first stride of k and v is free. Types and sizes: decode_kernel_takes() of
   // cached_attention.cpp.

@@ -2,11 +2,14 @@
 #include "hici/ops/lora_linear.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/fp8.h"
 #include "hici/ops/front_rows.h"
 #include "hici/ops/product_room.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <optional>
 
 namespace hici::ops {
 namespace {
@@ -14,22 +17,41 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// The tensors of all layers in one list: W_0, A_0, B_0, W_1, ... without the adapters that are not there.
+// Is the weight in 8 bits? Then its transposed and its scale come with it.
+bool is_fp8(const at::Tensor& weight) { return weight.scalar_type() == at::kFloat8_e4m3fn; }
+
+// The tensors of all layers in one list: W_0, A_0, B_0, W_1, ... without the adapters that are not there; a weight in 8
+// bits is followed by its transposed and its scale.
 class Layers {
  public:
   Layers(at::TensorList tensors, const std::vector<double>& scales, const std::vector<int64_t>& ranks) : ranks_(ranks) {
     size_t next = 0;
     for (size_t i = 0; i < scales.size(); ++i) {
       layers_.push_back({tensors[next++], {}, {}, scales[i]});
+      if (is_fp8(i)) {
+        layers_[i].transposed = tensors[next++];
+        layers_[i].channel_scale = tensors[next++];
+      }
       if (ranks[i] == 0) continue;
       layers_[i].a = tensors[next++];
       layers_[i].b = tensors[next++];
     }
   }
+  static void append(const LoraWeights& layer, std::vector<at::Tensor>& tensors) {
+    tensors.push_back(layer.weight);
+    if (layer.transposed.defined()) tensors.insert(tensors.end(), {layer.transposed, layer.channel_scale});
+    if (layer.a.defined()) tensors.insert(tensors.end(), {layer.a, layer.b});
+  }
 
   size_t size() const { return layers_.size(); }
   const LoraWeights& operator[](size_t i) const { return layers_[i]; }
   bool has_adapter(size_t i) const { return ranks_[i] > 0; }
+  bool is_fp8(size_t i) const { return ops::is_fp8(layers_[i].weight); }
+  bool any_fp8() const {
+    for (size_t i = 0; i < size(); ++i)
+      if (is_fp8(i)) return true;
+    return false;
+  }
 
   // The first factors as one matrix [sum of ranks, in]; undefined without adapters.
   at::Tensor joint_a() const {
@@ -98,6 +120,13 @@ at::Tensor transposed_times(const at::Tensor& d, const at::Tensor& x, double sca
   return scale == 1 ? sum : sum * scale;
 }
 
+// Products of a few rows share the GPU with large ones. Where the weight is large too, the time to read it counts more.
+ProductShare share_of(const at::Tensor& x, const at::Tensor& weight) {
+  constexpr int64_t kFewRows = 128, kSmallWeight = int64_t{1} << 22;
+  const bool has_few_rows = x.numel() <= kFewRows * x.size(-1);
+  return has_few_rows && weight.numel() <= kSmallWeight ? ProductShare::kFew : ProductShare::kAll;
+}
+
 at::Tensor new_output(const at::Tensor& x, int64_t width, int64_t segment_length, int64_t rows_before) {
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = width;
@@ -114,14 +143,21 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
                                const std::vector<double>& scales, const std::vector<int64_t>& ranks, bool leaves_room,
                                int64_t segment_length, const std::vector<int64_t>& rows_before) {
     const Layers layers(tensors, scales, ranks);
+    const ProductRoom small(x.device(), share_of(x, layers[0].weight));
     const at::Tensor joint_a = layers.joint_a();
     const at::Tensor low = joint_a.defined() ? times(x, joint_a.t()) : at::Tensor();  // [n, sum of ranks]
-    const ProductRoom room(x.device(), leaves_room);
+    const Fp8Rows x_fp8 = layers.any_fp8() ? quantise_rows(x, {}) : Fp8Rows{};        // once for all of them
+    std::optional<ProductRoom> room;
+    if (leaves_room) room.emplace(x.device(), ProductShare::kMost);
     variable_list outputs;
     for (size_t i = 0; i < layers.size(); ++i) {
       const at::Tensor& weight = layers[i].weight;
       outputs.push_back(new_output(x, weight.size(0), segment_length, rows_before.empty() ? 0 : rows_before[i]));
-      add_product(outputs[i], x, weight.t(), 0);
+      if (layers.is_fp8(i)) {
+        fp8_product(outputs[i], x_fp8, weight, layers[i].channel_scale, /*adds=*/false);
+      } else {
+        add_product(outputs[i], x, weight.t(), 0);
+      }
       if (layers.has_adapter(i)) add_product(outputs[i], layers.columns(low, i), layers[i].b.t(), 1, layers[i].scale);
     }
     // Frozen weights without adapters ask nothing of their input.
@@ -141,6 +177,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     const at::TensorList tensors = at::TensorList(saved).slice(2);
     const Layers layers(tensors, ctx->saved_data["scales"].toDoubleVector(), ctx->saved_data["ranks"].toIntVector());
     const at::Tensor &x = saved[0], &low = saved[1];
+    const ProductRoom small(output_grads[0].device(), share_of(output_grads[0], layers[0].weight));
     variable_list grads;
     for (const at::Tensor& grad : output_grads) grads.push_back(is_apart(grad) ? grad : rows_of(grad));
     at::Tensor dlow, da;  // of x A^T and of the joint A
@@ -153,13 +190,15 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       // In front of what attention gave, its backward wants rows.
       result[0] = empty_behind_rows(ctx->saved_data["input_shape"].toIntVector(), ctx->saved_data["front_rows"].toInt(),
                                     grads[0].options());
-      const ProductRoom room(grads[0].device(), ctx->saved_data["leaves_room"].toBool());
-      for (size_t i = 0; i < layers.size(); ++i) add_product(result[0], grads[i], layers[i].weight, i > 0 ? 1 : 0);
+      std::optional<ProductRoom> room;
+      if (ctx->saved_data["leaves_room"].toBool()) room.emplace(grads[0].device(), ProductShare::kMost);
+      for (size_t i = 0; i < layers.size(); ++i) add_input_gradient(result[0], grads[i], layers, i);
       if (dlow.defined()) add_product(result[0], dlow, layers.joint_a(), 1);
     }
     for (size_t i = 0; i < layers.size(); ++i) {
       const LoraWeights& layer = layers[i];
       result.push_back(layer.weight.requires_grad() ? transposed_times(grads[i], x) : at::Tensor());
+      if (layers.is_fp8(i)) result.resize(result.size() + 2);
       if (!layers.has_adapter(i)) continue;
       result.push_back(layers.columns(da.t(), i).t());
       result.push_back(transposed_times(grads[i], layers.columns(low, i), layer.scale));
@@ -169,6 +208,13 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
   }
 
  private:
+  // out = or, behind the first layer, += grad W_i.
+  static void add_input_gradient(const at::Tensor& out, const at::Tensor& grad, const Layers& layers, size_t i) {
+    if (!layers.is_fp8(i)) return add_product(out, grad, layers[i].weight, i > 0 ? 1 : 0);
+    // The scales of the output channels go into the gradient, along which the product sums.
+    fp8_product(out, quantise_rows(grad, layers[i].channel_scale), layers[i].transposed, {}, /*adds=*/i > 0);
+  }
+
   static bool needs_input(const Layers& layers) {
     for (size_t i = 0; i < layers.size(); ++i)
       if (layers.has_adapter(i) || layers[i].weight.requires_grad()) return true;
@@ -193,8 +239,7 @@ std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<Lora
   for (const LoraWeights& layer : layers) {
     HICI_ASSERT(layer.weight.size(1) == x.size(-1) && layer.a.defined() == layer.b.defined(), "x ", x.sizes(),
                 " weight ", layer.weight.sizes());
-    tensors.push_back(layer.weight);
-    if (layer.a.defined()) tensors.insert(tensors.end(), {layer.a, layer.b});
+    Layers::append(layer, tensors);
     scales.push_back(layer.scale);
     ranks.push_back(layer.a.defined() ? layer.a.size(0) : 0);
   }

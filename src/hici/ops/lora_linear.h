@@ -12,6 +12,7 @@ struct LoraWeights {
   at::Tensor weight;          // [out, in]
   at::Tensor a = {}, b = {};  // [rank, in], [out, rank]; undefined: no adapter
   double scale = 0;
+  at::Tensor transposed = {}, channel_scale = {};  // of a frozen weight in 8 bits (fp8.h), else undefined
 };
 
 // How the outputs are made.
@@ -25,7 +26,8 @@ struct LinearLayout {
 
 // y_i = x W_i^T + scale_i (x A_i^T) B_i^T for each layer i: x [..., in] -> [..., out_i]. The input is kept once, its
 // gradient summed inside the products, and the adapters' first factors act as one matrix. Hand-written backward; a
-// weight that needs no gradient costs none, and frozen layers without adapters do not keep the input. x [G, S, in] and
+// weight that needs no gradient costs none, and frozen layers without adapters do not keep the input. The products with
+// weights in 8 bits, forward and backward, have their other side in 8 bits too; adapters never. x [G, S, in] and
 // gradients [G, S, out_i] may have rows between their segments (front_rows.h); the gradient of such an x has as many in
 // front.
 std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers,

@@ -12,33 +12,83 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kBackwardThreads = 512;
 
+// ------------------------------------------------------------------------------------- what a thread does to a pack
+
+template <typename T, int N>
+__device__ Pack<T, N> sum_of(const Pack<T, N>& a, const Pack<T, N>& b) {
+  Pack<T, N> out;
+#pragma unroll
+  for (int j = 0; j < N; ++j) out.at[j] = static_cast<T>(static_cast<Wide<T>>(a.at[j]) + static_cast<Wide<T>>(b.at[j]));
+  return out;
+}
+
+template <typename T, int N>
+__device__ Wide<T> squares_of(const Pack<T, N>& x) {
+  Wide<T> squares = 0;
+#pragma unroll
+  for (int j = 0; j < N; ++j) squares += static_cast<Wide<T>>(x.at[j]) * static_cast<Wide<T>>(x.at[j]);
+  return squares;
+}
+
+template <typename T, int N>
+__device__ Pack<T, N> normed(const Pack<T, N>& x, Wide<T> scale, const Pack<T, N>& weight) {
+  Pack<T, N> out;
+#pragma unroll
+  for (int j = 0; j < N; ++j)
+    out.at[j] = static_cast<T>(static_cast<Wide<T>>(x.at[j]) * scale * static_cast<Wide<T>>(weight.at[j]));
+  return out;
+}
+
+// The pack's part of sum(g n), n = x scale and g = dy weight; dweight += dy n.
+template <typename T, int N>
+__device__ Wide<T> add_products(const Pack<T, N>& x, const Pack<T, N>& dy, const Pack<T, N>& weight, Wide<T> scale,
+                                float (&dweight)[N]) {
+  Wide<T> along = 0;
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    const Wide<T> n = static_cast<Wide<T>>(x.at[j]) * scale, upstream = static_cast<Wide<T>>(dy.at[j]);
+    along += upstream * static_cast<Wide<T>>(weight.at[j]) * n;
+    dweight[j] += static_cast<float>(upstream * n);
+  }
+  return along;
+}
+
+// past + scale (g - n along), along = mean(g n).
+template <typename T, int N>
+__device__ Pack<T, N> gradient(const Pack<T, N>& x, const Pack<T, N>& dy, const Pack<T, N>& past,
+                               const Pack<T, N>& weight, Wide<T> scale, Wide<T> along) {
+  Pack<T, N> out;
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    const Wide<T> n = static_cast<Wide<T>>(x.at[j]) * scale;
+    const Wide<T> g = static_cast<Wide<T>>(dy.at[j]) * static_cast<Wide<T>>(weight.at[j]);
+    out.at[j] = static_cast<T>(static_cast<Wide<T>>(past.at[j]) + scale * (g - n * along));
+  }
+  return out;
+}
+
+// ------------------------------------------------------------------------------------------------------- wide rows
+
 // `delta` may be null: then `sum` is x and is not written.
 template <typename T, int N>
 __global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta, const T* weight, Wide<T> eps, T* sum,
-                                 T* normed, float* rstd) {
+                                 T* out, float* rstd) {
   using A = Wide<T>;
   const int64_t base = blockIdx.x * shape.width;
   A squares = 0;
   for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
     Pack<T, N> row = load_pack<T, N>(x + base + i);
     if (delta != nullptr) {
-      const Pack<T, N> add = load_pack<T, N>(delta + base + i);
-#pragma unroll
-      for (int j = 0; j < N; ++j) row.at[j] = static_cast<T>(static_cast<A>(row.at[j]) + static_cast<A>(add.at[j]));
+      row = sum_of(row, load_pack<T, N>(delta + base + i));
       store_pack(sum + base + i, row);
     }
-#pragma unroll
-    for (int j = 0; j < N; ++j) squares += static_cast<A>(row.at[j]) * static_cast<A>(row.at[j]);
+    squares += squares_of(row);
   }
   const A scale = A(1) / sqrt(block_sum<kThreads>(squares) / static_cast<A>(shape.width) + eps);
   if (threadIdx.x == 0) rstd[blockIdx.x] = static_cast<float>(scale);
   const T* from = delta != nullptr ? sum : x;  // each thread reads back what it wrote
   for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
-    Pack<T, N> row = load_pack<T, N>(from + base + i);
-    const Pack<T, N> w = load_pack<T, N>(weight + i);
-#pragma unroll
-    for (int j = 0; j < N; ++j) row.at[j] = static_cast<T>(static_cast<A>(row.at[j]) * scale * static_cast<A>(w.at[j]));
-    store_pack(normed + base + i, row);
+    store_pack(out + base + i, normed(load_pack<T, N>(from + base + i), scale, load_pack<T, N>(weight + i)));
   }
 }
 
@@ -86,27 +136,14 @@ __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
     const A scale = static_cast<A>(now.scale);
     A along = 0;
 #pragma unroll kUnroll
-    for (int chunk = 0; chunk < kChunks; ++chunk) {
-#pragma unroll
-      for (int j = 0; j < N; ++j) {
-        const A normed = static_cast<A>(now.x[chunk].at[j]) * scale, upstream = static_cast<A>(now.dy[chunk].at[j]);
-        along += upstream * static_cast<A>(w[chunk].at[j]) * normed;
-        dweight_part[chunk][j] += static_cast<float>(upstream * normed);
-      }
-    }
+    for (int chunk = 0; chunk < kChunks; ++chunk)
+      along += add_products(now.x[chunk], now.dy[chunk], w[chunk], scale, dweight_part[chunk]);
     along = block_sum<kBackwardThreads>(along) / static_cast<A>(shape.width);
 #pragma unroll kUnroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       if (column(chunk) >= shape.width) break;
-      Pack<T, N> out;
-#pragma unroll
-      for (int j = 0; j < N; ++j) {
-        const A normed = static_cast<A>(now.x[chunk].at[j]) * scale;
-        const A by_norm =
-            scale * (static_cast<A>(now.dy[chunk].at[j]) * static_cast<A>(w[chunk].at[j]) - normed * along);
-        out.at[j] = static_cast<T>(static_cast<A>(now.past[chunk].at[j]) + by_norm);
-      }
-      store_pack(dx + row * shape.width + column(chunk), out);
+      store_pack(dx + row * shape.width + column(chunk),
+                 gradient(now.x[chunk], now.dy[chunk], now.past[chunk], w[chunk], scale, along));
     }
   }
 #pragma unroll kUnroll
@@ -131,7 +168,7 @@ __device__ A lane_sum(A value) {
 
 template <typename T, int N, int kLanes>
 __global__ void __launch_bounds__(kNarrowThreads)
-    narrow_forward(RmsNormShape shape, const T* x, const T* delta, const T* weight, Wide<T> eps, T* sum, T* normed,
+    narrow_forward(RmsNormShape shape, const T* x, const T* delta, const T* weight, Wide<T> eps, T* sum, T* out,
                    float* rstd) {
   using A = Wide<T>;
   constexpr int kRows = kNarrowThreads / kLanes;
@@ -144,23 +181,15 @@ __global__ void __launch_bounds__(kNarrowThreads)
   if (has_part) {
     values = load_pack<T, N>(x + at);
     if (delta != nullptr) {
-      const Pack<T, N> add = load_pack<T, N>(delta + at);
-#pragma unroll
-      for (int j = 0; j < N; ++j)
-        values.at[j] = static_cast<T>(static_cast<A>(values.at[j]) + static_cast<A>(add.at[j]));
+      values = sum_of(values, load_pack<T, N>(delta + at));
       store_pack(sum + at, values);
     }
-#pragma unroll
-    for (int j = 0; j < N; ++j) squares += static_cast<A>(values.at[j]) * static_cast<A>(values.at[j]);
+    squares = squares_of(values);
   }
   const A scale = A(1) / sqrt(lane_sum<kLanes>(squares) / static_cast<A>(shape.width) + eps);
   if (!has_part) return;
   if (lane == 0) rstd[row] = static_cast<float>(scale);
-  const Pack<T, N> w = load_pack<T, N>(weight + lane * N);
-#pragma unroll
-  for (int j = 0; j < N; ++j)
-    values.at[j] = static_cast<T>(static_cast<A>(values.at[j]) * scale * static_cast<A>(w.at[j]));
-  store_pack(normed + at, values);
+  store_pack(out + at, normed(values, scale, load_pack<T, N>(weight + lane * N)));
 }
 
 template <typename T, int N, int kLanes>
@@ -189,22 +218,9 @@ __global__ void __launch_bounds__(kNarrowThreads)
       if (dsum != nullptr) past = load_pack<T, N>(dsum + at);
       scale = static_cast<A>(rstd[row]);
     }
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      const A normed = static_cast<A>(px.at[j]) * scale, upstream = static_cast<A>(pdy.at[j]);
-      along += upstream * static_cast<A>(w.at[j]) * normed;
-      dweight_part[j] += static_cast<float>(upstream * normed);
-    }
+    along = add_products(px, pdy, w, scale, dweight_part);
     along = lane_sum<kLanes>(along) / static_cast<A>(shape.width);
-    if (!has_part) continue;
-    Pack<T, N> out;
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      const A normed = static_cast<A>(px.at[j]) * scale;
-      const A by_norm = scale * (static_cast<A>(pdy.at[j]) * static_cast<A>(w.at[j]) - normed * along);
-      out.at[j] = static_cast<T>(static_cast<A>(past.at[j]) + by_norm);
-    }
-    store_pack(dx + at, out);
+    if (has_part) store_pack(dx + at, gradient(px, pdy, past, w, scale, along));
   }
 #pragma unroll
   for (int j = 0; j < N; ++j) atomicAdd(dweight_sum + lane * N + j, dweight_part[j]);

@@ -110,6 +110,7 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciCo
                    {"hici_grad_clip", number_text(t.hici_grad_clip)},
                    {"lr_scheduler_type", t.schedule},
                    {"warmup_steps", std::to_string(t.warmup_steps)}};
+  if (spec.fp8_base) state.options["fp8_base"] = "True";
   if (spec.sft) {
     state.options["prompt_style"] = spec.sft->prompt_style;
     state.options["packing"] = spec.sft->packing ? "True" : "False";

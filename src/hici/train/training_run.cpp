@@ -166,9 +166,10 @@ void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
   for (const auto& parameter : trained) counts[static_cast<int>(parameter.group)] += parameter.tensor.numel();
   log_info("model ", spec.model.string(), ": ", all, " parameters, trained ", counts[0] + counts[1], " (HiCI ",
            counts[0], ", rest ", counts[1], ")");
-  log_info("attention ", nn::attention_kind_name(spec.attention), ", ", c10::toString(spec.dtype), " on ",
-           spec.device.str(), ", RoPE factor ", loaded.model->config().rope.context_factor, ", ",
-           segments_text(spec, loaded), ", causal mode ", config::name_of(loaded.hici.causal_mode));
+  log_info("attention ", nn::attention_kind_name(spec.attention), ", ", c10::toString(spec.dtype),
+           spec.fp8_base ? " over frozen matrices in 8 bits" : "", " on ", spec.device.str(), ", RoPE factor ",
+           loaded.model->config().rope.context_factor, ", ", segments_text(spec, loaded), ", causal mode ",
+           config::name_of(loaded.hici.causal_mode));
   log_info("data ", spec.data_path.string(), ": ", data.description, "; ", total_steps, " steps of ",
            spec.train.sequences_per_step(), " sequences");
 }
@@ -202,6 +203,7 @@ int run_training(const TrainingRunSpec& spec) {
                         "--allow_changes_on_resume");
 
   const auto trained = select_trainable(*loaded.model, spec.trainable);
+  if (spec.fp8_base) loaded.model->quantise_frozen("--fp8_base");
   const PlannedStep planned = plan_training_step(spec, loaded, forward);
   announce_plan(planned);
   forward.policies = planned.plan.policies;

@@ -45,6 +45,7 @@ struct TrainingRunSpec {
   config::TrainConfig train;
   bool copy_attention_init = false;
   bool add_pad_token = false;
+  bool fp8_base = false;                                       // frozen projections and MLPs in 8 bits (ops/fp8.h)
   std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
