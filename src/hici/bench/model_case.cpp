@@ -164,6 +164,10 @@ void ModelCase::measure() {
   peak_ = {std::max(peak_.allocated, peak.allocated), std::max(peak_.reserved, peak.reserved)};
 }
 
+void ModelCase::rest() {
+  if (gradients_) gradients_->clear();
+}
+
 // Recomputation not counted.
 double ModelCase::model_flops() const {
   if (work_ == BenchWork::kStep) return flops_.model();

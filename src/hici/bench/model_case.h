@@ -42,6 +42,8 @@ class ModelCase {
   void warm_up() { run(draw_tokens()); }
   // Runs once on fresh tokens and keeps time and peak memory.
   void measure();
+  // Gives back what it holds beside weights and moments until its next run.
+  void rest();
   // Makes the row; runs once more with marks for the parts, where those are wanted.
   nlohmann::json finish(const MachineRates& rates);
 
