@@ -111,6 +111,16 @@ TEST_P(GpuKernelsTest, AddedAndNormedMatchesCpu) {
   }
 }
 
+TEST_P(GpuKernelsTest, NormReadTwiceMatchesCpu) {
+  for (const int64_t width : {24, 256, 1000, 4096}) {
+    auto twice = [](const std::vector<at::Tensor>& in) {
+      const NormedSum out = add_rms_norm(in[0], {}, in[1], 1e-5);
+      return at::cat({out.sum, out.normed * out.normed, out.beside * out.normed.detach()});
+    };
+    compare(twice, {random({37, width}), random({width})});
+  }
+}
+
 TEST_P(GpuKernelsTest, LoraLinearsMatchCpu) {
   auto two = [](const std::vector<at::Tensor>& in) {
     return at::cat(lora_linears(in[0], {{in[1], in[2], in[3], 2.0}, {in[4]}}), -1);

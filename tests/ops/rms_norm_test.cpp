@@ -3,6 +3,11 @@
 
 #include "support/gradcheck.h"
 
+#include <torch/csrc/autograd/autograd.h>
+
+#include <functional>
+#include <vector>
+
 namespace hici::ops {
 namespace {
 
@@ -42,6 +47,23 @@ TEST(AddRmsNormTest, BackwardMatchesCentralDifferences) {
   testing::check_gradients(
       [&](const std::vector<at::Tensor>& in) { return both(add_rms_norm(in[0], {}, in[1], 1e-6)); },
       {testing::randn64({2, 8}), testing::randn64({8})});
+}
+
+TEST(AddRmsNormTest, GradientsOfBothReadersMeet) {
+  at::manual_seed(5);
+  const at::Tensor x = testing::randn64({2, 8}), weight = testing::randn64({8}), a = testing::randn64({2, 8}),
+                   b = testing::randn64({2, 8});
+  const auto gradients = [&](const std::function<at::Tensor(const NormedSum&)>& read) {
+    const at::Tensor leaf = x.clone().requires_grad_(), w = weight.clone().requires_grad_();
+    return torch::autograd::grad({read(add_rms_norm(leaf, {}, w, 1e-6)).sum()}, {leaf, w});
+  };
+  const auto one = gradients([&](const NormedSum& out) { return out.normed * (a + b) + out.sum; });
+  const auto both = gradients([&](const NormedSum& out) { return out.normed * a + out.beside * b + out.sum; });
+  const auto beside = gradients([&](const NormedSum& out) { return out.beside * (a + b) + out.sum; });
+  for (size_t i = 0; i < one.size(); ++i) {
+    EXPECT_TRUE(at::allclose(both[i], one[i], 1e-12, 1e-12)) << i;
+    EXPECT_TRUE(at::allclose(beside[i], one[i], 1e-12, 1e-12)) << i;
+  }
 }
 
 }  // namespace

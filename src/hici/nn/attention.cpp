@@ -118,14 +118,16 @@ Attention::Attention(const config::ModelConfig& config, const ParameterOptions& 
   k_norm = meta_parameter({head_dim}, options);
 }
 
-at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& given, const LayerCache* cache) const {
+at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& given, const LayerCache* cache,
+                              const at::Tensor& x_beside) const {
   if (cache != nullptr) return project_output(attend_cached(x_BTC, given, *cache), given, x_BTC);
   if (!given.sequences.empty()) return forward_sequences(x_BTC, given);
   AttentionContext context = given;
   if (context.segment_length == 0) context.segment_length = x_BTC.size(1);
   HICI_ASSERT(x_BTC.size(1) % context.segment_length == 0 || context.kind == AttentionKind::kFull, "T ", x_BTC.size(1),
               " S ", context.segment_length);
-  if (context.kind == AttentionKind::kHici) return project_output(attend_segments(x_BTC, context), context, x_BTC);
+  if (context.kind == AttentionKind::kHici)
+    return project_output(attend_segments(x_BTC, x_beside.defined() ? x_beside : x_BTC, context), context, x_BTC);
   const ops::AttentionHeads heads = place(project_tokens(x_BTC, {}, context), {}, context, x_BTC);
   const at::Tensor out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
     return context.kind == AttentionKind::kS2
@@ -181,7 +183,8 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
   return {project_output(out, context, x_BSC), std::move(made.after)};
 }
 
-at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const {
+at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_beside,
+                                      const AttentionContext& context) const {
   ops::SideStream beside(x_BTC.device());
   PrefixSlots prefix;
   const TensorList slots = slots_beside(beside, [&] {
@@ -193,7 +196,7 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const AttentionCo
           prefix = hierarchy->make_slots(x, context.valid_BT, context.segment_length, prepared);
           return prefix.slots_BNPC;
         },
-        x_BTC);
+        x_beside);
     return prefix;
   });
   const TensorList tokens = project_tokens(x_BTC, slots, context);  // beside the slots, on a GPU

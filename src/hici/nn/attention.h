@@ -65,7 +65,9 @@ struct Attention {
   // x_BTC, already normed -> [B, T, C]; rows of padded tokens are zero before the output projection. With a cache keys
   // and values of the tokens are written to context.place, and attention is over all that the cache holds up to them
   // (kFull; rotary tables of these tokens; no gradients, no padding).
-  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache* cache = nullptr) const;
+  // `x_beside`: the same numbers, for what makes the slots (ops::NormedSum); undefined: x itself.
+  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache* cache = nullptr,
+                     const at::Tensor& x_beside = {}) const;
   // Generation with HiCI: x_1TC, already normed, is a whole prompt, one segment. Writes keys and values of its slots to
   // the first rows of the cache.
   void write_slots(const at::Tensor& x_1TC, const LayerCache& cache) const;
@@ -78,7 +80,8 @@ struct Attention {
  private:
   // Each sequence by itself: exactly what it gives alone.
   at::Tensor forward_sequences(const at::Tensor& x_BTC, const AttentionContext& context) const;
-  at::Tensor attend_segments(const at::Tensor& x_BTC, const AttentionContext& context) const;
+  at::Tensor attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_beside,
+                             const AttentionContext& context) const;
   at::Tensor attend_cached(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache& cache) const;
   TensorList project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
                             const AttentionContext& context) const;  // q, k and v

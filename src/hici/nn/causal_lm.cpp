@@ -50,7 +50,7 @@ DecoderLayer::DecoderLayer(const config::ModelConfig& config, const ParameterOpt
 at::Tensor DecoderLayer::forward(const at::Tensor& x_BTC, const AttentionContext& context, bool recomputes_mlp,
                                  const LayerCache* cache) const {
   const ops::NormedSum before = ops::add_rms_norm(x_BTC, {}, input_norm, norm_eps);
-  return add_mlp(before.sum, attention.forward(before.normed, context, cache), recomputes_mlp);
+  return add_mlp(before.sum, attention.forward(before.normed, context, cache, before.beside), recomputes_mlp);
 }
 
 SegmentOutput DecoderLayer::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,

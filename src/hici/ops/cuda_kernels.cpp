@@ -56,14 +56,14 @@ void rms_norm_forward(const at::Tensor& x, const at::Tensor& delta, const at::Te
       "rms_norm_forward");
 }
 
-void rms_norm_backward(const at::Tensor& dnormed, const at::Tensor& dsum, const at::Tensor& x, const at::Tensor& weight,
-                       const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dweight) {
+void rms_norm_backward(const at::Tensor& dnormed, const at::Tensor& dbeside, const at::Tensor& dsum,
+                       const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd, at::Tensor& dx,
+                       at::Tensor& dweight) {
   const c10::cuda::CUDAGuard guard(x.device());
   dweight.zero_();
   const cuda::RmsNormBackward pointers{
-      dnormed.const_data_ptr(),         data_or_null(dsum),           x.const_data_ptr(),
-      weight.const_data_ptr(),          rstd.const_data_ptr<float>(), dx.mutable_data_ptr(),
-      dweight.mutable_data_ptr<float>()};
+      dnormed.const_data_ptr(), data_or_null(dbeside),        data_or_null(dsum),    x.const_data_ptr(),
+      weight.const_data_ptr(),  rstd.const_data_ptr<float>(), dx.mutable_data_ptr(), dweight.mutable_data_ptr<float>()};
   check_status(
       cuda::launch_rms_norm_backward(element_type(x), {x.numel() / x.size(-1), x.size(-1)}, pointers, stream_of(x)),
       "rms_norm_backward");

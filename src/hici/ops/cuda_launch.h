@@ -25,9 +25,9 @@ struct RmsNormForward {
 };
 cudaError_t launch_rms_norm_forward(ElementType type, RmsNormShape shape, const RmsNormForward& p, cudaStream_t stream);
 
-// dsum may be null; it is added to dx. dweight [width] must be zero before.
+// dbeside and dsum may be null; they are added to dnormed and dx. dweight [width] must be zero before.
 struct RmsNormBackward {
-  const void *dnormed, *dsum, *x, *weight;
+  const void *dnormed, *dbeside, *dsum, *x, *weight;
   const float* rstd;
   void* dx;
   float* dweight;

@@ -15,9 +15,11 @@ struct KernelTable {
   // (undefined) sum is x and is not written.
   void (*rms_norm_forward)(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps,
                            at::Tensor& sum, at::Tensor& normed, at::Tensor& rstd);
-  // dx, with dsum (may be undefined) added, and dweight [width] in float32 (zeroed by the callee).
-  void (*rms_norm_backward)(const at::Tensor& dnormed, const at::Tensor& dsum, const at::Tensor& x,
-                            const at::Tensor& weight, const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dweight);
+  // dx, with dsum added, of dnormed + dbeside (both may be undefined), and dweight [width] in float32 (zeroed by the
+  // callee).
+  void (*rms_norm_backward)(const at::Tensor& dnormed, const at::Tensor& dbeside, const at::Tensor& dsum,
+                            const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd, at::Tensor& dx,
+                            at::Tensor& dweight);
   // Rotates x [G, S, heads, D] into y by tables cos, sin [T, D/2] (float32; token g * S + s has row (g * S + s) mod T);
   // sign -1 is the transpose. x and y may each be rows of a longer buffer: only their first stride is free.
   void (*rotary)(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, double sign, at::Tensor& y);

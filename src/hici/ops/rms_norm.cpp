@@ -41,17 +41,18 @@ struct Gradients {
   at::Tensor dx, dweight;
 };
 
-// `dsum` may be undefined: nothing but the norm used the sum.
-Gradients run_backward(const at::Tensor& dnormed, const at::Tensor& dsum, const at::Tensor& x, const at::Tensor& weight,
-                       const at::Tensor& rstd) {
+// `dbeside` and `dsum` may be undefined: nobody read the result beside, or nothing but the norm the sum.
+Gradients run_backward(const at::Tensor& dnormed, const at::Tensor& dbeside, const at::Tensor& dsum,
+                       const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd) {
   if (has_kernel(x)) {
     Gradients out{at::empty_like(x), at::empty({x.size(-1)}, x.options().dtype(at::kFloat))};
-    cuda_kernels().rms_norm_backward(dnormed, dsum, x, weight, rstd, out.dx, out.dweight);
+    cuda_kernels().rms_norm_backward(dnormed, dbeside, dsum, x, weight, rstd, out.dx, out.dweight);
     return out;
   }
   // With n = x * rstd: dx = rstd * (g - n * mean(g * n)), g = dnormed * weight.
   const auto wide_type = accumulation_type(x.scalar_type());
-  const at::Tensor normed = x.to(wide_type) * rstd, dy = dnormed.to(wide_type);
+  const at::Tensor normed = x.to(wide_type) * rstd;
+  const at::Tensor dy = (dbeside.defined() ? dnormed + dbeside : dnormed).to(wide_type);
   at::Tensor scaled = dy * weight.to(wide_type);
   const at::Tensor along = at::mean(scaled * normed, {-1}, /*keepdim=*/true);
   at::Tensor dx = scaled.addcmul_(normed, along, -1).mul_(rstd);
@@ -67,13 +68,17 @@ class AddRmsNorm : public torch::autograd::Function<AddRmsNorm> {
     const Forward out = run_forward(x, delta ? delta->contiguous() : at::Tensor(), weight, eps);
     ctx->save_for_backward({out.sum, weight, out.rstd});
     ctx->saved_data["has_delta"] = delta.has_value();
-    return {out.sum.is_same(input) ? input : out.sum, out.normed};
+    return {out.sum.is_same(input) ? input : out.sum, out.normed, out.normed.detach()};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor dsum = grads[0].defined() ? grads[0].contiguous() : grads[0];
-    const Gradients out = run_backward(grads[1].contiguous(), dsum, saved[0], saved[1], saved[2]);
+    const auto packed = [](const at::Tensor& t) { return t.defined() ? t.contiguous() : t; };
+    // Whoever reads one of the two results may read the one beside alone.
+    const at::Tensor &dnormed = grads[1].defined() ? grads[1] : grads[2],
+                     &dbeside = grads[1].defined() ? grads[2] : grads[1];
+    const Gradients out =
+        run_backward(packed(dnormed), packed(dbeside), packed(grads[0]), saved[0], saved[1], saved[2]);
     const at::Tensor ddelta = ctx->saved_data["has_delta"].toBool() ? out.dx : at::Tensor();
     return {out.dx, ddelta, out.dweight.to(saved[1].scalar_type()), at::Tensor()};
   }
@@ -90,7 +95,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const Gradients out = run_backward(grads[0].contiguous(), {}, saved[0], saved[1], saved[2]);
+    const Gradients out = run_backward(grads[0].contiguous(), {}, {}, saved[0], saved[1], saved[2]);
     return {out.dx, out.dweight.to(saved[1].scalar_type()), at::Tensor()};
   }
 };
@@ -112,7 +117,7 @@ NormedSum add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::T
   HICI_ASSERT(!delta.defined() || (delta.sizes() == x.sizes() && delta.scalar_type() == x.scalar_type()), "x ",
               x.sizes(), " delta ", delta.defined() ? delta.sizes() : at::IntArrayRef());
   const variable_list out = AddRmsNorm::apply(x, optional_tensor(delta), weight, eps);
-  return {out[0], out[1]};
+  return {out[0], out[1], out[2]};
 }
 
 }  // namespace hici::ops

@@ -14,6 +14,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 struct NormedSum {
   at::Tensor sum;     // x + delta
   at::Tensor normed;  // rms_norm(sum)
+  at::Tensor beside;  // the same numbers for a second reader, whose gradient is added in the pass back
 };
 
 // A residual addition and the norm behind it in one pass; so is the way back, where the gradients of both results meet.

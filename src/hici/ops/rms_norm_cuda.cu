@@ -95,17 +95,18 @@ __global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta,
 // What the backward reads of one row: a thread's packs of it.
 template <typename T, int N, int kChunks>
 struct BackwardRow {
-  Pack<T, N> x[kChunks], dy[kChunks], past[kChunks];
+  Pack<T, N> x[kChunks], dy[kChunks], beside[kChunks], past[kChunks];
   float scale;
 };
 
-// `dsum`, the gradient that reaches x past the norm, may be null. A thread has the same columns in every row: kChunks
-// packs of them, whose weight and share of dweight stay in registers. The next row is under way while a row is worked
-// on: a block waits for sums, not for memory.
-template <typename T, int N, int kChunks>
+// `dsum`, the gradient that reaches x past the norm, may be null; `dbeside`, a second one of the result, is read where
+// kBeside (it takes registers). A thread has the same columns in every row: kChunks packs of them, whose weight and
+// share of dweight stay in registers. The next row is under way while a row is worked on: a block waits for sums, not
+// for memory.
+template <typename T, int N, int kChunks, bool kBeside>
 __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
-    rms_norm_backward(RmsNormShape shape, const T* dy, const T* dsum, const T* x, const T* weight, const float* rstd,
-                      T* dx, float* dweight) {
+    rms_norm_backward(RmsNormShape shape, const T* dy, const T* dbeside, const T* dsum, const T* x, const T* weight,
+                      const float* rstd, T* dx, float* dweight) {
   using A = Wide<T>;
   constexpr int kUnroll = kChunks <= 4 ? kChunks : 1;  // more would not stay in registers anyway
   auto column = [](int chunk) { return (static_cast<int64_t>(chunk) * kBackwardThreads + threadIdx.x) * N; };
@@ -119,6 +120,7 @@ __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
       if (i >= shape.width) break;
       out.x[chunk] = load_pack<T, N>(x + at);
       out.dy[chunk] = load_pack<T, N>(dy + at);
+      if constexpr (kBeside) out.beside[chunk] = load_pack<T, N>(dbeside + at);
       if (dsum != nullptr) out.past[chunk] = load_pack<T, N>(dsum + at);
     }
     return out;
@@ -131,8 +133,12 @@ __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
 
   BackwardRow<T, N, kChunks> next = load(blockIdx.x);
   for (int64_t row = blockIdx.x; row < shape.rows; row += gridDim.x) {
-    const BackwardRow<T, N, kChunks> now = next;
+    BackwardRow<T, N, kChunks> now = next;
     next = load(row + gridDim.x);
+    if constexpr (kBeside) {
+#pragma unroll kUnroll
+      for (int chunk = 0; chunk < kChunks; ++chunk) now.dy[chunk] = sum_of(now.dy[chunk], now.beside[chunk]);
+    }
     const A scale = static_cast<A>(now.scale);
     A along = 0;
 #pragma unroll kUnroll
@@ -194,8 +200,8 @@ __global__ void __launch_bounds__(kNarrowThreads)
 
 template <typename T, int N, int kLanes>
 __global__ void __launch_bounds__(kNarrowThreads)
-    narrow_backward(RmsNormShape shape, const T* dy, const T* dsum, const T* x, const T* weight, const float* rstd,
-                    T* dx, float* dweight) {
+    narrow_backward(RmsNormShape shape, const T* dy, const T* dbeside, const T* dsum, const T* x, const T* weight,
+                    const float* rstd, T* dx, float* dweight) {
   using A = Wide<T>;
   constexpr int kRows = kNarrowThreads / kLanes;
   __shared__ float dweight_sum[kLanes * N];
@@ -215,6 +221,7 @@ __global__ void __launch_bounds__(kNarrowThreads)
     if (has_part) {
       px = load_pack<T, N>(x + at);
       pdy = load_pack<T, N>(dy + at);
+      if (dbeside != nullptr) pdy = sum_of(pdy, load_pack<T, N>(dbeside + at));
       if (dsum != nullptr) past = load_pack<T, N>(dsum + at);
       scale = static_cast<A>(rstd[row]);
     }
@@ -243,8 +250,8 @@ cudaError_t backward_of_narrow(const RmsNormShape& shape, const RmsNormBackward&
   constexpr int64_t kRows = kNarrowThreads / kLanes, kMostBlocks = 1056;  // eight for each multiprocessor
   const auto blocks = static_cast<unsigned>(std::min((shape.rows + kRows - 1) / kRows, kMostBlocks));
   narrow_backward<T, N, kLanes><<<blocks, kNarrowThreads, 0, stream>>>(
-      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dsum), static_cast<const T*>(p.x),
-      static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
+      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dbeside), static_cast<const T*>(p.dsum),
+      static_cast<const T*>(p.x), static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
   return cudaGetLastError();
 }
 
@@ -264,9 +271,11 @@ template <typename T, int N, int kChunks>
 cudaError_t backward_in_chunks(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
   constexpr int64_t kMostBlocks = 264;  // two for each multiprocessor of a Hopper card: as many as it holds
   const auto blocks = static_cast<unsigned>(std::min(shape.rows, kMostBlocks));
-  rms_norm_backward<T, N, kChunks><<<blocks, kBackwardThreads, 0, stream>>>(
-      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dsum), static_cast<const T*>(p.x),
-      static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
+  const auto kernel =
+      p.dbeside != nullptr ? rms_norm_backward<T, N, kChunks, true> : rms_norm_backward<T, N, kChunks, false>;
+  kernel<<<blocks, kBackwardThreads, 0, stream>>>(
+      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dbeside), static_cast<const T*>(p.dsum),
+      static_cast<const T*>(p.x), static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
   return cudaGetLastError();
 }
 
@@ -304,8 +313,9 @@ cudaError_t launch_rms_norm_backward(ElementType type, RmsNormShape shape, const
                                      cudaStream_t stream) {
   return dispatch(type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
-    return packs<T>(shape.width, p.dnormed, p.dsum, p.x, p.weight, p.dx) ? backward<T, kPackSize<T>>(shape, p, stream)
-                                                                         : backward<T, 1>(shape, p, stream);
+    return packs<T>(shape.width, p.dnormed, p.dbeside, p.dsum, p.x, p.weight, p.dx)
+               ? backward<T, kPackSize<T>>(shape, p, stream)
+               : backward<T, 1>(shape, p, stream);
   });
 }
 
