@@ -53,7 +53,7 @@ class SvgHeatMap {
   SvgHeatMap(const HeatMap& map, const PlotSize& size, double top) : map_(map), size_(size), top_(top) {
     HICI_ASSERT(!map.columns.empty() && map.values.size() == map.rows.size() && !map.rows.empty(), map.rows.size(),
                 " rows, ", map.columns.size(), " columns, values of ", map.values.size());
-    left_ = 30 + longest_label(map.rows);
+    left_ = 38 + longest_label(map.rows);
     cell_width_ = (size.width - left_ - kLegendWidth) / static_cast<double>(map.columns.size());
     cell_height_ = (size.height - top - 46) / static_cast<double>(map.rows.size());
   }
