@@ -80,12 +80,58 @@ TEST(GeneratorTest, ABatchOfUnequalPromptsGivesWhatEachPromptGivesAlone) {
                                  counted_prompt(9, 11)};
   Generator generator(model);
   const std::vector<Answer> answers = generator.generate(prompts, {.max_new_tokens = 20, .prefill_chunk = 4});
-  EXPECT_EQ(generator.speed().prompt_tokens, 33);  // equal prompts in a row are prefilled once
+  EXPECT_EQ(generator.speed().prompt_tokens, 32);  // of the third the first token is there, of the fourth all
   EXPECT_EQ(generator.speed().decoded_tokens, 4 * 19);
   for (size_t i = 0; i < prompts.size(); ++i) {
     EXPECT_EQ(answers[i].ids, recomputed_answer(model, prompts[i], 20)) << i;
     EXPECT_EQ(answers[i].reason, EndReason::kLength);
   }
+}
+
+Ids joined(Ids ids, const Ids& more) {
+  ids.insert(ids.end(), more.begin(), more.end());
+  return ids;
+}
+
+// In float64, where a token that is chosen from other rounding would be a coincidence.
+TEST(GeneratorTest, WhatPromptsBeginWithIsForwardedOnceAndChangesNoAnswer) {
+  const nn::CausalLm model = tiny_model(Family::kQwen3, at::kDouble);
+  const Ids shared = counted_prompt(40, 7);
+  const std::vector<Ids> prompts{joined(shared, {1, 2, 3}), counted_prompt(11, 5), joined(shared, {1, 2, 60, 4, 5}),
+                                 counted_prompt(5, 5)};
+  Generator generator(model);
+  const auto expect_answers = [&](const std::vector<Ids>& asked, int64_t forwarded) {
+    const std::vector<Answer> answers = generator.generate(asked, {.max_new_tokens = 12, .prefill_chunk = 16});
+    for (size_t i = 0; i < asked.size(); ++i) EXPECT_EQ(answers[i].ids, recomputed_answer(model, asked[i], 12)) << i;
+    EXPECT_EQ(generator.speed().prompt_tokens, forwarded);
+  };
+  // All have their first token in common. Of the fourth the last token is forwarded for its logits.
+  expect_answers(prompts, 43 + 10 + 3 + 1);
+  expect_answers(prompts, 4);  // of the call before; each has its own rows
+  // From rows of others, which are overwritten meanwhile: the first from the third, the third from the first of now.
+  expect_answers({joined(shared, {1, 2, 60, 9}), {4, 4}, joined(shared, {1, 2, 60, 9, 9}), shared}, 1 + 2 + 1 + 1);
+  expect_answers({counted_prompt(3, 11)}, 3);  // another number of sequences has a new cache
+}
+
+TEST(GeneratorTest, KeysOfAnotherRopeFactorOrAnotherAttentionAreNotReused) {
+  nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
+  const Ids prompt = counted_prompt(30, 7);
+  Generator generator(model);
+  GenerateOptions options{.max_new_tokens = 12};
+  const Ids first = generator.generate({prompt}, options)[0].ids;
+  model.set_context_factor(4);
+  EXPECT_EQ(generator.generate({prompt}, options)[0].ids, recomputed_answer(model, prompt, 12));
+  EXPECT_EQ(generator.speed().prompt_tokens, 30);
+  EXPECT_NE(generator.generate({prompt}, options)[0].ids, first);
+  EXPECT_EQ(generator.speed().prompt_tokens, 1);
+  options.attention = nn::AttentionKind::kHici;  // slots would read the whole prompt
+  for (int i = 0; i < 2; ++i) {
+    generator.generate({prompt}, options);
+    EXPECT_EQ(generator.speed().prompt_tokens, 30);
+  }
+  options.attention = nn::AttentionKind::kFull;
+  generator.generate({prompt}, options);
+  EXPECT_EQ(generator.speed().prompt_tokens, 30);
 }
 
 TEST(GeneratorTest, AStopIdEndsItsSequenceAloneAndIsNotInTheAnswer) {

@@ -15,6 +15,7 @@ struct SessionShape {
   int64_t num_slots = 0;
   bool decode_sees_slots = true;
   bool records_graph = true;  // on a GPU
+  double context_factor = 1;  // RoPE's, with which the keys of the cache are rotated
 
   bool operator==(const SessionShape&) const = default;
 };

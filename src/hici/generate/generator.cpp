@@ -109,6 +109,7 @@ void Generator::prepare(const std::vector<Ids>& prompts, const GenerateOptions& 
   shape.num_slots = options.attention == nn::AttentionKind::kHici ? model_.num_prompt_slots() : 0;
   shape.decode_sees_slots = options.cache_slots;
   shape.records_graph = options.records_graph;
+  shape.context_factor = model_.config().rope.context_factor;
   const int64_t rows = shape.num_slots + static_cast<int64_t>(longest) + options.max_new_tokens;
   shape.capacity = (rows + kRows - 1) / kRows * kRows;
   if (session_) {
@@ -118,7 +119,45 @@ void Generator::prepare(const std::vector<Ids>& prompts, const GenerateOptions& 
     if (has_room && present == shape) return;
     session_.reset();  // before the next one asks for memory
   }
+  cached_.assign(prompts.size(), {});
   session_ = std::make_unique<DecodeSession>(model_, shape);
+}
+
+// Brings the longest beginning of the prompt that any sequence holds into sequence i; its length, less than the prompt:
+// the last token has to be forwarded for its logits.
+int64_t Generator::reuse_prefix(size_t i, const Ids& prompt) {
+  const auto shared_with = [&](size_t sequence) {
+    const Ids& ids = cached_[sequence];
+    const auto end = ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), prompt.size() - 1));
+    return std::mismatch(ids.begin(), end, prompt.begin()).first - ids.begin();
+  };
+  size_t source = i;  // where others have no more, nothing is copied
+  std::ptrdiff_t length = shared_with(i);
+  for (size_t other = 0; other < cached_.size(); ++other) {
+    const std::ptrdiff_t more = shared_with(other);
+    if (more <= length) continue;
+    source = other;
+    length = more;
+  }
+  if (source != i)
+    session_->cache().copy_rows(static_cast<int64_t>(source), static_cast<int64_t>(i), static_cast<int64_t>(length));
+  cached_[i].assign(prompt.begin(), prompt.begin() + length);
+  return length;
+}
+
+// False when a signal ended it.
+bool Generator::prefill_sequence(size_t i, const Ids& prompt, const at::Tensor& ids_1T, nn::PrefillOptions how) {
+  const auto b = static_cast<int64_t>(i);
+  // Where slots read the whole prompt no two prompts have a row in common.
+  const bool may_share = how.attention == nn::AttentionKind::kFull;
+  if (!may_share) cached_[i].clear();
+  if (may_share) how.num_cached = reuse_prefix(i, prompt);
+  const at::Tensor hidden_1C = model_.prefill(ids_1T, session_->cache().sequence(b), how);
+  if (!hidden_1C.defined()) return false;
+  session_->set_logits(b, hidden_1C);
+  speed_.prompt_tokens += static_cast<int64_t>(prompt.size()) - how.num_cached;
+  if (may_share) cached_[i] = prompt;
+  return true;
 }
 
 // Each prompt by itself into its part of the cache; false when a signal ended it.
@@ -126,7 +165,7 @@ bool Generator::prefill(const std::vector<Ids>& prompts, const GenerateOptions& 
   const auto start = Clock::now();
   const at::Device device = model_.head_weight().device();
   const nn::PrefillOptions how{options.attention, options.prefill_chunk, options.backend,
-                               [] { return stop_requested() == 0; }};
+                               [] { return stop_requested() == 0; }, 0};
   std::vector<int64_t> positions;
   const bool has_penalty = options.sampling.repetition_penalty != 1;
   seen_BV_ = has_penalty ? at::zeros_like(session_->logits_BV(), at::kBool) : at::Tensor();
@@ -136,14 +175,12 @@ bool Generator::prefill(const std::vector<Ids>& prompts, const GenerateOptions& 
     const at::Tensor ids_1T = at::tensor(prompts[i], at::kLong).unsqueeze(0).to(device);
     if (has_penalty) seen_BV_.narrow(0, b, 1).scatter_(1, ids_1T, true);
     if (i > 0 && prompts[i] == prompts[i - 1]) {
-      session_->cache().copy_sequence(b - 1, b);
+      session_->cache().copy_rows(b - 1, b, session_->cache().num_slots + positions.back());
       session_->logits_BV().select(0, b).copy_(session_->logits_BV().select(0, b - 1));
+      cached_[i] = cached_[i - 1];
       continue;
     }
-    const at::Tensor hidden_1C = model_.prefill(ids_1T, session_->cache().sequence(b), how);
-    if (!hidden_1C.defined()) return false;
-    session_->set_logits(b, hidden_1C);
-    speed_.prompt_tokens += positions.back();
+    if (!prefill_sequence(i, prompts[i], ids_1T, how)) return false;
   }
   session_->positions_B().copy_(at::tensor(positions, at::kLong));
   ops::synchronize(device);

@@ -5,7 +5,9 @@
 //   const auto answers = generator.generate({prompt_a, prompt_b}, {.max_new_tokens = 64, .stop_ids = {2}});
 //
 // Prompts may differ in length: each goes into the cache by itself, and a decoded token sees its own sequence alone, so
-// that an answer is that of the prompt alone but for the rounding of products over more rows.
+// that an answer is that of the prompt alone but for the rounding of products over more rows. With full attention what
+// a prompt begins with is not forwarded again where it stands in the cache already, from a prompt before it or from the
+// call before: prompts that begin alike cost less one after the other.
 #pragma once
 
 #include "hici/generate/decode_session.h"
@@ -54,7 +56,7 @@ using OnToken = std::function<bool(size_t sequence, int64_t id)>;
 
 // Tokens and seconds of the last generate(). The first new token of each sequence comes from the prefill.
 struct GenerateSpeed {
-  int64_t prompt_tokens = 0;
+  int64_t prompt_tokens = 0;  // that were forwarded; those that the cache held already are not counted
   double prefill_seconds = 0;
   int64_t decoded_tokens = 0;  // of sequences that were not at their end
   double decode_seconds = 0;
@@ -62,12 +64,13 @@ struct GenerateSpeed {
 
 class Generator {
  public:
-  // The model must outlive this. Keeps cache and recorded step from one call to the next and takes new ones where the
-  // number of sequences changes or more room is needed.
+  // The model must outlive this, and its weights must not change; its RoPE factor may. Keeps cache and recorded step
+  // from one call to the next and takes new ones where the number of sequences changes or more room is needed.
   explicit Generator(const nn::CausalLm& model) : model_(model) {}
 
   // Answers in the order of the prompts, of which there is at least one, none empty. Equal prompts in a row are
-  // prefilled once. Errors: ids that the model does not have, a cache larger than the free memory (with its size).
+  // prefilled once, with HiCI attention too. Errors: ids that the model does not have, a cache larger than the free
+  // memory (with its size).
   std::vector<Answer> generate(const std::vector<Ids>& prompts, const GenerateOptions& options,
                                const OnToken& on_token = {});
   const GenerateSpeed& speed() const { return speed_; }
@@ -75,11 +78,14 @@ class Generator {
  private:
   void prepare(const std::vector<Ids>& prompts, const GenerateOptions& options);
   bool prefill(const std::vector<Ids>& prompts, const GenerateOptions& options);
+  bool prefill_sequence(size_t i, const Ids& prompt, const at::Tensor& ids_1T, nn::PrefillOptions how);
+  int64_t reuse_prefix(size_t i, const Ids& prompt);
   void decode(std::vector<Answer>& answers, const GenerateOptions& options, const OnToken& on_token);
 
   const nn::CausalLm& model_;
   std::unique_ptr<DecodeSession> session_;
-  at::Tensor seen_BV_;  // bool, where there is a repetition penalty
+  std::vector<Ids> cached_;  // for each sequence of the session: tokens that its rows stand for, from the first on
+  at::Tensor seen_BV_;       // bool, where there is a repetition penalty
   GenerateSpeed speed_;
 };
 

@@ -12,10 +12,10 @@
 namespace hici::nn {
 namespace {
 
-// body(start, count) for each chunk of `length` tokens; false when it was ended.
+// body(start, count) for each chunk of `length` tokens but those that are cached; false when it was ended.
 template <typename Body>
 bool for_each_chunk(int64_t length, const PrefillOptions& options, const Body& body) {
-  for (int64_t start = 0; start < length; start += options.chunk) {
+  for (int64_t start = options.num_cached; start < length; start += options.chunk) {
     if (options.before_chunk && !options.before_chunk()) return false;
     body(start, std::min(options.chunk, length - start));
   }
@@ -45,8 +45,10 @@ at::Tensor CausalLm::prefill(const at::Tensor& tokens_1T, const KvCache& cache, 
   HICI_ASSERT(tokens_1T.size(0) == 1 && cache.batch() == 1 && cache.layers.size() == layers_.size() &&
                   options.attention != AttentionKind::kS2 && options.chunk > 0 &&
                   cache.num_slots == (is_hici ? num_prompt_slots() : 0) &&
-                  cache.num_slots + tokens_1T.size(1) <= cache.capacity(),
-              "tokens ", tokens_1T.sizes(), ", a cache of ", cache.batch(), " x ", cache.capacity());
+                  cache.num_slots + tokens_1T.size(1) <= cache.capacity() && options.num_cached >= 0 &&
+                  options.num_cached < tokens_1T.size(1) && (options.num_cached == 0 || !is_hici),
+              "tokens ", tokens_1T.sizes(), ", a cache of ", cache.batch(), " x ", cache.capacity(), " with ",
+              options.num_cached);
   // Without slots the prompt is plain causal attention, which needs no second pass over it.
   const at::Tensor last_11C = is_hici && cache.num_slots > 0 ? prefill_layerwise(tokens_1T, cache, options)
                                                              : prefill_chunkwise(tokens_1T, cache, options);

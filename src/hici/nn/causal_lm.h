@@ -75,6 +75,8 @@ struct PrefillOptions {
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
   // Asked before each chunk of each layer (kHici) or of the model (kFull); false: prefill() ends with no tensor.
   std::function<bool()> before_chunk = {};
+  // kFull: the first tokens of the prompt, fewer than all, whose keys and values the cache holds already.
+  int64_t num_cached = 0;
 };
 
 class CausalLm {

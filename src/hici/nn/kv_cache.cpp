@@ -12,10 +12,11 @@ KvCache KvCache::sequence(int64_t b) const {
   return one;
 }
 
-void KvCache::copy_sequence(int64_t from, int64_t to) const {
+void KvCache::copy_rows(int64_t from, int64_t to, int64_t rows) const {
+  const auto rows_of = [rows](const at::Tensor& t_BXJD, int64_t b) { return t_BXJD.select(0, b).narrow(0, 0, rows); };
   for (const LayerCache& layer : layers) {
-    layer.k_BXJD.select(0, to).copy_(layer.k_BXJD.select(0, from));
-    layer.v_BXJD.select(0, to).copy_(layer.v_BXJD.select(0, from));
+    rows_of(layer.k_BXJD, to).copy_(rows_of(layer.k_BXJD, from));
+    rows_of(layer.v_BXJD, to).copy_(rows_of(layer.v_BXJD, from));
   }
 }
 

@@ -37,7 +37,8 @@ struct KvCache {
   int64_t capacity() const { return layers.front().k_BXJD.size(1); }  // X
   // The cache of sequence b alone, a view.
   KvCache sequence(int64_t b) const;
-  void copy_sequence(int64_t from, int64_t to) const;
+  // The first `rows` rows of one sequence to another.
+  void copy_rows(int64_t from, int64_t to, int64_t rows) const;
 };
 
 // `options` are those of the model's parameters.
