@@ -8,6 +8,9 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
+
 namespace hici::generate {
 namespace {
 
@@ -144,7 +147,45 @@ TEST(GeneratorTest, AStopIdEndsItsSequenceAloneAndIsNotInTheAnswer) {
   const std::vector<Answer> answers = generator.generate(prompts, {.max_new_tokens = 12, .stop_ids = {-1, stop}});
   EXPECT_EQ(answers[0].ids, end(whole));
   EXPECT_EQ(answers[0].reason, EndReason::kStopId);
+  EXPECT_EQ(answers[0].stop_id, stop);
   EXPECT_EQ(answers[1].ids, end(other));
+}
+
+TEST(GeneratorTest, BeforeTheLeastNumberOfTokensNoStopIdIsChosen) {
+  const nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
+  const std::vector<Ids> prompts{counted_prompt(6, 5), counted_prompt(7, 13)};
+  // The rule by hand: logits of stop ids are minus infinity for the first three tokens, and end the answer after them.
+  const std::vector<int64_t> stops{recomputed_answer(model, prompts[0], 1)[0], 5, 17, 23, 29, 41, 58};
+  const auto expected = [&](Ids ids) {
+    Ids answer;
+    for (int64_t step = 0; step < 12; ++step) {
+      at::Tensor logits = recomputed_logits(model, ids);
+      if (step < 3) {
+        for (const int64_t stop : stops) logits[stop].fill_(-std::numeric_limits<double>::infinity());
+      }
+      const auto id = logits.argmax().item<int64_t>();
+      if (std::find(stops.begin(), stops.end(), id) != stops.end()) break;
+      answer.push_back(id);
+      ids.push_back(id);
+    }
+    return answer;
+  };
+  GenerateOptions options{.max_new_tokens = 12, .stop_ids = stops};
+  Generator generator(model);
+  EXPECT_TRUE(generator.generate({prompts[0]}, options)[0].ids.empty());
+  options.min_new_tokens = 3;
+  options.stop_ids.push_back(-1);  // ids that the model does not have, as some configs name them
+  options.stop_ids.push_back(5000);
+  const std::vector<Answer> answers = generator.generate(prompts, options);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_GE(answers[i].ids.size(), 3U);
+    EXPECT_EQ(answers[i].ids, expected(prompts[i])) << i;
+  }
+  // Drawn answers too.
+  options.sampling = {.temperature = 3, .seed = 4};
+  for (options.first_stream = 0; options.first_stream < 40; ++options.first_stream) {
+    EXPECT_GE(generator.generate({prompts[0]}, options)[0].ids.size(), 3U);
+  }
 }
 
 TEST(GeneratorTest, TheCallbackSeesEveryTokenOnceInOrderAndMayEndASequence) {

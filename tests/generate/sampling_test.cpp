@@ -70,6 +70,15 @@ TEST(ChooseTokensTest, TheEndsOfTheUnitIntervalChooseTokensWithProbability) {
   EXPECT_TRUE(chosen.eq(1).all().item<bool>());
 }
 
+TEST(WithoutTokensTest, TheseTokensAreNeverChosen) {
+  const at::Tensor logits = at::tensor({1.0, 3.0, 2.0, 5.0, -1.0, 0.5}).view({2, 3});
+  const at::Tensor chosen = choose_tokens(without_tokens(logits, at::tensor({1, 0}, at::kLong)), {}, {}, {});
+  EXPECT_EQ(chosen[0].item<int64_t>(), 2);
+  EXPECT_EQ(chosen[1].item<int64_t>(), 2);
+  EXPECT_TRUE(logits.equal(at::tensor({1.0, 3.0, 2.0, 5.0, -1.0, 0.5}).view({2, 3})));
+  EXPECT_TRUE(without_tokens(logits, at::empty({0}, at::kLong)).equal(logits));
+}
+
 TEST(UniformNumberTest, NumbersAreInTheUnitIntervalEvenAndWithoutPattern) {
   constexpr int kCount = 20000;
   std::vector<int> bins(16);

@@ -64,6 +64,8 @@ void check_options(GenerateCommandOptions& o) {
                    "--output: has no effect with one answer, which goes to stdout; give --batch_file or --num_return");
   HICI_CHECK_USAGE(o.is_batch() || !o.return_ids,
                    "--return_ids: has no effect with one answer; give --batch_file or --num_return");
+  HICI_CHECK_USAGE(!o.given("min_new_tokens") || !o.ignore_eos || !o.stop_token.empty(),
+                   "--min_new_tokens: has no effect with --ignore_eos and no --stop_token; leave one of them out");
   HICI_CHECK_USAGE(o.seed >= 0, "--seed: ", o.seed, " is negative; use 0 or more");
   o.generation().sampling.seed = static_cast<uint64_t>(o.seed);
   o.answering.check();
@@ -254,6 +256,8 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
 void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
   auto& sampling = o.generation().sampling;
   add_option(app, "max_new_tokens", o.generation().max_new_tokens, "Tokens of an answer at the most");
+  add_option(app, "min_new_tokens", o.generation().min_new_tokens,
+             "Tokens before which no end-of-text or --stop_token can be chosen; --stop ends the text at any time");
   add_option(app, "temperature", sampling.temperature, "0: always the most probable token");
   add_option(app, "top_k", sampling.top_k, "Draw among the K most probable tokens; 0: all");
   add_option(app, "top_p", sampling.top_p, "Draw among the most probable tokens that have this probability together");

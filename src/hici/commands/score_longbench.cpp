@@ -3,8 +3,8 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/log.h"
+#include "hici/commands/benchmark_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/lists.h"
 #include "hici/eval/longbench_scores.h"
 #include "hici/report/longbench_table.h"
 
@@ -36,15 +36,6 @@ void validate(const ScoreLongBenchOptions& o) {
     HICI_CHECK_USAGE(seen.insert(fs::weakly_canonical(folder)).second, folder.string(), ": is given twice");
 }
 
-std::vector<std::string> wanted_datasets(const ScoreLongBenchOptions& o) {
-  if (o.datasets.empty()) return {};
-  std::vector<std::string> names = list_items(o.datasets, "--datasets");
-  for (const std::string& name : names)
-    HICI_CHECK_USAGE(eval::find_longbench_task(name), "--datasets: '", name,
-                     "' is no data set of LongBench; known: ", eval::longbench_task_names());
-  return names;
-}
-
 void note_missing(const eval::LongBenchModelScores& model) {
   std::string missing;
   for (const eval::LongBenchTask& task : eval::longbench_tasks()) {
@@ -69,7 +60,7 @@ void write_table(const fs::path& path, const report::LongBenchTable& table) {
 
 int run(const ScoreLongBenchOptions& o) {
   validate(o);
-  const eval::LongBenchScoring scoring{.datasets = wanted_datasets(o), .by_length = o.by_length};
+  const eval::LongBenchScoring scoring{.datasets = longbench_dataset_names(o.datasets), .by_length = o.by_length};
   std::vector<eval::LongBenchModelScores> models;
   for (const fs::path& folder : o.folders) {
     models.push_back(eval::score_longbench(folder, scoring));

@@ -2,10 +2,10 @@
 #include "hici/eval/retrieval_scores.h"
 
 #include "hici/base/error.h"
+#include "hici/eval/numbered_files.h"
 
 #include <algorithm>
 #include <cctype>
-#include <tuple>
 
 namespace hici::eval {
 namespace {
@@ -22,27 +22,6 @@ std::string lower_case(std::string_view text) {
   return out;
 }
 
-std::string without_leading_zeros(std::string_view digits) {
-  const size_t first = digits.find_first_not_of('0');
-  return std::string(first == std::string_view::npos ? digits.substr(digits.size() - 1) : digits.substr(first));
-}
-
-void collect(const fs::path& folder, int levels, std::vector<fs::path>& files) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (entry.is_directory() && levels > 0) collect(entry.path(), levels - 1, files);
-    const bool is_response = entry.path().filename().string().ends_with(kResponseEnd);
-    if (entry.is_regular_file() && is_response) files.push_back(entry.path());
-  }
-}
-
-// 5_response.txt stands before 10_response.txt.
-auto sort_key(const fs::path& file) {
-  const std::string name = file.filename().string();
-  const std::string digits = name.substr(0, std::min(name.find_first_not_of(kDigits), name.size()));
-  const std::string number = digits.empty() ? "" : without_leading_zeros(digits);
-  return std::tuple(file.parent_path().string(), number.size(), number, name);
-}
-
 }  // namespace
 
 std::string last_number(std::string_view text) {
@@ -50,7 +29,7 @@ std::string last_number(std::string_view text) {
   if (end == std::string_view::npos) return "";
   const size_t before = text.substr(0, end + 1).find_last_not_of(kDigits);
   const size_t begin = before == std::string_view::npos ? 0 : before + 1;
-  return without_leading_zeros(text.substr(begin, end + 1 - begin));
+  return std::string(without_leading_zeros(text.substr(begin, end + 1 - begin)));
 }
 
 bool has_retrieved(const RetrievalAnswer& answer, RetrievalTask task) {
@@ -71,10 +50,8 @@ RetrievalScore score_retrieval(const fs::path& file, const std::vector<Retrieval
 std::vector<fs::path> find_response_files(const fs::path& path) {
   HICI_CHECK(fs::exists(path), path.string(), ": is not there; expected a file of answers or a folder of such files");
   if (!fs::is_directory(path)) return {path};
-  std::vector<fs::path> files;
-  collect(path, 2, files);
+  std::vector<fs::path> files = find_numbered_files(path, kResponseEnd);
   HICI_CHECK(!files.empty(), path.string(), ": has no answer files; expected names like 5_response.txt");
-  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return sort_key(a) < sort_key(b); });
   return files;
 }
 

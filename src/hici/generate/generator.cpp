@@ -47,10 +47,20 @@ bool is_stop_id(const GenerateOptions& options, int64_t id) {
   return std::find(options.stop_ids.begin(), options.stop_ids.end(), id) != options.stop_ids.end();
 }
 
+// Those that the vocabulary has, where `logits_BV` are.
+at::Tensor known_stop_ids(const GenerateOptions& options, const at::Tensor& logits_BV) {
+  Ids known;
+  for (const int64_t id : options.stop_ids) {
+    if (id >= 0 && id < logits_BV.size(1)) known.push_back(id);
+  }
+  return at::tensor(known, at::kLong).to(logits_BV.device());
+}
+
 // Takes one token; false when the sequence is at its end, with the reason in the answer.
 bool take(size_t sequence, int64_t id, const GenerateOptions& options, const OnToken& on_token, Answer& answer) {
   if (is_stop_id(options, id)) {
     answer.reason = EndReason::kStopId;
+    answer.stop_id = id;
     return false;
   }
   answer.ids.push_back(id);
@@ -78,6 +88,8 @@ void GenerateOptions::validate() const {
   constexpr int64_t kMostNewTokens = int64_t{1} << 24;
   HICI_CHECK_USAGE(max_new_tokens >= 1 && max_new_tokens <= kMostNewTokens, "--max_new_tokens: ", max_new_tokens,
                    " is out of range; use 1 to ", kMostNewTokens);
+  HICI_CHECK_USAGE(min_new_tokens >= 0 && min_new_tokens <= max_new_tokens, "--min_new_tokens: ", min_new_tokens,
+                   " is out of range; use 0 to --max_new_tokens ", max_new_tokens);
   HICI_CHECK_USAGE(prefill_chunk >= 1, "--prefill_chunk: ", prefill_chunk, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(attention != nn::AttentionKind::kS2, "--attention: s2 has no form over a cache; use full or hici");
   sampling.validate();
@@ -194,6 +206,8 @@ void Generator::decode(std::vector<Answer>& answers, const GenerateOptions& opti
   if (!options.sampling.is_greedy()) {
     uniform = draw_uniform(options, answers.size()).to(session_->tokens_B().device());
   }
+  at::Tensor stop_ids;
+  if (options.min_new_tokens > 0) stop_ids = known_stop_ids(options, session_->logits_BV());
   std::vector<bool> is_active(answers.size(), true);
   auto num_active = static_cast<int64_t>(answers.size());
   for (int64_t step = 0; num_active > 0 && step < options.max_new_tokens; ++step) {
@@ -207,8 +221,10 @@ void Generator::decode(std::vector<Answer>& answers, const GenerateOptions& opti
       session_->advance();
       speed_.decoded_tokens += num_active;
     }
+    const at::Tensor logits_BV =
+        step < options.min_new_tokens ? without_tokens(session_->logits_BV(), stop_ids) : session_->logits_BV();
     const at::Tensor tokens_B =
-        choose_tokens(session_->logits_BV(), uniform.defined() ? uniform[step] : uniform, seen_BV_, options.sampling);
+        choose_tokens(logits_BV, uniform.defined() ? uniform[step] : uniform, seen_BV_, options.sampling);
     session_->tokens_B().copy_(tokens_B);
     if (seen_BV_.defined()) seen_BV_.scatter_(1, tokens_B.unsqueeze(1), true);
     const at::Tensor on_host = tokens_B.cpu();

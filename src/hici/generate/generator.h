@@ -23,6 +23,7 @@ namespace hici::generate {
 
 struct GenerateOptions {
   int64_t max_new_tokens = 128;
+  int64_t min_new_tokens = 0;          // before so many no stop id can be chosen
   std::vector<int64_t> stop_ids = {};  // any of them ends a sequence and is not part of the answer
   SamplingOptions sampling = {};
   uint64_t first_stream = 0;  // sequence i draws the numbers of stream first_stream + i
@@ -48,6 +49,7 @@ const char* end_reason_name(EndReason reason);  // "length", "stop_id", "told", 
 struct Answer {
   Ids ids;
   EndReason reason = EndReason::kLength;
+  int64_t stop_id = -1;  // of kStopId
 };
 
 // Called with each new token (not with stop ids) in the order of the steps; false ends that sequence, which keeps the

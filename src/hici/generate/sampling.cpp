@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace hici::generate {
 namespace {
@@ -66,6 +67,10 @@ at::Tensor choose_tokens(const at::Tensor& logits_BV, const at::Tensor& uniform_
   if (options.top_p < 1) probability = nucleus(probability, options.top_p);
   const at::Tensor place_B1 = draw(probability, uniform_B);
   return (candidates_BX.defined() ? candidates_BX.gather(1, place_B1) : place_B1).squeeze(1);
+}
+
+at::Tensor without_tokens(const at::Tensor& logits_BV, const at::Tensor& ids) {
+  return logits_BV.index_fill(1, ids, -std::numeric_limits<double>::infinity());
 }
 
 double uniform_number(uint64_t seed, uint64_t stream, uint64_t step) {

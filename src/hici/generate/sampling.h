@@ -27,6 +27,9 @@ struct SamplingOptions {
 at::Tensor choose_tokens(const at::Tensor& logits_BV, const at::Tensor& uniform_B, const at::Tensor& seen_BV,
                          const SamplingOptions& options);
 
+// A copy of the logits in which the tokens `ids` (int64, on their device) have minus infinity: they are never chosen.
+at::Tensor without_tokens(const at::Tensor& logits_BV, const at::Tensor& ids);
+
 // The number in [0, 1) of step `step` of sequence `stream`. A function of its arguments alone: answers do not depend on
 // which sequences are worked on together.
 double uniform_number(uint64_t seed, uint64_t stream, uint64_t step);

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// `hici eval longbench`: a model's predictions on LongBench, in the files of LongBench's pred.py.
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/log.h"
+#include "hici/base/sha256.h"
+#include "hici/base/signals.h"
+#include "hici/commands/benchmark_options.h"
+#include "hici/commands/commands.h"
+#include "hici/eval/answer_cases.h"
+#include "hici/eval/case_journal.h"
+#include "hici/eval/longbench_budget.h"
+#include "hici/eval/longbench_cases.h"
+
+#include <filesystem>
+#include <memory>
+
+namespace hici::commands {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+struct EvalLongBenchOptions {
+  std::string longbench_dir;
+  std::vector<std::string> datasets;
+  bool is_e = false;
+  int64_t max_length = 0;
+  std::string suffix;
+  BenchmarkOptions benchmark;
+
+  fs::path folder() const {
+    return fs::path(benchmark.output_dir) / (is_e ? "pred_e" : "pred") / (benchmark.model_label() + suffix);
+  }
+};
+
+void check(EvalLongBenchOptions& o) {
+  o.benchmark.check();
+  HICI_CHECK_USAGE(o.max_length >= 0, "--max_length: ", o.max_length, " is negative; use 0 or more");
+  HICI_CHECK_USAGE(is_plain_name(o.benchmark.model_label() + o.suffix), "--suffix: '", o.suffix,
+                   "' is no part of a folder's name; use one without '/'");
+}
+
+std::vector<eval::LongBenchData> read_data(const EvalLongBenchOptions& o) {
+  std::vector<const eval::LongBenchTask*> tasks;
+  for (const std::string& name : longbench_dataset_names(o.datasets)) tasks.push_back(eval::find_longbench_task(name));
+  if (tasks.empty()) tasks = eval::find_longbench_data(o.longbench_dir, o.is_e);
+  std::vector<eval::LongBenchData> all;
+  for (const eval::LongBenchTask* task : tasks)
+    all.push_back(eval::read_longbench_data(o.longbench_dir, *task, o.is_e));
+  return all;
+}
+
+eval::LongBenchBudget budget_of(const EvalLongBenchOptions& o, const eval::LongBenchData& data,
+                                const AnsweringModel& model) {
+  return {.max_length = o.max_length, .max_new_tokens = data.max_new_tokens, .context = model.context()};
+}
+
+// pred.py ends samsum's answers at a newline, which cannot be their first token.
+generate::GenerateOptions options_of(const EvalLongBenchOptions& o, const eval::LongBenchData& data,
+                                     const AnsweringModel& model) {
+  generate::GenerateOptions options = o.benchmark.answering.generation;
+  options.max_new_tokens = data.max_new_tokens;
+  options.stop_ids = model.stop_ids;
+  if (data.task->name != "samsum") return options;
+  const text::Ids newline = model.tokenizer.encode("\n", false);
+  HICI_CHECK(!newline.empty(), model.tokenizer.path().string(),
+             ": has no token for a newline, which ends samsum's answers");
+  options.stop_ids.push_back(newline.back());
+  options.min_new_tokens = 1;
+  return options;
+}
+
+struct Run {
+  const EvalLongBenchOptions& o;
+  const AnsweringModel& model;
+  eval::BenchmarkPrompts prompts;
+  generate::Generator generator;
+};
+
+json identity_of(const Run& run, const eval::LongBenchData& data) {
+  json identity = run.o.benchmark.settings("eval longbench", run.model);
+  identity["dataset"] = std::string(data.task->name);
+  identity["longbench_e"] = run.o.is_e;
+  identity["max_length"] = run.o.max_length;
+  identity["max_new_tokens"] = data.max_new_tokens;
+  identity["data_sha256"] = sha256_hex_of_file(data.file);
+  identity["prompt_sha256"] = sha256_hex(data.prompt.fill("{context}", "{input}"));
+  return identity;
+}
+
+void write_predictions(const fs::path& path, const json& identity, const eval::LongBenchData& data,
+                       const std::vector<json>& answers) {
+  std::string text;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    text += eval::longbench_prediction_line(data.cases[i], answers[i].get<std::string>()) + "\n";
+  }
+  json settings = identity;
+  settings["data"] = data.file.string();
+  settings["cases"] = answers.size();
+  fs::path json_file = path;
+  write_file_atomically(json_file.replace_extension(".json"), settings.dump(1) + "\n");
+  write_file_atomically(path, text);
+  log_info("wrote ", path.string());
+}
+
+// False when a stop signal came.
+bool predict(Run& run, const eval::LongBenchData& data) {
+  const fs::path path = run.o.folder() / (std::string(data.task->name) + ".jsonl");
+  const json identity = identity_of(run, data);
+  eval::CaseJournal journal(path, identity, static_cast<int64_t>(data.cases.size()), process_rank(),
+                            run.o.benchmark.resume);
+  if (journal.is_finished()) log_info(path.string(), ": is there already and stays");
+  const eval::LongBenchBudget budget = budget_of(run.o, data, run.model);
+  const bool is_chat = eval::takes_chat_prompt(*data.task);
+  std::vector<eval::PromptCase> open;
+  for (const int64_t i : journal.open_cases()) {
+    if (stop_requested() != 0) return false;
+    const eval::LongBenchCase& asked = data.cases[static_cast<size_t>(i)];
+    const std::string prompt = data.prompt.fill(asked.context, asked.input);
+    open.push_back({i, eval::fit_longbench_prompt(run.prompts, prompt, is_chat, budget, asked.subject)});
+  }
+  if (!open.empty()) log_info(data.task->name, ": ", open.size(), " of ", data.cases.size(), " cases");
+  const auto on_answer = [&](int64_t i, const generate::Answer& answer) {
+    journal.add(i, run.prompts.answer_text(answer));
+  };
+  if (!eval::answer_cases(run.generator, std::move(open), options_of(run.o, data, run.model),
+                          run.o.benchmark.batch_size, on_answer))
+    return false;
+  journal.finish([&](const std::vector<json>& answers) { write_predictions(path, identity, data, answers); });
+  return true;
+}
+
+int run_longbench(EvalLongBenchOptions& o) {
+  check(o);
+  const std::vector<eval::LongBenchData> all = read_data(o);
+  const StopSignals signals;
+  const AnsweringModel model = o.benchmark.answering.load();
+  for (const eval::LongBenchData& data : all) budget_of(o, data, model).check(std::string(data.task->name));
+  Run run{o, model, o.benchmark.prompts(model), generate::Generator(*model.loaded.model)};
+  for (const eval::LongBenchData& data : all) {
+    if (!predict(run, data)) return 128 + stop_requested();
+  }
+  return 0;
+}
+
+}  // namespace
+
+CommandEntry eval_longbench_command() {
+  return {
+      .name = "eval longbench",
+      .summary = "Predictions on LongBench, for hici score longbench",
+      .bind = [](CLI::App& app) -> Runner {
+        const auto o = std::make_shared<EvalLongBenchOptions>();
+        add_option(app, "longbench_dir", o->longbench_dir,
+                   "Folder of LongBench: data/DATASET.jsonl, config/dataset2prompt.json, config/dataset2maxlen.json")
+            ->required();
+        app.add_option("--datasets", o->datasets, "These data sets only, a,b,c; all that have a file unless told");
+        app.add_flag("-e,--e", o->is_e, "LongBench-E: data/DATASET_e.jsonl; the predictions go to pred_e");
+        add_option(app, "max_length", o->max_length,
+                   "Tokens of a prompt before the chat template; a longer one loses its middle. 0: what the model's "
+                   "context has room for beside the answer");
+        add_option(app, "suffix", o->suffix, "Behind the label in the name of the folder of predictions");
+        o->benchmark.output_dir = ".";
+        o->benchmark.bind(app);
+        return [o] { return run_longbench(*o); };
+      }};
+}
+
+}  // namespace hici::commands

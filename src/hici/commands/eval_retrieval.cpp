@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// `hici eval topics` and `hici eval lines`: a model's answers to LongEval's retrieval tasks, in LongEval's files.
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/log.h"
+#include "hici/base/sha256.h"
+#include "hici/base/signals.h"
+#include "hici/commands/benchmark_options.h"
+#include "hici/commands/commands.h"
+#include "hici/config/rope.h"
+#include "hici/eval/answer_cases.h"
+#include "hici/eval/case_journal.h"
+#include "hici/eval/retrieval_cases.h"
+#include "hici/eval/retrieval_response.h"
+#include "hici/eval/retrieval_scores.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+namespace hici::commands {
+namespace {
+
+namespace fs = std::filesystem;
+using eval::RetrievalTask;
+using nlohmann::json;
+
+constexpr const char* kAnswer = "answer";
+constexpr const char* kPromptTokens = "prompt_tokens";
+
+struct EvalRetrievalOptions {
+  RetrievalTask task = RetrievalTask::kTopics;
+  std::string command;
+  std::vector<fs::path> testcases;
+  BenchmarkOptions benchmark;
+
+  int64_t max_new_tokens() const { return benchmark.answering.generation.max_new_tokens; }
+};
+
+// A file of test cases and the file of answers that it becomes.
+struct ResponseFile {
+  fs::path testcases;
+  std::vector<eval::RetrievalCase> cases;
+  fs::path path;
+};
+
+std::vector<ResponseFile> read_testcases(const EvalRetrievalOptions& o) {
+  const fs::path folder = fs::path(o.benchmark.output_dir) / o.benchmark.model_label();
+  std::vector<ResponseFile> files;
+  std::map<fs::path, fs::path> origins;
+  for (const fs::path& path : o.testcases) {
+    for (const fs::path& file : eval::find_retrieval_cases(path, o.task)) {
+      const fs::path response = folder / eval::response_file_name(file, o.task);
+      const auto [other, is_new] = origins.try_emplace(response, file);
+      HICI_CHECK_USAGE(is_new, file.string(), ": would be answered in ", response.string(), " as ",
+                       other->second.string(), " is; give them one at a time with another --label");
+      files.push_back({file, eval::read_retrieval_cases(file, o.task), response});
+    }
+  }
+  return files;
+}
+
+// Answers in the making: what is left to do of a file.
+struct Work {
+  const ResponseFile* file;
+  json identity;
+  eval::CaseJournal journal;
+  std::vector<eval::PromptCase> prompts = {};  // of the cases without an answer
+  std::vector<int64_t> prompt_tokens = {};     // by case, where there is such a prompt
+};
+
+std::vector<Work> find_work(const EvalRetrievalOptions& o, const std::vector<ResponseFile>& files,
+                            const AnsweringModel& model, const eval::BenchmarkPrompts& prompts) {
+  std::vector<Work> all;
+  for (const ResponseFile& file : files) {
+    json identity = o.benchmark.settings(o.command, model);
+    identity["max_new_tokens"] = o.max_new_tokens();
+    identity["data_sha256"] = sha256_hex_of_file(file.testcases);
+    eval::CaseJournal journal(file.path, identity, static_cast<int64_t>(file.cases.size()), process_rank(),
+                              o.benchmark.resume);
+    if (journal.is_finished()) log_info(file.path.string(), ": is there already and stays");
+    all.push_back({&file, std::move(identity), std::move(journal)});
+    Work& work = all.back();
+    work.prompt_tokens.resize(file.cases.size());
+    for (const int64_t i : work.journal.open_cases()) {
+      const eval::RetrievalCase& asked = file.cases[static_cast<size_t>(i)];
+      work.prompts.push_back({i, prompts.chat(asked.prompt, asked.subject)});
+      work.prompt_tokens[static_cast<size_t>(i)] = static_cast<int64_t>(work.prompts.back().prompt.size());
+    }
+  }
+  return all;
+}
+
+// Of all prompts at once: the way out is one for all.
+void check_context(const EvalRetrievalOptions& o, const std::vector<Work>& all, const AnsweringModel& model) {
+  int64_t longest = 0;
+  std::string subject;
+  for (const Work& work : all) {
+    for (size_t i = 0; i < work.prompt_tokens.size(); ++i) {
+      if (work.prompt_tokens[i] <= longest) continue;
+      longest = work.prompt_tokens[i];
+      subject = work.file->cases[i].subject;
+    }
+  }
+  if (longest == 0) return;  // nothing is left to do
+  const int64_t needed = longest + o.max_new_tokens();
+  HICI_CHECK(needed <= model.context(), subject, ": a prompt of ", longest, " tokens, the longest, and an answer of ",
+             o.max_new_tokens(), " are more than the model's context of ", model.context(), "; give --context_size ",
+             needed, " (RoPE factor ", config::context_extension_factor(model.loaded.model->config(), needed),
+             "), or fewer files");
+}
+
+// The JSON first: the answers' name says that all is there.
+void write_answers(const EvalRetrievalOptions& o, const Work& work, const std::vector<json>& answers) {
+  std::string text;
+  int64_t num_correct = 0, longest = 0;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const eval::RetrievalAnswer answer{work.file->cases[i].label, answers[i].at(kAnswer).get<std::string>()};
+    const auto prompt_tokens = answers[i].at(kPromptTokens).get<int64_t>();
+    text += eval::response_line(answer, prompt_tokens, o.task) + "\n";
+    num_correct += eval::has_retrieved(answer, o.task) ? 1 : 0;
+    longest = std::max(longest, prompt_tokens);
+  }
+  const auto num_answers = static_cast<int64_t>(answers.size());
+  if (o.task == RetrievalTask::kLines) text += eval::accuracy_line(num_correct, num_answers);
+  json result = work.identity;
+  result["testcases"] = work.file->testcases.string();
+  result["correct"] = num_correct;
+  result["cases"] = num_answers;
+  result["longest_prompt"] = longest;
+  fs::path json_file = work.file->path;
+  write_file_atomically(json_file.replace_extension(".json"), result.dump(1) + "\n");
+  write_file_atomically(work.file->path, text);
+  write_stdout(detail::concat(work.file->path.string(), "  correct ", num_correct, "/", num_answers, "\n"));
+}
+
+int run(EvalRetrievalOptions& o) {
+  o.benchmark.check();
+  HICI_CHECK_USAGE(!o.testcases.empty(), "hici ", o.command,
+                   ": no test cases given; give a file of LongEval's or a folder of such files");
+  const std::vector<ResponseFile> files = read_testcases(o);
+  const StopSignals signals;
+  const AnsweringModel model = o.benchmark.answering.load();
+  const eval::BenchmarkPrompts prompts = o.benchmark.prompts(model);
+  std::vector<Work> all = find_work(o, files, model, prompts);
+  check_context(o, all, model);
+  generate::GenerateOptions options = o.benchmark.answering.generation;
+  options.stop_ids = model.stop_ids;
+  generate::Generator generator(*model.loaded.model);
+  for (Work& work : all) {
+    const auto on_answer = [&](int64_t i, const generate::Answer& answer) {
+      const int64_t prompt_tokens = work.prompt_tokens[static_cast<size_t>(i)];
+      work.journal.add(i, {{kAnswer, prompts.answer_text(answer)}, {kPromptTokens, prompt_tokens}});
+    };
+    if (!eval::answer_cases(generator, std::move(work.prompts), options, o.benchmark.batch_size, on_answer))
+      return 128 + stop_requested();
+    work.journal.finish([&](const std::vector<json>& answers) { write_answers(o, work, answers); });
+  }
+  return 0;
+}
+
+CommandEntry command_of(RetrievalTask task, const std::string& name, const std::string& summary,
+                        int64_t max_new_tokens) {
+  const auto bind = [=](CLI::App& app) -> Runner {
+    const auto o = std::make_shared<EvalRetrievalOptions>();
+    o->task = task;
+    o->command = name;
+    const bool is_topics = task == RetrievalTask::kTopics;
+    app.add_option("testcases,--testcases", o->testcases,
+                   detail::concat("Files of test cases, or folders that hold ", is_topics ? "N_topics" : "N_lines",
+                                  ".jsonl; may also stand alone, before the options"));
+    o->benchmark.answering.generation.max_new_tokens = max_new_tokens;
+    o->benchmark.output_dir = is_topics ? "predictions/topics" : "predictions/lines";
+    o->benchmark.chat_template = "vicuna";
+    add_option(app, "max_new_tokens", o->benchmark.answering.generation.max_new_tokens,
+               "Tokens of an answer at the most");
+    o->benchmark.bind(app);
+    return [o] { return run(*o); };
+  };
+  return {.name = name, .summary = summary, .bind = bind};
+}
+
+}  // namespace
+
+CommandEntry eval_topics_command() {
+  return command_of(RetrievalTask::kTopics, "eval topics", "Answer LongEval's topic retrieval: 5 to 25 topics", 50);
+}
+
+CommandEntry eval_lines_command() {
+  return command_of(RetrievalTask::kLines, "eval lines", "Answer LongEval's line retrieval: 200 to 680 lines", 100);
+}
+
+}  // namespace hici::commands

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/eval/benchmark_prompts.h"
+
+#include "hici/base/error.h"
+#include "hici/data/sft_prompt.h"
+
+#include <array>
+#include <utility>
+
+namespace hici::eval {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, ChatForm>, 5> kForms = {{{"model", ChatForm::kModel},
+                                                                          {"vicuna", ChatForm::kVicuna},
+                                                                          {"llama2", ChatForm::kLlama2},
+                                                                          {"llama2_chat", ChatForm::kLlama2Chat},
+                                                                          {"alpaca", ChatForm::kAlpaca}}};
+
+std::string vicuna_prompt(const std::string& text) {
+  return "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+         "detailed, and polite answers to the user's questions. USER: " +
+         text + " ASSISTANT:";
+}
+
+std::string written_prompt(ChatForm form, const std::string& text) {
+  switch (form) {
+    case ChatForm::kVicuna:
+      return vicuna_prompt(text);
+    case ChatForm::kLlama2:
+      return data::make_prompt(data::PromptStyle::kLlama2, text, "");
+    case ChatForm::kLlama2Chat:
+      return data::make_prompt(data::PromptStyle::kLlama2Chat, text, "");
+    case ChatForm::kAlpaca:
+      return data::make_prompt(data::PromptStyle::kAlpaca, text, "");
+    case ChatForm::kModel:
+      break;
+  }
+  HICI_ASSERT(false, "a template writes this prompt");
+}
+
+}  // namespace
+
+ChatForm chat_form_from_name(std::string_view name, std::string_view subject) {
+  for (const auto& [known, form] : kForms) {
+    if (known == name) return form;
+  }
+  HICI_CHECK_USAGE(false, subject, ": unknown template '", name, "'; use model, vicuna, llama2, llama2_chat or alpaca");
+  HICI_ASSERT(false, "not reached");
+}
+
+const char* chat_form_name(ChatForm form) {
+  for (const auto& [name, known] : kForms) {
+    if (known == form) return name.data();
+  }
+  HICI_ASSERT(false, "unknown form");
+}
+
+BenchmarkPrompts::BenchmarkPrompts(text::Tokenizer tokenizer, std::optional<ChatForm> form,
+                                   const std::filesystem::path& folder)
+    : tokenizer_(std::move(tokenizer)), plain_(tokenizer_, std::nullopt, ""), form_(form) {
+  if (form_ == ChatForm::kModel) template_ = text::ChatTemplate::load(folder);
+}
+
+generate::Ids BenchmarkPrompts::text(const std::string& text, const std::string& subject) const {
+  return plain_.encode({text, nullptr, subject});
+}
+
+generate::Ids BenchmarkPrompts::chat(const std::string& text, const std::string& subject) const {
+  if (!form_) return this->text(text, subject);
+  if (!template_) return this->text(written_prompt(*form_, text), subject);
+  text::ChatRequest request;
+  request.add_generation_prompt = true;
+  request.variables["enable_thinking"] = false;  // the answers have room for the answer alone
+  text::ChatMessages messages = text::ChatMessages::array();
+  messages.push_back({{"role", "user"}, {"content", text}});
+  const text::Ids ids = tokenizer_.encode(template_->render(messages, request), false);
+  return generate::Ids(ids.begin(), ids.end());
+}
+
+std::string BenchmarkPrompts::answer_text(const generate::Answer& answer) const {
+  text::Ids ids(answer.ids.begin(), answer.ids.end());
+  if (answer.reason == generate::EndReason::kStopId) ids.push_back(static_cast<uint32_t>(answer.stop_id));
+  return tokenizer_.decode(ids, /*skip_special_tokens=*/true);
+}
+
+}  // namespace hici::eval
