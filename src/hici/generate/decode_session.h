@@ -14,7 +14,8 @@ struct SessionShape {
   int64_t capacity = 0;  // rows of a sequence in the cache, slots included
   int64_t num_slots = 0;
   bool decode_sees_slots = true;
-  bool records_graph = true;  // on a GPU
+  bool records_graph = true;          // on a GPU
+  config::DualChunk dual_chunk = {};  // for kDca
 
   bool operator==(const SessionShape&) const = default;
 };

@@ -79,7 +79,8 @@ void GenerateOptions::validate() const {
   HICI_CHECK_USAGE(max_new_tokens >= 1 && max_new_tokens <= kMostNewTokens, "--max_new_tokens: ", max_new_tokens,
                    " is out of range; use 1 to ", kMostNewTokens);
   HICI_CHECK_USAGE(prefill_chunk >= 1, "--prefill_chunk: ", prefill_chunk, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(attention != nn::AttentionKind::kS2, "--attention: s2 has no form over a cache; use full or hici");
+  HICI_CHECK_USAGE(attention != nn::AttentionKind::kS2,
+                   "--attention: s2 has no form over a cache; use full, hici or dca");
   sampling.validate();
 }
 
@@ -109,6 +110,7 @@ void Generator::prepare(const std::vector<Ids>& prompts, const GenerateOptions& 
   shape.num_slots = options.attention == nn::AttentionKind::kHici ? model_.num_prompt_slots() : 0;
   shape.decode_sees_slots = options.cache_slots;
   shape.records_graph = options.records_graph;
+  if (options.attention == nn::AttentionKind::kDca) shape.dual_chunk = options.dual_chunk.resolve(model_.config());
   const int64_t rows = shape.num_slots + static_cast<int64_t>(longest) + options.max_new_tokens;
   shape.capacity = (rows + kRows - 1) / kRows * kRows;
   if (session_) {
