@@ -257,7 +257,7 @@ TEST(GeneratorTest, BadPromptsAndOptionsAreOneLineEach) {
   EXPECT_EQ(message({1}, {.sampling = {.temperature = -1}}),
             "--temperature: -1 is no temperature; use 0 (greedy) or more");
   EXPECT_EQ(message({1}, {.attention = nn::AttentionKind::kS2}),
-            "--attention: s2 has no form over a cache; use full or hici");
+            "--attention: s2 has no form over a cache; use full, hici or dca");
 }
 
 }  // namespace

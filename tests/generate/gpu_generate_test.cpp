@@ -27,33 +27,45 @@ std::vector<Ids> ids_of(const std::vector<Answer>& answers) {
   return ids;
 }
 
-// The step is the first time not recorded, then recorded, then replayed; logits of every step against float64 on the
-// CPU, token by token given.
-TEST_F(GpuGenerateTest, LogitsOfTheRecordedStepAreThoseOfTheCpu) {
+// The step is the first time not recorded, then recorded, then replayed; logits of every step, token by token given.
+void expect_logits_of_the_cpu(Family family, const Ids& prompt, nn::AttentionKind attention,
+                              const config::DualChunk& dual_chunk) {
   const at::NoGradGuard no_grad;
+  const nn::CausalLm expected_model = tiny_model(family, at::kDouble);
+  const nn::CausalLm model = tiny_model(family, at::kFloat, {at::kCUDA, 0});
+  const SessionShape shape{.batch = 1, .capacity = 40, .dual_chunk = dual_chunk};
+  DecodeSession expected(expected_model, shape), got(model, shape);
+  const at::Tensor ids = at::tensor(prompt, at::kLong).unsqueeze(0);
+  nn::PrefillOptions options;
+  options.attention = attention;
+  options.chunk = 4;
+  for (const auto& [session, lm] : {std::pair{&expected, &expected_model}, {&got, &model}}) {
+    const at::Tensor on_device = ids.to(lm->head_weight().device());
+    session->set_logits(0, lm->prefill(on_device, session->cache(), options));
+    session->positions_B().fill_(ids.size(1));
+  }
+  for (int64_t step = 0; step < 20; ++step) {
+    const at::Tensor reference = expected.logits_BV();
+    const at::Tensor difference = (got.logits_BV().cpu().to(at::kDouble) - reference).abs().max();
+    // float32 through three layers against float64
+    EXPECT_LE(difference.item<double>(), 1e-4 * reference.abs().max().item<double>()) << "step " << step;
+    for (DecodeSession* session : {&expected, &got}) {
+      session->tokens_B().fill_((step * 13 + 4) % 61);
+      session->advance();
+    }
+  }
+}
+
+TEST_F(GpuGenerateTest, LogitsOfTheRecordedStepAreThoseOfTheCpu) {
+  for (const Family family : {Family::kLlama, Family::kQwen3})
+    expect_logits_of_the_cpu(family, prompts_[0], nn::AttentionKind::kFull, {});
+}
+
+// 11 tokens and 20 more, over the ends of several chunks: what a recorded step reads depends on the positions.
+TEST_F(GpuGenerateTest, LogitsOfTheRecordedStepWithDualChunkAttentionAreThoseOfTheCpu) {
   for (const Family family : {Family::kLlama, Family::kQwen3}) {
-    const nn::CausalLm expected_model = tiny_model(family, at::kDouble);
-    const nn::CausalLm model = tiny_model(family, at::kFloat, {at::kCUDA, 0});
-    DecodeSession expected(expected_model, {.batch = 1, .capacity = 40}), got(model, {.batch = 1, .capacity = 40});
-    const at::Tensor ids = at::tensor(prompts_[0], at::kLong).unsqueeze(0);
-    const auto length = static_cast<int64_t>(prompts_[0].size());
-    nn::PrefillOptions options;
-    options.chunk = 4;
-    for (const auto& [session, lm] : {std::pair{&expected, &expected_model}, {&got, &model}}) {
-      const at::Tensor on_device = ids.to(lm->head_weight().device());
-      session->set_logits(0, lm->prefill(on_device, session->cache(), options));
-      session->positions_B().fill_(length);
-    }
-    for (int64_t step = 0; step < 20; ++step) {
-      const at::Tensor reference = expected.logits_BV();
-      const at::Tensor difference = (got.logits_BV().cpu().to(at::kDouble) - reference).abs().max();
-      // float32 through three layers against float64
-      EXPECT_LE(difference.item<double>(), 1e-4 * reference.abs().max().item<double>()) << "step " << step;
-      for (DecodeSession* session : {&expected, &got}) {
-        session->tokens_B().fill_((step * 13 + 4) % 61);
-        session->advance();
-      }
-    }
+    for (const config::DualChunk sizes : {config::DualChunk{6, 8, 1}, config::DualChunk{7, 20, 1.1}})
+      expect_logits_of_the_cpu(family, prompts_[0], nn::AttentionKind::kDca, sizes);
   }
 }
 

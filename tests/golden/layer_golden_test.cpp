@@ -5,6 +5,7 @@
 #include "hici/io/safetensors.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <gtest/gtest.h>
@@ -86,15 +87,17 @@ struct LayerUnderTest {
   std::map<std::string, at::Tensor> parameters;
 };
 
-LayerUnderTest build_layer(const GoldenLayer& golden, const std::string& mode) {
+LayerUnderTest build_layer(const GoldenLayer& golden, const std::string& mode, bool with_adapter = true) {
   const nn::ParameterOptions options{at::kDouble};
   const config::ModelConfig config = golden.model_config();
   LayerUnderTest layer{nn::Attention(config, options), {}};
-  const bool is_causal_mode = mode != "full" && mode != "s2";
+  const bool is_causal_mode = mode != "full" && mode != "s2" && mode != "dca";
   layer.attention.hierarchy = std::make_unique<hierarchy::Hierarchy>(golden.hici_config(is_causal_mode ? mode : "none"),
                                                                      config.hidden_size, options);
-  layer.attention.add_lora({"q_proj", "k_proj", "v_proj", "o_proj"}, golden.integer("lora_rank"),
-                           golden.number("lora_alpha") / golden.number("lora_rank"));
+  if (with_adapter) {
+    layer.attention.add_lora({"q_proj", "k_proj", "v_proj", "o_proj"}, golden.integer("lora_rank"),
+                             golden.number("lora_alpha") / golden.number("lora_rank"));
+  }
   layer.attention.visit_parameters("param", [&](const std::string& name, at::Tensor& parameter) {
     const at::Tensor value = golden.tensor(name);
     EXPECT_EQ(value.sizes(), parameter.sizes()) << name;
@@ -150,6 +153,27 @@ TEST_P(LayerGoldenTest, OutputAndAllGradientsMatchTheReference) {
     ++compared;
   }
   EXPECT_GE(compared, 12);  // q, k, v, o with both halves of their adapters, at the least
+}
+
+// A baseline for base models: no adapters, and no backward.
+TEST(LayerGoldenDcaTest, OutputMatchesTheReference) {
+  const at::NoGradGuard no_grad;
+  for (int shape = 0; shape < 4; ++shape) {
+    const GoldenLayer golden(shape);
+    const LayerUnderTest layer = build_layer(golden, "dca", /*with_adapter=*/false);
+    const config::ModelConfig config = golden.model_config();
+    const at::Tensor x = golden.tensor("x");
+    const config::DualChunk sizes{golden.integer("dca_chunk_len"), golden.integer("dca_chunk_size")};
+    const auto frequencies =
+        ops::make_rotary_frequencies(config::rope_inverse_frequencies(config.rope, config.head_dim), 1.0, at::kCPU);
+    for (const ops::AttentionBackend backend : {ops::AttentionBackend::kFlash, ops::AttentionBackend::kMath}) {
+      nn::AttentionContext context{.kind = nn::AttentionKind::kDca, .valid_BT = {}, .rotary = {}, .backend = backend};
+      context.dual_chunk =
+          ops::make_dual_chunk_tables(frequencies, sizes, at::arange(x.size(1), at::kLong), at::kDouble);
+      expect_close(layer.attention.forward(x, context), golden.tensor("dca/all/y"),
+                   "y of shape " + std::to_string(shape));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(AllModes, LayerGoldenTest, testing::ValuesIn(all_cases()), case_name);

@@ -173,6 +173,24 @@ class GenerateTest(FolderTest):
             expected = self.tokenizer.decode(transformers_ids(self.net, kept, eos_token_id=None))
             self.assertEqual(self.generate(*options, "--truncate", way).stdout, expected + "\n", way)
 
+    def test_dual_chunk_attention_goes_beyond_the_context_and_inside_one_chunk_is_full_attention(self):
+        answer = ["--max_new_tokens", NEW_TOKENS, "--ignore_eos"]
+        dca = [*answer, "--attention", "dca"]
+        full = self.generate(PROMPTS[2], *answer).stdout
+        self.assertEqual(self.generate(PROMPTS[2], *dca, "--pretraining_length", 1024).stdout, full)
+        short = [*dca, "--pretraining_length", 64, "--dca_local_window", 16]
+        self.assertNotEqual(self.generate(PROMPTS[2], *short).stdout, full)
+        (self.folder / "long.txt").write_text(TEXT)  # more tokens than the context of 256 leaves room for
+        long = ["--prompt_file", self.folder / "long.txt"]
+        texts = {self.generate(*long, *dca, "--prefill_chunk", chunk).stdout for chunk in (7, 64, 2048)}
+        self.assertEqual(len(texts), 1)
+        self.assertGreater(len(texts.pop()), 1)
+        size = ["--context_size", 270]  # the most tokens, which stretches nothing
+        self.assert_one_error_line(self.generate(*long, *dca, *size, code=1), "generate", "the context leaves room for 230")
+        self.assertEqual(self.generate(PROMPTS[2], *dca, "--context_size", 4096).stdout, self.generate(PROMPTS[2], *dca).stdout)
+        self.assertNotEqual(self.generate(PROMPTS[2], *short, "--context_size", 1 << 20, "--dca_mscale", True).stdout,
+                            self.generate(PROMPTS[2], *short).stdout)
+
     def test_bad_input_is_one_line_each(self):
         bad_file = self.folder / "bad.jsonl"
         bad_file.write_text('{"prompt": "a"}\n\n{"text": "b"}\n')
@@ -186,6 +204,10 @@ class GenerateTest(FolderTest):
                  (2, ["a", "--system", "b"], "--system: has no effect without --chat"),
                  (2, ["a", "--attention", "hici"], "--attention: hici, and neither base nor adapter has HiCI modules"),
                  (2, ["a", "--cache_slots", "False"], "--cache_slots: has no effect with --attention full"),
+                 (2, ["a", "--pretraining_length", 64], "--pretraining_length: has no effect without --attention dca"),
+                 (2, ["a", "--attention", "dca", "--dca_local_window", 192], "--dca_local_window: 192 leaves no chunk of the 192"),
+                 (2, ["a", "--attention", "dca", "--dca_mscale", True], "--dca_mscale: depends on the tokens of prompt and"),
+                 (2, ["a", "--attention", "dca", "--cache_slots", "False"], "--cache_slots: has no effect with --attention dca"),
                  (2, ["a", "--truncate", "right"], "--truncate: unknown way 'right'; use error, middle or left"),
                  (2, ["a", "--max_new_tokens", 256], "--max_new_tokens: 256 leaves no room for a prompt in the context of 256"),
                  (2, ["a", "--seed", 5], "--seed: has no effect with --temperature 0"),

@@ -7,6 +7,7 @@
 #include "hici/ops/cuda_plugin.h"
 #include "hici/ops/device_graph.h"
 #include "hici/ops/fp8.h"
+#include "hici/ops/dual_chunk_attention.h"
 #include "hici/ops/kernel_table.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/lora_linear.h"
@@ -232,6 +233,62 @@ TEST_P(GpuKernelsTest, DecodingOverACacheMatchesCpu) {
     const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
     EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>());
   }
+}
+
+// Chunks shorter than a block's rows, that end within one, longer than the cache; the masked form (heads of 96) too.
+TEST_P(GpuKernelsTest, DecodingWithDualChunkAttentionMatchesCpu) {
+  struct Shape {
+    int64_t batch, rows, heads, kv_heads, head_dim, chunk_len;
+  };
+  const Shape shapes[] = {{3, 700, 8, 8, 128, 100},    {2, 5000, 8, 2, 128, 1111}, {2, 300, 10, 2, 64, 7},
+                          {1, 20000, 8, 1, 128, 3000}, {2, 90, 6, 3, 96, 20},      {4, 129, 12, 4, 16, 64},
+                          {1, 2048, 32, 8, 128, 4096}, {8, 12, 4, 2, 64, 4}};
+  for (const Shape& s : shapes) {
+    SCOPED_TRACE(::testing::Message() << s.rows << " rows in chunks of " << s.chunk_len << ", " << s.heads << " over "
+                                      << s.kv_heads << " heads of " << s.head_dim);
+    const auto type = GetParam().type;
+    const at::Tensor q = random({3, s.batch, s.heads, s.head_dim}).to(type);
+    const at::Tensor k = random({s.batch, s.rows, s.kv_heads, s.head_dim}).to(type), v = random(k.sizes()).to(type);
+    at::Tensor lengths = at::randint(1, s.rows + 1, {s.batch}, at::kLong);
+    lengths[0] = s.rows;
+    const at::Tensor got = attend_cache_chunks(q.cuda(), k.cuda(), v.cuda(), lengths.cuda(), s.chunk_len);
+    const at::Tensor expected =
+        attend_cache_chunks(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), lengths, s.chunk_len);
+    const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
+    EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>());
+  }
+}
+
+// A cache of several sequences, whose rows are apart; queries from the beginning and behind rows.
+TEST_P(GpuKernelsTest, DualChunkAttentionMatchesCpu) {
+  const auto type = GetParam().type;
+  for (const auto& [before, length] : {std::pair<int64_t, int64_t>{0, 500}, {130, 200}, {499, 1}}) {
+    const int64_t rows = before + length;
+    const at::Tensor q = random({3, 2, length, 8, 64}).to(type);
+    const at::Tensor k = random({2, 600, 2, 64}).to(type), v = random(k.sizes()).to(type);
+    auto seen = [&](const at::Tensor& t) { return t.narrow(1, 0, rows); };
+    const at::Tensor got = dual_chunk_attention(q.cuda(), seen(k.cuda()), seen(v.cuda()), 100, AttentionBackend::kAuto);
+    const at::Tensor expected = dual_chunk_attention(q.to(at::kDouble), seen(k.to(at::kDouble)),
+                                                     seen(v.to(at::kDouble)), 100, AttentionBackend::kMath);
+    const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
+    EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>()) << before;
+  }
+}
+
+TEST_P(GpuKernelsTest, HeadsPlacedForDualChunkAttentionMatchCpu) {
+  const std::vector<double> inverse{1, 0.5, 0.25, 0.125, 0.1, 0.05, 0.02, 0.01};
+  auto place = [&](at::ScalarType type, at::Device device, const std::vector<at::Tensor>& in) {
+    auto on = [&](const at::Tensor& t) { return t.to(GetParam().type).to(device, type); };
+    const DualChunkTables tables =
+        make_dual_chunk_tables(make_rotary_frequencies(inverse, 1.0, device), {.chunk_len = 10, .chunk_size = 13},
+                               at::arange(33, at::TensorOptions().dtype(at::kLong).device(device)), type);
+    const DualChunkHeads heads =
+        place_dual_chunk_heads({on(in[0]), on(in[1]), on(in[1]), {}, {}, on(in[2]), on(in[2]), 1e-6}, tables);
+    return at::cat({heads.q_3BTHD.flatten(), heads.k_BTJD.flatten()}).cpu().to(at::kDouble);
+  };
+  const std::vector<at::Tensor> in{random({2, 33, 4, 16}), random({2, 33, 2, 16}), random({16})};
+  const at::Tensor expected = place(at::kDouble, at::kCPU, in), got = place(GetParam().type, {at::kCUDA, 0}, in);
+  EXPECT_LE((got - expected).abs().max().item<double>(), GetParam().tolerance * expected.abs().max().item<double>());
 }
 
 TEST_P(GpuKernelsTest, ChunksOverACacheMatchCpu) {

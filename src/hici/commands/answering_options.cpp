@@ -8,8 +8,14 @@
 #include "hici/io/generation_config.h"
 
 namespace hici::commands {
+namespace {
+
+constexpr int64_t kUnboundedContext = int64_t{1} << 40;
+
+}  // namespace
 
 int64_t AnsweringModel::context() const {
+  if (unstretched_context > 0) return unstretched_context;
   const config::ModelConfig& config = loaded.model->config();
   return static_cast<int64_t>(config::rope_reach(config) * config.rope.context_factor);
 }
@@ -20,14 +26,18 @@ void AnsweringOptions::bind(CLI::App& command) {
       ->required();
   add_option(command, "peft_model", peft_model, "Directory of an adapter or checkpoint");
   add_option(command, "tokenizer", tokenizer, "Directory with tokenizer.json and chat template; empty: --base_model");
-  add_option(command, "context_size", context_size,
-             "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
+  add_option(
+      command, "context_size", context_size,
+      "Context that decides the RoPE factor; 0: the adapter's, else the base as it is. With dca: tokens of prompt "
+      "and answer at the most; the RoPE of a base stays as it is");
   add_option(command, "attention", attention,
-             "Over the prompt: full, or hici: the prompt is one segment with its slots in front");
+             "Over the prompt: full; hici: the prompt is one segment with its slots in front; dca: Dual Chunk "
+             "Attention, which takes a base beyond its context without training");
   add_bool(command, "cache_slots", generation.cache_slots, "With hici: the answer's tokens see the slots too");
   add_option(command, "prefill_chunk", generation.prefill_chunk,
              "Tokens of a prompt in one forward; bounds its memory");
   add_bool(command, "record_graph", generation.records_graph, "On a GPU: the step of decoding as one CUDA graph");
+  dual_chunk.bind(command);
   hici.bind(command);
   device.bind(command);
 }
@@ -37,20 +47,30 @@ void AnsweringOptions::check() {
   generation.attention = nn::attention_kind_from_name(attention, "--attention");
   generation.backend = device.resolve_attention_backend();
   generation.validate();
+  dual_chunk.check(generation.attention == nn::AttentionKind::kDca, "--attention dca", generation.backend);
+  HICI_CHECK_USAGE(!dual_chunk.mscale || context_size > 0,
+                   "--dca_mscale: depends on the tokens of prompt and answer; give them as --context_size");
+  generation.dual_chunk = dual_chunk.rule(context_size);
   if (hici.given("num_chunks")) log_info("--num_chunks has no effect: a prompt is one segment");
   if (generation.attention == nn::AttentionKind::kHici) return;
-  hici.note_without_effect("--attention full");
-  HICI_CHECK_USAGE(!given("cache_slots"), "--cache_slots: has no effect with --attention full; use --attention hici");
+  hici.note_without_effect("--attention " + attention);
+  HICI_CHECK_USAGE(!given("cache_slots"), "--cache_slots: has no effect with --attention ", attention,
+                   "; use --attention hici");
 }
 
 AnsweringModel AnsweringOptions::load() const {
   text::Tokenizer tokenizer_of_model = load_tokenizer();
-  io::LoadedModel loaded = io::load_model(model_request(base_model, peft_model, context_size, device, hici));
+  const bool is_dca = generation.attention == nn::AttentionKind::kDca;
+  const int64_t stretched_context = is_dca && peft_model.empty() ? 0 : context_size;
+  io::LoadedModel loaded = io::load_model(model_request(base_model, peft_model, stretched_context, device, hici));
+  if (is_dca) generation.dual_chunk.resolve(loaded.model->config());  // what it does not allow, before any work
   loaded.model->check_attention_backend(generation.backend, "--attention_backend");
   HICI_CHECK_USAGE(generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
                    "--attention: hici, and neither base nor adapter has HiCI modules; use full");
   std::vector<int64_t> stop_ids = io::read_stop_ids(base_model, loaded.model->config());
-  return {std::move(loaded), std::move(tokenizer_of_model), std::move(stop_ids)};
+  AnsweringModel model{std::move(loaded), std::move(tokenizer_of_model), std::move(stop_ids)};
+  if (is_dca) model.unstretched_context = context_size > 0 ? context_size : kUnboundedContext;
+  return model;
 }
 
 }  // namespace hici::commands

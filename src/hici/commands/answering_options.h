@@ -2,6 +2,7 @@
 // What commands share in which a model answers prompts: its directories, how it attends to prompts, its tokenizer.
 #pragma once
 
+#include "hici/commands/dual_chunk_options.h"
 #include "hici/commands/model_options.h"
 #include "hici/generate/generator.h"
 #include "hici/io/load_model.h"
@@ -20,6 +21,8 @@ struct AnsweringModel {
   text::Tokenizer tokenizer;
   std::vector<int64_t> stop_ids;  // of generation_config.json, else config.json
 
+  int64_t unstretched_context = 0;  // with dca, whose reach RoPE does not bound: --context_size, else no bound
+
   // Tokens of prompt and answer together that its RoPE covers, stretched as it is now.
   int64_t context() const;
 };
@@ -31,12 +34,14 @@ struct AnsweringOptions {
   int64_t context_size = 0;
   std::string attention = "full";
   generate::GenerateOptions generation;
+  DualChunkOptions dual_chunk;
   HiciOptions hici;
   DeviceOptions device;
   CLI::App* app = nullptr;
 
   // --base_model, --peft_model, --tokenizer, --context_size, --attention, --cache_slots, --prefill_chunk,
-  // --record_graph, HiCI's and the device's. The members' values at this moment are the defaults.
+  // --record_graph, those of Dual Chunk Attention, HiCI's and the device's. The members' values at this moment are the
+  // defaults.
   void bind(CLI::App& command);
   bool given(const char* name) const { return app->get_option(std::string("--") + name)->count() > 0; }
   // Checks all that the options alone decide, before any file is read, and fills `generation` from them.

@@ -6,6 +6,7 @@
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/dual_chunk_options.h"
 #include "hici/commands/model_options.h"
 #include "hici/config/divides.h"
 #include "hici/eval/perplexity.h"
@@ -35,6 +36,7 @@ struct EvalPplOptions {
   int64_t sliding_window = 256;
   int64_t limit_tokens = 0;
   bool stream_segments = false;
+  DualChunkOptions dual_chunk;
   HiciOptions hici;
   DeviceOptions device;
 };
@@ -48,10 +50,11 @@ struct EvalMode {
 EvalMode parse_eval_mode(const std::string& name) {
   if (name == "full") return {nn::AttentionKind::kFull};
   if (name == "s2") return {nn::AttentionKind::kS2};
+  if (name == "dca") return {nn::AttentionKind::kDca};
   if (name == "full_hierarchical") return {nn::AttentionKind::kHici, /*one_segment=*/true};
   HICI_CHECK_USAGE(
       name == "hici" || name == "chunked" || name == "None", "--eval_mode: unknown mode '", name,
-      "'; use full, hici (the same as chunked and None: as in training), full_hierarchical (one segment) or s2");
+      "'; use full, hici (the same as chunked and None: as in training), full_hierarchical (one segment), s2 or dca");
   return {nn::AttentionKind::kHici};
 }
 
@@ -63,12 +66,23 @@ void check_options(const EvalPplOptions& o) {
                    "--limit_tokens and --context_size: negative; use 0 (no limit) or more");
 }
 
+void check_dual_chunk(const EvalPplOptions& o, const EvalMode& mode) {
+  const bool is_used = mode.attention == nn::AttentionKind::kDca;
+  o.dual_chunk.check(is_used, "--eval_mode dca", o.device.resolve_attention_backend());
+  HICI_CHECK_USAGE(!is_used || o.context_size == 0 || !o.peft_model.empty(), "--context_size: ", o.context_size,
+                   " would stretch the RoPE of the base, which --eval_mode dca makes needless; leave it out");
+}
+
 nn::ForwardOptions make_forward(const EvalPplOptions& o, const EvalMode& mode, const io::LoadedModel& loaded) {
   nn::ForwardOptions forward;
   forward.attention = mode.attention;
   forward.backend = o.device.resolve_attention_backend();
   loaded.model->check_attention_backend(forward.backend, "--attention_backend");
   if (mode.attention == nn::AttentionKind::kFull) return forward;
+  if (mode.attention == nn::AttentionKind::kDca) {
+    forward.dual_chunk = o.dual_chunk.rule(o.seq_len).resolve(loaded.model->config());
+    return forward;
+  }
   const int64_t segments = mode.one_segment ? 1 : loaded.hici.num_segments;
   config::check_divides("--num_chunks", segments, "--seq_len", o.seq_len);
   forward.segment_length = o.seq_len / segments;
@@ -111,6 +125,15 @@ nlohmann::json result_json(const EvalPplOptions& o, const io::LoadedModel& loade
           {"weights_sha256", loaded.weights_sha256}};
 }
 
+nlohmann::json dual_chunk_json(const EvalPplOptions& o, const config::ModelConfig& model,
+                               const config::DualChunk& sizes) {
+  return {{"pretraining_length", o.dual_chunk.rule(o.seq_len).pretraining_length_of(model)},
+          {"local_window", sizes.chunk_size - sizes.chunk_len},
+          {"chunk_size", sizes.chunk_size},
+          {"chunk_len", sizes.chunk_len},
+          {"magnitude", sizes.magnitude}};
+}
+
 std::string result_text(const nlohmann::json& json) {
   std::ostringstream out;
   out << std::fixed << std::setprecision(4) << "perplexity " << json["perplexity"].get<double>() << "  accuracy "
@@ -124,6 +147,7 @@ std::string result_text(const nlohmann::json& json) {
 int run_eval_ppl(const EvalPplOptions& o) {
   check_options(o);
   const EvalMode mode = parse_eval_mode(o.eval_mode);
+  check_dual_chunk(o, mode);
   if (mode.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--eval_mode " + o.eval_mode);
   HICI_CHECK_USAGE(!o.stream_segments || mode.attention == nn::AttentionKind::kHici,
                    "--stream_segments: has no form with --eval_mode ", o.eval_mode,
@@ -161,7 +185,8 @@ int run_eval_ppl(const EvalPplOptions& o) {
                                                  .stream_segments = o.stream_segments},
                                                 [&](int64_t done, int64_t, double) { progress.update(done); });
   progress.finish();
-  const nlohmann::json json = result_json(o, loaded, tokens, forward, result);
+  nlohmann::json json = result_json(o, loaded, tokens, forward, result);
+  if (forward.dual_chunk) json["dual_chunk"] = dual_chunk_json(o, loaded.model->config(), forward.dual_chunk);
   if (!o.output.empty()) write_file_atomically(o.output, json.dump(1) + "\n");
   write_stdout(result_text(json));
   return 0;
@@ -184,8 +209,10 @@ CommandEntry eval_ppl_command() {
                        "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
             add_option(app, "batch_size", o->batch_size, "Windows in one forward");
             add_option(app, "sliding_window", o->sliding_window, "Tokens between the starts of two windows");
-            add_option(app, "eval_mode", o->eval_mode,
-                       "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2");
+            add_option(
+                app, "eval_mode", o->eval_mode,
+                "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2; dca: "
+                "Dual Chunk Attention, which takes a base beyond its context without training");
             add_bool(app, "stream_segments", o->stream_segments,
                      "Work on one segment at a time, with the memory of one; for every causal mode but none");
             add_option(app, "limit_tokens", o->limit_tokens, "Use the first N tokens only; 0: all");
@@ -194,6 +221,7 @@ CommandEntry eval_ppl_command() {
             add_inherited(app, "cache_dir", "nothing is downloaded");
             add_inherited(app, "flash_attn", "the fastest exact attention of the device is taken by itself");
             add_inherited(app, "progress_bar_fresh_rate", "the progress line paces itself");
+            o->dual_chunk.bind(app);
             o->hici.bind(app);
             o->device.bind(app);
             return [o] { return run_eval_ppl(*o); };

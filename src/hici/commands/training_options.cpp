@@ -127,6 +127,8 @@ void TrainingOptions::resolve() {
   spec.data_path = data_path;
   spec.init_adapter = init_adapter;
   spec.attention = nn::attention_kind_from_name(attention, "--attention");
+  HICI_CHECK_USAGE(spec.attention != nn::AttentionKind::kDca,
+                   "--attention: dca is for evaluation and has no backward pass; use hici, full or s2");
   check_streaming(*this);
   spec.activation_policy = activations.resolve();
   spec.trainable.name_parts = split_at_commas(trainable_params);

@@ -16,6 +16,7 @@ struct SessionShape {
   bool decode_sees_slots = true;
   bool records_graph = true;  // on a GPU
   double context_factor = 1;  // RoPE's, with which the keys of the cache are rotated
+  config::DualChunk dual_chunk = {};  // for kDca
 
   bool operator==(const SessionShape&) const = default;
 };

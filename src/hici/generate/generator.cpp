@@ -91,7 +91,8 @@ void GenerateOptions::validate() const {
   HICI_CHECK_USAGE(min_new_tokens >= 0 && min_new_tokens <= max_new_tokens, "--min_new_tokens: ", min_new_tokens,
                    " is out of range; use 0 to --max_new_tokens ", max_new_tokens);
   HICI_CHECK_USAGE(prefill_chunk >= 1, "--prefill_chunk: ", prefill_chunk, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(attention != nn::AttentionKind::kS2, "--attention: s2 has no form over a cache; use full or hici");
+  HICI_CHECK_USAGE(attention != nn::AttentionKind::kS2,
+                   "--attention: s2 has no form over a cache; use full, hici or dca");
   sampling.validate();
 }
 
@@ -122,6 +123,7 @@ void Generator::prepare(const std::vector<Ids>& prompts, const GenerateOptions& 
   shape.decode_sees_slots = options.cache_slots;
   shape.records_graph = options.records_graph;
   shape.context_factor = model_.config().rope.context_factor;
+  if (options.attention == nn::AttentionKind::kDca) shape.dual_chunk = options.dual_chunk.resolve(model_.config());
   const int64_t rows = shape.num_slots + static_cast<int64_t>(longest) + options.max_new_tokens;
   shape.capacity = (rows + kRows - 1) / kRows * kRows;
   if (session_) {
@@ -161,7 +163,7 @@ int64_t Generator::reuse_prefix(size_t i, const Ids& prompt) {
 bool Generator::prefill_sequence(size_t i, const Ids& prompt, const at::Tensor& ids_1T, nn::PrefillOptions how) {
   const auto b = static_cast<int64_t>(i);
   // Where slots read the whole prompt no two prompts have a row in common.
-  const bool may_share = how.attention == nn::AttentionKind::kFull;
+  const bool may_share = how.attention != nn::AttentionKind::kHici;
   if (!may_share) cached_[i].clear();
   if (may_share) how.num_cached = reuse_prefix(i, prompt);
   const at::Tensor hidden_1C = model_.prefill(ids_1T, session_->cache().sequence(b), how);

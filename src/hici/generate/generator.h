@@ -27,9 +27,10 @@ struct GenerateOptions {
   std::vector<int64_t> stop_ids = {};  // any of them ends a sequence and is not part of the answer
   SamplingOptions sampling = {};
   uint64_t first_stream = 0;  // sequence i draws the numbers of stream first_stream + i
-  // kHici: the prompt is one segment with its slots in front. kFull: no slots.
+  // kHici: the prompt is one segment with its slots in front. kFull, kDca: no slots.
   nn::AttentionKind attention = nn::AttentionKind::kFull;
-  bool cache_slots = true;  // kHici: decoded tokens see the slots too
+  config::DualChunkRule dual_chunk = {};  // kDca
+  bool cache_slots = true;                // kHici: decoded tokens see the slots too
   int64_t prefill_chunk = 2048;
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;  // of the prefill
   bool records_graph = true;                                     // a GPU's decoding step as one graph

@@ -91,7 +91,9 @@ bool contains(const std::vector<std::string>& names, const char* name) {
 AttentionKind attention_kind_from_name(std::string_view name, std::string_view subject) {
   if (name == "hici") return AttentionKind::kHici;
   if (name == "full") return AttentionKind::kFull;
-  HICI_CHECK_USAGE(name == "s2", subject, ": unknown attention '", name, "'; use hici, full or s2");
+  if (name == "dca") return AttentionKind::kDca;
+  HICI_CHECK_USAGE(name == "s2", subject, ": unknown attention '", name,
+                   "'; use hici, full, s2 (training only) or dca (evaluation only)");
   return AttentionKind::kS2;
 }
 
@@ -101,6 +103,8 @@ std::string_view attention_kind_name(AttentionKind kind) {
       return "hici";
     case AttentionKind::kFull:
       return "full";
+    case AttentionKind::kDca:
+      return "dca";
     default:
       return "s2";
   }
@@ -122,6 +126,7 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& g
                               const at::Tensor& x_beside) const {
   if (cache != nullptr) return project_output(attend_cached(x_BTC, given, *cache), given, x_BTC);
   if (!given.sequences.empty()) return forward_sequences(x_BTC, given);
+  if (given.kind == AttentionKind::kDca) return project_output(attend_dual_chunks(x_BTC, given, nullptr), given, x_BTC);
   AttentionContext context = given;
   if (context.segment_length == 0) context.segment_length = x_BTC.size(1);
   HICI_ASSERT(x_BTC.size(1) % context.segment_length == 0 || context.kind == AttentionKind::kFull, "T ", x_BTC.size(1),
@@ -138,8 +143,8 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& g
 }
 
 at::Tensor Attention::forward_sequences(const at::Tensor& x_BTC, const AttentionContext& context) const {
-  HICI_ASSERT(static_cast<int64_t>(context.sequences.size()) == x_BTC.size(0), context.sequences.size(), " rows of ",
-              x_BTC.size(0));
+  HICI_ASSERT(static_cast<int64_t>(context.sequences.size()) == x_BTC.size(0) && context.kind != AttentionKind::kDca,
+              context.sequences.size(), " rows of ", x_BTC.size(0));
   TensorList rows;
   for (int64_t b = 0; b < x_BTC.size(0); ++b) {
     TensorList parts;
@@ -209,20 +214,19 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor&
 
 at::Tensor Attention::attend_cached(const at::Tensor& x_BTC, const AttentionContext& context,
                                     const LayerCache& cache) const {
+  if (context.kind == AttentionKind::kDca) return attend_dual_chunks(x_BTC, context, &cache);
   const CachePlace& place_in = context.place;
   if (!place_in.decodes()) {
     const ops::AttentionHeads heads = place(project_tokens(x_BTC, {}, context), {}, context, x_BTC);
-    const int64_t length = x_BTC.size(1), seen = place_in.first_row + length;
-    cache.k_BXJD.narrow(1, place_in.first_row, length).copy_(heads.k_GKJD);
-    cache.v_BXJD.narrow(1, place_in.first_row, length).copy_(heads.v_GKJD);
+    const int64_t seen = place_in.first_row + x_BTC.size(1);
+    write_rows(cache, place_in, heads.k_GKJD, heads.v_GKJD);
     return ops::attend_chunk(heads.q_GSHD, cache.k_BXJD.narrow(1, 0, seen), cache.v_BXJD.narrow(1, 0, seen),
                              context.backend);
   }
   // The B tokens as one sequence, so that each has its own row of the rotary tables.
   const at::Tensor x_1BC = x_BTC.transpose(0, 1);
   const ops::AttentionHeads heads = place(project_tokens(x_1BC, {}, context), {}, context, x_1BC);
-  cache.k_BXJD.flatten(0, 1).index_copy_(0, place_in.flat_rows_B, heads.k_GKJD[0]);
-  cache.v_BXJD.flatten(0, 1).index_copy_(0, place_in.flat_rows_B, heads.v_GKJD[0]);
+  write_rows(cache, place_in, heads.k_GKJD, heads.v_GKJD);
   const int64_t skipped = place_in.first_visible;
   auto visible = [&](const at::Tensor& t_BXJD) { return t_BXJD.narrow(1, skipped, t_BXJD.size(1) - skipped); };
   return ops::attend_cache(heads.q_GSHD[0], visible(cache.k_BXJD), visible(cache.v_BXJD), place_in.lengths_B);

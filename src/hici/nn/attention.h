@@ -10,6 +10,7 @@
 #include "hici/nn/linear.h"
 #include "hici/nn/slot_provider.h"
 #include "hici/ops/attention_heads.h"
+#include "hici/ops/dual_chunk_attention.h"
 #include "hici/ops/segment_attention.h"
 #include "hici/ops/side_stream.h"
 
@@ -24,9 +25,10 @@ enum class AttentionKind {
   kHici,  // causal inside each segment, over [global slots, local slots, own tokens]
   kFull,  // causal over the whole sequence, no slots
   kS2,    // LongLoRA's shifted sparse attention: half of the heads in segments, half in segments shifted by S/2
+  kDca,   // Dual Chunk Attention: causal over the whole sequence, positions bounded; no slots, no gradients
 };
 
-// "hici", "full", "s2"; an unknown name is a usage error that lists them. `subject` is the option it came from.
+// "hici", "full", "s2", "dca"; an unknown name is a usage error that lists them. `subject` is the option it came from.
 AttentionKind attention_kind_from_name(std::string_view name, std::string_view subject);
 std::string_view attention_kind_name(AttentionKind kind);
 
@@ -41,9 +43,10 @@ struct AttentionContext {
   at::Tensor valid_BT;         // bool, padding on the right; undefined: every token counts
   ops::RotaryTables rotary;
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
-  int64_t segment = 0;             // number of the segment, from 0; forward_segment() only
-  SequenceLengths sequences = {};  // empty: each row is one sequence
-  CachePlace place = {};           // forward() with a cache only
+  int64_t segment = 0;                   // number of the segment, from 0; forward_segment() only
+  SequenceLengths sequences = {};        // empty: each row is one sequence
+  CachePlace place = {};                 // forward() with a cache only
+  ops::DualChunkTables dual_chunk = {};  // kDca, which does not look at `rotary`
 };
 
 // One segment through attention or a whole layer: its hidden states, and the layer's state after it.
@@ -64,7 +67,7 @@ struct Attention {
 
   // x_BTC, already normed -> [B, T, C]; rows of padded tokens are zero before the output projection. With a cache keys
   // and values of the tokens are written to context.place, and attention is over all that the cache holds up to them
-  // (kFull; rotary tables of these tokens; no gradients, no padding).
+  // (kFull or kDca; rotary tables of these tokens; no gradients, no padding).
   // `x_beside`: the same numbers, for what makes the slots (ops::NormedSum); undefined: x itself.
   at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache* cache = nullptr,
                      const at::Tensor& x_beside = {}) const;
@@ -82,6 +85,9 @@ struct Attention {
   at::Tensor forward_sequences(const at::Tensor& x_BTC, const AttentionContext& context) const;
   at::Tensor attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_beside,
                              const AttentionContext& context) const;
+  // Of the tokens alone, or with a cache of all that it holds up to them (nn/dual_chunk.cpp).
+  at::Tensor attend_dual_chunks(const at::Tensor& x_BTC, const AttentionContext& context,
+                                const LayerCache* cache) const;
   at::Tensor attend_cached(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache& cache) const;
   TensorList project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
                             const AttentionContext& context) const;  // q, k and v

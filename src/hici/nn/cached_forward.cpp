@@ -28,7 +28,8 @@ bool for_each_chunk(int64_t length, const PrefillOptions& options, const Body& b
 AttentionContext CausalLm::chunk_context(const ops::RotaryFrequencies& frequencies, int64_t start, int64_t count,
                                          const KvCache& cache, ops::AttentionBackend backend) const {
   AttentionContext context;
-  context.rotary = ops::make_rotary_tables(frequencies, start, count, embed_tokens_.scalar_type());
+  set_positions(context, frequencies, cache.dual_chunk,
+                at::arange(start, start + count, at::TensorOptions().dtype(at::kLong).device(embed_tokens_.device())));
   context.backend = backend;
   context.place.first_row = cache.num_slots + start;
   return context;
@@ -44,6 +45,7 @@ at::Tensor CausalLm::prefill(const at::Tensor& tokens_1T, const KvCache& cache, 
   const bool is_hici = options.attention == AttentionKind::kHici;
   HICI_ASSERT(tokens_1T.size(0) == 1 && cache.batch() == 1 && cache.layers.size() == layers_.size() &&
                   options.attention != AttentionKind::kS2 && options.chunk > 0 &&
+                  (options.attention == AttentionKind::kDca) == bool(cache.dual_chunk) &&
                   cache.num_slots == (is_hici ? num_prompt_slots() : 0) &&
                   cache.num_slots + tokens_1T.size(1) <= cache.capacity() && options.num_cached >= 0 &&
                   options.num_cached < tokens_1T.size(1) && (options.num_cached == 0 || !is_hici),
@@ -92,7 +94,7 @@ at::Tensor CausalLm::decode(const at::Tensor& tokens_B, const at::Tensor& positi
                             const ops::RotaryFrequencies& frequencies) const {
   const at::NoGradGuard no_grad;
   AttentionContext context;
-  context.rotary = ops::make_rotary_tables(frequencies, positions_B, embed_tokens_.scalar_type());
+  set_positions(context, frequencies, cache.dual_chunk, positions_B);
   context.place.first_visible = cache.decode_sees_slots ? 0 : cache.num_slots;
   const at::Tensor rows_B = positions_B + cache.num_slots;
   context.place.flat_rows_B = at::arange(cache.batch(), positions_B.options()) * cache.capacity() + rows_B;

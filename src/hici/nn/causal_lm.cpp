@@ -117,13 +117,27 @@ at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOp
 AttentionContext CausalLm::make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
   const int64_t length = tokens_BT.size(1);
   ops::SideStream::fence(embed_tokens_.device());
-  return {.kind = options.attention,
-          .segment_length = options.segment_length,
-          .valid_BT = options.valid_BT,
-          .rotary = ops::make_rotary_tables(rotary_frequencies(), 0, length, embed_tokens_.scalar_type()),
-          .backend = options.backend,
-          .segment = 0,
-          .sequences = options.sequences};
+  HICI_ASSERT((options.attention == AttentionKind::kDca) == bool(options.dual_chunk), "sizes of Dual Chunk Attention");
+  AttentionContext context{.kind = options.attention,
+                           .segment_length = options.segment_length,
+                           .valid_BT = options.valid_BT,
+                           .rotary = {},
+                           .backend = options.backend,
+                           .segment = 0,
+                           .sequences = options.sequences};
+  set_positions(context, rotary_frequencies(), options.dual_chunk, at::arange(length, tokens_BT.options()));
+  return context;
+}
+
+void CausalLm::set_positions(AttentionContext& context, const ops::RotaryFrequencies& frequencies,
+                             const config::DualChunk& dual_chunk, const at::Tensor& positions_T) const {
+  const auto type = embed_tokens_.scalar_type();
+  if (!dual_chunk) {
+    context.rotary = ops::make_rotary_tables(frequencies, positions_T, type);
+    return;
+  }
+  context.kind = AttentionKind::kDca;
+  context.dual_chunk = ops::make_dual_chunk_tables(frequencies, dual_chunk, positions_T, type);
 }
 
 ops::RotaryFrequencies CausalLm::rotary_frequencies() const {

@@ -48,7 +48,8 @@ struct ForwardOptions {
   at::Tensor valid_BT;               // bool, right padding; undefined: no padding
   ActivationPolicies policies = {};  // what each layer keeps for the backward pass; empty: everything
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
-  SequenceLengths sequences = {};  // several sequences in a row; empty: each row is one
+  SequenceLengths sequences = {};     // several sequences in a row; empty: each row is one
+  config::DualChunk dual_chunk = {};  // for dca, which has no backward pass
 };
 
 // One segment of a sequence that goes through the model segment by segment. Segments of one sequence have one length.
@@ -70,10 +71,11 @@ struct SegmentHidden {
 
 // How a prompt goes into a cache.
 struct PrefillOptions {
-  AttentionKind attention = AttentionKind::kFull;  // or kHici: the whole prompt is one segment
-  int64_t chunk = 2048;                            // tokens in one forward
+  // Or kHici: the whole prompt is one segment; or kDca: KvCache::dual_chunk has the sizes.
+  AttentionKind attention = AttentionKind::kFull;
+  int64_t chunk = 2048;  // tokens in one forward
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
-  // Asked before each chunk of each layer (kHici) or of the model (kFull); false: prefill() ends with no tensor.
+  // Asked before each chunk of each layer (kHici) or of the model (else); false: prefill() ends with no tensor.
   std::function<bool()> before_chunk = {};
   // kFull: the first tokens of the prompt, fewer than all, whose keys and values the cache holds already.
   int64_t num_cached = 0;
@@ -98,9 +100,9 @@ class CausalLm {
   // Generation, without gradients (nn/cached_forward.cpp). prefill(): a prompt tokens_1T (int64, on the model's device)
   // into a cache of one sequence (KvCache::sequence()), from its first row on -> hidden state [1, C] of its last token,
   // after the last norm. What it takes beside the cache, for T tokens of width C:
-  //   kFull  the activations of one chunk
-  //   kHici  the same and two times T * C: local construction of a layer reads the whole prompt before its first token
-  //          attends, so that layers go one after the other over all chunks
+  //   kFull, kDca  the activations of one chunk
+  //   kHici        the same and two times T * C: local construction of a layer reads the whole prompt before its first
+  //                token attends, so that layers go one after the other over all chunks
   // The slots, of which there are KvCache::num_slots, stand in front of the prompt and are seen by all of it.
   at::Tensor prefill(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
   // One more token for each sequence, which stands at positions_B of its sequence (int64 on the device, as tokens_B):
@@ -131,6 +133,10 @@ class CausalLm {
 
  private:
   AttentionContext make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
+  // What `context` needs for tokens at these positions (int64, on the model's device): rotary tables, and the kind with
+  // kDca.
+  void set_positions(AttentionContext& context, const ops::RotaryFrequencies& frequencies,
+                     const config::DualChunk& dual_chunk, const at::Tensor& positions_T) const;
   AttentionContext chunk_context(const ops::RotaryFrequencies& frequencies, int64_t start, int64_t count,
                                  const KvCache& cache, ops::AttentionBackend backend) const;
   at::Tensor prefill_chunkwise(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;

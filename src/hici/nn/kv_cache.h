@@ -4,6 +4,7 @@
 // B sequences, X rows for each of them, J kv heads, D head dim
 #pragma once
 
+#include "hici/config/dual_chunk.h"
 #include "hici/config/model_config.h"
 #include "hici/nn/module.h"
 
@@ -27,11 +28,16 @@ struct CachePlace {
   bool decodes() const { return flat_rows_B.defined(); }
 };
 
+// Keys and values [B or 1, S, J, D] to where `place` says.
+void write_rows(const LayerCache& cache, const CachePlace& place, const at::Tensor& k_BSJD, const at::Tensor& v_BSJD);
+
 // Rows: num_slots slots, then the tokens; token t of a sequence is row num_slots + t.
 struct KvCache {
   std::vector<LayerCache> layers;
   int64_t num_slots = 0;
   bool decode_sees_slots = true;  // else they are for the prompt alone
+  // Dual Chunk Attention: keys are rotated at their place in their chunk, and there are no slots.
+  config::DualChunk dual_chunk = {};
 
   int64_t batch() const { return layers.front().k_BXJD.size(0); }
   int64_t capacity() const { return layers.front().k_BXJD.size(1); }  // X

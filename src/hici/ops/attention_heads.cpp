@@ -17,24 +17,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rotates x [G, S, heads, D] into y of the same shape; sign -1 turns back. Either may be a part of a longer buffer
-// (G segments of more than S rows). Token g * S + s has row (g * S + s) mod T of the tables.
-void rotate_into(const at::Tensor& x, const RotaryTables& tables, double sign, at::Tensor& y) {
-  if (x.is_cuda()) {
-    cuda_kernels().rotary(x, tables.cos, tables.sin, sign, y);
-    return;
-  }
-  const int64_t half = x.size(-1) / 2, length = x.size(1), repeats = x.size(0) * length / tables.cos.size(0);
-  auto table = [&](const at::Tensor& t) {  // [G, S, 1, D/2], broadcast over heads
-    return t.expand({repeats, -1, -1}).reshape({x.size(0), length, 1, half});
-  };
-  const at::Tensor cos = table(tables.cos), sin = table(sign < 0 ? tables.sin.neg() : tables.sin);
-  const auto wide = accumulation_type(x.scalar_type());
-  const at::Tensor first = x.narrow(-1, 0, half).to(wide), second = x.narrow(-1, half, half).to(wide);
-  y.narrow(-1, 0, half).copy_(at::mul(first, cos).addcmul_(second, sin, -1));
-  y.narrow(-1, half, half).copy_(at::mul(second, cos).addcmul_(first, sin));
-}
-
 // [B, T, heads, D] -> [G, S, heads, D], a view of a contiguous tensor.
 at::Tensor fold(const at::Tensor& t_BTXD, int64_t segment_length) {
   const at::Tensor t = t_BTXD.contiguous();
@@ -107,12 +89,32 @@ class FillRoom : public torch::autograd::Function<FillRoom> {
 
 }  // namespace
 
+void rotate_into(const at::Tensor& x, const RotaryTables& tables, double sign, at::Tensor& y) {
+  if (x.is_cuda()) {
+    cuda_kernels().rotary(x, tables.cos, tables.sin, sign, y);
+    return;
+  }
+  const int64_t half = x.size(-1) / 2, length = x.size(1), repeats = x.size(0) * length / tables.cos.size(0);
+  auto table = [&](const at::Tensor& t) {  // [G, S, 1, D/2], broadcast over heads
+    return t.expand({repeats, -1, -1}).reshape({x.size(0), length, 1, half});
+  };
+  const at::Tensor cos = table(tables.cos), sin = table(sign < 0 ? tables.sin.neg() : tables.sin);
+  const auto wide = accumulation_type(x.scalar_type());
+  const at::Tensor first = x.narrow(-1, 0, half).to(wide), second = x.narrow(-1, half, half).to(wide);
+  y.narrow(-1, 0, half).copy_(at::mul(first, cos).addcmul_(second, sin, -1));
+  y.narrow(-1, half, half).copy_(at::mul(second, cos).addcmul_(first, sin));
+}
+
+NormedHeads normed_heads(const HeadProjections& in) {
+  return {in.q_norm.defined() ? rms_norm(in.q_BTHD, in.q_norm, in.norm_eps) : in.q_BTHD,
+          in.k_norm.defined() ? rms_norm(in.k_BTJD, in.k_norm, in.norm_eps) : in.k_BTJD};
+}
+
 AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables, int64_t segment_length) {
   HICI_ASSERT(in.q_BTHD.dim() == 4 && in.q_BTHD.size(1) == tables.cos.size(0) &&
                   in.q_BTHD.size(3) == 2 * tables.cos.size(1) && in.q_BTHD.size(1) % segment_length == 0,
               "q ", in.q_BTHD.sizes(), " tables ", tables.cos.sizes(), " S ", segment_length);
-  const at::Tensor q = in.q_norm.defined() ? rms_norm(in.q_BTHD, in.q_norm, in.norm_eps) : in.q_BTHD;
-  const at::Tensor k = in.k_norm.defined() ? rms_norm(in.k_BTJD, in.k_norm, in.norm_eps) : in.k_BTJD;
+  const NormedHeads normed = normed_heads(in);
   const int64_t prefix = in.slot_k_GPJD.defined() ? in.slot_k_GPJD.size(1) : 0;
   auto values = [&] {
     if (in.v_has_room) return FillRoom::apply(in.v_BTJD, in.slot_v_GPJD);
@@ -123,7 +125,7 @@ AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables
     return RotateBehindPrefix::apply(tokens, optional_tensor(slots), tables.cos, tables.sin, segment_length,
                                      front_rows);
   };
-  return {rotated(q, {}, prefix), rotated(k, in.slot_k_GPJD, 0), values()};
+  return {rotated(normed.q_BTHD, {}, prefix), rotated(normed.k_BTJD, in.slot_k_GPJD, 0), values()};
 }
 
 }  // namespace hici::ops

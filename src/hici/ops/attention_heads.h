@@ -23,6 +23,16 @@ struct AttentionHeads {
   at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};
 };
 
+// Rotates x [G, S, heads, D] into y of the same shape; sign -1 turns back. Either may be a part of a longer buffer
+// (G segments of more than S rows). Token g * S + s has row (g * S + s) mod T of the tables. No gradients.
+void rotate_into(const at::Tensor& x, const RotaryTables& tables, double sign, at::Tensor& y);
+
+struct NormedHeads {
+  at::Tensor q_BTHD, k_BTJD;
+};
+// q and k behind their norms, where they have any.
+NormedHeads normed_heads(const HeadProjections& in);
+
 // Row t of `tables` belongs to token t of every sequence. Slots are put in front; q then has as many rows in front of
 // it (front_rows.h). Hand-written backward; keeps the projections of q and k only where there is a norm.
 AttentionHeads place_heads(const HeadProjections& in, const RotaryTables& tables, int64_t segment_length);

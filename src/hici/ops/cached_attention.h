@@ -23,4 +23,9 @@ at::Tensor attend_chunk(const at::Tensor& q_BSHD, const at::Tensor& k_BKJD, cons
 at::Tensor attend_cache(const at::Tensor& q_BHD, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
                         const at::Tensor& lengths_B);
 
+// The same with Dual Chunk Attention, keys rotated by their place in their chunk: q [3, B, H, D] is the query as
+// DualChunkHeads::q_3BTHD has it, rotated for the keys of its own chunk, of the chunk before and of all earlier ones.
+at::Tensor attend_cache_chunks(const at::Tensor& q_3BHD, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
+                               const at::Tensor& lengths_B, int64_t chunk_len);
+
 }  // namespace hici::ops

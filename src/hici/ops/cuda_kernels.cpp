@@ -148,14 +148,14 @@ int set_multiprocessors(int count) {
 }
 
 void decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths,
-                      double scale, at::Tensor& out) {
+                      int64_t chunk_len, double scale, at::Tensor& out) {
   const c10::cuda::CUDAGuard guard(q.device());
-  const int64_t splits = cuda::decode_splits(q.size(0), k.size(2), k.size(1));
-  const cuda::DecodeShape shape{q.size(0), q.size(1),   k.size(2),   q.size(2),
-                                k.size(1), k.stride(0), v.stride(0), splits};
+  const int64_t splits = cuda::decode_splits(q.size(1), k.size(2), k.size(1));
+  const cuda::DecodeShape shape{q.size(1),   q.size(2),   k.size(2), q.size(3), k.size(1),
+                                k.stride(0), v.stride(0), q.size(0), chunk_len, splits};
   const auto options = q.options().dtype(at::kFloat);
-  at::Tensor partial = at::empty({q.size(0), q.size(1), splits, q.size(2)}, options);
-  at::Tensor partial_lse = at::empty({q.size(0), q.size(1), splits}, options);
+  at::Tensor partial = at::empty({q.size(1), q.size(2), splits, q.size(3)}, options);
+  at::Tensor partial_lse = at::empty({q.size(1), q.size(2), splits}, options);
   const cuda::DecodePointers pointers{q.const_data_ptr(),
                                       k.const_data_ptr(),
                                       v.const_data_ptr(),

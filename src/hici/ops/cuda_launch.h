@@ -88,12 +88,15 @@ struct QuantiseShape {
 cudaError_t launch_quantise_rows(ElementType type, const QuantiseShape& shape, const void* x, const float* factor,
                                  void* out, float* scale, cudaStream_t stream);
 
-// Decoding over a cache: q, out [batch, heads, head_dim]; k, v [batch, rows, kv_heads, head_dim] with `stride` elements
-// between sequences, of which the first lengths[b] rows count. A row of a head is 16 bytes for each of a power of two
-// threads, 32 at the most; at most kMostDecodeHeads query heads for each of k and v. Not for float64.
+// Decoding over a cache: q [distances, batch, heads, head_dim], out [batch, heads, head_dim]; k, v [batch, rows,
+// kv_heads, head_dim] with `stride` elements between sequences, of which the first lengths[b] rows count. A row of a
+// head is 16 bytes for each of a power of two threads, 32 at the most; at most kMostDecodeHeads query heads for each of
+// k and v. Not for float64.
 inline constexpr int64_t kMostDecodeHeads = 8;
 struct DecodeShape {
   int64_t batch, heads, kv_heads, head_dim, rows, k_stride, v_stride;
+  int64_t distances;  // q[min(r, distances - 1)] is for the rows r chunks before that of the query
+  int64_t chunk_len;
   int64_t splits;  // of the rows that count, each a block of its own: decode_splits()
 };
 struct DecodePointers {

@@ -33,111 +33,216 @@ __device__ void wait_for_copies() {
 }
 
 // A team is `lanes` threads that share a row: each has kPackSize elements of it. The teams of a block take turns.
-template <typename T, int kHeads>
-__global__ void __launch_bounds__(kThreads) decode_partial(DecodeShape shape, DecodePointers p, int lanes) {
-  constexpr int N = kPackSize<T>;
-  const int lane = static_cast<int>(threadIdx.x) % lanes, team = static_cast<int>(threadIdx.x) / lanes,
-            teams = kThreads / lanes;
-  const int64_t split = blockIdx.x, kv_head = blockIdx.y, b = blockIdx.z;
-  const int64_t length = p.lengths[b], each = (length + shape.splits - 1) / shape.splits;
-  const int64_t first = split * each, last = min(first + each, length);
-  const int64_t row_stride = shape.kv_heads * shape.head_dim, offset = kv_head * shape.head_dim + lane * N;
-  const T* k = static_cast<const T*>(p.k) + b * shape.k_stride + offset;
-  const T* v = static_cast<const T*>(p.v) + b * shape.v_stride + offset;
-  const T* q = static_cast<const T*>(p.q) + (b * shape.heads + kv_head * kHeads) * shape.head_dim + lane * N;
+struct Team {
+  int lanes, lane, teams, team;
 
-  float query[kHeads][N], read[kHeads][N] = {}, top[kHeads], total[kHeads] = {};
-#pragma unroll
-  for (int h = 0; h < kHeads; ++h) {
-    const Pack<T, N> pack = load_pack<T, N>(q + h * shape.head_dim);
-    top[h] = kNothing;
-#pragma unroll
-    for (int j = 0; j < N; ++j) query[h][j] = static_cast<float>(pack.at[j]) * static_cast<float>(p.scale);
+  explicit __device__ Team(int lanes_of_row)
+      : lanes(lanes_of_row),
+        lane(static_cast<int>(threadIdx.x) % lanes_of_row),
+        teams(kThreads / lanes_of_row),
+        team(static_cast<int>(threadIdx.x) / lanes_of_row) {}
+};
+
+struct Rows {
+  int64_t first, last;
+
+  __device__ bool any() const { return first < last; }
+};
+
+// Those of the block whose chunk lies `distance` before the query's; the last distance is any further one.
+__device__ Rows rows_at(int64_t distance, const DecodeShape& shape, int64_t query_chunk, const Rows& block) {
+  const int64_t chunk = (query_chunk - distance) * shape.chunk_len;
+  return {distance + 1 < shape.distances ? max(block.first, chunk) : block.first,
+          min(block.last, chunk + shape.chunk_len)};
+}
+
+// Keys and values on their way to shared memory, kRowsAtOnce rows of each team at a time.
+template <typename T>
+struct RowCopies {
+  using RowPack = Pack<T, kPackSize<T>>;
+  const T *k, *v;  // of row 0, this thread's elements
+  int64_t row_stride;
+  RowPack* slots;
+
+  __device__ RowPack* slot(int stage, int r, int which) const {
+    return slots + ((stage * kRowsAtOnce + r) * 2 + which) * kThreads + threadIdx.x;
   }
-
-  extern __shared__ float shared[];
-  const int64_t step = teams * kRowsAtOnce;
-  auto slot = [&](int stage, int r, int which) {
-    return reinterpret_cast<Pack<T, N>*>(shared) + ((stage * kRowsAtOnce + r) * 2 + which) * kThreads + threadIdx.x;
-  };
-  auto fetch = [&](int64_t base, int stage) {
+  __device__ __forceinline__ void fetch(const Team& t, int64_t base, int64_t last, int stage) const {
     if (base < last) {
 #pragma unroll
       for (int r = 0; r < kRowsAtOnce; ++r) {
-        const int64_t row = min(base + r * teams + team, last - 1);  // beyond the end: any row, without weight
+        const int64_t row = min(base + r * t.teams + t.team, last - 1);  // beyond the end: any row, without weight
         copy_beside(slot(stage, r, 0), k + row * row_stride);
         copy_beside(slot(stage, r, 1), v + row * row_stride);
       }
     }
     end_of_copies();
-  };
-#pragma unroll
-  for (int stage = 0; stage < kStages - 1; ++stage) fetch(first + stage * step, stage);
+  }
+};
 
-  // The bounds are those of the whole block: shuffles want all threads of a warp.
-  int stage = 0;
-  for (int64_t base = first; base < last; base += step, stage = (stage + 1) % kStages) {
-    wait_for_copies<kStages - 2>();
-    Pack<T, N> keys[kRowsAtOnce], values[kRowsAtOnce];
-#pragma unroll
-    for (int r = 0; r < kRowsAtOnce; ++r) keys[r] = *slot(stage, r, 0), values[r] = *slot(stage, r, 1);
-    fetch(base + (kStages - 1) * step, (stage + kStages - 1) % kStages);
+// The softmax of all query heads over the rows that this thread's team has read.
+template <typename T, int kHeads>
+struct Reading {
+  static constexpr int N = kPackSize<T>;
+  float query[kHeads][N], read[kHeads][N], top[kHeads], total[kHeads];
+
+  __device__ __forceinline__ Reading() {
 #pragma unroll
     for (int h = 0; h < kHeads; ++h) {
-      float score[kRowsAtOnce], best = top[h];
+      top[h] = kNothing;
+      total[h] = 0;
+#pragma unroll
+      for (int j = 0; j < N; ++j) read[h][j] = 0;
+    }
+  }
+
+  __device__ __forceinline__ void take_query(const T* q, int64_t head_dim, float scale) {
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      const Pack<T, N> pack = load_pack<T, N>(q + h * head_dim);
+#pragma unroll
+      for (int j = 0; j < N; ++j) query[h][j] = static_cast<float>(pack.at[j]) * scale;
+    }
+  }
+
+  // All threads of a warp: shuffles want them.
+  __device__ __forceinline__ float score(int h, const Pack<T, N>& key, int lanes) const {
+    float sum = 0;
+#pragma unroll
+    for (int j = 0; j < N; ++j) sum += query[h][j] * static_cast<float>(key.at[j]);
+    for (int step = lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    return sum;
+  }
+
+  __device__ __forceinline__ void raise_top(int h, float best) {
+    const float shrink = __expf(top[h] - best);
+    top[h] = best;
+    total[h] *= shrink;
+#pragma unroll
+    for (int j = 0; j < N; ++j) read[h][j] *= shrink;
+  }
+
+  __device__ __forceinline__ void add(const Pack<T, N> (&keys)[kRowsAtOnce], const Pack<T, N> (&values)[kRowsAtOnce],
+                                      const bool (&counts)[kRowsAtOnce], int lanes) {
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      float scores[kRowsAtOnce], best = top[h];
 #pragma unroll
       for (int r = 0; r < kRowsAtOnce; ++r) {
-        float sum = 0;
-#pragma unroll
-        for (int j = 0; j < N; ++j) sum += query[h][j] * static_cast<float>(keys[r].at[j]);
-        for (int step = lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-        score[r] = base + r * teams + team < last ? sum : kNothing;
-        best = fmaxf(best, score[r]);
+        const float of_row = score(h, keys[r], lanes);
+        scores[r] = counts[r] ? of_row : kNothing;
+        best = fmaxf(best, scores[r]);
       }
-      const float shrink = __expf(top[h] - best);
-      top[h] = best;
-      total[h] *= shrink;
-#pragma unroll
-      for (int j = 0; j < N; ++j) read[h][j] *= shrink;
+      raise_top(h, best);
 #pragma unroll
       for (int r = 0; r < kRowsAtOnce; ++r) {
-        const float weight = base + r * teams + team < last ? __expf(score[r] - best) : 0.0f;
+        const float weight = counts[r] ? __expf(scores[r] - best) : 0.0f;
         total[h] += weight;
 #pragma unroll
         for (int j = 0; j < N; ++j) read[h][j] += weight * static_cast<float>(values[r].at[j]);
       }
     }
   }
+};
 
-  // The teams' parts, one query head after the other, through shared memory, which the copies are done with.
+// The bounds are those of the whole block: shuffles want all threads of a warp.
+template <typename T, int kHeads>
+__device__ __forceinline__ void read_rows(Reading<T, kHeads>& reading, const RowCopies<T>& copies, const Team& t,
+                                          const Rows& rows) {
+  using RowPack = typename RowCopies<T>::RowPack;
+  const int64_t step = t.teams * kRowsAtOnce;
+#pragma unroll
+  for (int stage = 0; stage < kStages - 1; ++stage) copies.fetch(t, rows.first + stage * step, rows.last, stage);
+  int stage = 0;
+  for (int64_t base = rows.first; base < rows.last; base += step, stage = (stage + 1) % kStages) {
+    wait_for_copies<kStages - 2>();
+    RowPack keys[kRowsAtOnce], values[kRowsAtOnce];
+    bool counts[kRowsAtOnce];
+#pragma unroll
+    for (int r = 0; r < kRowsAtOnce; ++r) {
+      keys[r] = *copies.slot(stage, r, 0);
+      values[r] = *copies.slot(stage, r, 1);
+      counts[r] = base + r * t.teams + t.team < rows.last;
+    }
+    copies.fetch(t, base + (kStages - 1) * step, rows.last, (stage + kStages - 1) % kStages);
+    reading.add(keys, values, counts, t.lanes);
+  }
   wait_for_copies<0>();
-  float* team_top = shared;               // [teams]
-  float* team_total = shared + teams;     // [teams]
-  float* team_read = shared + 2 * teams;  // [teams, head_dim]
-  const auto width = static_cast<int>(shape.head_dim);
-  for (int h = 0; h < kHeads; ++h) {
-    __syncthreads();
+}
+
+// The teams' parts of one query head, in shared memory that the copies are done with.
+struct TeamParts {
+  float *top, *total;  // [teams]
+  float* read;         // [teams, head_dim]
+  int teams, width;
+
+  __device__ TeamParts(float* shared, const Team& t, int64_t head_dim)
+      : top(shared),
+        total(shared + t.teams),
+        read(shared + 2 * t.teams),
+        teams(t.teams),
+        width(static_cast<int>(head_dim)) {}
+
+  template <typename T, int kHeads>
+  __device__ __forceinline__ void put(const Team& t, const Reading<T, kHeads>& reading, int h) const {
+    constexpr int N = kPackSize<T>;
 #pragma unroll
     for (int candidate = 0; candidate < kHeads; ++candidate) {  // registers have no index that is not a constant
       if (candidate != h) continue;
-      if (lane == 0) {
-        team_top[team] = top[candidate];
-        team_total[team] = total[candidate];
+      if (t.lane == 0) {
+        top[t.team] = reading.top[candidate];
+        total[t.team] = reading.total[candidate];
       }
 #pragma unroll
-      for (int j = 0; j < N; ++j) team_read[team * width + lane * N + j] = read[candidate][j];
+      for (int j = 0; j < N; ++j) read[t.team * width + t.lane * N + j] = reading.read[candidate][j];
     }
-    __syncthreads();
+  }
+
+  __device__ __forceinline__ void join_into(float* partial, float* partial_lse) const {
     float best = kNothing, sum = 0;
-    for (int t = 0; t < teams; ++t) best = fmaxf(best, team_top[t]);
-    for (int t = 0; t < teams; ++t) sum += team_total[t] * __expf(team_top[t] - best);
-    const int64_t place = (b * shape.heads + kv_head * kHeads + h) * shape.splits + split;
+    for (int t = 0; t < teams; ++t) best = fmaxf(best, top[t]);
+    for (int t = 0; t < teams; ++t) sum += total[t] * __expf(top[t] - best);
     for (int d = static_cast<int>(threadIdx.x); d < width; d += kThreads) {
       float value = 0;
-      for (int t = 0; t < teams; ++t) value += team_read[t * width + d] * __expf(team_top[t] - best);
-      p.partial[place * width + d] = sum > 0 ? value / sum : 0.0f;
+      for (int t = 0; t < teams; ++t) value += read[t * width + d] * __expf(top[t] - best);
+      partial[d] = sum > 0 ? value / sum : 0.0f;
     }
-    if (threadIdx.x == 0) p.partial_lse[place] = sum > 0 ? best + __logf(sum) : kNothing;
+    if (threadIdx.x == 0) *partial_lse = sum > 0 ? best + __logf(sum) : kNothing;
+  }
+};
+
+// Each block has a split of the rows, one k/v head and its query heads. The few blocks whose rows are of several
+// distances begin anew for each, with the query that is rotated for it.
+template <typename T, int kHeads>
+__global__ void __launch_bounds__(kThreads) decode_partial(DecodeShape shape, DecodePointers p, int lanes) {
+  extern __shared__ float shared[];
+  const Team t(lanes);
+  const int64_t split = blockIdx.x, kv_head = blockIdx.y, b = blockIdx.z, head = b * shape.heads + kv_head * kHeads;
+  const int64_t length = p.lengths[b], each = (length + shape.splits - 1) / shape.splits;
+  const Rows block{split * each, min(split * each + each, length)};
+  const int64_t mine = t.lane * kPackSize<T>, offset = kv_head * shape.head_dim + mine;
+  const RowCopies<T> copies{static_cast<const T*>(p.k) + b * shape.k_stride + offset,
+                            static_cast<const T*>(p.v) + b * shape.v_stride + offset, shape.kv_heads * shape.head_dim,
+                            reinterpret_cast<typename RowCopies<T>::RowPack*>(shared)};
+  const T* q = static_cast<const T*>(p.q) + head * shape.head_dim + mine;
+
+  Reading<T, kHeads> reading;
+  const int64_t query_chunk = (length - 1) / shape.chunk_len;
+  for (int64_t distance = 0; distance < shape.distances; ++distance) {
+    const Rows rows = rows_at(distance, shape, query_chunk, block);
+    if (!rows.any()) continue;
+    reading.take_query(q + distance * shape.batch * shape.heads * shape.head_dim, shape.head_dim,
+                       static_cast<float>(p.scale));
+    read_rows(reading, copies, t, rows);
+  }
+
+  const TeamParts parts(shared, t, shape.head_dim);
+  for (int h = 0; h < kHeads; ++h) {
+    __syncthreads();
+    parts.put(t, reading, h);
+    __syncthreads();
+    const int64_t place = (head + h) * shape.splits + split;
+    parts.join_into(p.partial + place * shape.head_dim, p.partial_lse + place);
   }
 }
 

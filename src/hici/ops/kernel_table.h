@@ -53,11 +53,12 @@ struct KernelTable {
   // How many multiprocessors cuBLAS' products of this thread, on the current device, take from now on: 0 is the
   // library's own choice, a negative number so many less than all. Returns what was set before.
   int (*set_multiprocessors)(int count);
-  // Attention of one query for each sequence: q, out [B, H, D], k, v [B, X, J, D], of which the first lengths[b] rows
-  // count; lengths [B] int64. Only the first stride of k and v is free. Types and sizes: decode_kernel_takes() of
-  // cached_attention.cpp.
+  // Attention of one query for each sequence, which stands at its last row: q [R, B, H, D], out [B, H, D], k, v
+  // [B, X, J, D], of which the first lengths[b] rows count; lengths [B] int64. A row that lies r chunks of chunk_len
+  // before the query's chunk is read by q[min(r, R - 1)]. Only the first stride of k and v is free. Types and sizes:
+  // decode_kernel_takes() of cached_attention.cpp.
   void (*decode_attention)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths,
-                           double scale, at::Tensor& out);
+                           int64_t chunk_len, double scale, at::Tensor& out);
   // Records what `work` queues on the current device, without running it, as one graph; what it allocates is the
   // graph's own. Replaying queues it again; releasing waits for nothing and must come after the last replay is done.
   void* (*graph_record)(int index, const std::function<void()>& work);

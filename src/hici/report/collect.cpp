@@ -53,7 +53,7 @@ TrainingRun read_run(const fs::path& metrics) {
 // As papers write it; the two ways to cut for HiCI attention are two rows.
 std::string attention_of(const JsonObject& result) {
   const std::string name = clean_text(result.string("attention"));
-  const std::string attention = name == "hici" ? "HiCI" : name == "s2" ? "S2" : name;
+  const std::string attention = name == "hici" ? "HiCI" : name == "s2" ? "S2" : name == "dca" ? "DCA" : name;
   return result.string_or("eval_mode", "") == "full_hierarchical" ? attention + " (one segment)" : attention;
 }
 

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// A layer's Dual Chunk Attention: whole sequences, prompts into a cache, and decoding over it.
+#include "hici/base/error.h"
+#include "hici/nn/attention.h"
+#include "hici/ops/cached_attention.h"
+#include "hici/ops/profile.h"
+
+#include <ATen/ATen.h>
+
+namespace hici::nn {
+
+at::Tensor Attention::attend_dual_chunks(const at::Tensor& x_BTC, const AttentionContext& context,
+                                         const LayerCache* cache) const {
+  const bool decodes = cache != nullptr && context.place.decodes();
+  const int64_t chunk_len = context.dual_chunk.chunk_len;
+  const at::Tensor x = decodes ? x_BTC.transpose(0, 1) : x_BTC;  // [1, B, C]: each token has its own row of the tables
+  auto split = [&](const at::Tensor& t) { return t.view({t.size(0), t.size(1), -1, head_dim}); };
+  const TensorList tokens = project_tokens(x, {}, context);
+  const ops::DualChunkHeads heads = ops::place_dual_chunk_heads(
+      {split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps}, context.dual_chunk);
+  at::Tensor k = heads.k_BTJD, v = heads.v_BTJD;
+  if (cache != nullptr) {
+    HICI_ASSERT(context.place.first_visible == 0, "slots in a cache of Dual Chunk Attention");
+    write_rows(*cache, context.place, k, v);
+    if (decodes) {
+      return ops::attend_cache_chunks(heads.q_3BTHD.select(1, 0), cache->k_BXJD, cache->v_BXJD, context.place.lengths_B,
+                                      chunk_len);
+    }
+    const int64_t seen = context.place.first_row + x.size(1);
+    k = cache->k_BXJD.narrow(1, 0, seen);
+    v = cache->v_BXJD.narrow(1, 0, seen);
+  }
+  return ops::profiled(
+      ops::Part::kAttention,
+      [&](const at::Tensor& q_3BTHD) { return ops::dual_chunk_attention(q_3BTHD, k, v, chunk_len, context.backend); },
+      heads.q_3BTHD);
+}
+
+}  // namespace hici::nn
