@@ -93,4 +93,5 @@ def main(golden):
         (folder / "generation.json").write_text(json.dumps({"prompt": prompt, "forced": forced, "logits": logits}))
 
 
-main(pathlib.Path(sys.argv[1]))
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

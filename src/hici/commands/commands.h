@@ -12,6 +12,7 @@ CommandEntry bench_eval_command();
 CommandEntry bench_loss_command();
 CommandEntry bench_step_command();
 CommandEntry devices_command();
+CommandEntry eval_attention_command();
 CommandEntry eval_ppl_command();
 CommandEntry extract_command();
 CommandEntry generate_command();

@@ -10,6 +10,7 @@ const std::vector<CommandEntry>& command_table() {
       train_command(),
       sft_command(),
       eval_ppl_command(),
+      eval_attention_command(),
       generate_command(),
       extract_command(),
       merge_command(),

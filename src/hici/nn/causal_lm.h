@@ -48,7 +48,8 @@ struct ForwardOptions {
   at::Tensor valid_BT;               // bool, right padding; undefined: no padding
   ActivationPolicies policies = {};  // what each layer keeps for the backward pass; empty: everything
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
-  SequenceLengths sequences = {};  // several sequences in a row; empty: each row is one
+  SequenceLengths sequences = {};         // several sequences in a row; empty: each row is one
+  AttentionObserver* observer = nullptr;  // sees every layer of HiCI attention, once where nothing is recomputed
 };
 
 // One segment of a sequence that goes through the model segment by segment. Segments of one sequence have one length.
