@@ -45,6 +45,14 @@ TEST(HeatMapTest, CellsOfAnyValueDifferFromTheGroundAndGetStrongerWithIt) {
     EXPECT_GE(count(svg, std::string("fill-opacity=") + opacity), 1u) << opacity;
 }
 
+TEST(HeatMapTest, TheWholeColourIsThatOfFullAndOfMore) {
+  HeatMap map = sample_map();
+  map.full = 0.25;
+  const std::string svg = render_heat_map(map, {});
+  EXPECT_EQ(count(svg, "fill-opacity='1'"), 5u);  // 1, 0.5, 0.25, 1, and the top of the legend
+  EXPECT_EQ(count(svg, ">25%<"), 1u);
+}
+
 TEST(HeatMapTest, LettersThatWouldMeetAreLeftOut) {
   HeatMap map{.title = "t", .x_label = "x", .y_label = "y", .columns = {}, .rows = {}, .values = {}};
   for (int i = 0; i < 200; ++i) map.columns.push_back(std::to_string(i * 1000));

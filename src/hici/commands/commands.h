@@ -15,6 +15,7 @@ CommandEntry devices_command();
 CommandEntry eval_passkey_command();
 CommandEntry eval_lines_command();
 CommandEntry eval_longbench_command();
+CommandEntry eval_attention_command();
 CommandEntry eval_ppl_command();
 CommandEntry eval_topics_command();
 CommandEntry extract_command();

@@ -8,6 +8,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/dual_chunk_options.h"
 #include "hici/commands/model_options.h"
+#include "hici/commands/sharing_options.h"
 #include "hici/config/divides.h"
 #include "hici/eval/perplexity.h"
 #include "hici/io/load_model.h"
@@ -37,6 +38,7 @@ struct EvalPplOptions {
   int64_t limit_tokens = 0;
   bool stream_segments = false;
   DualChunkOptions dual_chunk;
+  SharingOptions sharing;
   HiciOptions hici;
   DeviceOptions device;
 };
@@ -64,6 +66,7 @@ void check_options(const EvalPplOptions& o) {
   HICI_CHECK_USAGE(o.batch_size >= 1, "--batch_size: ", o.batch_size, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(o.limit_tokens >= 0 && o.context_size >= 0,
                    "--limit_tokens and --context_size: negative; use 0 (no limit) or more");
+  o.sharing.check(o.output);
 }
 
 void check_dual_chunk(const EvalPplOptions& o, const EvalMode& mode) {
@@ -89,8 +92,9 @@ nn::ForwardOptions make_forward(const EvalPplOptions& o, const EvalMode& mode, c
   return forward;
 }
 
-nlohmann::json result_json(const EvalPplOptions& o, const io::LoadedModel& loaded, const data::TokenFile& tokens,
-                           const nn::ForwardOptions& forward, const eval::PerplexityResult& result) {
+// All that repeats the result.
+nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loaded, const data::TokenFile& tokens,
+                             const nn::ForwardOptions& forward) {
   const auto& rope = loaded.model->config().rope;
   return {{"command", "eval ppl"},
           {"label", o.label.empty() ? (o.peft_model.empty() ? o.base_model : o.peft_model) : o.label},
@@ -114,13 +118,6 @@ nlohmann::json result_json(const EvalPplOptions& o, const io::LoadedModel& loade
           {"rope_type", config::name_of(rope.type)},
           {"rope_theta", rope.theta},
           {"rope_factor", rope.context_factor},
-          {"perplexity", result.perplexity},
-          {"accuracy", result.accuracy},
-          {"loss", result.loss},
-          {"windows", result.windows},
-          {"predicted_tokens", result.predicted_tokens},
-          {"tokens_per_second", result.tokens_per_second},
-          {"seconds", result.seconds},
           {"data_sha256", tokens.sha256()},
           {"weights_sha256", loaded.weights_sha256}};
 }
@@ -132,6 +129,18 @@ nlohmann::json dual_chunk_json(const EvalPplOptions& o, const config::ModelConfi
           {"chunk_size", sizes.chunk_size},
           {"chunk_len", sizes.chunk_len},
           {"magnitude", sizes.magnitude}};
+}
+
+nlohmann::json result_json(const nlohmann::json& settings, const eval::PerplexityResult& result) {
+  nlohmann::json json = {{"perplexity", result.perplexity},
+                         {"accuracy", result.accuracy},
+                         {"loss", result.loss},
+                         {"windows", result.windows},
+                         {"predicted_tokens", result.predicted_tokens},
+                         {"tokens_per_second", result.tokens_per_second},
+                         {"seconds", result.seconds}};
+  json.update(settings);
+  return json;
 }
 
 std::string result_text(const nlohmann::json& json) {
@@ -173,22 +182,28 @@ int run_eval_ppl(const EvalPplOptions& o) {
   const data::TokenFile tokens =
       data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
 
-  Progress progress("windows",
-                    eval::count_windows(o.limit_tokens > 0 ? std::min(o.limit_tokens, tokens.size()) : tokens.size(),
-                                        o.seq_len, o.sliding_window));
-  const auto result = eval::evaluate_perplexity(*loaded.model, tokens,
-                                                {.seq_len = o.seq_len,
-                                                 .stride = o.sliding_window,
-                                                 .batch_size = o.batch_size,
-                                                 .limit_tokens = o.limit_tokens,
-                                                 .forward = forward,
-                                                 .stream_segments = o.stream_segments},
+  nlohmann::json settings = settings_json(o, loaded, tokens, forward);
+  if (forward.dual_chunk) settings["dual_chunk"] = dual_chunk_json(o, loaded.model->config(), forward.dual_chunk);
+  const auto write = [&](const eval::PerplexityResult& result) {
+    const nlohmann::json json = result_json(settings, result);
+    if (!o.output.empty()) write_file_atomically(o.output, json.dump(1) + "\n");
+    write_stdout(result_text(json));
+  };
+  const eval::PerplexityOptions options{.seq_len = o.seq_len,
+                                        .stride = o.sliding_window,
+                                        .batch_size = o.batch_size,
+                                        .limit_tokens = o.limit_tokens,
+                                        .forward = forward,
+                                        .stream_segments = o.stream_segments};
+  if (o.sharing.shares()) {
+    eval::share_perplexity(*loaded.model, tokens, options, o.sharing.work(o.output, settings), write);
+    return 0;
+  }
+  Progress progress("windows", eval::TokenWindows(tokens, options.windows()).num_windows());
+  const auto result = eval::evaluate_perplexity(*loaded.model, tokens, options,
                                                 [&](int64_t done, int64_t, double) { progress.update(done); });
   progress.finish();
-  nlohmann::json json = result_json(o, loaded, tokens, forward, result);
-  if (forward.dual_chunk) json["dual_chunk"] = dual_chunk_json(o, loaded.model->config(), forward.dual_chunk);
-  if (!o.output.empty()) write_file_atomically(o.output, json.dump(1) + "\n");
-  write_stdout(result_text(json));
+  write(result);
   return 0;
 }
 
@@ -222,6 +237,7 @@ CommandEntry eval_ppl_command() {
             add_inherited(app, "flash_attn", "the fastest exact attention of the device is taken by itself");
             add_inherited(app, "progress_bar_fresh_rate", "the progress line paces itself");
             o->dual_chunk.bind(app);
+            o->sharing.bind(app);
             o->hici.bind(app);
             o->device.bind(app);
             return [o] { return run_eval_ppl(*o); };

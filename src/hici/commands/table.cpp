@@ -14,6 +14,7 @@ const std::vector<CommandEntry>& command_table() {
       eval_topics_command(),
       eval_lines_command(),
       eval_longbench_command(),
+      eval_attention_command(),
       generate_command(),
       extract_command(),
       merge_command(),

@@ -2,6 +2,7 @@
 #include "hici/eval/perplexity.h"
 
 #include "hici/base/error.h"
+#include "hici/base/json.h"
 #include "hici/base/signals.h"
 #include "hici/ops/linear_cross_entropy.h"
 
@@ -11,36 +12,45 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 namespace hici::eval {
 namespace {
+
+// What one batch of windows adds to the sums.
+struct BatchScores {
+  // In the order in which they are added up: one for each forward. Sums of several batches are made from these, so that
+  // they do not depend on who scored which batch.
+  std::vector<double> negative_log_likelihoods;
+  int64_t hits = 0;
+  int64_t predicted = 0;
+};
 
 struct Sums {
   double negative_log_likelihood = 0;
   int64_t hits = 0;
   int64_t predicted = 0;
+
+  void add(const BatchScores& scores) {
+    for (const double value : scores.negative_log_likelihoods) negative_log_likelihood += value;
+    hits += scores.hits;
+    predicted += scores.predicted;
+  }
+  double loss() const { return negative_log_likelihood / static_cast<double>(predicted); }
 };
 
-at::Tensor read_windows(const data::TokenFile& tokens, const PerplexityOptions& options, int64_t first, int64_t count) {
-  at::Tensor windows = at::empty({count, options.seq_len}, at::kLong);
-  for (int64_t i = 0; i < count; ++i) {
-    int64_t* row = windows.mutable_data_ptr<int64_t>() + i * options.seq_len;
-    tokens.read_into((first + i) * options.stride, {row, static_cast<size_t>(options.seq_len)});
-  }
-  return windows;
-}
-
 // hidden_BTC: the states that predict targets_BT.
-void add_scores(Sums& sums, const nn::CausalLm& model, const at::Tensor& hidden_BTC, const at::Tensor& targets_BT) {
+void add_scores(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& hidden_BTC,
+                const at::Tensor& targets_BT) {
   const at::Tensor targets = targets_BT.reshape({-1});
   const ops::TokenScores scores =
       ops::score_tokens(hidden_BTC.reshape({-1, hidden_BTC.size(-1)}), model.head_weight(), targets);
-  sums.negative_log_likelihood -= scores.log_likelihood.sum(at::kDouble).item<double>();
+  sums.negative_log_likelihoods.push_back(-scores.log_likelihood.sum(at::kDouble).item<double>());
   sums.hits += scores.argmax.eq(targets).sum().item<int64_t>();
   sums.predicted += targets.numel();
 }
 
-void add_streamed(Sums& sums, const nn::CausalLm& model, const at::Tensor& tokens_BT,
+void add_streamed(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& tokens_BT,
                   const nn::ForwardOptions& forward) {
   const int64_t segment_length = forward.segment_length;
   const ops::RotaryFrequencies frequencies = model.rotary_frequencies();
@@ -55,7 +65,7 @@ void add_streamed(Sums& sums, const nn::CausalLm& model, const at::Tensor& token
   }
 }
 
-void add_windows(Sums& sums, const nn::CausalLm& model, const at::Tensor& windows_BT,
+void add_windows(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& windows_BT,
                  const PerplexityOptions& options) {
   const at::Tensor tokens = windows_BT.to(model.head_weight().device());
   if (options.stream_segments) return add_streamed(sums, model, tokens, options.forward);
@@ -64,41 +74,73 @@ void add_windows(Sums& sums, const nn::CausalLm& model, const at::Tensor& window
              tokens.narrow(1, 1, predicted));
 }
 
-}  // namespace
-
-int64_t count_windows(int64_t num_tokens, int64_t seq_len, int64_t stride) {
-  const int64_t room = num_tokens - seq_len;
-  return room <= 0 ? 0 : (room + stride - 1) / stride;
+BatchScores score_batch(const nn::CausalLm& model, const TokenWindows& windows, int64_t batch,
+                        const PerplexityOptions& options) {
+  BatchScores scores;
+  add_windows(scores, model, windows.read(batch), options);
+  for (const double value : scores.negative_log_likelihoods) {
+    HICI_CHECK(std::isfinite(value), "window ", windows.first_window(batch), " (from token ",
+               windows.start_of(windows.first_window(batch)),
+               "): the loss is not finite; are the weights whole and --dtype wide enough?");
+  }
+  return scores;
 }
+
+PerplexityResult result_of(const Sums& sums, const TokenWindows& windows, const PerplexityOptions& options,
+                           double seconds) {
+  PerplexityResult result;
+  result.loss = sums.loss();
+  result.perplexity = std::exp(result.loss);
+  result.accuracy = static_cast<double>(sums.hits) / static_cast<double>(sums.predicted);
+  result.windows = windows.num_windows();
+  result.predicted_tokens = sums.predicted;
+  result.seconds = seconds;
+  result.tokens_per_second = static_cast<double>(result.windows * options.seq_len) / seconds;
+  return result;
+}
+
+// JSON numbers keep every bit.
+nlohmann::json to_json(const BatchScores& scores) {
+  return {{"nll", scores.negative_log_likelihoods}, {"hits", scores.hits}, {"predicted", scores.predicted}};
+}
+
+BatchScores scores_from_json(const JsonObject& answer) {
+  return {numbers_of(answer, "nll"), answer.integer("hits", 0, INT64_MAX), answer.integer("predicted", 0, INT64_MAX)};
+}
+
+}  // namespace
 
 PerplexityResult evaluate_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens,
                                      const PerplexityOptions& options,
                                      const std::function<void(int64_t, int64_t, double)>& on_progress) {
   const at::NoGradGuard no_grad;
-  const int64_t length = options.limit_tokens > 0 ? std::min(options.limit_tokens, tokens.size()) : tokens.size();
-  PerplexityResult result;
-  result.windows = count_windows(length, options.seq_len, options.stride);
-  HICI_CHECK(result.windows > 0, tokens.path().string(), ": ", length,
-             " tokens are not more than one window of --seq_len ", options.seq_len,
-             "; use a longer file or a shorter window");
+  const TokenWindows windows(tokens, options.windows());
   const auto started = std::chrono::steady_clock::now();
   Sums sums;
-  for (int64_t first = 0; first < result.windows; first += options.batch_size) {
-    HICI_CHECK(stop_requested() == 0, "stopped by signal ", stop_requested(), " after ", first, " of ", result.windows,
-               " windows");
-    const int64_t count = std::min(options.batch_size, result.windows - first);
-    add_windows(sums, model, read_windows(tokens, options, first, count), options);
-    HICI_CHECK(std::isfinite(sums.negative_log_likelihood), "window ", first, " (from token ", first * options.stride,
-               "): the loss is not finite; are the weights whole and --dtype wide enough?");
-    result.loss = sums.negative_log_likelihood / static_cast<double>(sums.predicted);
-    if (on_progress) on_progress(first + count, result.windows, std::exp(result.loss));
+  for (int64_t batch = 0; batch < windows.num_batches(); ++batch) {
+    const int64_t first = windows.first_window(batch);
+    HICI_CHECK(stop_requested() == 0, "stopped by signal ", stop_requested(), " after ", first, " of ",
+               windows.num_windows(), " windows");
+    sums.add(score_batch(model, windows, batch, options));
+    if (on_progress) on_progress(first + windows.windows_of(batch), windows.num_windows(), std::exp(sums.loss()));
   }
-  result.perplexity = std::exp(result.loss);
-  result.accuracy = static_cast<double>(sums.hits) / static_cast<double>(sums.predicted);
-  result.predicted_tokens = sums.predicted;
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  result.tokens_per_second = static_cast<double>(result.windows * options.seq_len) / result.seconds;
-  return result;
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  return result_of(sums, windows, options, seconds);
+}
+
+void share_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens, const PerplexityOptions& options,
+                      const SharedWork& work, const std::function<void(const PerplexityResult&)>& write) {
+  const at::NoGradGuard no_grad;
+  const TokenWindows windows(tokens, options.windows());
+  auto answer = [&](int64_t batch) { return to_json(score_batch(model, windows, batch, options)); };
+  auto merge = [&](const std::vector<nlohmann::json>& answers, double seconds) {
+    Sums sums;
+    for (const nlohmann::json& value : answers) {
+      sums.add(scores_from_json(JsonObject(value, work.output.string() + ": scores of a batch")));
+    }
+    write(result_of(sums, windows, options, seconds));
+  };
+  share_cases(work, windows.num_batches(), answer, merge);
 }
 
 }  // namespace hici::eval

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Perplexity over sliding windows, exactly as perplexity() of the reference: windows start at 0, stride, 2 * stride,
-// ... while start < tokens - seq_len; every predicted position of every window counts once. Logits are never held
-// whole.
+// Perplexity over sliding windows, exactly as perplexity() of the reference: every predicted position of every window
+// (token_windows.h) counts once. Logits are never held whole.
 #pragma once
 
-#include "hici/data/token_file.h"
+#include "hici/eval/shared_work.h"
+#include "hici/eval/token_windows.h"
 #include "hici/nn/causal_lm.h"
 
 #include <functional>
@@ -18,6 +18,8 @@ struct PerplexityOptions {
   int64_t limit_tokens = 0;  // 0: the whole file
   nn::ForwardOptions forward;
   bool stream_segments = false;  // HiCI attention one segment after the other: memory of one, whatever seq_len is
+
+  WindowOptions windows() const { return {seq_len, stride, batch_size, limit_tokens}; }
 };
 
 struct PerplexityResult {
@@ -30,13 +32,16 @@ struct PerplexityResult {
   double tokens_per_second = 0;  // input tokens of all windows
 };
 
-// How many windows there are; 0 when the data is not longer than one window.
-int64_t count_windows(int64_t num_tokens, int64_t seq_len, int64_t stride);
-
 // `on_progress(windows done, all, perplexity so far)` after each batch. Looks at the stop signals before each batch and
 // throws when one came. A loss that is not finite is an error that names the window.
 PerplexityResult evaluate_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens,
                                      const PerplexityOptions& options,
                                      const std::function<void(int64_t, int64_t, double)>& on_progress = {});
+
+// The same by all processes of a run together: a batch is a case of `work`. The one that finds the scores of all
+// batches gives the result to `write`; it is that of one process to the last bit, for the scores are added in the same
+// order. Its seconds are those of the process that took longest.
+void share_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens, const PerplexityOptions& options,
+                      const SharedWork& work, const std::function<void(const PerplexityResult&)>& write);
 
 }  // namespace hici::eval

@@ -42,7 +42,7 @@ nn::PrefixSlots Hierarchy::make_slots(const at::Tensor& x_BTC, const at::Tensor&
   const at::Tensor global_BNKC = global_slots(local_BNMC);
   if (global_BNKC.defined()) slots.push_back(global_BNKC);
   if (!hides_local_slots(config_.causal_mode)) slots.push_back(local_BNMC);
-  nn::PrefixSlots prefix{{}, !is_shifted(config_.causal_mode)};
+  nn::PrefixSlots prefix{{}, !is_shifted(config_.causal_mode), global_BNKC.defined() ? global_BNKC.size(2) : 0};
   if (slots.empty()) return prefix;
   prefix.slots_BNPC = at::cat(slots, 2);
   if (is_shifted(config_.causal_mode)) prefix.slots_BNPC = shift_by_one_segment(prefix.slots_BNPC);
@@ -79,6 +79,7 @@ nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at
   if (integrator_) {
     const at::Tensor statistics = statistics_of_state(shifted ? before : after, segments_seen * local_BMC.size(1));
     slots.push_back(integrator_->forward(statistics));
+    made.prefix.num_global = slots.back().size(1);
   }
   if (!hides_local_slots(config_.causal_mode)) slots.push_back(shifted ? before.previous_BMC : local_BMC);
   made.prefix.slots_BNPC = at::cat(slots, 1).unsqueeze(1);

@@ -206,7 +206,12 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor&
   });
   const TensorList tokens = project_tokens(x_BTC, slots, context);  // beside the slots, on a GPU
   beside.join(slots);
-  return as_attention(place(tokens, slots, context, x_BTC), [&](const ops::AttentionHeads& heads) {
+  const ops::AttentionHeads placed = place(tokens, slots, context, x_BTC);
+  if (context.observer != nullptr) {
+    context.observer->see({context.layer, placed, x_BTC.size(0), prefix.any() ? prefix.slots_BNPC.size(2) : 0,
+                           prefix.num_global, prefix.first_segment_sees, context.valid_BT});
+  }
+  return as_attention(placed, [&](const ops::AttentionHeads& heads) {
     return !prefix.any() || prefix.first_segment_sees ? ops::segment_attention(heads, context.backend)
                                                       : attend_but_first(heads, x_BTC.size(0), context.backend);
   });

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "hici/config/model_config.h"
+#include "hici/nn/attention_observer.h"
 #include "hici/nn/kv_cache.h"
 #include "hici/nn/linear.h"
 #include "hici/nn/slot_provider.h"
@@ -47,6 +48,9 @@ struct AttentionContext {
   SequenceLengths sequences = {};        // empty: each row is one sequence
   CachePlace place = {};                 // forward() with a cache only
   ops::DualChunkTables dual_chunk = {};  // kDca, which does not look at `rotary`
+  // Sees what kHici attends to, in forward() without a cache; null: nobody looks.
+  AttentionObserver* observer = nullptr;
+  int64_t layer = 0;  // number of the layer, for the observer
 };
 
 // One segment through attention or a whole layer: its hidden states, and the layer's state after it.

@@ -102,10 +102,11 @@ CausalLm::CausalLm(const config::ModelConfig& config, const ParameterOptions& op
 }
 
 at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
-  const AttentionContext context = make_context(tokens_BT, options);
+  AttentionContext context = make_context(tokens_BT, options);
   at::Tensor x = at::embedding(embed_tokens_, tokens_BT);
   OffloadChain offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
+    context.layer = static_cast<int64_t>(i);
     auto run = [&layer = layers_[i], context](const TensorList& in, bool recomputes_mlp) {
       return TensorList{layer.forward(in[0], context, recomputes_mlp)};
     };
@@ -124,7 +125,8 @@ AttentionContext CausalLm::make_context(const at::Tensor& tokens_BT, const Forwa
                            .rotary = {},
                            .backend = options.backend,
                            .segment = 0,
-                           .sequences = options.sequences};
+                           .sequences = options.sequences,
+                           .observer = options.observer};
   set_positions(context, rotary_frequencies(), options.dual_chunk, at::arange(length, tokens_BT.options()));
   return context;
 }

@@ -14,6 +14,7 @@ namespace hici::nn {
 struct PrefixSlots {
   at::Tensor slots_BNPC;           // undefined: no slots at all
   bool first_segment_sees = true;  // false in the shifted modes: segment 1 attends to its tokens only
+  int64_t num_global = 0;          // how many of the P, the first ones, are global slots; the others are local
 
   bool any() const { return slots_BNPC.defined(); }
 };

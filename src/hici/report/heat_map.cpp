@@ -16,7 +16,8 @@ constexpr double kLegendWidth = 64;
 constexpr int kLegendSteps = 10;
 constexpr double kFaintest = 0.06;  // of a cell with 0, so that it differs from an empty one
 constexpr double kDarkFrom = 0.7;   // from here on letters have the colour of the ground
-constexpr PlotSize kFileSize{.width = 780, .height = 400, .css_class = "", .has_direct_labels = false};
+constexpr double kSmallCell = 12;   // too small for lines around it
+constexpr double kFileWidth = 780, kFileHeight = 400, kFileTop = 36, kLowestRow = 10;
 
 // The page's colours in words of their own: programs that draw files know no variables. One hue, so that cells differ
 // in lightness alone.
@@ -46,7 +47,11 @@ double longest_label(const std::vector<std::string>& labels) {
   return static_cast<double>(longest) * kCharacterWidth;
 }
 
-std::string percent(double share) { return std::to_string(std::lround(share * 100)); }
+// With a digit after the point where whole numbers would all be small.
+std::string percent(double share, double full) {
+  constexpr double kSmall = 0.2;
+  return full < kSmall ? short_number(std::round(share * 1000) / 10) : std::to_string(std::lround(share * 100));
+}
 
 class SvgHeatMap {
  public:
@@ -90,9 +95,14 @@ class SvgHeatMap {
          << "' height='" << px(height) << "'" << more << "/>";
   }
 
-  static std::string opacity(double share) {
-    return " fill-opacity='" + short_number(std::round((kFaintest + (1 - kFaintest) * share) * 1000) / 1000) + "'";
+  // Of the whole colour.
+  double depth(double share) const { return std::min(share / map_.full, 1.0); }
+
+  static std::string opacity(double depth) {
+    return " fill-opacity='" + short_number(std::round((kFaintest + (1 - kFaintest) * depth) * 1000) / 1000) + "'";
   }
+
+  bool has_edges() const { return cell_width_ >= kSmallCell && cell_height_ >= kSmallCell; }
 
   void draw_cells() {
     for (size_t row = 0; row < map_.rows.size(); ++row) {
@@ -105,18 +115,19 @@ class SvgHeatMap {
     const double value = map_.values[row][column];
     const double left = x(column), top = y(row);
     if (std::isnan(value)) {
+      if (std::min(cell_width_, cell_height_) < 2 * kSmallCell) return;  // many of them would be all that is seen
       rectangle("empty", left + 1.5, top + 1.5, cell_width_ - 3, cell_height_ - 3);
       out_ << '\n';
       return;
     }
     HICI_ASSERT(value >= 0 && value <= 1, "a share of ", value);
     out_ << "<g><title>" << html_escape(map_.columns[column]) << ", " << html_escape(map_.rows[row]) << ": "
-         << percent(value) << " %</title>";
-    rectangle("cell", left, top, cell_width_, cell_height_, opacity(value));
-    rectangle("edge", left, top, cell_width_, cell_height_);
+         << percent(value, map_.full) << " %</title>";
+    rectangle("cell", left, top, cell_width_, cell_height_, opacity(depth(value)));
+    if (has_edges()) rectangle("edge", left, top, cell_width_, cell_height_);
     if (cell_width_ >= 4 * kCharacterWidth && cell_height_ >= kLineHeight) {
-      text(value >= kDarkFrom ? "on-dark" : "on-light", left + cell_width_ / 2, top + cell_height_ / 2 + 4, "middle",
-           percent(value));
+      text(depth(value) >= kDarkFrom ? "on-dark" : "on-light", left + cell_width_ / 2, top + cell_height_ / 2 + 4,
+           "middle", percent(value, map_.full));
     }
     out_ << "</g>\n";
   }
@@ -141,12 +152,11 @@ class SvgHeatMap {
   void draw_legend() {
     const double left = right() + 14, step = (bottom() - top_) / kLegendSteps;
     for (int i = 0; i < kLegendSteps; ++i) {
-      const double share = 1 - static_cast<double>(i) / (kLegendSteps - 1);
-      rectangle("cell", left, top_ + i * step, 10, step, opacity(share));
+      rectangle("cell", left, top_ + i * step, 10, step, opacity(1 - static_cast<double>(i) / (kLegendSteps - 1)));
     }
     rectangle("edge", left, top_, 10, bottom() - top_);
     out_ << '\n';
-    text("tick", left + 15, top_ + 9, "start", "100%");
+    text("tick", left + 15, top_ + 9, "start", percent(map_.full, map_.full) + "%");
     text("tick", left + 15, bottom(), "start", "0%");
   }
 
@@ -163,6 +173,11 @@ std::string render_heat_map(const HeatMap& map, const PlotSize& size) {
   return SvgHeatMap(map, size, SvgHeatMap::kPlainTop).render();
 }
 
-std::string heat_map_file(const HeatMap& map) { return SvgHeatMap(map, kFileSize, 36).render(); }
+std::string heat_map_file(const HeatMap& map) {
+  const double wanted = kFileTop + 46 + kLowestRow * static_cast<double>(map.rows.size());
+  const PlotSize size{
+      .width = kFileWidth, .height = std::max(kFileHeight, wanted), .css_class = "", .has_direct_labels = false};
+  return SvgHeatMap(map, size, kFileTop).render();
+}
 
 }  // namespace hici::report

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A table of shares as an SVG drawing: the darker (in dark windows the brighter) a cell, the nearer to 1. The drawing
-// brings its style, and stands in the report page as well as in a file of its own.
+// A table of shares as an SVG drawing: the darker (in dark windows the brighter) a cell, the nearer to `full`. The
+// drawing brings its style, and stands in the report page as well as in a file of its own.
 #pragma once
 
 #include "hici/report/plot.h"
@@ -17,6 +17,7 @@ struct HeatMap {
   std::vector<std::string> columns;         // names, from the left
   std::vector<std::string> rows;            // names, from the top
   std::vector<std::vector<double>> values;  // [row][column] in [0, 1]; NaN: nothing was measured, an empty cell
+  double full = 1;                          // the share that gets the whole colour, as do larger ones; above 0
 };
 
 // At least one row and one column. Labels that would meet are left out, and the percents in cells too small for them.

@@ -37,8 +37,8 @@ class Page {
   void write_head() {
     out_ << "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'/>\n"
          << "<meta name='viewport' content='width=device-width, initial-scale=1'/>\n<title>" << html_escape(title_)
-         << "</title>\n<style>" << kPageStyle << "</style>\n</head>\n<body>\n<main>\n<h1>" << html_escape(title_)
-         << "</h1>\n<p class='byline'>" << data_.runs.size()
+         << "</title>\n<style>" << kPageStyle << kSvgStyle << "</style>\n</head>\n<body>\n<main>\n<h1>"
+         << html_escape(title_) << "</h1>\n<p class='byline'>" << data_.runs.size()
          << (data_.runs.size() == 1 ? " training run, " : " training runs, ") << data_.perplexities.size()
          << (data_.perplexities.size() == 1 ? " perplexity" : " perplexities") << "</p>\n";
   }

@@ -48,17 +48,6 @@ ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem;
             font: 13px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 ul.legend li { display: flex; align-items: center; gap: .45rem; overflow-wrap: anywhere; }
 ul.legend svg { flex: none; }
-svg text { font: 12px system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; fill: var(--soft);
-           font-variant-numeric: tabular-nums; }
-svg text.label { fill: var(--ink); }
-svg text.series { fill: var(--ink); font-size: 12.5px; paint-order: stroke; stroke: var(--ground); stroke-width: 4px;
-                  stroke-linejoin: round; }
-svg .grid { stroke: var(--grid); stroke-width: 1; }
-svg .axis, svg .tick { stroke: var(--soft); stroke-width: 1; fill: none; }
-svg .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
-svg .faint { fill: none; stroke-width: 1; opacity: .32; stroke-linejoin: round; }
-svg .leader { fill: none; stroke-width: 1; opacity: .55; }
-svg .marker { stroke: var(--ground); stroke-width: 1.25; }
 @media (max-width: 640px) {
   main { padding: 28px 20px 48px; }
   body { font-size: 16px; }
@@ -72,6 +61,20 @@ svg .marker { stroke: var(--ground); stroke-width: 1.25; }
   tbody th.text { white-space: normal; min-width: 3em; }
 }
 @media print { main { max-width: none; padding: 0; } figure, table { break-inside: avoid; } }
+)";
+
+const char* const kSvgStyle = R"(
+svg text { font: 12px system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; fill: var(--soft);
+           font-variant-numeric: tabular-nums; }
+svg text.label { fill: var(--ink); }
+svg text.series { fill: var(--ink); font-size: 12.5px; paint-order: stroke; stroke: var(--ground); stroke-width: 4px;
+                  stroke-linejoin: round; }
+svg .grid { stroke: var(--grid); stroke-width: 1; }
+svg .axis, svg .tick { stroke: var(--soft); stroke-width: 1; fill: none; }
+svg .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+svg .faint { fill: none; stroke-width: 1; opacity: .32; stroke-linejoin: round; }
+svg .leader { fill: none; stroke-width: 1; opacity: .55; }
+svg .marker { stroke: var(--ground); stroke-width: 1.25; }
 )";
 
 }  // namespace hici::report

@@ -7,4 +7,7 @@ namespace hici::report {
 // contrast of 3 to 1 with the ground, in light and in dark.
 extern const char* const kPageStyle;
 
+// What the drawings in it need besides.
+extern const char* const kSvgStyle;
+
 }  // namespace hici::report

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Evaluations whose batches the processes of a run (torchrun, Slurm) share, and which go on where they were stopped.
+#pragma once
+
+#include "hici/commands/command.h"
+#include "hici/eval/shared_work.h"
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+
+namespace hici::commands {
+
+struct SharingOptions {
+  bool resume = false;
+
+  void bind(CLI::App& command);
+  // True when answers go through journals beside --output: several processes, or --resume.
+  bool shares() const;
+  // Sharing needs an --output.
+  void check(const std::string& output) const;
+  // `settings`: all that repeats the evaluation. What may differ between its processes ("device") is left out.
+  eval::SharedWork work(const std::string& output, const nlohmann::json& settings) const;
+};
+
+}  // namespace hici::commands

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/eval/token_windows.h"
+
+#include "hici/base/error.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace hici::eval {
+
+int64_t count_windows(int64_t num_tokens, int64_t seq_len, int64_t stride) {
+  const int64_t room = num_tokens - seq_len;
+  return room <= 0 ? 0 : (room + stride - 1) / stride;
+}
+
+TokenWindows::TokenWindows(const data::TokenFile& tokens, const WindowOptions& options)
+    : tokens_(tokens), options_(options) {
+  const int64_t length = options.limit_tokens > 0 ? std::min(options.limit_tokens, tokens.size()) : tokens.size();
+  num_windows_ = count_windows(length, options.seq_len, options.stride);
+  HICI_CHECK(num_windows_ > 0, tokens.path().string(), ": ", length,
+             " tokens are not more than one window of --seq_len ", options.seq_len,
+             "; use a longer file or a shorter window");
+}
+
+int64_t TokenWindows::windows_of(int64_t batch) const {
+  return std::min(options_.batch_size, num_windows_ - first_window(batch));
+}
+
+at::Tensor TokenWindows::read(int64_t batch) const {
+  const int64_t count = windows_of(batch);
+  at::Tensor windows = at::empty({count, options_.seq_len}, at::kLong);
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t* row = windows.mutable_data_ptr<int64_t>() + i * options_.seq_len;
+    tokens_.read_into(start_of(first_window(batch) + i), {row, static_cast<size_t>(options_.seq_len)});
+  }
+  return windows;
+}
+
+}  // namespace hici::eval

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sliding windows over a token file, as perplexity() of the reference cuts them: they start at 0, stride, 2 * stride,
+// ... while start < tokens - seq_len.
+#pragma once
+
+#include "hici/data/token_file.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace hici::eval {
+
+// How many windows there are; 0 when the data is not longer than one window.
+int64_t count_windows(int64_t num_tokens, int64_t seq_len, int64_t stride);
+
+struct WindowOptions {
+  int64_t seq_len = 0;
+  int64_t stride = 256;      // --sliding_window
+  int64_t batch_size = 1;    // windows in one forward
+  int64_t limit_tokens = 0;  // 0: the whole file
+};
+
+// The windows in batches. `tokens` must outlive it.
+class TokenWindows {
+ public:
+  // A file that is not longer than one window is an hici::Error.
+  TokenWindows(const data::TokenFile& tokens, const WindowOptions& options);
+
+  int64_t num_windows() const { return num_windows_; }
+  int64_t num_batches() const { return (num_windows_ + options_.batch_size - 1) / options_.batch_size; }
+  int64_t first_window(int64_t batch) const { return batch * options_.batch_size; }
+  int64_t windows_of(int64_t batch) const;
+  // Where a window begins in the file.
+  int64_t start_of(int64_t window) const { return window * options_.stride; }
+  at::Tensor read(int64_t batch) const;  // int64 [B, T], on the host
+
+ private:
+  const data::TokenFile& tokens_;
+  WindowOptions options_;
+  int64_t num_windows_;
+};
+
+}  // namespace hici::eval
