@@ -67,12 +67,6 @@ void add_log_ticks(Axis& axis, int num_ticks) {
   add_linear_ticks(axis, 2 * num_ticks);
 }
 
-std::string context_label(double context) {
-  const double thousands = context / 1024;
-  if (thousands >= 1 && thousands == std::floor(thousands)) return short_number(thousands) + "K";
-  return short_number(context);
-}
-
 }  // namespace
 
 double Axis::position(double value) const {
@@ -104,6 +98,12 @@ Axis context_axis(const std::vector<double>& contexts) {
   Axis axis{.scale = Scale::kLog, .low = contexts.front() / 1.15, .high = contexts.back() * 1.15, .ticks = {}};
   for (const double context : contexts) axis.ticks.push_back({context, context_label(context)});
   return axis;
+}
+
+std::string context_label(double context) {
+  const double thousands = context / 1024;
+  if (thousands >= 1 && thousands == std::floor(thousands)) return short_number(thousands) + "K";
+  return short_number(context);
 }
 
 std::string short_number(double value) {

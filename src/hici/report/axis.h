@@ -31,6 +31,9 @@ Axis axis_of(const std::vector<double>& values, Scale scale, int num_ticks);
 // A log axis with a label at each of the given contexts (256, 1K, 32K ...); the values are sorted and positive.
 Axis context_axis(const std::vector<double>& contexts);
 
+// Tokens of a context: 256, 1K, 1500, 32K.
+std::string context_label(double context);
+
 // A value as an axis or a table of facts shows it: 0.0005, 2.5, 1200, 3.4e-05.
 std::string short_number(double value);
 

@@ -16,13 +16,6 @@ constexpr double kLabelReach = 150;  // names whose lines end this near to each 
 constexpr double kLabelCharacterWidth = 6.6;
 constexpr size_t kMaxLabelCharacters = 28;
 
-// Tenths of a pixel are enough and keep the page small.
-std::string px(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f", value);
-  return text.data();
-}
-
 std::string colour(size_t index) { return "var(--series-" + std::to_string(index % kNumColours + 1) + ")"; }
 
 // The end of a long name, in whole characters of UTF-8: paths differ there.
@@ -199,6 +192,12 @@ std::string render_swatch(size_t series_index, bool has_marker) {
   const std::string stroke = "style='stroke:" + colour(series_index) + ";fill:" + colour(series_index) + "'";
   return "<svg viewBox='0 0 26 12' width='26' height='12' aria-hidden='true'><g " + stroke +
          "><path class='line' d='M1 6H25'/>" + (has_marker ? marker(series_index, 13, 6) : "") + "</g></svg>";
+}
+
+std::string px(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f", value);
+  return text.data();
 }
 
 std::string html_escape(const std::string& text) {

@@ -44,6 +44,9 @@ std::string render_svg(const Plot& plot, const PlotSize& size);
 // Line and marker of a series, as in the plot, for a legend.
 std::string render_swatch(size_t series_index, bool has_marker);
 
+// A coordinate. Tenths of a pixel are enough and keep the page small.
+std::string px(double value);
+
 // Text as it may stand in HTML and SVG, in attributes too.
 std::string html_escape(const std::string& text);
 

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Passkey accuracies as people read them: a text table, and a map of length and depth.
+#pragma once
+
+#include "hici/eval/passkey_result.h"
+#include "hici/report/heat_map.h"
+
+#include <string>
+#include <vector>
+
+namespace hici::report {
+
+// A row for each length, a column for each tenth of the depth ('-' where no key stood), then all together.
+std::string passkey_table_text(const std::vector<eval::PasskeyLength>& lengths);
+
+// Columns are lengths, rows are tenths of the depth. At least one length.
+HeatMap passkey_heat_map(const std::vector<eval::PasskeyLength>& lengths, const std::string& label);
+
+}  // namespace hici::report
