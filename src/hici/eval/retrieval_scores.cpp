@@ -12,7 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kResponseEnd = "_response.txt";
 constexpr std::string_view kDigits = "0123456789";
 
 std::string lower_case(std::string_view text) {
@@ -30,8 +29,7 @@ std::string without_leading_zeros(std::string_view digits) {
 void collect(const fs::path& folder, int levels, std::vector<fs::path>& files) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (entry.is_directory() && levels > 0) collect(entry.path(), levels - 1, files);
-    const bool is_response = entry.path().filename().string().ends_with(kResponseEnd);
-    if (entry.is_regular_file() && is_response) files.push_back(entry.path());
+    if (entry.is_regular_file() && is_response_file(entry.path())) files.push_back(entry.path());
   }
 }
 
@@ -67,6 +65,8 @@ RetrievalScore score_retrieval(const fs::path& file, const std::vector<Retrieval
           .num_correct = correct,
           .num_answers = static_cast<int64_t>(answers.size())};
 }
+
+bool is_response_file(const fs::path& file) { return file.filename().string().ends_with("_response.txt"); }
 
 std::vector<fs::path> find_response_files(const fs::path& path) {
   HICI_CHECK(fs::exists(path), path.string(), ": is not there; expected a file of answers or a folder of such files");

@@ -26,6 +26,9 @@ h2 { font-size: 1.2rem; margin: 2.6rem 0 .6rem; font-weight: 600; }
 p { margin: 0 0 1rem; }
 .byline, figcaption, caption, footer { color: var(--soft); font-size: .88rem; line-height: 1.45; }
 b.number { color: var(--ink); font-weight: 600; }
+nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 0; padding: 0; font-size: .95rem; }
+a { color: var(--series-1); text-underline-offset: .15em; }
+:focus-visible { outline: 2px solid var(--series-1); outline-offset: 2px; }
 footer { margin-top: 3.5rem; border-top: 1px solid var(--hair); padding-top: .8rem; }
 figure { margin: 1.4rem 0 2rem; }
 figure svg { display: block; max-width: 100%; height: auto; }
@@ -44,6 +47,7 @@ th.text, td.text { text-align: left; }
 th:first-child, td:first-child { padding-left: .1rem; }
 th:last-child, td:last-child { padding-right: .1rem; }
 td.best { font-weight: 700; }
+td small { color: var(--soft); font-weight: 400; font-size: .8em; }
 ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 0 0 .4rem; padding: 0;
             font: 13px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 ul.legend li { display: flex; align-items: center; gap: .45rem; overflow-wrap: anywhere; }
