@@ -92,7 +92,8 @@ TEST_F(CollectTest, WhatIsNotThereOrNoResultIsNamed) {
   write("other.json", "{}");
   fs::create_directory(root_ / "nothing");
   EXPECT_ERROR_SAYS(collect({root_ / "none"}), "none: no such file or directory");
-  EXPECT_ERROR_SAYS(collect({root_ / "other.json"}), "other.json: holds no result that a report knows; give a run directory");
+  EXPECT_ERROR_SAYS(collect({root_ / "other.json"}),
+                    "other.json: holds no result that a report knows; give a run directory");
   EXPECT_ERROR_SAYS(collect({root_ / "nothing"}), "nothing: nothing to report, no metrics.jsonl");
 }
 
@@ -105,7 +106,7 @@ TEST_F(CollectTest, AnswersToLongEvalAreScored) {
     EXPECT_EQ(result.judge, "");
     const char* task = result.task == eval::RetrievalTask::kTopics ? "topics" : "lines";
     found[task][result.model][std::to_string(result.num_items) + "_response.txt"] = {result.num_correct,
-                                                                                   result.num_answers};
+                                                                                     result.num_answers};
   }
   EXPECT_EQ(found, read_json_file(folder / "scores.json"));
 }

@@ -20,15 +20,21 @@
     const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
     return (high + 0.05) / (low + 0.05);
   };
-  // The nearest background; of a number in a cell of a drawing, the cell's colour.
-  const backgroundOf = element => {
-    const cell = element.closest('g')?.querySelector('rect');
-    if (element.tagName === 'text' && cell) return parse(getComputedStyle(cell).fill).rgb;
+  const groundOf = element => {
     for (let at = element; at; at = at.parentElement) {
       const colour = parse(getComputedStyle(at).backgroundColor);
       if (colour.alpha > 0) return colour.rgb;
     }
     return [255, 255, 255];
+  };
+  // Behind the number of a cell of a drawing lies the cell, which lets the ground shine through.
+  const backgroundOf = element => {
+    const ground = groundOf(element);
+    const cell = element.tagName === 'text' && element.closest('g')?.querySelector('rect');
+    if (!cell) return ground;
+    const style = getComputedStyle(cell);
+    const share = Number(style.fillOpacity);
+    return parse(style.fill).rgb.map((value, i) => share * value + (1 - share) * ground[i]);
   };
   const texts = all('body *').filter(
       element => [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim() !== ''));
@@ -47,7 +53,7 @@
   return {
     width: root.clientWidth,
     scrollWidth: Math.max(root.scrollWidth, document.body.scrollWidth),
-    isDark: luminance(parse(getComputedStyle(document.body).backgroundColor).rgb) < 0.2,
+    isDark: luminance(groundOf(document.body)) < 0.2,
     texts: readings.length,
     lowestContrast: readings.reduce((a, b) => (a.contrast < b.contrast ? a : b)),
     smallestText: readings.filter(r => !r.rotated).reduce((a, b) => (a.size < b.size ? a : b)),

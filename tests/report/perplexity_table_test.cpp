@@ -9,10 +9,9 @@ namespace hici::report {
 namespace {
 
 TEST(PerplexityTableTest, RowsKeepTheirOrderAndContextsRise) {
-  const Table table =
-      perplexity_table({{.label = "base", .attention = "full", .context = 1024, .perplexity = 21.625},
-                        {.label = "base", .attention = "full", .context = 256, .perplexity = 4.2},
-                        {.label = "HiCI", .attention = "HiCI", .context = 256, .perplexity = 4.75}});
+  const Table table = perplexity_table({{.label = "base", .attention = "full", .context = 1024, .perplexity = 21.625},
+                                        {.label = "base", .attention = "full", .context = 256, .perplexity = 4.2},
+                                        {.label = "HiCI", .attention = "HiCI", .context = 256, .perplexity = 4.75}});
   EXPECT_EQ(table_text(table),
             "model  attention   256   1024\n"
             "-----------------------------\n"

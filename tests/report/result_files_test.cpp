@@ -49,8 +49,8 @@ TEST_F(ResultFilesTest, BadResultsOfPasskeyAreNamed) {
   EXPECT_ERROR_SAYS(read(passkey("7")), "lengths");
   EXPECT_ERROR_SAYS(read(passkey("[7]")), "a.json");
   EXPECT_ERROR_SAYS(read(passkey(R"([{"target": 0, "tests": []}])")), "target");
-  EXPECT_ERROR_SAYS(read(passkey(R"([{"target": 9, "rope_factor": 1, "tests": [)" + passkey_test("1.5", "true") + "]}]")),
-                    "depth");
+  EXPECT_ERROR_SAYS(
+      read(passkey(R"([{"target": 9, "rope_factor": 1, "tests": [)" + passkey_test("1.5", "true") + "]}]")), "depth");
 }
 
 TEST_F(ResultFilesTest, SharesOfAttentionMustBeSharesOfEachHead) {

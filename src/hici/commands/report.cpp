@@ -65,8 +65,7 @@ Runner bind(CLI::App& app) {
   app.add_option("runs", options->paths,
                  "Run directories, searched for metrics.jsonl, results of 'hici eval', scores and answers; or such "
                  "files");
-  add_option(app, "output", options->output,
-             "The page to write; each table goes beside it as .NAME.csv and .NAME.tex");
+  add_option(app, "output", options->output, "The page to write; each table goes beside it as .NAME.csv and .NAME.tex");
   add_option(app, "title", options->title, "Title of the page");
   return [options] { return run(*options); };
 }
@@ -74,8 +73,9 @@ Runner bind(CLI::App& app) {
 }  // namespace
 
 CommandEntry report_command() {
-  return {
-      .name = "report", .summary = "Make one page of all that was measured, and its tables, from run directories", .bind = bind};
+  return {.name = "report",
+          .summary = "Make one page of all that was measured, and its tables, from run directories",
+          .bind = bind};
 }
 
 }  // namespace hici::commands

@@ -47,8 +47,8 @@ Table attention_layer_table(const std::vector<AttentionResult>& results) {
     const std::vector<double> local = means_by_layer(result.local);
     const std::vector<double> token = means_by_layer(result.token);
     for (size_t layer = 0; layer < global.size(); ++layer)
-      table.rows.push_back({.names = {result.label, std::to_string(layer)},
-                            .values = {global[layer], local[layer], token[layer]}});
+      table.rows.push_back(
+          {.names = {result.label, std::to_string(layer)}, .values = {global[layer], local[layer], token[layer]}});
   }
   return table;
 }

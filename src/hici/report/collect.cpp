@@ -139,8 +139,7 @@ class Collector {
   // False for a file that holds none.
   bool add_results(const fs::path& file) {
     const ReportData found = eval::is_response_file(file) ? read_response_file(file) : read_result_file(file);
-    return (add_each(found.perplexities, data_.perplexities, file) +
-            add_each(found.passkeys, data_.passkeys, file) +
+    return (add_each(found.perplexities, data_.perplexities, file) + add_each(found.passkeys, data_.passkeys, file) +
             add_each(found.retrievals, data_.retrievals, file) + add_each(found.longbench, data_.longbench, file) +
             add_each(found.attentions, data_.attentions, file)) > 0;
   }

@@ -144,7 +144,7 @@ Plot perplexity_plot(const std::vector<PerplexityResult>& results) {
   return plot;
 }
 
-Plot attention_plot(const std::vector<AttentionResult>& results, AttentionResult::Shares AttentionResult::*shares,
+Plot attention_plot(const std::vector<AttentionResult>& results, AttentionResult::Shares AttentionResult::* shares,
                     const char* what) {
   Plot plot{.title = std::string("Share of attention on ") + what + " against layer",
             .x_label = "layer",

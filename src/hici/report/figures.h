@@ -19,7 +19,7 @@ Plot speed_plot(const std::vector<TrainingRun>& runs);
 // Perplexity against context, both logarithmic, one series for each row of perplexity_table().
 Plot perplexity_plot(const std::vector<PerplexityResult>& results);
 // The mean share over the heads of a layer, against the layer, one series for each model.
-Plot attention_plot(const std::vector<AttentionResult>& results, AttentionResult::Shares AttentionResult::*shares,
+Plot attention_plot(const std::vector<AttentionResult>& results, AttentionResult::Shares AttentionResult::* shares,
                     const char* what);
 
 // Mean over about a thirtieth of the points around each one. At the start, where losses fall fast, over as few before

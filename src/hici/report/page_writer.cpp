@@ -20,12 +20,31 @@ std::string caption_of(const Table& table) {
   return table.caption + "; the highest of each " + (table.best == Best::kHighestOfRow ? "row" : "column") + " is bold";
 }
 
+// Paths and names of data sets may be broken where they have joints.
+std::string breakable(const std::string& name) {
+  std::string html;
+  for (const char c : name) {
+    html += html_escape(std::string(1, c));
+    if (c == '/' || c == '_') html += "<wbr/>";
+  }
+  return html;
+}
+
+// A heading is broken between its words alone; a single word needs nothing for that.
+std::string heading_html(const std::string& heading, bool is_text) {
+  if (heading.find(' ') == std::string::npos)
+    return (is_text ? "<th class='text' scope='col'>" : "<th scope='col'>") + html_escape(heading) + "</th>";
+  std::string html = is_text ? "<th class='text words' scope='col'><span>" : "<th class='words' scope='col'><span>";
+  for (const char c : heading) html += c == ' ' ? "</span> <span>" : html_escape(std::string(1, c));
+  return html + "</span></th>";
+}
+
 std::string cell_html(const HtmlCell& cell, bool is_text, bool is_heading) {
   const std::string tag = is_heading ? "th" : "td";
   std::string css = is_text ? "text" : "";
   if (cell.is_best) css += css.empty() ? "best" : " best";
   std::string html = "<" + tag + (css.empty() ? "" : " class='" + css + "'") + (is_heading ? " scope='row'" : "") + ">";
-  html += html_escape(cell.text);
+  html += is_heading ? breakable(cell.text) : html_escape(cell.text);
   if (!cell.detail.empty()) html += " <small>" + html_escape(cell.detail) + "</small>";
   return html + "</" + tag + ">";
 }
@@ -60,12 +79,10 @@ void PageWriter::table(const Table& table) {
 void PageWriter::table(const HtmlTable& table) {
   const std::string id = "table-" + std::to_string(++num_tables_);
   body_ << "<div class='scroll' role='region' tabindex='0' aria-labelledby='" << id << "'><table"
-        << (table.is_full_width ? " class='full'" : "") << ">\n<caption id='" << id << "'>"
-        << numbered("Table", num_tables_) << html_escape(table.caption) << ".</caption>\n<thead><tr>";
-  for (size_t i = 0; i < table.headings.size(); ++i) {
-    body_ << (i < table.num_text_columns ? "<th class='text' scope='col'>" : "<th scope='col'>")
-          << html_escape(table.headings[i]) << "</th>";
-  }
+        << (table.is_full_width ? " class='full'" : "") << ">\n<caption id='" << id << "'><span>"
+        << numbered("Table", num_tables_) << html_escape(table.caption) << ".</span></caption>\n<thead><tr>";
+  for (size_t i = 0; i < table.headings.size(); ++i)
+    body_ << heading_html(table.headings[i], i < table.num_text_columns);
   body_ << "</tr></thead>\n<tbody>\n";
   for (const std::vector<HtmlCell>& row : table.rows) {
     body_ << "<tr>";
@@ -88,8 +105,7 @@ void PageWriter::figure(const std::string& wide_svg, const std::string& narrow_s
 }
 
 void PageWriter::figure_caption(const std::string& caption) {
-  body_ << "<figcaption>" << numbered("Figure", ++num_figures_) << html_escape(caption)
-        << "</figcaption>\n</figure>\n";
+  body_ << "<figcaption>" << numbered("Figure", ++num_figures_) << html_escape(caption) << "</figcaption>\n</figure>\n";
 }
 
 void PageWriter::legend(const Plot& plot, const char* css_class) {

@@ -53,8 +53,8 @@ struct PasskeyResult {
 struct RetrievalResult {
   std::string model;
   eval::RetrievalTask task = eval::RetrievalTask::kTopics;
-  std::string judge;        // the model that judged; empty: by rule
-  int64_t num_items = 0;    // topics or lines in each prompt
+  std::string judge;      // the model that judged; empty: by rule
+  int64_t num_items = 0;  // topics or lines in each prompt
   int64_t num_correct = 0;
   int64_t num_answers = 0;  // that were scored; a missing verdict is none
 

@@ -51,9 +51,8 @@ std::vector<PasskeyResult> parse_passkey(const JsonObject& object) {
   std::vector<PasskeyResult> results;
   for (eval::PasskeyLength& length : eval::passkey_lengths_from_json(object.value(), object.subject())) {
     if (length.tests.empty()) continue;
-    results.push_back({.label = clean_text(object.string("label")),
-                       .attention = attention_of(object),
-                       .length = std::move(length)});
+    results.push_back(
+        {.label = clean_text(object.string("label")), .attention = attention_of(object), .length = std::move(length)});
   }
   return results;
 }
@@ -134,9 +133,9 @@ double parse_score(const JsonObject& object, const std::string& key) {
 }
 
 LongBenchResult parse_longbench(const JsonObject& object, const fs::path& file) {
-  LongBenchResult result{.scores = {.model = clean_text(fs::weakly_canonical(file).parent_path().filename().string()),
-                                    .tasks = {}},
-                         .by_length = object.value().begin()->is_object()};
+  LongBenchResult result{
+      .scores = {.model = clean_text(fs::weakly_canonical(file).parent_path().filename().string()), .tasks = {}},
+      .by_length = object.value().begin()->is_object()};
   for (const auto& item : object.value().items()) {
     HICI_CHECK(eval::find_longbench_task(item.key()), object.subject(), ": '", printable(item.key()),
                "' is no data set of LongBench; known: ", eval::longbench_task_names());

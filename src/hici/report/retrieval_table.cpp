@@ -25,10 +25,9 @@ TableEntry entry_of(const RetrievalResult& result) {
 
 Table retrieval_table(const std::vector<RetrievalResult>& results, RetrievalTask task, ScoredBy scored_by) {
   const bool is_judged = scored_by == ScoredBy::kJudge;
-  const std::string one_of = task == RetrievalTask::kTopics ? "first topic" : "line";
   Table table{.name = name_of(task) + (is_judged ? "-judged" : ""),
-              .caption = "Share of answers with the right " + one_of + ", by number of " + name_of(task) + "; " +
-                         (is_judged ? "as a model judged them" : "by rule"),
+              .caption = "LongEval's " + name_of(task) + ": share of right answers by number of " + name_of(task) +
+                         (is_judged ? ", as a model judged them" : ", scored by rule"),
               .name_columns = {"model"},
               .best = Best::kHighestOfColumn};
   if (is_judged) table.name_columns.emplace_back("judge");
@@ -48,9 +47,10 @@ Table retrieval_counts(const std::vector<RetrievalResult>& results) {
               .show = whole_number,
               .is_for_files = true};
   for (const RetrievalResult& result : results) {
-    table.rows.push_back({.names = {name_of(result.task), result.model, result.judge.empty() ? "rule" : result.judge,
-                                    std::to_string(result.num_items)},
-                          .values = {static_cast<double>(result.num_correct), static_cast<double>(result.num_answers)}});
+    table.rows.push_back(
+        {.names = {name_of(result.task), result.model, result.judge.empty() ? "rule" : result.judge,
+                   std::to_string(result.num_items)},
+         .values = {static_cast<double>(result.num_correct), static_cast<double>(result.num_answers)}});
   }
   return table;
 }

@@ -26,9 +26,8 @@ Table::Row& row_of(Table& table, const std::vector<std::string>& names) {
     if (row.names == names) return row;
   }
   const size_t count = table.value_columns.size();
-  table.rows.push_back({.names = names,
-                        .values = std::vector<double>(count, kNotANumber),
-                        .details = std::vector<std::string>(count)});
+  table.rows.push_back(
+      {.names = names, .values = std::vector<double>(count, kNotANumber), .details = std::vector<std::string>(count)});
   return table.rows.back();
 }
 
