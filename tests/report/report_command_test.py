@@ -77,9 +77,11 @@ with tempfile.TemporaryDirectory() as folder:
     assert hici(*sources, "--output", output, "--title", "T <1>").returncode == 0
     assert output.read_bytes() == again, "the same files give the same page"
 
+    (root / "runs" / "odd" / "m" / "5_response.txt").unlink()
+    torn = (root / "runs" / "torn.json").rename(root / "torn.json")
     for arguments, code, part in (
         ([], 2, "no run directory given"),
-        ([root / "runs" / "torn.json"], 1, "torn.json"),
+        ([torn], 1, "torn.json"),
         ([root / "nothing"], 1, "nothing: no such file or directory"),
         ([root / "runs", "--output", root / "page.txt"], 2, "does not end in .html"),
         ([root / "runs", "--output", root / "no" / "page.html"], 1, "no/page"),

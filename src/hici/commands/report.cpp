@@ -54,9 +54,9 @@ void validate(const ReportOptions& options) {
 int run(const ReportOptions& options) {
   validate(options);
   const report::ReportData data = report::collect(options.paths);
-  write_tables(report::report_tables(data), options.output);
   write_file_atomically(options.output, report::render_page(data, report::clean_text(options.title)));
   log_info("wrote ", options.output.string());
+  write_tables(report::report_tables(data), options.output);
   return 0;
 }
 

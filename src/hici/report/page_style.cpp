@@ -80,7 +80,7 @@ svg .marker { stroke: var(--ground); stroke-width: 1.25; }
   th, td { padding: .25rem .4rem; }
   tbody th.text { min-width: 7em; max-width: 9em; }
 }
-@media print { main { max-width: none; padding: 0; } figure, table { break-inside: avoid; } }
+@media print { main { max-width: none; padding: 0; } figure, tr { break-inside: avoid; } .scroll { overflow: visible; } }
 )";
 
 }  // namespace hici::report
