@@ -27,7 +27,8 @@ std::vector<std::string> result_file_seeds() {
           R"( "local": [[0.25, 0]], "token": [[0.25, 1]]})",
           R"({"by_rule": {"m": {"5_response.txt": [4, 6]}}, "judge_model": "j",)"
           R"( "by_judge": {"m": {"5_response.txt": [3, 5, 1]}}})",
-          R"({"qasper": 20.5, "lcc": null})", R"({"qasper": {"0-4k": 20.5, "4-8k": null, "8k+": 3}})"};
+          R"({"qasper": 20.5, "lcc": null})",
+          R"({"qasper": {"0-4k": 20.5, "4-8k": null, "8k+": 3}})"};
 }
 
 }  // namespace hici::fuzz
