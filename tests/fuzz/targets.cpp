@@ -19,6 +19,7 @@ constexpr TargetEntry kTargets[] = {
     {"model_config", read_model_config, model_config_seeds, 2000},
     {"pickle", read_pickle, pickle_seeds, 2000},
     {"prompts", read_prompts, prompts_seeds, 400},
+    {"result_file", read_result_file, result_file_seeds, 1000},
     {"retrieval_answers", read_retrieval_answers, retrieval_answers_seeds, 1000},
     {"retrieval_cases", read_retrieval_cases, retrieval_cases_seeds, 1000},
     {"safetensors", read_safetensors, safetensors_seeds, 1000},

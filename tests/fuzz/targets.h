@@ -34,6 +34,8 @@ void read_retrieval_cases(std::string_view bytes);
 std::vector<std::string> retrieval_cases_seeds();
 void read_prompts(std::string_view bytes);
 std::vector<std::string> prompts_seeds();
+void read_result_file(std::string_view bytes);
+std::vector<std::string> result_file_seeds();
 void read_safetensors(std::string_view bytes);
 std::vector<std::string> safetensors_seeds();
 void read_sft_rows(std::string_view bytes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/collect.h"
 
+#include "hici/base/json.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 
@@ -91,19 +92,45 @@ TEST_F(CollectTest, WhatIsNotThereOrNoResultIsNamed) {
   write("other.json", "{}");
   fs::create_directory(root_ / "nothing");
   EXPECT_ERROR_SAYS(collect({root_ / "none"}), "none: no such file or directory");
-  EXPECT_ERROR_SAYS(collect({root_ / "other.json"}), "other.json: is no result of 'hici eval ppl'");
+  EXPECT_ERROR_SAYS(collect({root_ / "other.json"}),
+                    "other.json: holds no result that a report knows; give a run directory");
   EXPECT_ERROR_SAYS(collect({root_ / "nothing"}), "nothing: nothing to report, no metrics.jsonl");
 }
 
-TEST(CleanTextTest, LeavesWordsAndTakesWhatATerminalOrPageMightObey) {
-  EXPECT_EQ(clean_text("Llama-3, 8B \xC3\xA9\xE6\xBC\xA2\xF0\x9F\x98\x80"),
-            "Llama-3, 8B \xC3\xA9\xE6\xBC\xA2\xF0\x9F\x98\x80");
-  EXPECT_EQ(clean_text("a\x1b[2Jb\nc\x7F"), "a?[2Jb?c?");
-  EXPECT_EQ(clean_text("\xC2\x9B"
-                       "x"),
-            "?x");                          // C1 control: an escape sequence in one character
-  EXPECT_EQ(clean_text("\xFF\xC3"), "??");  // no UTF-8
-  EXPECT_EQ(clean_text("\xC0\xAF\xED\xA0\x80\xF4\x90\x80\x80"), "?????????");  // overlong, surrogate, too large
+// The counts of the files beside the answers come from LongEval (topics) and from Python (lines).
+TEST_F(CollectTest, AnswersToLongEvalAreScored) {
+  const fs::path folder = HICI_SOURCE_DIR "/tests/eval/data/longeval";
+  const ReportData data = collect({folder});
+  nlohmann::json found = {{"topics", nlohmann::json::object()}, {"lines", nlohmann::json::object()}};
+  for (const RetrievalResult& result : data.retrievals) {
+    EXPECT_EQ(result.judge, "");
+    const char* task = result.task == eval::RetrievalTask::kTopics ? "topics" : "lines";
+    found[task][result.model][std::to_string(result.num_items) + "_response.txt"] = {result.num_correct,
+                                                                                     result.num_answers};
+  }
+  EXPECT_EQ(found, read_json_file(folder / "scores.json"));
+}
+
+TEST_F(CollectTest, AScoreBesideItsAnswersIsNoSecondResult) {
+  write("m/5_response.txt", "Label: a, Predict: a, prompt length: 9\nLabel: b, Predict: c, prompt length: 9\n");
+  write("judged.json", R"({"by_rule": {"m": {"5_response.txt": [1, 2]}}, "judge_model": "j",
+                           "by_judge": {"m": {"5_response.txt": [2, 2, 0]}}})");
+  ReportData data;
+  EXPECT_EQ(said([&] { data = collect({root_.path()}); }), "");
+  ASSERT_EQ(data.retrievals.size(), 2U);
+  EXPECT_EQ(data.retrievals[0].num_correct, 1);
+  EXPECT_EQ(data.retrievals[1].judge, "j");
+  EXPECT_EQ(data.retrievals[1].num_correct, 2);
+}
+
+TEST_F(CollectTest, FilesAreTakenOneByOneToo) {
+  write("run/metrics.jsonl", "{\"step\": 1, \"loss\": 2}\n");
+  write("m/7_response.txt", "Label: 12, Predict: 12, Parsed: 12, prompt length: 9\n");
+  const ReportData data = collect({root_ / "run/metrics.jsonl", root_ / "m/7_response.txt"});
+  EXPECT_EQ(data.runs.at(0).name, "run");
+  EXPECT_EQ(data.retrievals.at(0).task, eval::RetrievalTask::kLines);
+  write("m/x_response.txt", "");
+  EXPECT_ERROR_SAYS(collect({root_ / "m/x_response.txt"}), "does not begin with the number of topics or lines");
 }
 
 }  // namespace

@@ -61,8 +61,8 @@ TEST(FiguresTest, TheLossAxisIsLogarithmicWhenTheLossesSpanMuch) {
 }
 
 TEST(FiguresTest, RowsAreNamedByTheirModelAndByTheirAttentionWhereTheyShareIt) {
-  const PerplexityTable table{.contexts = {},
-                              .rows = {{"base", "full", {}}, {"HiCI", "full", {}}, {"HiCI", "HiCI", {}}}};
+  const Table table{.name_columns = {"model", "attention"},
+                    .rows = {{{"base", "full"}, {}}, {{"HiCI", "full"}, {}}, {{"HiCI", "HiCI"}, {}}}};
   EXPECT_EQ(row_names(table), (std::vector<std::string>{"base", "HiCI, full attention", "HiCI, HiCI attention"}));
 }
 

@@ -20,9 +20,9 @@ const std::vector<eval::LongBenchModelScores> kModels = {
     {.model = "c", .tasks = {score("qasper", 25)}}};
 
 TEST(LongBenchTableTest, MeansAreOverWhatWasScored) {
-  const LongBenchTable table = longbench_groups(kModels);
-  ASSERT_EQ(table.score_columns.size(), 8u);
-  const std::vector<double>& scores = table.rows[0].scores;
+  const Table table = longbench_groups(kModels);
+  ASSERT_EQ(table.value_columns.size(), 8u);
+  const std::vector<double>& scores = table.rows[0].values;
   EXPECT_EQ(scores[0], 20);                           // single-doc QA
   EXPECT_EQ(scores[1], 40);                           // multi-doc QA
   EXPECT_TRUE(std::isnan(scores[2]));                 // summarisation
@@ -42,23 +42,21 @@ TEST(LongBenchTableTest, ShowsWhatIsMissingAsADash) {
 }
 
 TEST(LongBenchTableTest, BucketsHaveRowsForGroupsAndMeans) {
-  const LongBenchTable table = longbench_by_length({kModels[1]});
+  const Table table = longbench_by_length({kModels[1]});
   ASSERT_EQ(table.rows.size(), 1u + 8u);
   EXPECT_EQ(table.rows[0].names, (std::vector<std::string>{"c", "qasper"}));
-  EXPECT_EQ(table.rows[0].scores[0], 10);
-  EXPECT_TRUE(std::isnan(table.rows[0].scores[1]));
+  EXPECT_EQ(table.rows[0].values[0], 10);
+  EXPECT_TRUE(std::isnan(table.rows[0].values[1]));
   EXPECT_EQ(table.rows[1].names[1], "single-doc QA");
   EXPECT_EQ(table.rows[8].names[1], "mean of groups");
-  EXPECT_EQ(table.rows[8].scores[0], 10);
+  EXPECT_EQ(table.rows[8].values[0], 10);
 }
 
-TEST(LongBenchTableTest, WritesCsvAndLatex) {
-  const LongBenchTable table{
-      .name_columns = {"model"}, .score_columns = {"x"}, .rows = {{{"a&b,c"}, {1.25}}, {{"d"}, {NAN}}}};
-  EXPECT_EQ(table_csv(table), "model,x\n\"a&b,c\",1.25\nd,\n");
-  EXPECT_EQ(table_latex(table),
-            "% needs \\usepackage{booktabs}\n\\begin{tabular}{lr}\n\\toprule\nmodel & x \\\\\n\\midrule\n"
-            "a\\&b,c & 1.25 \\\\\nd & -- \\\\\n\\bottomrule\n\\end{tabular}\n");
+TEST(LongBenchTableTest, TheBestModelIsMarkedInEachColumnOrRow) {
+  EXPECT_TRUE(longbench_groups(kModels).is_best(1, 0));
+  EXPECT_FALSE(longbench_groups(kModels).is_best(0, 0));
+  EXPECT_TRUE(longbench_datasets(kModels).is_best(0, 1));
+  EXPECT_FALSE(longbench_datasets(kModels).is_best(0, 0));
 }
 
 }  // namespace

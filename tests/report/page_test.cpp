@@ -3,6 +3,7 @@
 #include "hici/report/page.h"
 
 #include "hici/report/plot.h"
+#include "hici/report/report_tables.h"
 
 #include <gtest/gtest.h>
 
@@ -57,6 +58,32 @@ TEST(PageTest, ARunWithoutEvaluationAndAnEvaluationWithoutRunAreReports) {
   ReportData results_only = sample_data();
   results_only.runs.clear();
   EXPECT_FALSE(has(render_page(results_only, "t"), "Training</h2>"));
+  EXPECT_FALSE(has(render_page(results_only, "t"), "<nav")) << "one section needs no list of sections";
+}
+
+TEST(PageTest, EachKindOfResultHasItsSection) {
+  ReportData data = sample_data();
+  data.passkeys = {{.label = "m", .attention = "full", .length = {.target = 4096, .tests = {}}}};
+  data.passkeys[0].length.tests = {{.depth = 0.5, .answer = "", .is_correct = true}};
+  data.retrievals = {{.model = "m", .judge = "", .num_items = 5, .num_correct = 49, .num_answers = 50}};
+  data.longbench = {{.scores = {.model = "m", .tasks = {}}}};
+  data.longbench[0].scores.tasks = {{.task = eval::find_longbench_task("lcc"), .all = {.score = 61.5}, .buckets = {}}};
+  data.attentions = {{.label = "m", .global = {{0.25}}, .local = {{0.25}}, .token = {{0.5}}}};
+  const std::string page = render_page(data, "t");
+  size_t at = 0;
+  for (const char* id : {"perplexity", "passkey", "retrieval", "longbench", "attention", "training"}) {
+    const size_t found = page.find(std::string("<h2 id='") + id + "'>");
+    ASSERT_NE(found, std::string::npos) << id;
+    EXPECT_GT(found, at) << id;
+    at = found;
+    EXPECT_TRUE(has(page, std::string("<a href='#") + id + "'>"));
+  }
+  EXPECT_TRUE(has(page, "<td>0.98 <small>49/50</small></td>"));
+  EXPECT_TRUE(has(page, "<td>1.00 <small>1/1</small></td>"));
+  EXPECT_TRUE(has(page, "<title>4K, 50-60%: 100 %</title>"));
+  EXPECT_TRUE(has(page, "<td>61.50</td>"));
+  EXPECT_TRUE(has(page, "aria-label='Share of attention on global slots against layer'"));
+  EXPECT_EQ(report_tables(data).size(), 9U);
 }
 
 TEST(PlotTest, AGapEndsTheLine) {

@@ -2,12 +2,14 @@
 """`hici report` as a user calls it; the page goes through Python's XML parser: report_command_test.py HICI"""
 import csv
 import json
-import math
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree
+
+from sample_runs import CONTEXTS, LONGEVAL, write_everything
 
 HICI = sys.argv[1]
 
@@ -16,27 +18,20 @@ def hici(*arguments):
     return subprocess.run([HICI, "report", *map(str, arguments)], capture_output=True, text=True)
 
 
-def write_run(directory, steps, hostile):
-    directory.mkdir(parents=True)
-    with open(directory / "metrics.jsonl", "w") as lines:
-        for step in range(1, steps + 1):
-            loss = None if step == 7 else 2 + math.exp(-step / 50)
-            lines.write(json.dumps({"step": step, "loss": loss, "learning_rate": 1e-3, "hici_learning_rate": 2e-3,
-                                    "tokens_per_second": 1e4, "tokens": step * 512, "seconds": step}) + "\n")
-        lines.write('{"step": 999, "lo')
-    for context in (256, 512):
-        result = {"command": "eval ppl", "label": hostile, "attention": "hici", "seq_len": context,
-                  "perplexity": 4 + context / 1000, "accuracy": 0.5}
-        (directory / f"ppl-{context}.json").write_text(json.dumps(result))
+def read_csv(path):
+    return list(csv.reader(path.open(encoding="utf-8", newline="")))
 
 
 with tempfile.TemporaryDirectory() as folder:
     root = pathlib.Path(folder)
     hostile = "</td><script src='http://x/y'>\u00e9 & \u001b[2J"
-    write_run(root / "run", 1500, hostile)
-    write_run(root / "runs & <more>", 30, "plain")
+    write_everything(root / "runs", hostile)
+    (root / "runs" / "torn.json").write_text('{"command": "eval ppl", ')
+    (root / "runs" / "odd" / "m").mkdir(parents=True)
+    (root / "runs" / "odd" / "m" / "5_response.txt").write_text("Label: \x1b[2J")
     output = root / "out.html"
-    done = hici(root / "run", root / "runs & <more>", "--output", output, "--title", "T <1>")
+    sources = (root / "runs", LONGEVAL)
+    done = hici(*sources, "--output", output, "--title", "T <1>")
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
 
@@ -46,25 +41,51 @@ with tempfile.TemporaryDirectory() as folder:
     assert tree.find(".//title").text == "T <1>"
     assert [tag for tag in ("script", "link", "img", "iframe", "object") if tree.find(f".//{tag}") is not None] == []
     assert "url(" not in page and "@import" not in page
-    assert not any(name in ("src", "href") or name.startswith("on") for node in tree.iter() for name in node.attrib)
-    assert len(tree.findall(".//figure")) == 4 and len(tree.findall(".//table")) == 2
-    first_column = [row.find("th").text for row in tree.findall(".//table")[0].findall("./tbody/tr")]
-    assert first_column == [hostile.replace("\u001b", "?"), "plain"], first_column
+    assert not any(name == "src" or name.startswith("on") for node in tree.iter() for name in node.attrib)
+    assert all(node.get("href", "#").startswith("#") for node in tree.iter())
+    assert len(tree.findall(".//figure")) == 8 and len(tree.findall(".//table")) == 10
+    first_column = ["".join(row.find("th").itertext()) for row in tree.findall(".//table")[0].findall("./tbody/tr")]
+    assert first_column == [hostile.replace("\u001b", "?"), "Llama-2-7b"], first_column
     assert len(page) < 400_000, len(page)
+    assert "torn.json" in done.stderr and "odd/m/5_response.txt: line 1" in done.stderr, done.stderr
 
-    rows = list(csv.reader((root / "out.csv").open(encoding="utf-8")))
-    assert rows[0] == ["model", "attention", "256", "512"] and rows[2] == ["plain", "HiCI", "4.256", repr(4 + 512 / 1000)], rows
-    assert "4.26" in done.stdout and "\\begin{tabular}{llrr}" in (root / "out.tex").read_text(encoding="utf-8")
+    perplexities = read_csv(root / "out.perplexity.csv")
+    assert perplexities[0] == ["model", "attention", *map(str, CONTEXTS)], perplexities
+    assert perplexities[2] == ["Llama-2-7b", "full", *(repr(4 + context / 1000).removesuffix(".0") for context in CONTEXTS)]
+    expected = json.loads((LONGEVAL / "scores.json").read_text())
+    for task, models in expected.items():
+        header, *rows = read_csv(root / f"out.{task}.csv")
+        for model, files in models.items():
+            shares = [files[f"{number}_response.txt"] for number in header[1:]]
+            row = next(row for row in rows if row[0] == model)
+            assert [float(value) for value in row[1:]] == [correct / answers for correct, answers in shares], row
+    counts = read_csv(root / "out.retrieval-counts.csv")
+    assert ["topics", "judged-model", "gpt-4o-mini", "10", "39", "49"] in counts, counts
+    names = ("perplexity passkey passkey-depth topics topics-judged lines retrieval-counts longbench longbench-datasets "
+             "longbench-e attention attention-layers").split()
+    assert sorted(file.name for file in root.glob("out.*")) == sorted(
+        ["out.html", *(f"out.{name}.{kind}" for name in names for kind in ("csv", "tex"))])
+    for name in names:
+        rows = read_csv(root / f"out.{name}.csv")
+        latex = (root / f"out.{name}.tex").read_text(encoding="utf-8")
+        assert len(rows) > 1 and {len(row) for row in rows} == {len(rows[0])}, name
+        body = [line for line in latex.splitlines() if line.endswith(" \\\\")]
+        assert len(body) == len(rows) and "\\toprule" in latex, (name, latex)
+        assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(rows[0]) - 1}, (name, latex)
+    assert "Perplexity by evaluation context" in done.stdout and "judged-model" in done.stdout, done.stdout
     again = output.read_bytes()
-    assert hici(root / "run", root / "runs & <more>", "--output", output, "--title", "T <1>").returncode == 0
+    assert hici(*sources, "--output", output, "--title", "T <1>").returncode == 0
     assert output.read_bytes() == again, "the same files give the same page"
 
+    (root / "runs" / "odd" / "m" / "5_response.txt").unlink()
+    torn = (root / "runs" / "torn.json").rename(root / "torn.json")
     for arguments, code, part in (
         ([], 2, "no run directory given"),
+        ([torn], 1, "torn.json"),
         ([root / "nothing"], 1, "nothing: no such file or directory"),
-        ([root / "run", "--output", root / "page.txt"], 2, "does not end in .html"),
-        ([root / "run", "--output", root / "no" / "page.html"], 1, "no/page"),
-        ([root / "run", "--titel", "x"], 2, "did you mean --title?"),
+        ([root / "runs", "--output", root / "page.txt"], 2, "does not end in .html"),
+        ([root / "runs", "--output", root / "no" / "page.html"], 1, "no/page"),
+        ([root / "runs", "--titel", "x"], 2, "did you mean --title?"),
     ):
         refused = hici(*arguments)
         assert refused.returncode == code and part in refused.stderr, (arguments, refused)

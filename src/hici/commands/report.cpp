@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// `hici report`: run directories in; a page, the perplexity table as text, CSV and LaTeX out.
+// `hici report`: run directories in; a page out, and its tables as text, CSV and LaTeX.
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/log.h"
 #include "hici/commands/commands.h"
+#include "hici/report/clean_text.h"
 #include "hici/report/collect.h"
 #include "hici/report/page.h"
-#include "hici/report/perplexity_table.h"
+#include "hici/report/report_tables.h"
 
 #include <filesystem>
 #include <memory>
@@ -24,11 +25,22 @@ struct ReportOptions {
   std::string title = "HiCI report";
 };
 
-void write_beside(const fs::path& output, const char* extension, const std::string& text) {
+// REPORT.html to REPORT.perplexity.csv.
+fs::path beside(const fs::path& output, const report::Table& table, const char* extension) {
   fs::path path = output;
-  path.replace_extension(extension);
-  write_file_atomically(path, text);
-  log_info("wrote ", path.string());
+  return path.replace_extension("." + table.name + extension);
+}
+
+void write_tables(const std::vector<report::Table>& tables, const fs::path& output) {
+  std::string shown;
+  for (const report::Table& table : tables) {
+    const fs::path latex = beside(output, table, ".tex");
+    write_file_atomically(beside(output, table, ".csv"), report::table_csv(table));
+    write_file_atomically(latex, report::table_latex(table));
+    log_info("wrote ", beside(output, table, ".csv").string(), " and ", latex.filename().string());
+    if (!table.is_for_files) shown += (shown.empty() ? "" : "\n") + table.caption + "\n" + report::table_text(table);
+  }
+  if (!shown.empty()) write_stdout(shown);
 }
 
 void validate(const ReportOptions& options) {
@@ -36,28 +48,24 @@ void validate(const ReportOptions& options) {
                    "hici report: no run directory given; use 'hici report RUN_DIR... --output report.html'");
   const std::string extension = options.output.extension().string();
   HICI_CHECK_USAGE(extension == ".html" || extension == ".htm", "--output: '", options.output.string(),
-                   "' does not end in .html; the table is written beside it as .csv and .tex");
+                   "' does not end in .html; the tables are written beside it as .csv and .tex");
 }
 
 int run(const ReportOptions& options) {
   validate(options);
   const report::ReportData data = report::collect(options.paths);
-  const report::PerplexityTable table = report::make_perplexity_table(data.perplexities);
-  if (!table.rows.empty()) {
-    write_stdout("perplexity by evaluation context\n" + report::table_text(table));
-    write_beside(options.output, ".csv", report::table_csv(table));
-    write_beside(options.output, ".tex", report::table_latex(table));
-  }
   write_file_atomically(options.output, report::render_page(data, report::clean_text(options.title)));
   log_info("wrote ", options.output.string());
+  write_tables(report::report_tables(data), options.output);
   return 0;
 }
 
 Runner bind(CLI::App& app) {
   const auto options = std::make_shared<ReportOptions>();
   app.add_option("runs", options->paths,
-                 "Run directories (searched for metrics.jsonl and results), or result files of 'hici eval ppl'");
-  add_option(app, "output", options->output, "The page to write; the perplexity table goes beside it as .csv and .tex");
+                 "Run directories, searched for metrics.jsonl, results of 'hici eval', scores and answers; or such "
+                 "files");
+  add_option(app, "output", options->output, "The page to write; each table goes beside it as .NAME.csv and .NAME.tex");
   add_option(app, "title", options->title, "Title of the page");
   return [options] { return run(*options); };
 }
@@ -65,8 +73,9 @@ Runner bind(CLI::App& app) {
 }  // namespace
 
 CommandEntry report_command() {
-  return {
-      .name = "report", .summary = "Make one page of loss curves and perplexities from run directories", .bind = bind};
+  return {.name = "report",
+          .summary = "Make one page of all that was measured, and its tables, from run directories",
+          .bind = bind};
 }
 
 }  // namespace hici::commands

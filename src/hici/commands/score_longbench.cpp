@@ -50,7 +50,7 @@ std::string shown_tables(const std::vector<eval::LongBenchModelScores>& models, 
          report::table_text(report::longbench_groups(models));
 }
 
-void write_table(const fs::path& path, const report::LongBenchTable& table) {
+void write_table(const fs::path& path, const report::Table& table) {
   fs::path latex = path;
   latex.replace_extension(".tex");
   write_file_atomically(path, report::table_csv(table));

@@ -93,6 +93,31 @@ RetrievalAnswer read_answer(std::string_view line, RetrievalTask task, const std
   return {.label = label, .answer = is_lines ? std::string(answer) : without_python_quotes(answer)};
 }
 
+std::vector<RetrievalAnswer> read_answers(std::string_view content, RetrievalTask task, const std::string& file) {
+  std::vector<RetrievalAnswer> answers;
+  int64_t number = 0;
+  for (size_t at = 0; at < content.size();) {
+    const size_t end = std::min(content.find('\n', at), content.size());
+    const std::string_view line = without_line_end(content.substr(at, end - at));
+    const std::string subject = detail::concat(file, ": line ", ++number);
+    at = end + 1;
+    const bool is_last = at >= content.size();
+    if (is_last && task == RetrievalTask::kLines && line.starts_with(kAccuracy)) break;
+    answers.push_back(read_answer(line, task, subject));
+  }
+  HICI_CHECK(!answers.empty(), file, ": holds no answer; the predictions were not made, or not to their end");
+  return answers;
+}
+
+// A line's answer is a number and has what LongEval parsed from the prediction; a topic's has neither.
+RetrievalTask task_of(std::string_view line) {
+  const size_t predict = line.find(kPredict);
+  const bool is_lines = line.starts_with(kLabel) && predict != std::string_view::npos &&
+                        is_digits(line.substr(kLabel.size(), predict - kLabel.size())) &&
+                        line.rfind(kParsed) != std::string_view::npos;
+  return is_lines ? RetrievalTask::kLines : RetrievalTask::kTopics;
+}
+
 }  // namespace
 
 std::string without_python_quotes(std::string_view text) {
@@ -112,20 +137,13 @@ std::string without_python_quotes(std::string_view text) {
 }
 
 std::vector<RetrievalAnswer> read_retrieval_answers(const std::filesystem::path& file, RetrievalTask task) {
+  return read_answers(read_file(file, kMaxFileBytes), task, file.string());
+}
+
+RetrievalFile read_retrieval_file(const std::filesystem::path& file) {
   const std::string content = read_file(file, kMaxFileBytes);
-  std::vector<RetrievalAnswer> answers;
-  int64_t number = 0;
-  for (size_t at = 0; at < content.size();) {
-    const size_t end = std::min(content.find('\n', at), content.size());
-    const std::string_view line = without_line_end(std::string_view(content).substr(at, end - at));
-    const std::string subject = detail::concat(file.string(), ": line ", ++number);
-    at = end + 1;
-    const bool is_last = at >= content.size();
-    if (is_last && task == RetrievalTask::kLines && line.starts_with(kAccuracy)) break;
-    answers.push_back(read_answer(line, task, subject));
-  }
-  HICI_CHECK(!answers.empty(), file.string(), ": holds no answer; the predictions were not made, or not to their end");
-  return answers;
+  const RetrievalTask task = task_of(std::string_view(content).substr(0, content.find('\n')));
+  return {.task = task, .answers = read_answers(content, task, file.string())};
 }
 
 }  // namespace hici::eval

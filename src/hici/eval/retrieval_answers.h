@@ -22,6 +22,14 @@ enum class RetrievalTask { kTopics, kLines };
 // All answers of a file. An hici::Error names the line that does not have this form; no line is wrong too.
 std::vector<RetrievalAnswer> read_retrieval_answers(const std::filesystem::path& file, RetrievalTask task);
 
+struct RetrievalFile {
+  RetrievalTask task = RetrievalTask::kTopics;
+  std::vector<RetrievalAnswer> answers;
+};
+
+// The same where the task is not known: the first answer shows it.
+RetrievalFile read_retrieval_file(const std::filesystem::path& file);
+
 // The text of a Python literal such as ['...'] or "..."; any other text as it stands.
 std::string without_python_quotes(std::string_view text);
 

@@ -29,6 +29,9 @@ struct RetrievalScore {
 RetrievalScore score_retrieval(const std::filesystem::path& file, const std::vector<RetrievalAnswer>& answers,
                                RetrievalTask task);
 
+// True for NAME_response.txt.
+bool is_response_file(const std::filesystem::path& file);
+
 // `path` itself when it is a file; else the files NAME_response.txt in it and its folders (two levels), by folder and
 // by the number that the name begins with. None is an hici::Error.
 std::vector<std::filesystem::path> find_response_files(const std::filesystem::path& path);

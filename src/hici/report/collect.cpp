@@ -2,15 +2,19 @@
 #include "hici/report/collect.h"
 
 #include "hici/base/error.h"
-#include "hici/base/json.h"
 #include "hici/base/json_lines.h"
 #include "hici/base/log.h"
+#include "hici/eval/retrieval_scores.h"
+#include "hici/report/clean_text.h"
+#include "hici/report/result_files.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
-#include <optional>
+#include <string>
+#include <unordered_map>
 
 namespace hici::report {
 namespace {
@@ -19,10 +23,11 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int kMaxDepth = 3;
-constexpr size_t kMaxResultBytes = size_t{1} << 20;  // a larger .json in a run directory is data, not a result
-constexpr int64_t kMaxContext = int64_t{1} << 40;
+constexpr size_t kMaxResultBytes = size_t{4} << 20;  // a larger .json in a run directory is data, not a result
 constexpr const char* kMetricsName = "metrics.jsonl";
-constexpr const char* kPerplexityCommand = "eval ppl";
+constexpr const char* kFilesInWords =
+    "result of 'hici eval' or 'hici score topics --judge' (--output FILE), LongBench's result.json, "
+    "NUMBER_response.txt of LongEval";
 
 double number_or_nan(const json& object, const char* key) {
   const auto found = object.find(key);
@@ -50,24 +55,6 @@ TrainingRun read_run(const fs::path& metrics) {
   return run;
 }
 
-// As papers write it; the two ways to cut for HiCI attention are two rows.
-std::string attention_of(const JsonObject& result) {
-  const std::string name = clean_text(result.string("attention"));
-  const std::string attention = name == "hici" ? "HiCI" : name == "s2" ? "S2" : name == "dca" ? "DCA" : name;
-  return result.string_or("eval_mode", "") == "full_hierarchical" ? attention + " (one segment)" : attention;
-}
-
-// Nothing for JSON that is about something else.
-std::optional<PerplexityResult> parse_result(const json& value, const std::string& subject) {
-  if (!value.is_object() || value.value("command", json()) != kPerplexityCommand) return std::nullopt;
-  const JsonObject object(value, subject);
-  return PerplexityResult{.label = clean_text(object.string("label")),
-                          .attention = attention_of(object),
-                          .context = object.integer("seq_len", 1, kMaxContext),
-                          .perplexity = object.number_or("perplexity", kNotANumber),
-                          .accuracy = object.number_or("accuracy", kNotANumber)};
-}
-
 bool is_searched(const fs::directory_entry& folder) {
   const std::string name = folder.path().filename().string();
   return !name.starts_with(".") && !name.starts_with("checkpoint-");
@@ -85,6 +72,28 @@ void list_files(const fs::path& folder, int depth, std::vector<fs::path>& files)
   }
 }
 
+// What is measured, in words; of two results with the same words the later one counts.
+std::string subject_of(const PerplexityResult& result) {
+  return detail::concat(result.label, ", ", result.attention, " attention, context ", result.context);
+}
+
+std::string subject_of(const PasskeyResult& result) {
+  return detail::concat("the passkey by ", result.label, ", ", result.attention, " attention, length ",
+                        result.length.target);
+}
+
+std::string subject_of(const RetrievalResult& result) {
+  const char* task = result.task == eval::RetrievalTask::kTopics ? " topics by " : " lines by ";
+  return detail::concat(result.num_items, task, result.model, ", scored by ",
+                        result.judge.empty() ? "rule" : result.judge);
+}
+
+std::string subject_of(const LongBenchResult& result) {
+  return detail::concat(result.by_length ? "LongBench-E by " : "LongBench by ", result.scores.model);
+}
+
+std::string subject_of(const AttentionResult& result) { return "the attention shares of " + result.label; }
+
 class Collector {
  public:
   void add_directory(const fs::path& directory) {
@@ -92,85 +101,74 @@ class Collector {
     list_files(directory, 0, files);
     for (const fs::path& file : files) {
       if (file.filename() == kMetricsName) add_run(file);
-      if (file.extension() == ".json" && fs::file_size(file) <= kMaxResultBytes) add_result_if_any(file);
+      if (is_result(file)) add_or_warn(file);
     }
   }
 
   void add_file(const fs::path& file) {
-    const std::optional<PerplexityResult> result = parse_result(read_json_file(file), file.string());
-    HICI_CHECK(result, file.string(), ": is no result of 'hici eval ppl'; give a run directory or such a file");
-    add(*result, file);
+    if (file.filename() == kMetricsName) return add_run(file);
+    HICI_CHECK(add_results(file), file.string(), ": holds no result that a report knows; give a run directory, or a ",
+               kFilesInWords);
   }
 
   ReportData take() { return std::move(data_); }
+  bool empty() const {
+    return data_.runs.empty() && data_.perplexities.empty() && data_.passkeys.empty() && data_.retrievals.empty() &&
+           data_.longbench.empty() && data_.attentions.empty();
+  }
 
  private:
+  static bool is_result(const fs::path& file) {
+    if (eval::is_response_file(file)) return true;
+    return file.extension() == ".json" && fs::file_size(file) <= kMaxResultBytes;
+  }
+
   void add_run(const fs::path& metrics) {
     TrainingRun run = read_run(metrics);
     if (!run.steps.empty()) data_.runs.push_back(std::move(run));
   }
 
-  void add_result_if_any(const fs::path& file) {
+  void add_or_warn(const fs::path& file) {
     try {
-      if (const auto result = parse_result(read_json_file(file), file.string())) add(*result, file);
+      add_results(file);
     } catch (const Error& e) {
       log_warning(e.what(), "; left out of the report");
     }
   }
 
-  void add(const PerplexityResult& result, const fs::path& file) {
-    const auto same = std::find_if(data_.perplexities.begin(), data_.perplexities.end(), [&](const auto& other) {
-      return other.label == result.label && other.attention == result.attention && other.context == result.context;
-    });
-    if (same == data_.perplexities.end()) {
-      data_.perplexities.push_back(result);
-      return;
+  // False for a file that holds none.
+  bool add_results(const fs::path& file) {
+    const ReportData found = eval::is_response_file(file) ? read_response_file(file) : read_result_file(file);
+    return (add_each(found.perplexities, data_.perplexities, file) + add_each(found.passkeys, data_.passkeys, file) +
+            add_each(found.retrievals, data_.retrievals, file) + add_each(found.longbench, data_.longbench, file) +
+            add_each(found.attentions, data_.attentions, file)) > 0;
+  }
+
+  // Returns how many there were.
+  template <typename Result>
+  size_t add_each(const std::vector<Result>& found, std::vector<Result>& all, const fs::path& file) {
+    for (const Result& result : found) {
+      const std::string subject = subject_of(result);
+      const auto [place, is_new] = places_.try_emplace(subject, all.size());
+      if (is_new) {
+        all.push_back(result);
+        continue;
+      }
+      Result& before = all[place->second];
+      if constexpr (std::equality_comparable<Result>) {
+        if (before == result) continue;  // answers, and a file of their scores beside them
+      }
+      log_warning(file.string(), ": a second result for ", subject, "; this one counts");
+      before = result;
     }
-    log_warning(file.string(), ": a second result for ", result.label, ", ", result.attention, " attention, context ",
-                result.context, "; this one counts");
-    *same = result;
+    return found.size();
   }
 
   ReportData data_;
+  std::unordered_map<std::string, size_t> places_;  // by subject: where it is in its list
 };
 
-// Length in bytes of the valid UTF-8 character at the start of the text, 0 when there is none.
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  const auto is_next = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return is_next(1) ? 2 : 0;
-  if ((first & 0xF0) == 0xE0) {
-    const bool is_overlong = first == 0xE0 && byte(1) < 0xA0;
-    const bool is_surrogate = first == 0xED && byte(1) >= 0xA0;
-    return is_next(1) && is_next(2) && !is_overlong && !is_surrogate ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    const bool is_out_of_range = (first == 0xF0 && byte(1) < 0x90) || (first == 0xF4 && byte(1) >= 0x90);
-    return is_next(1) && is_next(2) && is_next(3) && !is_out_of_range ? 4 : 0;
-  }
-  return 0;
-}
-
-bool is_control(std::string_view character) {
-  const auto first = static_cast<unsigned char>(character[0]);
-  const bool is_c1 = character.size() == 2 && first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0;
-  return first < 0x20 || first == 0x7F || is_c1;
-}
-
 }  // namespace
-
-std::string clean_text(std::string_view text) {
-  std::string clean;
-  while (!text.empty()) {
-    const size_t length = utf8_length(text);
-    const std::string_view character = text.substr(0, std::max<size_t>(length, 1));
-    clean += length == 0 || is_control(character) ? "?" : character;
-    text.remove_prefix(character.size());
-  }
-  return clean;
-}
 
 ReportData collect(const std::vector<fs::path>& paths) {
   Collector collector;
@@ -182,10 +180,9 @@ ReportData collect(const std::vector<fs::path>& paths) {
       collector.add_file(path);
     }
   }
-  ReportData data = collector.take();
-  HICI_CHECK(!data.runs.empty() || !data.perplexities.empty(), paths.front().string(), paths.size() > 1 ? " ..." : "",
-             ": nothing to report, no ", kMetricsName, " and no result of 'hici eval ppl --output FILE'");
-  return data;
+  HICI_CHECK(!collector.empty(), paths.front().string(), paths.size() > 1 ? " ..." : "", ": nothing to report, no ",
+             kMetricsName, " and no ", kFilesInWords);
+  return collector.take();
 }
 
 }  // namespace hici::report

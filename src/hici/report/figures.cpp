@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/figures.h"
 
+#include "hici/report/attention_table.h"
+#include "hici/report/perplexity_table.h"
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <map>
+#include <set>
 
 namespace hici::report {
 namespace {
@@ -113,7 +117,7 @@ Plot speed_plot(const std::vector<TrainingRun>& runs) {
   return plot;
 }
 
-Plot perplexity_plot(const PerplexityTable& table) {
+Plot perplexity_plot(const std::vector<PerplexityResult>& results) {
   Plot plot{.title = "Perplexity against evaluation context",
             .x_label = "evaluation context (tokens)",
             .y_label = "perplexity",
@@ -121,18 +125,44 @@ Plot perplexity_plot(const PerplexityTable& table) {
             .y = {},
             .has_markers = true,
             .series = {}};
+  std::set<int64_t> columns;
+  for (const PerplexityResult& result : results) columns.insert(result.context);
+  const std::vector<double> contexts(columns.begin(), columns.end());
+  const Table table = perplexity_table(results);
   const std::vector<std::string> names = row_names(table);
   for (size_t r = 0; r < table.rows.size(); ++r) {
     Series series{names[r], {}, {}};
-    for (size_t i = 0; i < table.contexts.size(); ++i) {
-      const double perplexity = table.rows[r].perplexity[i];
+    for (size_t i = 0; i < contexts.size(); ++i) {
+      const double perplexity = table.rows[r].values[i];
       // A context that this row was not evaluated at is no gap in its line.
-      if (std::isfinite(perplexity)) series.points.push_back({static_cast<double>(table.contexts[i]), perplexity});
+      if (std::isfinite(perplexity)) series.points.push_back({contexts[i], perplexity});
     }
     plot.series.push_back(std::move(series));
   }
-  plot.x = context_axis({table.contexts.begin(), table.contexts.end()});
+  plot.x = context_axis(contexts);
   plot.y = axis_of(values_of(plot.series, &Point::y), Scale::kLog, 5);
+  return plot;
+}
+
+Plot attention_plot(const std::vector<AttentionResult>& results, AttentionResult::Shares AttentionResult::* shares,
+                    const char* what) {
+  Plot plot{.title = std::string("Share of attention on ") + what + " against layer",
+            .x_label = "layer",
+            .y_label = std::string("share on ") + what,
+            .x = {},
+            .y = {},
+            .has_markers = true,
+            .series = {}};
+  for (const AttentionResult& result : results) {
+    Series series{result.label, {}, {}};
+    for (const double mean : means_by_layer(result.*shares))
+      series.points.push_back({static_cast<double>(series.points.size()), mean});
+    plot.series.push_back(std::move(series));
+  }
+  plot.x = axis_of(values_of(plot.series, &Point::x), Scale::kLinear, 5);
+  std::vector<double> shown = values_of(plot.series, &Point::y);
+  shown.push_back(0);  // shares begin at zero
+  plot.y = axis_of(shown, Scale::kLinear, 4);
   return plot;
 }
 
@@ -173,12 +203,13 @@ std::vector<Point> thinned(const std::vector<Point>& points, size_t max_points) 
   return kept;
 }
 
-std::vector<std::string> row_names(const PerplexityTable& table) {
+std::vector<std::string> row_names(const Table& table) {
   std::map<std::string, int> num_rows;
-  for (const PerplexityTable::Row& row : table.rows) ++num_rows[row.label];
+  for (const Table::Row& row : table.rows) ++num_rows[row.names[0]];
   std::vector<std::string> names;
-  for (const PerplexityTable::Row& row : table.rows) {
-    names.push_back(num_rows[row.label] == 1 ? row.label : row.label + ", " + row.attention + " attention");
+  for (const Table::Row& row : table.rows) {
+    const std::string& label = row.names[0];
+    names.push_back(num_rows[label] == 1 ? label : label + ", " + row.names[1] + " attention");
   }
   return names;
 }

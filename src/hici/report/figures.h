@@ -2,9 +2,8 @@
 // The plots of a report, from its data: which series, which scales, how smoothed.
 #pragma once
 
-#include "hici/report/perplexity_table.h"
 #include "hici/report/plot.h"
-#include "hici/report/report_data.h"
+#include "hici/report/table.h"
 
 #include <string>
 #include <vector>
@@ -17,8 +16,11 @@ Plot loss_plot(const std::vector<TrainingRun>& runs);
 // Learning rates against step; that of the HiCI parameters as a line of its own where it differs.
 Plot learning_rate_plot(const std::vector<TrainingRun>& runs);
 Plot speed_plot(const std::vector<TrainingRun>& runs);
-// Perplexity against context, both logarithmic, one series for each row of the table.
-Plot perplexity_plot(const PerplexityTable& table);
+// Perplexity against context, both logarithmic, one series for each row of perplexity_table().
+Plot perplexity_plot(const std::vector<PerplexityResult>& results);
+// The mean share over the heads of a layer, against the layer, one series for each model.
+Plot attention_plot(const std::vector<AttentionResult>& results, AttentionResult::Shares AttentionResult::* shares,
+                    const char* what);
 
 // Mean over about a thirtieth of the points around each one. At the start, where losses fall fast, over as few before
 // as after, so that the line is not shifted; gaps stay gaps.
@@ -27,7 +29,8 @@ std::vector<Point> smoothed(const std::vector<Point>& points);
 // At most `max_points` points with the same outline: of each stretch the lowest and the highest.
 std::vector<Point> thinned(const std::vector<Point>& points, size_t max_points);
 
-// What the rows of the table are called in a plot: the model, with "..., full attention" where two rows share a model.
-std::vector<std::string> row_names(const PerplexityTable& table);
+// What the rows of a table of models and attentions are called in a plot: the model, with "..., full attention" where
+// two rows share a model.
+std::vector<std::string> row_names(const Table& table);
 
 }  // namespace hici::report

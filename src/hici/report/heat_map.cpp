@@ -15,7 +15,10 @@ constexpr double kLineHeight = 15;
 constexpr double kLegendWidth = 64;
 constexpr int kLegendSteps = 10;
 constexpr double kFaintest = 0.06;  // of a cell with 0, so that it differs from an empty one
-constexpr double kDarkFrom = 0.7;   // from here on letters have the colour of the ground
+// Where black and white letters change places on a cell, in dark and in light windows. At these depths of the colour
+// both have a contrast of 4.5 with the cell.
+constexpr double kMiddleFrom = 0.615;
+constexpr double kStrongFrom = 0.84;
 constexpr double kSmallCell = 12;   // too small for lines around it
 constexpr double kFileWidth = 780, kFileHeight = 400, kFileTop = 36, kLowestRow = 10;
 
@@ -27,16 +30,18 @@ constexpr const char* kStyle = R"(<style>
 .heat-map .edge { fill: none; stroke: #d9dcdf; stroke-width: 1; }
 .heat-map .empty { fill: none; stroke: #d9dcdf; stroke-width: 1; stroke-dasharray: 3 3; }
 .heat-map text { font: 12px system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; fill: #57606a; }
-.heat-map text.label, .heat-map text.on-light { fill: #1b1f24; }
-.heat-map text.on-dark { fill: #fdfdfb; }
+.heat-map text.label { fill: #1b1f24; }
+.heat-map text.on-faint, .heat-map text.on-middle { fill: #000; }
+.heat-map text.on-strong { fill: #fff; }
 .heat-map text.title { fill: #1b1f24; font-size: 14px; font-weight: 600; }
 @media (prefers-color-scheme: dark) {
   .heat-map .ground { fill: #14171b; }
   .heat-map .cell { fill: #5cb3f2; }
   .heat-map .edge, .heat-map .empty { stroke: #343a41; }
   .heat-map text { fill: #a5adb6; }
-  .heat-map text.label, .heat-map text.on-light, .heat-map text.title { fill: #e8eaed; }
-  .heat-map text.on-dark { fill: #14171b; }
+  .heat-map text.label, .heat-map text.title { fill: #e8eaed; }
+  .heat-map text.on-faint { fill: #fff; }
+  .heat-map text.on-middle, .heat-map text.on-strong { fill: #000; }
 }
 </style>
 )";
@@ -126,8 +131,9 @@ class SvgHeatMap {
     rectangle("cell", left, top, cell_width_, cell_height_, opacity(depth(value)));
     if (has_edges()) rectangle("edge", left, top, cell_width_, cell_height_);
     if (cell_width_ >= 4 * kCharacterWidth && cell_height_ >= kLineHeight) {
-      text(depth(value) >= kDarkFrom ? "on-dark" : "on-light", left + cell_width_ / 2, top + cell_height_ / 2 + 4,
-           "middle", percent(value, map_.full));
+      const double colour = depth(value);
+      const char* css_class = colour >= kStrongFrom ? "on-strong" : colour >= kMiddleFrom ? "on-middle" : "on-faint";
+      text(css_class, left + cell_width_ / 2, top + cell_height_ / 2 + 4, "middle", percent(value, map_.full));
     }
     out_ << "</g>\n";
   }

@@ -2,7 +2,7 @@
 #include "hici/report/passkey_map.h"
 
 #include "hici/base/text_table.h"
-#include "hici/report/collect.h"
+#include "hici/report/clean_text.h"
 
 #include <cmath>
 
@@ -11,12 +11,12 @@ namespace {
 
 std::string shown_share(double share) { return std::isnan(share) ? "-" : fixed_digits(share, 2); }
 
-std::string depth_name(size_t index) {
-  constexpr size_t kWidth = 100 / eval::kNumPasskeyDepths;
-  return std::to_string(index * kWidth) + "-" + std::to_string((index + 1) * kWidth) + "%";
-}
-
 }  // namespace
+
+std::string depth_name(size_t tenth) {
+  constexpr size_t kWidth = 100 / eval::kNumPasskeyDepths;
+  return std::to_string(tenth * kWidth) + "-" + std::to_string((tenth + 1) * kWidth) + "%";
+}
 
 std::string passkey_table_text(const std::vector<eval::PasskeyLength>& lengths) {
   std::vector<std::vector<std::string>> cells{{"length", "tokens"}};

@@ -10,6 +10,9 @@
 
 namespace hici::report {
 
+// "0-10%", "10-20%" ...
+std::string depth_name(size_t tenth);
+
 // A row for each length, a column for each tenth of the depth ('-' where no key stood), then all together.
 std::string passkey_table_text(const std::vector<eval::PasskeyLength>& lengths);
 

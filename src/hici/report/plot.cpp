@@ -95,18 +95,28 @@ class SvgPlot {
            << "' y2='" << px(at) << "'/><text x='" << px(frame_.left - 7) << "' y='" << px(at + 4)
            << "' text-anchor='end'>" << html_escape(tick.label) << "</text>\n";
     }
-    for (const Tick& tick : plot_.x.ticks) {
-      const double at = frame_.x(plot_.x, tick.value);
-      out_ << "<line class='tick' x1='" << px(at) << "' x2='" << px(at) << "' y1='" << px(frame_.bottom) << "' y2='"
-           << px(frame_.bottom + 5) << "'/><text x='" << px(at) << "' y='" << px(frame_.bottom + 18)
-           << "' text-anchor='middle'>" << html_escape(tick.label) << "</text>\n";
-    }
+    draw_x_ticks();
     out_ << "<path class='axis' d='M" << px(frame_.left) << ' ' << px(frame_.top) << 'V' << px(frame_.bottom) << 'H'
          << px(frame_.right) << "'/>\n";
     const double middle = (frame_.top + frame_.bottom) / 2;
     out_ << "<text class='label' x='" << px((frame_.left + frame_.right) / 2) << "' y='" << px(size_.height - 8)
          << "' text-anchor='middle'>" << html_escape(plot_.x_label) << "</text><text class='label' text-anchor='middle'"
          << " transform='translate(13 " << px(middle) << ") rotate(-90)'>" << html_escape(plot_.y_label) << "</text>\n";
+  }
+
+  // A name that would meet the one before it is left out.
+  void draw_x_ticks() {
+    double free_from = 0;
+    for (const Tick& tick : plot_.x.ticks) {
+      const double at = frame_.x(plot_.x, tick.value);
+      out_ << "<line class='tick' x1='" << px(at) << "' x2='" << px(at) << "' y1='" << px(frame_.bottom) << "' y2='"
+           << px(frame_.bottom + 5) << "'/>\n";
+      const double reach = static_cast<double>(tick.label.size() + 1) * kLabelCharacterWidth / 2;
+      if (at - reach < free_from) continue;
+      free_from = at + reach;
+      out_ << "<text x='" << px(at) << "' y='" << px(frame_.bottom + 18) << "' text-anchor='middle'>"
+           << html_escape(tick.label) << "</text>\n";
+    }
   }
 
   void draw_path(const std::vector<Point>& points, size_t index, const char* css_class) {
