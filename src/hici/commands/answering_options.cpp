@@ -58,6 +58,22 @@ void AnsweringOptions::check() {
                    "; use --attention hici");
 }
 
+nlohmann::json AnsweringOptions::settings() const {
+  nlohmann::json json{{"base_model", base_model},        {"peft_model", peft_model},
+                      {"tokenizer", tokenizer_folder()}, {"context_size", context_size},
+                      {"attention", attention},          {"dtype", device.bf16 ? "bfloat16" : device.dtype}};
+  if (generation.attention == nn::AttentionKind::kHici) {
+    json["cache_slots"] = generation.cache_slots;
+    json["causal_mode"] = hici.causal_mode;
+  }
+  if (generation.attention == nn::AttentionKind::kDca) {
+    json["pretraining_length"] = dual_chunk.pretraining_length;
+    json["dca_local_window"] = dual_chunk.local_window;
+    json["dca_mscale"] = dual_chunk.mscale;
+  }
+  return json;
+}
+
 AnsweringModel AnsweringOptions::load() const {
   text::Tokenizer tokenizer_of_model = load_tokenizer();
   const bool is_dca = generation.attention == nn::AttentionKind::kDca;

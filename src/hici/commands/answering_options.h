@@ -9,6 +9,7 @@
 #include "hici/text/tokenizer.h"
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <string>
 #include <vector>
@@ -46,6 +47,8 @@ struct AnsweringOptions {
   bool given(const char* name) const { return app->get_option(std::string("--") + name)->count() > 0; }
   // Checks all that the options alone decide, before any file is read, and fills `generation` from them.
   void check();
+  // What was typed and decides the answers: for whoever must not mix answers of different settings.
+  nlohmann::json settings() const;
   const std::string& tokenizer_folder() const { return tokenizer.empty() ? base_model : tokenizer; }
   // Tokenizer first, then the model.
   AnsweringModel load() const;

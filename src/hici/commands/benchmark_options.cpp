@@ -71,19 +71,16 @@ eval::BenchmarkPrompts BenchmarkOptions::prompts(const AnsweringModel& model) co
 
 nlohmann::json BenchmarkOptions::settings(const std::string& command, const AnsweringModel& model) const {
   const std::optional<eval::ChatForm> form = chat_form();
-  const bool is_hici = answering.generation.attention == nn::AttentionKind::kHici;
-  return {{"command", command},
-          {"label", model_label()},
-          {"base_model", answering.base_model},
-          {"peft_model", answering.peft_model},
-          {"tokenizer_sha256", model.tokenizer.sha256()},
-          {"attention", answering.attention},
-          {"cache_slots", is_hici && answering.generation.cache_slots},
-          {"context_size", model.loaded.context_size},
-          {"rope_factor", model.loaded.model->config().rope.context_factor},
-          {"dtype", c10::toString(model.loaded.dtype)},
-          {"prompt_style", prompt_style},
-          {"chat_template", form ? eval::chat_form_name(*form) : ""}};
+  nlohmann::json json = answering.settings();
+  json.update({{"command", command},
+               {"label", model_label()},
+               {"tokenizer_sha256", model.tokenizer.sha256()},
+               {"context_size", model.loaded.context_size},
+               {"rope_factor", model.loaded.model->config().rope.context_factor},
+               {"dtype", c10::toString(model.loaded.dtype)},
+               {"prompt_style", prompt_style},
+               {"chat_template", form ? eval::chat_form_name(*form) : ""}});
+  return json;
 }
 
 std::vector<std::string> longbench_dataset_names(const std::vector<std::string>& words) {

@@ -57,13 +57,17 @@ void check_options(EvalPasskeyOptions& o) {
 
 // All that decides the answers.
 json identity_of(const EvalPasskeyOptions& o) {
-  const AnsweringOptions& a = o.answering;
-  return {{"base_model", a.base_model},        {"peft_model", a.peft_model},
-          {"tokenizer", a.tokenizer_folder()}, {"context_size", a.context_size},
-          {"attention", a.attention},          {"cache_slots", a.generation.cache_slots},
-          {"causal_mode", a.hici.causal_mode}, {"dtype", a.device.bf16 ? "bfloat16" : a.device.dtype},
-          {"max_tokens", o.plan.max_tokens},   {"interval", o.plan.interval},
-          {"num_tests", o.plan.num_tests}};
+  json identity = o.answering.settings();
+  identity.update({{"max_tokens", o.plan.max_tokens}, {"interval", o.plan.interval}, {"num_tests", o.plan.num_tests}});
+  return identity;
+}
+
+// Dual Chunk Attention is there to do without a stretched RoPE.
+eval::PasskeyRope rope_of(const EvalPasskeyOptions& o, const AnsweringModel& model) {
+  const config::ModelConfig& config = model.loaded.model->config();
+  const double factor = config.rope.context_factor;
+  if (o.answering.generation.attention == nn::AttentionKind::kDca) return {o.plan.max_tokens, factor, factor};
+  return eval::passkey_rope(config, model.loaded.context_size, o.plan.max_tokens);
 }
 
 std::string label_of(const EvalPasskeyOptions& o) {
@@ -147,10 +151,8 @@ int run_eval_passkey(EvalPasskeyOptions& o) {
   const StopSignals signals;
   const AnsweringModel model = o.answering.load();
   nn::CausalLm& lm = *model.loaded.model;
-  eval::PasskeyRun run{.plan = o.plan,
-                       .rope = eval::passkey_rope(lm.config(), model.loaded.context_size, o.plan.max_tokens),
-                       .generation = o.answering.generation,
-                       .batch_size = o.batch_size};
+  eval::PasskeyRun run{
+      .plan = o.plan, .rope = rope_of(o, model), .generation = o.answering.generation, .batch_size = o.batch_size};
   run.generation.stop_ids = model.stop_ids;
   const auto keep = [&](int64_t index, const eval::PasskeyTest& test) { kept.keep(index, test); };
   if (!eval::answer_passkey_tests(lm, model.tokenizer, run, kept.open(), keep)) return 128 + stop_requested();

@@ -12,6 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kResponseEnd = "_response.txt";
 constexpr std::string_view kDigits = "0123456789";
 
 std::string lower_case(std::string_view text) {
@@ -46,7 +47,7 @@ RetrievalScore score_retrieval(const fs::path& file, const std::vector<Retrieval
           .num_answers = static_cast<int64_t>(answers.size())};
 }
 
-bool is_response_file(const fs::path& file) { return file.filename().string().ends_with("_response.txt"); }
+bool is_response_file(const fs::path& file) { return file.filename().string().ends_with(kResponseEnd); }
 
 std::vector<fs::path> find_response_files(const fs::path& path) {
   HICI_CHECK(fs::exists(path), path.string(), ": is not there; expected a file of answers or a folder of such files");

@@ -48,8 +48,8 @@ struct ForwardOptions {
   at::Tensor valid_BT;               // bool, right padding; undefined: no padding
   ActivationPolicies policies = {};  // what each layer keeps for the backward pass; empty: everything
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
-  SequenceLengths sequences = {};     // several sequences in a row; empty: each row is one
-  config::DualChunk dual_chunk = {};  // for dca, which has no backward pass
+  SequenceLengths sequences = {};         // several sequences in a row; empty: each row is one
+  config::DualChunk dual_chunk = {};      // for dca, which has no backward pass
   AttentionObserver* observer = nullptr;  // sees every layer of HiCI attention, once where nothing is recomputed
 };
 

@@ -19,7 +19,7 @@ constexpr double kFaintest = 0.06;  // of a cell with 0, so that it differs from
 // both have a contrast of 4.5 with the cell.
 constexpr double kMiddleFrom = 0.615;
 constexpr double kStrongFrom = 0.84;
-constexpr double kSmallCell = 12;   // too small for lines around it
+constexpr double kSmallCell = 12;  // too small for lines around it
 constexpr double kFileWidth = 780, kFileHeight = 400, kFileTop = 36, kLowestRow = 10;
 
 // The page's colours in words of their own: programs that draw files know no variables. One hue, so that cells differ

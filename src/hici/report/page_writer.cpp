@@ -129,8 +129,8 @@ std::string PageWriter::finish() {
   std::ostringstream page;
   page << "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'/>\n"
        << "<meta name='viewport' content='width=device-width, initial-scale=1'/>\n<title>" << html_escape(title_)
-       << "</title>\n<style>" << kPageStyle << kSvgStyle << "</style>\n</head>\n<body>\n<main>\n<h1>" << html_escape(title_)
-       << "</h1>\n<p class='byline'>" << html_escape(byline_) << "</p>\n"
+       << "</title>\n<style>" << kPageStyle << kSvgStyle << "</style>\n</head>\n<body>\n<main>\n<h1>"
+       << html_escape(title_) << "</h1>\n<p class='byline'>" << html_escape(byline_) << "</p>\n"
        << contents() << body_.str() << "<footer>Made by hici " << html_escape(kVersion) << " (git "
        << html_escape(kGitRevision)
        << ") from the files of the run directories. Drawings and styles are part of this page; it loads "
