@@ -24,6 +24,7 @@ int64_t batch_that_fits(const nn::CausalLm& model, int64_t tokens) {
   return std::clamp<int64_t>(ops::free_memory(weight.device()) / 2 / bytes, 1, kMost);
 }
 
+// Not for Dual Chunk Attention, whose positions stay within the model's whatever the length.
 void note_if_beyond_rope(const nn::CausalLm& model, int64_t target, int64_t tokens) {
   const double covered = config::rope_reach(model.config()) * model.config().rope.context_factor;
   if (static_cast<double>(tokens) <= covered) return;
@@ -43,7 +44,7 @@ bool answer_length(generate::Generator& generator, const nn::CausalLm& model, co
     cases.push_back({index, question.prompt});
   }
   const int64_t tokens = static_cast<int64_t>(longest) + options.max_new_tokens;
-  note_if_beyond_rope(model, target, tokens);
+  if (options.attention != nn::AttentionKind::kDca) note_if_beyond_rope(model, target, tokens);
   const int64_t batch_size = run.batch_size > 0 ? run.batch_size : batch_that_fits(model, tokens);
   return answer_cases(generator, std::move(cases), options, batch_size,
                       [&](int64_t index, const generate::Answer& answer) {

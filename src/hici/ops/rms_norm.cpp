@@ -49,15 +49,20 @@ Gradients run_backward(const at::Tensor& dnormed, const at::Tensor& dbeside, con
     cuda_kernels().rms_norm_backward(dnormed, dbeside, dsum, x, weight, rstd, out.dx, out.dweight);
     return out;
   }
-  // With n = x * rstd: dx = rstd * (g - n * mean(g * n)), g = dnormed * weight.
-  const auto wide_type = accumulation_type(x.scalar_type());
-  const at::Tensor normed = x.to(wide_type) * rstd;
-  const at::Tensor dy = (dbeside.defined() ? dnormed + dbeside : dnormed).to(wide_type);
-  at::Tensor scaled = dy * weight.to(wide_type);
+  // With n = x * rstd: dx = rstd * (g - n * mean(g * n)), g = (dnormed + dbeside) * weight. The two are never added up
+  // in a tensor of their own: this is where a layer's backward holds the most.
+  const auto wide = accumulation_type(x.scalar_type());
+  const at::Tensor normed = x.to(wide) * rstd, wide_weight = weight.to(wide);
+  const auto by_column = [&](const at::Tensor& d) { return (d.to(wide) * normed).view({-1, x.size(-1)}).sum(0); };
+  at::Tensor dweight = by_column(dnormed), scaled = dnormed.to(wide) * wide_weight;
+  if (dbeside.defined()) {
+    dweight.add_(by_column(dbeside));
+    scaled.addcmul_(dbeside.to(wide), wide_weight);
+  }
   const at::Tensor along = at::mean(scaled * normed, {-1}, /*keepdim=*/true);
   at::Tensor dx = scaled.addcmul_(normed, along, -1).mul_(rstd);
   if (dsum.defined()) dx.add_(dsum);
-  return {dx.to(x.scalar_type()), (dy * normed).view({-1, x.size(-1)}).sum(0)};
+  return {dx.to(x.scalar_type()), dweight};
 }
 
 class AddRmsNorm : public torch::autograd::Function<AddRmsNorm> {
