@@ -153,6 +153,24 @@ std::string result_text(const nlohmann::json& json) {
   return out.str();
 }
 
+io::LoadedModel load(const EvalPplOptions& o, const EvalMode& mode) {
+  io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici);
+  if (o.stream_segments) {
+    request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
+      const config::HiciConfig hici = o.hici.resolve(family, stored);
+      hici.check_streamable();
+      return hici;
+    };
+  }
+  request.hash_weights = !o.output.empty();
+  io::LoadedModel loaded = io::load_model(request);
+  if (mode.attention == nn::AttentionKind::kHici && !loaded.has_hierarchy) {
+    log_info("--eval_mode ", o.eval_mode,
+             ": neither base nor adapter has HiCI modules; this is plain attention inside segments");
+  }
+  return loaded;
+}
+
 int run_eval_ppl(const EvalPplOptions& o) {
   check_options(o);
   const EvalMode mode = parse_eval_mode(o.eval_mode);
@@ -164,21 +182,8 @@ int run_eval_ppl(const EvalPplOptions& o) {
   std::optional<data::TokenType> type;
   if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
   const StopSignals signals;
-  io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici);
-  if (o.stream_segments) {
-    request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-      const config::HiciConfig hici = o.hici.resolve(family, stored);
-      hici.check_streamable();
-      return hici;
-    };
-  }
-  request.hash_weights = !o.output.empty();
-  const io::LoadedModel loaded = io::load_model(request);
+  const io::LoadedModel loaded = load(o, mode);
   const nn::ForwardOptions forward = make_forward(o, mode, loaded);
-  if (mode.attention == nn::AttentionKind::kHici && !loaded.has_hierarchy) {
-    log_info("--eval_mode ", o.eval_mode,
-             ": neither base nor adapter has HiCI modules; this is plain attention inside segments");
-  }
   const data::TokenFile tokens =
       data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
 

@@ -183,6 +183,17 @@ RunEnd run_or_say_what_fits(Trainer& trainer, const Progress& start, const Plann
   }
 }
 
+int exit_code_of(RunEnd end, const io::CheckpointStore& store, const Trainer& trainer) {
+  if (store.failed_saves() > 0) {
+    log_warning(store.failed_saves(), " checkpoints could not be saved; exit code 1");
+    return 1;
+  }
+  if (end == RunEnd::kFinished) return 0;
+  log_info("stopped by signal ", stop_requested(), " after step ", trainer.progress().step,
+           "; go on with --resume_from_checkpoint latest");
+  return 128 + stop_requested();
+}
+
 }  // namespace
 
 int run_training(const TrainingRunSpec& spec) {
@@ -228,14 +239,7 @@ int run_training(const TrainingRunSpec& spec) {
   const RunEnd end = run_or_say_what_fits(trainer, progress_of(resume.state), planned);
   segment_progress.finish();
   metrics.finish();
-  if (store.failed_saves() > 0) {
-    log_warning(store.failed_saves(), " checkpoints could not be saved; exit code 1");
-    return 1;
-  }
-  if (end == RunEnd::kFinished) return 0;
-  log_info("stopped by signal ", stop_requested(), " after step ", trainer.progress().step,
-           "; go on with --resume_from_checkpoint latest");
-  return 128 + stop_requested();
+  return exit_code_of(end, store, trainer);
 }
 
 }  // namespace hici::train
