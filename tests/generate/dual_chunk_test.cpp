@@ -11,13 +11,8 @@ namespace hici::generate {
 namespace {
 
 using config::Family;
+using hici::testing::counted_prompt;
 using hici::testing::tiny_model;
-
-Ids counted_prompt(int64_t length, int64_t step) {
-  Ids ids;
-  for (int64_t i = 0; i < length; ++i) ids.push_back((3 + i * step) % 61);
-  return ids;
-}
 
 at::Tensor row_of(const Ids& ids) { return at::tensor(ids, at::kLong).unsqueeze(0); }
 

@@ -15,13 +15,8 @@ namespace hici::generate {
 namespace {
 
 using config::Family;
+using hici::testing::counted_prompt;
 using hici::testing::tiny_model;
-
-Ids counted_prompt(int64_t length, int64_t step) {
-  Ids ids;
-  for (int64_t i = 0; i < length; ++i) ids.push_back((3 + i * step) % 61);
-  return ids;
-}
 
 at::Tensor recomputed_logits(const nn::CausalLm& model, const Ids& ids) {
   const at::NoGradGuard no_grad;

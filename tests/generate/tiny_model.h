@@ -6,6 +6,8 @@
 
 #include <ATen/ATen.h>
 
+#include <vector>
+
 namespace hici::testing {
 
 inline config::ModelConfig tiny_config(config::Family family) {
@@ -31,6 +33,13 @@ inline nn::CausalLm tiny_model(config::Family family, at::ScalarType type, at::D
     t = t.to(device, type);
   });
   return model;
+}
+
+// Ids of its vocabulary, `step` apart.
+inline std::vector<int64_t> counted_prompt(int64_t length, int64_t step) {
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < length; ++i) ids.push_back((3 + i * step) % 61);
+  return ids;
 }
 
 }  // namespace hici::testing

@@ -7,6 +7,7 @@ import struct
 
 import torch
 import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from support import FolderTest
 
@@ -18,6 +19,19 @@ RELATIVE = 1e-5
 
 torch.set_num_threads(1)
 transformers.utils.logging.disable_progress_bar()
+
+
+def ascii_tokenizer(texts, vocabulary, more_letters=""):
+    """Byte-level BPE whose tokens are ASCII, with a BOS in front: what a random model writes is text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    letters = [chr(c) for c in range(33, 127)] + ["\u0120", *more_letters]  # \u0120: a space in byte-level letters
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
+        vocab_size=vocabulary, min_frequency=1, special_tokens=["<|bos|>", "<|eos|>"], initial_alphabet=letters,
+        show_progress=False))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<|bos|> $A", special_tokens=[("<|bos|>", 0)])
+    return tokenizer
 
 
 def tokens_of(path):

@@ -9,8 +9,8 @@ import unittest
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from models import ascii_tokenizer
 from support import ENVIRONMENT, HICI, TIMEOUT_SECONDS, FolderTest, start_hici, stop_now, wait_until
 
 CONTEXT = 512
@@ -26,20 +26,8 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 
-def make_tokenizer():
-    """Byte-level BPE whose tokens are ASCII: what a random model writes is text."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    letters = [chr(c) for c in range(33, 127)] + ["\u0120", "\u010a"]  # space and newline in byte-level letters
-    tokenizer.train_from_iterator([VICUNA, " ".join(WORDS)] * 3, trainers.BpeTrainer(
-        vocab_size=300, min_frequency=1, special_tokens=["<|bos|>", "<|eos|>"], initial_alphabet=letters, show_progress=False))
-    tokenizer.post_processor = processors.TemplateProcessing(single="<|bos|> $A", special_tokens=[("<|bos|>", 0)])
-    return tokenizer
-
-
 def make_model(folder):
-    tokenizer = make_tokenizer()
+    tokenizer = ascii_tokenizer([VICUNA, " ".join(WORDS)] * 3, 300, "\u010a")  # a newline is a token too
     config = transformers.LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=48, intermediate_size=80, num_hidden_layers=2,
         num_attention_heads=6, num_key_value_heads=2, head_dim=8, max_position_embeddings=CONTEXT, initializer_range=0.3,

@@ -9,8 +9,9 @@ import unittest
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers
 
+from models import ascii_tokenizer
 from support import ENVIRONMENT, GOLDEN, HICI, TIMEOUT_SECONDS, FolderTest, golden_hici_options, last_line
 
 VOCABULARY, NEW_TOKENS = 200, 40
@@ -33,25 +34,12 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 
-def ascii_tokenizer():
-    """Byte-level BPE whose tokens are ASCII: what a random model writes is text."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    letters = [chr(c) for c in range(33, 127)] + ["\u0120"]  # a space in byte-level letters
-    tokenizer.train_from_iterator([TEXT], trainers.BpeTrainer(
-        vocab_size=VOCABULARY, min_frequency=1, special_tokens=["<|bos|>", "<|eos|>"], initial_alphabet=letters,
-        show_progress=False))
-    tokenizer.post_processor = processors.TemplateProcessing(single="<|bos|> $A", special_tokens=[("<|bos|>", 0)])
-    return tokenizer
-
-
 def make_model(folder, name):
     config, model, more = MODELS[name]
     torch.manual_seed(11)
     net = model(config(**{**SIZES, **more})).eval()
     net.save_pretrained(folder)
-    tokenizer = ascii_tokenizer()
+    tokenizer = ascii_tokenizer([TEXT], VOCABULARY)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(
         {"bos_token": "<|bos|>", "eos_token": "<|eos|>", "chat_template": CHAT}))

@@ -45,10 +45,15 @@ class GpuKernelsTest : public ::testing::TestWithParam<Precision> {
     const auto expected = value_and_gradients(f, inputs, cotangent, at::kDouble, at::kCPU);
     const auto got = value_and_gradients(f, inputs, cotangent, GetParam().type, at::kCUDA);
     for (size_t i = 0; i < expected.size(); ++i) {
-      const at::Tensor difference = (got[i].cpu().to(at::kDouble) - expected[i]).abs().max();
-      EXPECT_LE(difference.item<double>(), GetParam().tolerance * expected[i].abs().max().item<double>())
-          << "result " << i;
+      SCOPED_TRACE(::testing::Message() << "result " << i);
+      expect_near(got[i], expected[i]);
     }
+  }
+
+  // Relative to the largest of `expected`, which is in float64 on the CPU.
+  static void expect_near(const at::Tensor& got, const at::Tensor& expected) {
+    const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
+    EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>());
   }
 
  private:
@@ -230,8 +235,7 @@ TEST_P(GpuKernelsTest, DecodingOverACacheMatchesCpu) {
     const at::Tensor got = attend_cache(q.cuda(), behind(k.cuda()), behind(v.cuda()), lengths.cuda());
     const at::Tensor expected = attend_cache(q.to(at::kDouble), behind(k.to(at::kDouble)).contiguous(),
                                              behind(v.to(at::kDouble)).contiguous(), lengths);
-    const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
-    EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>());
+    expect_near(got, expected);
   }
 }
 
@@ -254,8 +258,7 @@ TEST_P(GpuKernelsTest, DecodingWithDualChunkAttentionMatchesCpu) {
     const at::Tensor got = attend_cache_chunks(q.cuda(), k.cuda(), v.cuda(), lengths.cuda(), s.chunk_len);
     const at::Tensor expected =
         attend_cache_chunks(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), lengths, s.chunk_len);
-    const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
-    EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>());
+    expect_near(got, expected);
   }
 }
 

@@ -93,7 +93,7 @@ nlohmann::json settings_json(const EvalAttentionOptions& o, const io::LoadedMode
                              const data::TokenFile& tokens, const eval::AttentionProfileOptions& options) {
   const auto& rope = loaded.model->config().rope;
   return {{"command", "eval attention"},
-          {"label", o.label.empty() ? (o.peft_model.empty() ? o.base_model : o.peft_model) : o.label},
+          {"label", result_label(o.label, o.base_model, o.peft_model)},
           {"base_model", o.base_model},
           {"peft_model", o.peft_model},
           {"data_path", o.data_path},

@@ -71,8 +71,7 @@ eval::PasskeyRope rope_of(const EvalPasskeyOptions& o, const AnsweringModel& mod
 }
 
 std::string label_of(const EvalPasskeyOptions& o) {
-  if (!o.label.empty()) return o.label;
-  return o.answering.peft_model.empty() ? o.answering.base_model : o.answering.peft_model;
+  return result_label(o.label, o.answering.base_model, o.answering.peft_model);
 }
 
 nlohmann::ordered_json result_json(const EvalPasskeyOptions& o, const AnsweringModel& model,

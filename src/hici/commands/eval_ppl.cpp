@@ -97,7 +97,7 @@ nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loa
                              const nn::ForwardOptions& forward) {
   const auto& rope = loaded.model->config().rope;
   return {{"command", "eval ppl"},
-          {"label", o.label.empty() ? (o.peft_model.empty() ? o.base_model : o.peft_model) : o.label},
+          {"label", result_label(o.label, o.base_model, o.peft_model)},
           {"base_model", o.base_model},
           {"peft_model", o.peft_model},
           {"data_path", o.data_path},

@@ -147,6 +147,11 @@ at::Device DeviceOptions::resolve_device() const {
   return gpu;
 }
 
+std::string result_label(const std::string& label, const std::string& base_model, const std::string& peft_model) {
+  if (!label.empty()) return label;
+  return peft_model.empty() ? base_model : peft_model;
+}
+
 io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,
                                const DeviceOptions& device, const HiciOptions& hici) {
   io::ModelRequest request;

@@ -49,6 +49,9 @@ struct DeviceOptions {
   at::Device resolve_device() const;
 };
 
+// The name of a result's row in reports: --label, else the adapter, else the base.
+std::string result_label(const std::string& label, const std::string& base_model, const std::string& peft_model);
+
 // The model of a command that evaluates or generates. `hici` must live as long as the request. Loads the CUDA plug-in
 // for a GPU.
 io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,

@@ -89,14 +89,14 @@ AttentionMap map_from_json(const JsonObject& json) {
                    json.integer("block_tokens", 1, INT64_MAX),
                    {}};
   for (const nlohmann::json& row : json.at("rows")) {
-    const nlohmann::json wrapped = {{"row", row}};
-    map.rows.push_back(numbers_of(JsonObject(wrapped, json.subject()), "row"));
+    map.rows.push_back(numbers_of(row, json.subject() + ": row"));
   }
   return map;
 }
 
 BatchShares shares_from_json(const JsonObject& answer, size_t num_sums) {
-  BatchShares shares{numbers_of(answer, "sums"), answer.integer("queries", 1, INT64_MAX)};
+  BatchShares shares{numbers_of(answer.at("sums"), answer.subject() + ": sums"),
+                     answer.integer("queries", 1, INT64_MAX)};
   HICI_CHECK(shares.sums_LHX.size() == num_sums, answer.subject(), ": ", shares.sums_LHX.size(), " sums, expected ",
              num_sums);
   if (answer.has("map")) shares.map = map_from_json(answer.object("map"));
@@ -125,16 +125,10 @@ AttentionProfile profile_attention(const nn::CausalLm& model, const data::TokenF
                                    const std::function<void(int64_t, int64_t)>& on_progress) {
   const at::NoGradGuard no_grad;
   const TokenWindows windows(tokens, options.windows);
-  const auto started = std::chrono::steady_clock::now();
   Sums sums;
-  for (int64_t batch = 0; batch < windows.num_batches(); ++batch) {
-    const int64_t first = windows.first_window(batch);
-    HICI_CHECK(stop_requested() == 0, "stopped by signal ", stop_requested(), " after ", first, " of ",
-               windows.num_windows(), " windows");
-    sums.add(see_batch(model, windows, batch, options));
-    on_progress(first + windows.windows_of(batch), windows.num_windows());
-  }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  const double seconds =
+      windows.for_each_batch([&](int64_t batch) { sums.add(see_batch(model, windows, batch, options)); },
+                             [&](int64_t done) { on_progress(done, windows.num_windows()); });
   return sums.profile(model, windows.num_windows(), seconds);
 }
 

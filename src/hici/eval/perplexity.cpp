@@ -3,14 +3,12 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
-#include "hici/base/signals.h"
 #include "hici/ops/linear_cross_entropy.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -105,7 +103,8 @@ nlohmann::json to_json(const BatchScores& scores) {
 }
 
 BatchScores scores_from_json(const JsonObject& answer) {
-  return {numbers_of(answer, "nll"), answer.integer("hits", 0, INT64_MAX), answer.integer("predicted", 0, INT64_MAX)};
+  return {numbers_of(answer.at("nll"), answer.subject() + ": nll"), answer.integer("hits", 0, INT64_MAX),
+          answer.integer("predicted", 0, INT64_MAX)};
 }
 
 }  // namespace
@@ -115,16 +114,12 @@ PerplexityResult evaluate_perplexity(const nn::CausalLm& model, const data::Toke
                                      const std::function<void(int64_t, int64_t, double)>& on_progress) {
   const at::NoGradGuard no_grad;
   const TokenWindows windows(tokens, options.windows());
-  const auto started = std::chrono::steady_clock::now();
   Sums sums;
-  for (int64_t batch = 0; batch < windows.num_batches(); ++batch) {
-    const int64_t first = windows.first_window(batch);
-    HICI_CHECK(stop_requested() == 0, "stopped by signal ", stop_requested(), " after ", first, " of ",
-               windows.num_windows(), " windows");
-    sums.add(score_batch(model, windows, batch, options));
-    if (on_progress) on_progress(first + windows.windows_of(batch), windows.num_windows(), std::exp(sums.loss()));
-  }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  const double seconds =
+      windows.for_each_batch([&](int64_t batch) { sums.add(score_batch(model, windows, batch, options)); },
+                             [&](int64_t done) {
+                               if (on_progress) on_progress(done, windows.num_windows(), std::exp(sums.loss()));
+                             });
   return result_of(sums, windows, options, seconds);
 }
 

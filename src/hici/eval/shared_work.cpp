@@ -60,10 +60,10 @@ bool share_cases(const SharedWork& work, int64_t num_cases, const std::function<
   return false;
 }
 
-std::vector<double> numbers_of(const JsonObject& answer, const std::string& key) {
+std::vector<double> numbers_of(const json& list, const std::string& subject) {
   std::vector<double> numbers;
-  for (const json& value : answer.at(key)) {
-    HICI_CHECK(value.is_number(), answer.subject(), ": ", key, " holds ", shown_json(value), ", which is no number");
+  for (const json& value : list) {
+    HICI_CHECK(value.is_number(), subject, " holds ", shown_json(value), ", which is no number");
     numbers.push_back(value.get<double>());
   }
   return numbers;

@@ -24,7 +24,7 @@ using MergeAnswers = std::function<void(const std::vector<nlohmann::json>& answe
 bool share_cases(const SharedWork& work, int64_t num_cases, const std::function<nlohmann::json(int64_t)>& answer,
                  const MergeAnswers& merge);
 
-// A list of finite numbers in an answer; anything else there is an hici::Error.
-std::vector<double> numbers_of(const JsonObject& answer, const std::string& key);
+// The numbers of a list in an answer; anything else there is an hici::Error that begins with `subject`.
+std::vector<double> numbers_of(const nlohmann::json& list, const std::string& subject);
 
 }  // namespace hici::eval

@@ -2,10 +2,12 @@
 #include "hici/eval/token_windows.h"
 
 #include "hici/base/error.h"
+#include "hici/base/signals.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <chrono>
 
 namespace hici::eval {
 
@@ -25,6 +27,19 @@ TokenWindows::TokenWindows(const data::TokenFile& tokens, const WindowOptions& o
 
 int64_t TokenWindows::windows_of(int64_t batch) const {
   return std::min(options_.batch_size, num_windows_ - first_window(batch));
+}
+
+double TokenWindows::for_each_batch(const std::function<void(int64_t)>& on_batch,
+                                    const std::function<void(int64_t)>& on_progress) const {
+  const auto started = std::chrono::steady_clock::now();
+  for (int64_t batch = 0; batch < num_batches(); ++batch) {
+    const int64_t first = first_window(batch);
+    HICI_CHECK(stop_requested() == 0, "stopped by signal ", stop_requested(), " after ", first, " of ", num_windows_,
+               " windows");
+    on_batch(batch);
+    on_progress(first + windows_of(batch));
+  }
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
 }
 
 at::Tensor TokenWindows::read(int64_t batch) const {

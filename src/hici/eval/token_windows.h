@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 
 namespace hici::eval {
 
@@ -34,6 +35,10 @@ class TokenWindows {
   // Where a window begins in the file.
   int64_t start_of(int64_t window) const { return window * options_.stride; }
   at::Tensor read(int64_t batch) const;  // int64 [B, T], on the host
+  // Calls `on_batch` with each batch in turn, then `on_progress` with the windows that are through. An hici::Error when
+  // a stop signal came before a batch. Returns the seconds of it all.
+  double for_each_batch(const std::function<void(int64_t batch)>& on_batch,
+                        const std::function<void(int64_t windows_done)>& on_progress) const;
 
  private:
   const data::TokenFile& tokens_;
