@@ -49,6 +49,13 @@ TEST(BenchSpecTest, RefusesLengthsThatSegmentsDoNotDivide) {
   EXPECT_ERROR_SAYS(spec.validate(), "--num_chunks: 4 does not divide --seq_len 258");
 }
 
+TEST(BenchSpecTest, RefusesANegativePause) {
+  BenchSpec spec;
+  spec.model = find_bench_model("quickstart", "--model");
+  spec.pause_ms = -1;
+  EXPECT_ERROR_SAYS(spec.validate(), "--pause_ms: -1 is negative; use 0 or more");
+}
+
 TEST(SpreadTest, TakesTheMedianBetweenTheEnds) {
   const Spread odd = spread_of({3, 1, 10});
   EXPECT_EQ(odd.median, 3);

@@ -105,7 +105,9 @@ class BenchTest(FolderTest):
         self.assert_model_rows(result, [(256, "hici"), (256, "full")])
 
     def test_attention(self):
-        result, _ = self.bench("attention", "--seq_len", "128,256", "--tokens", 512, "--prefix_slots", 3)
+        result, done = self.bench("attention", "--seq_len", "128,256", "--tokens", 512, "--prefix_slots", 3, "--pause_ms", 2)
+        self.assertEqual(result["pause_ms"], 2)
+        self.assertIn("for warm-up, 2 ms of rest before each", done.stdout)
         self.assertEqual([(row["seq_len"], row["segments"]) for row in result["rows"]], [(128, 4), (256, 2)])
         for row in result["rows"]:
             self.assert_finite(row)

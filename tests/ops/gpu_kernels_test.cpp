@@ -2,6 +2,7 @@
 // The CUDA kernels against the same ops on the CPU in float64, values and gradients. Fails, not skips, without a GPU:
 // only lanes that have one run the label `gpu`.
 #include "hici/hierarchy/slot_statistics.h"
+#include "hici/ops/accumulate.h"
 #include "hici/ops/attention_heads.h"
 #include "hici/ops/cached_attention.h"
 #include "hici/ops/cuda_plugin.h"
@@ -304,6 +305,25 @@ TEST_P(GpuKernelsTest, ChunksOverACacheMatchCpu) {
         attend_chunk(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), AttentionBackend::kMath);
     const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
     EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>()) << before;
+  }
+}
+
+// More pairs than one launch takes, of every alignment, some of several chunks and some of none: one rounding each, so
+// equal to the last bit.
+TEST(GpuAccumulateTest, SumsAreThoseOfTheCpu) {
+  require_cuda_device("cuda:0", 0);
+  at::manual_seed(1);
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf, at::kFloat}) {
+    std::vector<at::Tensor> gradients, sums, expected;
+    for (int64_t i = 0; i < 300; ++i) {
+      const int64_t count = i == 7 ? 0 : i % 50 == 3 ? 70001 + i : 1 + 13 * i;
+      gradients.push_back(
+          at::randn({count + 1}, at::TensorOptions().device(at::kCUDA).dtype(type)).narrow(0, i % 2, count));
+      sums.push_back(at::randn({count}, at::TensorOptions().device(at::kCUDA).dtype(at::kFloat)));
+      expected.push_back(sums.back().cpu() + gradients.back().cpu().to(at::kFloat));
+    }
+    accumulate(gradients, sums);
+    for (size_t i = 0; i < sums.size(); ++i) EXPECT_TRUE(at::equal(sums[i].cpu(), expected[i])) << i;
   }
 }
 

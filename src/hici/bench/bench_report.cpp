@@ -61,18 +61,22 @@ size_t num_text_columns(const BenchReport& report) {
                                            [](const BenchColumn& column) { return column.is_text; }));
 }
 
+std::string pause_text(int64_t pause_ms) {
+  return pause_ms > 0 ? detail::concat(", ", pause_ms, " ms of rest before each") : "";
+}
+
 }  // namespace
 
 std::string BenchReport::text() const {
   const auto& f = facts;
-  std::string out =
-      detail::concat(title, "\n", f["device_name"].get<std::string>(), ", ", f["dtype"].get<std::string>(), "; torch ",
-                     f["torch_version"].get<std::string>(), ", CUDA ", f["cuda"].get<std::string>(), "; hici ",
-                     f["version"].get<std::string>(), " (", f["git_revision"].get<std::string>(), ")\n",
-                     "matrix product of ", f["matrix_size"].get<int64_t>(), "^3: ", shown_number(f["matrix_tflops"], 1),
-                     " TFLOP/s; copy: ", shown_number(f["copy_gb_per_second"], 1), " GB/s read and written; median of ",
-                     f["repetitions"].get<int64_t>(), " after ", f["warmup"].get<int64_t>(), " for warm-up\n\n",
-                     aligned_text(shown_cells(*this), num_text_columns(*this)));
+  std::string out = detail::concat(
+      title, "\n", f["device_name"].get<std::string>(), ", ", f["dtype"].get<std::string>(), "; torch ",
+      f["torch_version"].get<std::string>(), ", CUDA ", f["cuda"].get<std::string>(), "; hici ",
+      f["version"].get<std::string>(), " (", f["git_revision"].get<std::string>(), ")\n", "matrix product of ",
+      f["matrix_size"].get<int64_t>(), "^3: ", shown_number(f["matrix_tflops"], 1),
+      " TFLOP/s; copy: ", shown_number(f["copy_gb_per_second"], 1), " GB/s read and written; median of ",
+      f["repetitions"].get<int64_t>(), " after ", f["warmup"].get<int64_t>(), " for warm-up",
+      pause_text(f["pause_ms"].get<int64_t>()), "\n\n", aligned_text(shown_cells(*this), num_text_columns(*this)));
   for (const std::string& note : notes) out += note + "\n";
   return out;
 }
@@ -134,6 +138,7 @@ nlohmann::json common_facts(const std::string& command, const BenchSpec& spec, c
           {"git_revision", kGitRevision},
           {"repetitions", spec.repetitions},
           {"warmup", spec.warmup},
+          {"pause_ms", spec.pause_ms},
           {"matrix_size", rates.matrix_size},
           {"matrix_tflops", rates.matrix_flops_per_second / 1e12},
           {"copy_gb_per_second", rates.copy_bytes_per_second / 1e9}};

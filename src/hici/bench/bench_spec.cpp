@@ -112,6 +112,7 @@ BenchModel find_bench_model(const std::string& name, const std::string& subject)
 void BenchSpec::validate() const {
   HICI_CHECK_USAGE(repetitions >= 1 && warmup >= 0, "--repetitions: ", repetitions, " with --warmup ", warmup,
                    "; use 1 or more, and 0 or more for the warm-up");
+  HICI_CHECK_USAGE(pause_ms >= 0, "--pause_ms: ", pause_ms, " is negative; use 0 or more");
   HICI_CHECK_USAGE(batch_size >= 1, "--batch_size: ", batch_size, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(prefix_slots >= 0 && attention_tokens >= 0, "--prefix_slots and --tokens: negative; use 0 or more");
   HICI_CHECK_USAGE(new_tokens >= 1, "--new_tokens: ", new_tokens, " is not positive; use 1 or more");

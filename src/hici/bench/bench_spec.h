@@ -45,6 +45,7 @@ struct BenchSpec {
   int64_t batch_size = 1;
   int64_t repetitions = 5;
   int64_t warmup = 2;
+  int64_t pause_ms = 0;  // rest of the device before each timed run: a GPU at its power limit lowers its clock
   std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
   bool with_optimizer = false;
   bool shows_parts = true;              // one run more, with marks where parts change

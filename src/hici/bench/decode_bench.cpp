@@ -65,7 +65,7 @@ class DecodeCase {
     std::vector<double> seconds;
     const auto steps = static_cast<double>(spec_.new_tokens);
     for (int64_t i = 0; i < spec_.repetitions; ++i)
-      seconds.push_back(seconds_of(spec_.device, [this] { run(); }) / steps);
+      seconds.push_back(seconds_of(spec_.device, [this] { run(); }, spec_.pause_ms) / steps);
     const Spread spread = spread_of(seconds);
     const auto sequences = static_cast<double>(batch_);
     const double rows = static_cast<double>(length_) + (steps + 1) / 2;  // of the middle step, its own included
@@ -120,7 +120,7 @@ nlohmann::json decode_row(const BenchSpec& spec, int64_t batch, int64_t length, 
 BenchReport bench_decode(const BenchSpec& spec) {
   const at::NoGradGuard no_grad;
   at::manual_seed(1);
-  const MachineRates rates = measure_machine(spec.device, spec.dtype);
+  const MachineRates rates = measure_machine(spec.device, spec.dtype, spec.pause_ms);
   nlohmann::json facts = common_facts("bench decode", spec, rates);
   facts["new_tokens"] = spec.new_tokens;
   facts["records_graph"] = spec.records_graph && spec.device.is_cuda();

@@ -15,16 +15,17 @@
 #include <fstream>
 #include <new>
 #include <string_view>
+#include <thread>
 
 namespace hici::bench {
 namespace {
 
 constexpr int kRuns = 7;
 
-double median_seconds(at::Device device, const std::function<void()>& work) {
+double median_seconds(at::Device device, const std::function<void()>& work, int64_t pause_ms) {
   for (int i = 0; i < 2; ++i) work();
   std::vector<double> seconds;
-  for (int i = 0; i < kRuns; ++i) seconds.push_back(seconds_of(device, work));
+  for (int i = 0; i < kRuns; ++i) seconds.push_back(seconds_of(device, work, pause_ms));
   return spread_of(seconds).median;
 }
 
@@ -39,8 +40,9 @@ std::string processor_name() {
 
 }  // namespace
 
-double seconds_of(at::Device device, const std::function<void()>& work) {
+double seconds_of(at::Device device, const std::function<void()>& work, int64_t pause_ms) {
   ops::synchronize(device);
+  if (pause_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
   const auto start = std::chrono::steady_clock::now();
   work();
   ops::synchronize(device);
@@ -70,7 +72,7 @@ Spread spread_of(std::vector<double> values) {
   return {median, values.front(), values.back()};
 }
 
-MachineRates measure_machine(at::Device device, at::ScalarType type) {
+MachineRates measure_machine(at::Device device, at::ScalarType type, int64_t pause_ms) {
   const at::NoGradGuard no_grad;
   const auto options = at::TensorOptions().device(device).dtype(type);
   MachineRates rates;
@@ -80,14 +82,15 @@ MachineRates measure_machine(at::Device device, at::ScalarType type) {
     // Random numbers: a card that multiplies zeros draws less power and is faster than it ever is at work.
     const at::Tensor a = at::empty({n, n}, options).normal_(), b = at::empty({n, n}, options).normal_();
     at::Tensor out = at::empty({n, n}, options);
-    const double seconds = median_seconds(device, [&] { at::mm_out(out, a, b); });
+    const double seconds = median_seconds(device, [&] { at::mm_out(out, a, b); }, pause_ms);
     rates.matrix_flops_per_second =
         2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n) / seconds;
   }
   const int64_t bytes = int64_t{1} << (device.is_cpu() ? 28 : 30);
   const at::Tensor from = at::ones({bytes}, options.dtype(at::kByte));
   at::Tensor to = at::empty_like(from);
-  rates.copy_bytes_per_second = 2.0 * static_cast<double>(bytes) / median_seconds(device, [&] { to.copy_(from); });
+  rates.copy_bytes_per_second =
+      2.0 * static_cast<double>(bytes) / median_seconds(device, [&] { to.copy_(from); }, pause_ms);
   return rates;
 }
 

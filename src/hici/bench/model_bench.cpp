@@ -149,7 +149,7 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
 
 BenchReport bench_model(const BenchSpec& spec, BenchWork work) {
   at::manual_seed(1);
-  const MachineRates rates = measure_machine(spec.device, spec.dtype);
+  const MachineRates rates = measure_machine(spec.device, spec.dtype, spec.pause_ms);
   BenchReport report{model_facts(spec, work, rates), title_of(spec, work), model_columns(spec, work), {}, {}};
   for (const int64_t length : spec.lengths) {
     std::vector<Contestant> group;

@@ -159,7 +159,7 @@ void ModelCase::score(const at::Tensor& tokens_BT) const {
 void ModelCase::measure() {
   const at::Tensor tokens_BT = draw_tokens();
   ops::reset_peak_memory(spec_.device);
-  seconds_.push_back(seconds_of(spec_.device, [&] { run(tokens_BT); }));
+  seconds_.push_back(seconds_of(spec_.device, [&] { run(tokens_BT); }, spec_.pause_ms));
   const ops::DeviceMemory peak = ops::peak_memory(spec_.device);
   peak_ = {std::max(peak_.allocated, peak.allocated), std::max(peak_.reserved, peak.reserved)};
 }

@@ -29,9 +29,10 @@ Times time_op(const BenchSpec& spec, const std::function<std::vector<at::Tensor>
   for (int64_t i = 0; i < spec.warmup + spec.repetitions; ++i) {
     const std::vector<at::Tensor> inputs = draw();
     at::Tensor out;
-    const double forward = seconds_of(spec.device, [&] { out = op(inputs); });
+    const double forward = seconds_of(spec.device, [&] { out = op(inputs); }, spec.pause_ms);
     const at::Tensor gradient = draw_gradient(out);
-    const double backward = seconds_of(spec.device, [&] { torch::autograd::backward({out}, {gradient}); });
+    const double backward =
+        seconds_of(spec.device, [&] { torch::autograd::backward({out}, {gradient}); }, spec.pause_ms);
     if (i < spec.warmup) continue;
     times.forward.push_back(forward);
     times.backward.push_back(backward);
@@ -120,7 +121,7 @@ nlohmann::json loss_row(const BenchSpec& spec, int64_t tokens, double matrix_rat
 
 BenchReport bench_attention(const BenchSpec& spec) {
   at::manual_seed(1);
-  const MachineRates rates = measure_machine(spec.device, spec.dtype);
+  const MachineRates rates = measure_machine(spec.device, spec.dtype, spec.pause_ms);
   const config::ModelConfig& m = spec.model.config;
   BenchReport report{common_facts("bench attention", spec, rates), "", {}, {}, {}};
   report.facts["prefix_slots"] = spec.prefix_slots;
@@ -147,7 +148,7 @@ BenchReport bench_attention(const BenchSpec& spec) {
 
 BenchReport bench_loss(const BenchSpec& spec) {
   at::manual_seed(1);
-  const MachineRates rates = measure_machine(spec.device, spec.dtype);
+  const MachineRates rates = measure_machine(spec.device, spec.dtype, spec.pause_ms);
   const config::ModelConfig& m = spec.model.config;
   BenchReport report{common_facts("bench loss", spec, rates), "", {}, {}, {}};
   report.title = detail::concat("head, softmax and loss with the gradient of their input, of ", spec.model.name,

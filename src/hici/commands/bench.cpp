@@ -73,6 +73,8 @@ void bind_common(CLI::App& app, BenchOptions& o, const std::string& length_names
   add_list(app, length_names, o.lengths, length_help);
   add_option(app, "repetitions", o.spec.repetitions, "Timed runs of each case; medians are shown");
   add_option(app, "warmup", o.spec.warmup, "Runs before the timed ones");
+  add_option(app, "pause_ms", o.spec.pause_ms,
+             "Rest of the device before each timed run, for what a GPU does when it is not at its power limit");
   add_option(app, "output", o.output, "Write everything that was measured as JSON");
   add_option(app, "csv", o.csv, "Write the table as CSV");
   add_option(app, "latex", o.latex, "Write the table as a LaTeX tabular");

@@ -6,6 +6,7 @@
 #include "hici/base/log.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -176,6 +177,18 @@ int parse_and_run(CommandTree& tree, std::vector<std::string> arguments) {
 }
 
 }  // namespace
+
+template <typename T>
+CLI::Option* add_option(CLI::App& app, const std::string& name, T& member, const std::string& help) {
+  return app.add_option("--" + name, member, help)->capture_default_str();
+}
+template CLI::Option* add_option(CLI::App&, const std::string&, std::string&, const std::string&);
+template CLI::Option* add_option(CLI::App&, const std::string&, std::vector<std::string>&, const std::string&);
+template CLI::Option* add_option(CLI::App&, const std::string&, std::filesystem::path&, const std::string&);
+template CLI::Option* add_option(CLI::App&, const std::string&, int&, const std::string&);
+template CLI::Option* add_option(CLI::App&, const std::string&, int64_t&, const std::string&);
+template CLI::Option* add_option(CLI::App&, const std::string&, uint64_t&, const std::string&);
+template CLI::Option* add_option(CLI::App&, const std::string&, double&, const std::string&);
 
 CLI::Option* add_bool(CLI::App& app, const std::string& name, bool& member, const std::string& help) {
   CLI::callback_t set = [&member, name](const CLI::results_t& results) {

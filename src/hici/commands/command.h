@@ -35,11 +35,10 @@ int run_command_line(int argc, const char* const* argv);
 std::string options_markdown();
 
 // ---- binding helpers: one line for each option --------------------------------------------------------------
-// Value option; the default is the member's present value.
+// Value option; the default is the member's present value. For the types that command.cpp has it for: made in every
+// command, CLI11's templates would take most of the compiler's time.
 template <typename T>
-CLI::Option* add_option(CLI::App& app, const std::string& name, T& member, const std::string& help) {
-  return app.add_option("--" + name, member, help)->capture_default_str();
-}
+CLI::Option* add_option(CLI::App& app, const std::string& name, T& member, const std::string& help);
 
 // `--name`, `--name True`, `--name False`.
 CLI::Option* add_bool(CLI::App& app, const std::string& name, bool& member, const std::string& help);

@@ -86,11 +86,12 @@ nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at
   return made;
 }
 
-int64_t Hierarchy::num_slots_of_one_segment() const {
-  if (is_shifted(config_.causal_mode)) return 0;
+int64_t Hierarchy::num_slots() const {
   const int64_t local = hides_local_slots(config_.causal_mode) ? 0 : config_.num_local_slots;
   return local + (integrator_ ? config_.global_slots : 0);
 }
+
+int64_t Hierarchy::num_slots_of_first_segment() const { return is_shifted(config_.causal_mode) ? 0 : num_slots(); }
 
 void Hierarchy::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {
   local_.visit_parameters(prefix + ".local_constructor", visit);

@@ -24,7 +24,8 @@ class Hierarchy : public nn::SlotProvider {
   nn::LayerState empty_state(int64_t batch) const override;
   nn::SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
                                       const nn::LayerState& before, const nn::TensorList& prepared) override;
-  int64_t num_slots_of_one_segment() const override;
+  int64_t num_slots() const override;
+  int64_t num_slots_of_first_segment() const override;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) override;
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) override;
 

@@ -133,7 +133,7 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& g
               " S ", context.segment_length);
   if (context.kind == AttentionKind::kHici)
     return project_output(attend_segments(x_BTC, x_beside.defined() ? x_beside : x_BTC, context), context, x_BTC);
-  const ops::AttentionHeads heads = place(project_tokens(x_BTC, {}, context), {}, context, x_BTC);
+  const ops::AttentionHeads heads = place(project_tokens(x_BTC, 0, context), {}, context, x_BTC);
   const at::Tensor out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
     return context.kind == AttentionKind::kS2
                ? shifted_sparse_attention(marked, context.segment_length, context.backend)
@@ -170,6 +170,9 @@ at::Tensor Attention::forward_sequences(const at::Tensor& x_BTC, const Attention
 SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
                                          const LayerState& before) const {
   ops::SideStream beside(x_BSC.device());
+  int64_t num_slots = 0;
+  if (hierarchy) num_slots = context.segment == 0 ? hierarchy->num_slots_of_first_segment() : hierarchy->num_slots();
+  const TensorList tokens = project_tokens(x_BSC, num_slots, context);
   SegmentSlots made;
   const TensorList slots = slots_beside(beside, [&] {
     const TensorList prepared = hierarchy->prepare();
@@ -179,7 +182,6 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
     made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before, prepared);
     return made.prefix;
   });
-  const TensorList tokens = project_tokens(x_BSC, slots, context);
   beside.join(slots);
   beside.join(made.after);
   const at::Tensor out = as_attention(place(tokens, slots, context, x_BSC), [&](const ops::AttentionHeads& heads) {
@@ -191,6 +193,8 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
 at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_beside,
                                       const AttentionContext& context) const {
   ops::SideStream beside(x_BTC.device());
+  // First, so that a GPU has work while the many small operations of the slots are queued.
+  const TensorList tokens = project_tokens(x_BTC, hierarchy ? hierarchy->num_slots() : 0, context);
   PrefixSlots prefix;
   const TensorList slots = slots_beside(beside, [&] {
     prefix.slots_BNPC = ops::profiled(
@@ -204,7 +208,6 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor&
         x_beside);
     return prefix;
   });
-  const TensorList tokens = project_tokens(x_BTC, slots, context);  // beside the slots, on a GPU
   beside.join(slots);
   const ops::AttentionHeads placed = place(tokens, slots, context, x_BTC);
   if (context.observer != nullptr) {
@@ -222,7 +225,7 @@ at::Tensor Attention::attend_cached(const at::Tensor& x_BTC, const AttentionCont
   if (context.kind == AttentionKind::kDca) return attend_dual_chunks(x_BTC, context, &cache);
   const CachePlace& place_in = context.place;
   if (!place_in.decodes()) {
-    const ops::AttentionHeads heads = place(project_tokens(x_BTC, {}, context), {}, context, x_BTC);
+    const ops::AttentionHeads heads = place(project_tokens(x_BTC, 0, context), {}, context, x_BTC);
     const int64_t seen = place_in.first_row + x_BTC.size(1);
     write_rows(cache, place_in, heads.k_GKJD, heads.v_GKJD);
     return ops::attend_chunk(heads.q_GSHD, cache.k_BXJD.narrow(1, 0, seen), cache.v_BXJD.narrow(1, 0, seen),
@@ -230,7 +233,7 @@ at::Tensor Attention::attend_cached(const at::Tensor& x_BTC, const AttentionCont
   }
   // The B tokens as one sequence, so that each has its own row of the rotary tables.
   const at::Tensor x_1BC = x_BTC.transpose(0, 1);
-  const ops::AttentionHeads heads = place(project_tokens(x_1BC, {}, context), {}, context, x_1BC);
+  const ops::AttentionHeads heads = place(project_tokens(x_1BC, 0, context), {}, context, x_1BC);
   write_rows(cache, place_in, heads.k_GKJD, heads.v_GKJD);
   const int64_t skipped = place_in.first_visible;
   auto visible = [&](const at::Tensor& t_BXJD) { return t_BXJD.narrow(1, skipped, t_BXJD.size(1) - skipped); };
@@ -239,7 +242,7 @@ at::Tensor Attention::attend_cached(const at::Tensor& x_BTC, const AttentionCont
 
 void Attention::write_slots(const at::Tensor& x_1TC, const LayerCache& cache) const {
   HICI_ASSERT(hierarchy != nullptr && x_1TC.size(0) == 1, "x ", x_1TC.sizes());
-  const int64_t count = hierarchy->num_slots_of_one_segment();
+  const int64_t count = hierarchy->num_slots_of_first_segment();
   if (count == 0) return;
   const PrefixSlots prefix = hierarchy->make_slots(x_1TC, {}, x_1TC.size(1), hierarchy->prepare());
   const TensorList slots = project_slots(prefix);
@@ -247,25 +250,22 @@ void Attention::write_slots(const at::Tensor& x_1TC, const LayerCache& cache) co
   cache.v_BXJD.narrow(1, 0, count).copy_(slots[1].view({1, count, -1, head_dim}));
 }
 
-TensorList Attention::project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
+TensorList Attention::project_tokens(const at::Tensor& x_BTC, int64_t num_slots,
                                      const AttentionContext& context) const {
-  ops::LinearLayout layout{.leaves_room = !slots.empty()};
-  if (puts_slots_in_front(slots, context, x_BTC)) {
+  ops::LinearLayout layout{.leaves_room = num_slots > 0};
+  if (puts_slots_in_front(num_slots, context, x_BTC)) {
     layout.segment_length = context.segment_length;
-    layout.rows_before = {0, 0, slots[1].size(1)};
+    layout.rows_before = {0, 0, num_slots};
   }
   return Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj}, layout);
 }
 
-bool Attention::puts_slots_in_front(const TensorList& slots, const AttentionContext& context,
-                                    const at::Tensor& x_BTC) const {
-  return !slots.empty() && !ops::reads_slots_beside(context.backend, x_BTC.device());
+bool Attention::puts_slots_in_front(int64_t num_slots, const AttentionContext& context, const at::Tensor& x_BTC) const {
+  return num_slots > 0 && !ops::reads_slots_beside(context.backend, x_BTC.device());
 }
 
 TensorList Attention::slots_beside(ops::SideStream& beside, const std::function<PrefixSlots()>& make) const {
   if (!hierarchy) return {};
-  // What tokens and slots share.
-  beside.sum_on_main({k_proj.weight, k_proj.lora_a, k_proj.lora_b, v_proj.weight, v_proj.lora_a, v_proj.lora_b});
   beside.enter();
   TensorList slots = project_slots(make());
   beside.leave();
@@ -288,7 +288,7 @@ ops::AttentionHeads Attention::place(const TensorList& tokens, const TensorList&
   ops::HeadProjections heads{split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps};
   if (slots.empty()) return ops::place_heads(heads, context.rotary, segment_length);
   const at::Tensor slot_k = split(slots[0]), slot_v = split(slots[1]);
-  if (puts_slots_in_front(slots, context, x_BTC)) {
+  if (puts_slots_in_front(slot_k.size(1), context, x_BTC)) {
     heads.slot_k_GPJD = slot_k;
     heads.slot_v_GPJD = slot_v;
     heads.v_has_room = true;

@@ -93,9 +93,9 @@ struct Attention {
   at::Tensor attend_dual_chunks(const at::Tensor& x_BTC, const AttentionContext& context,
                                 const LayerCache* cache) const;
   at::Tensor attend_cached(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache& cache) const;
-  TensorList project_tokens(const at::Tensor& x_BTC, const TensorList& slots,
-                            const AttentionContext& context) const;  // q, k and v
-  bool puts_slots_in_front(const TensorList& slots, const AttentionContext& context, const at::Tensor& x_BTC) const;
+  // q, k and v of tokens with so many slots before each segment.
+  TensorList project_tokens(const at::Tensor& x_BTC, int64_t num_slots, const AttentionContext& context) const;
+  bool puts_slots_in_front(int64_t num_slots, const AttentionContext& context, const at::Tensor& x_BTC) const;
   // Keys and values of the slots that `make` gives, made on the side stream; empty without a hierarchy.
   TensorList slots_beside(ops::SideStream& beside, const std::function<PrefixSlots()>& make) const;
   TensorList project_slots(const PrefixSlots& prefix) const;  // k and v of slots; empty without any

@@ -37,7 +37,7 @@ AttentionContext CausalLm::chunk_context(const ops::RotaryFrequencies& frequenci
 
 int64_t CausalLm::num_prompt_slots() const {
   const auto& hierarchy = layers_.front().attention.hierarchy;
-  return hierarchy ? hierarchy->num_slots_of_one_segment() : 0;
+  return hierarchy ? hierarchy->num_slots_of_first_segment() : 0;
 }
 
 at::Tensor CausalLm::prefill(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const {

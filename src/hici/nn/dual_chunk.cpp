@@ -15,7 +15,7 @@ at::Tensor Attention::attend_dual_chunks(const at::Tensor& x_BTC, const Attentio
   const int64_t chunk_len = context.dual_chunk.chunk_len;
   const at::Tensor x = decodes ? x_BTC.transpose(0, 1) : x_BTC;  // [1, B, C]: each token has its own row of the tables
   auto split = [&](const at::Tensor& t) { return t.view({t.size(0), t.size(1), -1, head_dim}); };
-  const TensorList tokens = project_tokens(x, {}, context);
+  const TensorList tokens = project_tokens(x, 0, context);
   const ops::DualChunkHeads heads = ops::place_dual_chunk_heads(
       {split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps}, context.dual_chunk);
   at::Tensor k = heads.k_BTJD, v = heads.v_BTJD;

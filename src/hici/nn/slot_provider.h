@@ -46,8 +46,11 @@ class SlotProvider {
   virtual SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
                                           const LayerState& before, const TensorList& prepared) = 0;
 
-  // Slots that the tokens of a sequence see when all of it is one segment: what a cache keeps room for.
-  virtual int64_t num_slots_of_one_segment() const = 0;
+  // P of make_slots(); 0 when there are none at all.
+  virtual int64_t num_slots() const = 0;
+  // Slots that the tokens of a sequence's first segment see, 0 or P. A cache keeps room for them when all of the
+  // sequence is one segment.
+  virtual int64_t num_slots_of_first_segment() const = 0;
 
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor& visit) = 0;
   // Attaches adapters to the provider's own projections whose last name part is among `targets`.

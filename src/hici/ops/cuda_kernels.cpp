@@ -127,6 +127,20 @@ void slot_statistics_backward(const at::Tensor& dout, const at::Tensor& x, doubl
                "slot_statistics_backward");
 }
 
+void accumulate(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& sums) {
+  const c10::cuda::CUDAGuard guard(gradients[0].device());
+  cuda::AccumulateList list;
+  const auto launch = [&] {
+    check_status(cuda::launch_accumulate(element_type(gradients[0]), list, stream_of(gradients[0])), "accumulate");
+    list = {};
+  };
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (list.pairs == cuda::AccumulateList::kMostPairs) launch();
+    list.add(gradients[i].const_data_ptr(), sums[i].mutable_data_ptr<float>(), gradients[i].numel());
+  }
+  launch();
+}
+
 void quantise_rows(const at::Tensor& x, const at::Tensor& factor, at::Tensor& rows, at::Tensor& scale) {
   const c10::cuda::CUDAGuard guard(x.device());
   check_status(
@@ -197,6 +211,7 @@ extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
 #endif
       .slot_statistics = hici::ops::slot_statistics,
       .slot_statistics_backward = hici::ops::slot_statistics_backward,
+      .accumulate = hici::ops::accumulate,
       .quantise_rows = hici::ops::quantise_rows,
       .set_multiprocessors = hici::ops::set_multiprocessors,
       .decode_attention = hici::ops::decode_attention,

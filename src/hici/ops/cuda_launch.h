@@ -79,6 +79,21 @@ cudaError_t launch_swiglu_forward(ElementType type, int64_t count, const void* g
 cudaError_t launch_swiglu_backward(ElementType type, int64_t count, const void* dy, const void* gate, const void* up,
                                    void* dgate, void* dup, cudaStream_t stream);
 
+// sums += gradients, pair by pair, of 16-bit types to float32; passed by value, so that it fits a kernel's arguments.
+struct AccumulateList {
+  static constexpr int kMostPairs = 128;
+  const void* from[kMostPairs];
+  float* to[kMostPairs];
+  int64_t count[kMostPairs];
+  unsigned first_block[kMostPairs];
+  unsigned blocks = 0;
+  int pairs = 0;
+
+  // To a list of fewer than kMostPairs; `elements` may be 0.
+  void add(const void* gradient, float* sum, int64_t elements);
+};
+cudaError_t launch_accumulate(ElementType type, const AccumulateList& list, cudaStream_t stream);
+
 // Rows to float8_e4m3fn, each multiplied by 448 over its largest number; scale [rows] is the inverse. x [segments,
 // length, width] with `stride` elements between segments, its columns multiplied by `factor` [width] first (null: not).
 // Width and stride are multiples of 8.

@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <vector>
 
 namespace hici::ops {
 
@@ -47,6 +48,8 @@ struct KernelTable {
   void (*slot_statistics)(const at::Tensor& x, double norm_floor, double deviation_floor, at::Tensor& out);
   void (*slot_statistics_backward)(const at::Tensor& dout, const at::Tensor& x, double norm_floor,
                                    double deviation_floor, at::Tensor& dx);
+  // sums[i] += gradients[i]: contiguous tensors, the gradients all bfloat16 or all float16, the sums float32.
+  void (*accumulate)(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& sums);
   // x [G, S, K], of which only the first stride is free, to float8_e4m3fn rows [G * S, K] and scales [G * S, 1]
   // (fp8.h); factor [K] float32 or undefined.
   void (*quantise_rows)(const at::Tensor& x, const at::Tensor& factor, at::Tensor& rows, at::Tensor& scale);

@@ -4,12 +4,10 @@
 #include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
+#include <ATen/Context.h>
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/variable.h>
 
 #include <map>
 #include <mutex>
@@ -32,21 +30,17 @@ c10::Stream side_stream_of(at::Device device) {
 
 c10::Stream main_stream_of(at::Device device) { return c10::impl::VirtualGuardImpl(device.type()).getStream(device); }
 
-void wait_for_main(const c10::Stream& side, const c10::Stream& main) {
-  c10::Event ready(main.device_type());
-  ready.record(main);
-  ready.block(side);
-}
-
 }  // namespace
 
 struct SideStream::State {
   c10::Stream main, side;
-  c10::Event done;
+  c10::Event ready, done;
   std::optional<c10::StreamGuard> guard;
-  std::vector<std::shared_ptr<torch::autograd::Node>> sums;
 
-  explicit State(at::Device device) : main(main_stream_of(device)), side(side_stream_of(device)), done(device.type()) {}
+  explicit State(at::Device device)
+      : main(main_stream_of(device)), side(side_stream_of(device)), ready(device.type()), done(device.type()) {
+    ready.record(main);
+  }
 };
 
 SideStream::SideStream(at::Device device) {
@@ -56,7 +50,10 @@ SideStream::SideStream(at::Device device) {
 SideStream::~SideStream() = default;
 
 void SideStream::fence(at::Device device) {
-  if (!device.is_cpu()) wait_for_main(side_stream_of(device), main_stream_of(device));
+  if (device.is_cpu()) return;
+  // LibTorch warns of parameters that both streams use, which here is meant.
+  at::globalContext().setWarnOnAccumulateGradStreamMismatch(false);
+  State(device).ready.block(side_stream_of(device));
 }
 
 void SideStream::enter() {
@@ -66,7 +63,7 @@ void SideStream::enter() {
 // record_stream: the allocator must not hand the memory out again before the other stream is done with it.
 void SideStream::wait_for(const std::vector<at::Tensor>& inputs) {
   if (!state_) return;
-  wait_for_main(state_->side, state_->main);
+  state_->ready.block(state_->side);
   for (const at::Tensor& t : inputs) t.record_stream(state_->side);
 }
 
@@ -81,13 +78,6 @@ void SideStream::join(const std::vector<at::Tensor>& outputs) {
   state_->done.block(state_->main);
   for (const at::Tensor& t : outputs)
     if (t.defined()) t.record_stream(state_->main);
-}
-
-void SideStream::sum_on_main(const std::vector<at::Tensor>& parameters) {
-  if (!state_ || !at::GradMode::is_enabled()) return;
-  for (const at::Tensor& t : parameters)
-    if (t.defined() && t.requires_grad() && t.is_leaf())
-      state_->sums.push_back(torch::autograd::impl::grad_accumulator(t));
 }
 
 }  // namespace hici::ops

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Work that a GPU does beside the main stream. Small operations leave most of a GPU idle; on a stream of their own they
 // run in the gaps of large ones. The backward pass of what was made there runs there too (LibTorch's engine takes each
-// node's forward stream and joins streams where gradients meet).
+// node's forward stream and joins streams where gradients meet). Gradients of a parameter are summed on the stream of
+// its first use: one that both streams use is best used on the main stream first, or the side stream waits for it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,7 +14,8 @@ namespace hici::ops {
 
 class SideStream {
  public:
-  // On a CPU, and while a profile is being taken (which wants parts one after another), everything stays in order.
+  // What the main stream has queued by now the side stream may read, after wait_for(). On a CPU, and while a profile is
+  // being taken (which wants parts one after another), everything stays in order.
   explicit SideStream(at::Device device);
   ~SideStream();
   SideStream(const SideStream&) = delete;
@@ -23,18 +25,14 @@ class SideStream {
   // that the main stream may still be updating.
   static void fence(at::Device device);
 
-  // From now on this thread's work goes to the side stream. What the main stream is still making may not be read.
+  // From now on this thread's work goes to the side stream.
   void enter();
-  // The side stream waits for the main stream, which has made `inputs`.
+  // The side stream waits for what the main stream had queued when this object was made, `inputs` among it.
   void wait_for(const std::vector<at::Tensor>& inputs);
   // Back to the main stream, which goes on without waiting.
   void leave();
   // The main stream waits for the side stream; `outputs` are used on the main stream from now on.
   void join(const std::vector<at::Tensor>& outputs);
-  // Parameters that both streams use: gradients are summed on the stream of a parameter's first use, which would make
-  // the side stream wait for all that the main stream does with them. From now on, while this object lives, the main
-  // stream sums them.
-  void sum_on_main(const std::vector<at::Tensor>& parameters);
 
  private:
   struct State;

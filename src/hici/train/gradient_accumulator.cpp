@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/train/gradient_accumulator.h"
 
+#include "hici/ops/accumulate.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -8,8 +9,6 @@
 
 namespace hici::train {
 namespace {
-
-constexpr int64_t kSmall = int64_t{1} << 22;  // elements; a wide copy of larger ones would cost memory and time
 
 bool is_narrow(const at::Tensor& t) { return t.scalar_type() != ops::accumulation_type(t.scalar_type()); }
 
@@ -20,24 +19,18 @@ GradientAccumulator::GradientAccumulator(std::vector<optim::TrainedParameter> pa
 
 void GradientAccumulator::collect() {
   const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> sums, widened, narrow;  // the small ones: a few launches for hundreds of tensors
+  std::vector<at::Tensor> gradients, sums, first_gradients, first_sums;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     at::Tensor& tensor = parameters_[i].tensor;
     if (!is_narrow(tensor) || !tensor.grad().defined()) continue;
-    const at::Tensor gradient = tensor.grad();
+    const bool is_first = !wide_sums_[i].defined();
+    if (is_first) wide_sums_[i] = at::empty(tensor.sizes(), tensor.options().dtype(at::kFloat).requires_grad(false));
+    (is_first ? first_gradients : gradients).push_back(tensor.grad());
+    (is_first ? first_sums : sums).push_back(wide_sums_[i]);
     tensor.mutable_grad().reset();
-    if (!wide_sums_[i].defined()) wide_sums_[i] = at::zeros(gradient.sizes(), gradient.options().dtype(at::kFloat));
-    if (gradient.numel() > kSmall) {
-      wide_sums_[i].add_(gradient);
-      continue;
-    }
-    sums.push_back(wide_sums_[i]);
-    widened.push_back(at::empty_like(wide_sums_[i]));
-    narrow.push_back(gradient);
   }
-  if (sums.empty()) return;
-  at::_foreach_copy_(widened, narrow);
-  at::_foreach_add_(sums, widened);
+  if (!first_sums.empty()) at::_foreach_copy_(first_sums, first_gradients);
+  ops::accumulate(gradients, sums);
 }
 
 std::vector<at::Tensor> GradientAccumulator::gradients() const {
