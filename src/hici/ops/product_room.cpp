@@ -4,6 +4,7 @@
 #include "hici/ops/kernel_table.h"
 
 #include <ATen/Context.h>
+#include <c10/util/Exception.h>
 
 #include <optional>
 
@@ -21,9 +22,18 @@ int target_of(ProductShare share) {
   return share == ProductShare::kAll ? 0 : share == ProductShare::kMost ? -kLeftAlone : kFew;
 }
 
+// LibTorch says of the setting below that it may go in a later version, which is no concern of who trains a model.
+class NoWarnings : public c10::WarningHandler {
+  void process(const c10::Warning&) override {}
+};
+
 // Products in 8 bits take no notice of that target; LibTorch has a setting of its own for them, of the whole process.
 // Forward and backward never run at once.
-void leave_to_others(std::optional<int32_t> count) { at::globalContext()._setSMCarveout_EXPERIMENTAL(count); }
+void leave_to_others(std::optional<int32_t> count) {
+  static NoWarnings silent;
+  const c10::WarningUtils::WarningHandlerGuard guard(&silent);
+  at::globalContext()._setSMCarveout_EXPERIMENTAL(count);
+}
 
 }  // namespace
 
