@@ -12,7 +12,7 @@ namespace hici::bench {
 
 // Seconds that `work` takes on the device: what was queued before it is waited for first, and all of it at the end. In
 // between, before the clock starts, the device rests for `pause_ms`.
-double seconds_of(at::Device device, const std::function<void()>& work, int64_t pause_ms = 0);
+double seconds_of(at::Device device, const std::function<void()>& work, int64_t pause_ms);
 
 // Does the work; false when there was no memory for it, on whatever device. Other errors pass through.
 bool has_room_for(const std::function<void()>& work);
@@ -34,7 +34,7 @@ struct MachineRates {
 
 // Medians of a few runs with tensors of `type`, each after a pause: 8192^3 and 1 GiB on a GPU, 1024^3 and 256 MiB on a
 // CPU.
-MachineRates measure_machine(at::Device device, at::ScalarType type, int64_t pause_ms = 0);
+MachineRates measure_machine(at::Device device, at::ScalarType type, int64_t pause_ms);
 
 // "NVIDIA H200 (cuda:0)"; the processor's name and the number of threads on a CPU.
 std::string device_name(at::Device device);

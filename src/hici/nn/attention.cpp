@@ -193,7 +193,8 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
 at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_beside,
                                       const AttentionContext& context) const {
   ops::SideStream beside(x_BTC.device());
-  // First, so that a GPU has work while the many small operations of the slots are queued.
+  // First: a GPU has work while the many small operations of the slots are queued, and gradients of what both use are
+  // summed on the main stream (side_stream.h).
   const TensorList tokens = project_tokens(x_BTC, hierarchy ? hierarchy->num_slots() : 0, context);
   PrefixSlots prefix;
   const TensorList slots = slots_beside(beside, [&] {

@@ -5,7 +5,6 @@
 #include "hici/ops/kernel_table.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 namespace hici::ops {
 namespace {
@@ -19,7 +18,6 @@ bool kernel_takes(const at::Tensor& gradient, const at::Tensor& sum) {
 }  // namespace
 
 void accumulate(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& sums) {
-  const at::NoGradGuard no_grad;
   HICI_ASSERT(gradients.size() == sums.size(), gradients.size(), " gradients, ", sums.size(), " sums");
   std::vector<at::Tensor> narrow, wide;
   for (size_t i = 0; i < sums.size(); ++i) {

@@ -42,8 +42,7 @@ __global__ void __launch_bounds__(kThreads) accumulate(const __grid_constant__ A
   float* to = list.to[pair];
   const int64_t begin = static_cast<int64_t>(blockIdx.x - list.first_block[pair]) * kChunk;
   const int64_t end = begin + kChunk < list.count[pair] ? begin + kChunk : list.count[pair];
-  const bool packs = (reinterpret_cast<uintptr_t>(from) | reinterpret_cast<uintptr_t>(to)) % 16 == 0;
-  const int64_t packed_end = packs ? end - (end - begin) % kPack : begin;
+  const int64_t packed_end = is_packable(from) && is_packable(to) ? end - (end - begin) % kPack : begin;
   add_chunk<T, kPack>(from, to, begin, packed_end);
   add_chunk<T, 1>(from, to, packed_end, end);
 }

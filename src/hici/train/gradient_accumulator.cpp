@@ -24,7 +24,7 @@ void GradientAccumulator::collect() {
     at::Tensor& tensor = parameters_[i].tensor;
     if (!is_narrow(tensor) || !tensor.grad().defined()) continue;
     const bool is_first = !wide_sums_[i].defined();
-    if (is_first) wide_sums_[i] = at::empty(tensor.sizes(), tensor.options().dtype(at::kFloat).requires_grad(false));
+    if (is_first) wide_sums_[i] = at::empty(tensor.sizes(), tensor.options().dtype(at::kFloat));
     (is_first ? first_gradients : gradients).push_back(tensor.grad());
     (is_first ? first_sums : sums).push_back(wide_sums_[i]);
     tensor.mutable_grad().reset();
