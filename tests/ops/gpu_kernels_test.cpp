@@ -83,6 +83,14 @@ TEST_P(GpuKernelsTest, RmsNormMatchesCpu) {
   }
 }
 
+// More rows than the backward has blocks; and wider than it stages.
+TEST_P(GpuKernelsTest, RmsNormOfManyOrWideRowsMatchesCpu) {
+  for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1000, 1024}, {40, 8192}, {20, 12000}}) {
+    compare([](const std::vector<at::Tensor>& in) { return rms_norm(in[0], in[1], 1e-5); },
+            {random({rows, width}), random({width})});
+  }
+}
+
 // Rows as the heads of QK-norm are, more than the blocks of the backward take at once.
 TEST_P(GpuKernelsTest, RmsNormOfManyNarrowRowsMatchesCpu) {
   compare([](const std::vector<at::Tensor>& in) { return rms_norm(in[0], in[1], 1e-5); },
@@ -133,6 +141,24 @@ TEST_P(GpuKernelsTest, LoraLinearsMatchCpu) {
     return at::cat(lora_linears(in[0], {{in[1], in[2], in[3], 2.0}, {in[4]}}), -1);
   };
   compare(two, {random({2, 33, 64}), random({48, 64}), random({8, 64}), random({48, 8}), random({40, 64})});
+}
+
+// Widths, ranks and numbers of rows for which the adapters' backward is one pass over the gradient, and others.
+TEST_P(GpuKernelsTest, LoraLinearsOfManyRowsMatchCpu) {
+  struct Shape {
+    int64_t rows, width, second_width, rank;
+  };
+  const Shape shapes[] = {{129, 256, 512, 8},   {1000, 512, 256, 8}, {333, 128, 384, 16},
+                          {2100, 1024, 40, 16}, {200, 96, 256, 4},   {150, 256, 100, 8}};
+  for (const Shape& s : shapes) {
+    SCOPED_TRACE(::testing::Message() << s.rows << " rows to " << s.width << " and " << s.second_width << ", rank "
+                                      << s.rank);
+    auto two = [](const std::vector<at::Tensor>& in) {
+      return at::cat(lora_linears(in[0], {{in[1], in[2], in[3], 2.0}, {in[4], in[5], in[6], 0.5}}), -1);
+    };
+    compare(two, {random({s.rows, 64}), random({s.width, 64}), random({s.rank, 64}), random({s.width, s.rank}),
+                  random({s.second_width, 64}), random({s.rank, 64}), random({s.second_width, s.rank})});
+  }
 }
 
 TEST_P(GpuKernelsTest, ReadSegmentsMatchesCpu) {
@@ -212,6 +238,24 @@ TEST_P(GpuKernelsTest, PlacedHeadsThroughAttentionAndProjectionMatchCpu) {
             {random({2, 150, 4, 64}), random({2, 150, 2, 64}), random({2, 150, 2, 64}), random({6, prefix, 2, 64}),
              random({6, prefix, 2, 64}), random({96, 256}), random({8, 256}), random({96, 8})});
   }
+}
+
+// Values with room for the slots, which are written there: the gradient of v has rows between its segments.
+TEST_P(GpuKernelsTest, ProjectionsWithRoomMatchCpu) {
+  const std::vector<double> frequencies(32, 0.1);
+  auto layer = [&](const std::vector<at::Tensor>& in) {
+    const std::vector<at::Tensor> qkv =
+        lora_linears(in[0], {{in[1], in[2], in[3], 2.0}, {in[4], in[2], in[5], 2.0}, {in[6], in[2], in[7], 2.0}},
+                     {.leaves_room = true, .segment_length = 50, .rows_before = {0, 0, 12}});
+    auto heads = [](const at::Tensor& t) { return t.view({t.size(0), t.size(1), 4, 64}); };
+    HeadProjections projections{heads(qkv[0]), heads(qkv[1]), heads(qkv[2]), in[8], in[9]};
+    projections.v_has_room = true;
+    const RotaryTables tables = make_rotary_tables(frequencies, 1.0, 5, 150, in[0].scalar_type(), in[0].device());
+    const AttentionHeads placed = place_heads(projections, tables, 50);
+    return at::cat({placed.q_GSHD.flatten(), placed.k_GKJD.flatten(), placed.v_GKJD.flatten()});
+  };
+  const at::Tensor weight = random({256, 64}) * 0.1, b = random({256, 8}) * 0.1, slots = random({3, 12, 4, 64});
+  compare(layer, {random({1, 150, 64}), weight, random({8, 64}) * 0.1, b, weight, b, weight, b, slots, slots});
 }
 
 // Groups of 1 to 8 query heads, head sizes of 1 to 32 threads in either type and one that the kernel does not take, few

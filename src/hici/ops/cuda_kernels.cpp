@@ -60,13 +60,18 @@ void rms_norm_backward(const at::Tensor& dnormed, const at::Tensor& dbeside, con
                        const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd, at::Tensor& dx,
                        at::Tensor& dweight) {
   const c10::cuda::CUDAGuard guard(x.device());
-  dweight.zero_();
-  const cuda::RmsNormBackward pointers{
-      dnormed.const_data_ptr(), data_or_null(dbeside),        data_or_null(dsum),    x.const_data_ptr(),
-      weight.const_data_ptr(),  rstd.const_data_ptr<float>(), dx.mutable_data_ptr(), dweight.mutable_data_ptr<float>()};
-  check_status(
-      cuda::launch_rms_norm_backward(element_type(x), {x.numel() / x.size(-1), x.size(-1)}, pointers, stream_of(x)),
-      "rms_norm_backward");
+  const cuda::RmsNormShape shape{x.numel() / x.size(-1), x.size(-1)};
+  at::Tensor parts = at::empty({cuda::rms_norm_parts(shape), shape.width}, dweight.options());
+  const cuda::RmsNormBackward pointers{dnormed.const_data_ptr(),
+                                       data_or_null(dbeside),
+                                       data_or_null(dsum),
+                                       x.const_data_ptr(),
+                                       weight.const_data_ptr(),
+                                       rstd.const_data_ptr<float>(),
+                                       dx.mutable_data_ptr(),
+                                       dweight.mutable_data_ptr<float>(),
+                                       parts.mutable_data_ptr<float>()};
+  check_status(cuda::launch_rms_norm_backward(element_type(x), shape, pointers, stream_of(x)), "rms_norm_backward");
 }
 
 void rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, double sign, at::Tensor& y) {
@@ -181,6 +186,29 @@ void decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor
   check_status(cuda::launch_decode_attention(element_type(q), shape, pointers, stream_of(q)), "decode_attention");
 }
 
+bool lora_backward(const at::Tensor& d, const at::Tensor& low, const at::Tensor& b, double scale, at::Tensor& dlow,
+                   at::Tensor& db) {
+  const cuda::LoraShape shape{d.size(0), d.size(1), d.size(2), b.size(1), d.stride(0), low.stride(0)};
+  const bool on_packs = reinterpret_cast<uintptr_t>(low.const_data_ptr()) % 16 == 0 &&
+                        reinterpret_cast<uintptr_t>(d.const_data_ptr()) % 16 == 0 && dlow.stride(0) == low.stride(0);
+  if (!on_packs || !cuda::lora_backward_takes(element_type(d), shape)) return false;
+  const c10::cuda::CUDAGuard guard(d.device());
+  const cuda::LoraParts parts = cuda::lora_parts(shape);
+  const auto options = d.options().dtype(at::kFloat);
+  at::Tensor dlow_parts = at::empty({parts.dlow, dlow.size(0), shape.rank}, options);
+  at::Tensor db_parts = at::empty({parts.db, shape.columns, shape.rank}, options);
+  const cuda::LoraBackward pointers{d.const_data_ptr(),
+                                    low.const_data_ptr(),
+                                    b.const_data_ptr(),
+                                    static_cast<float>(scale),
+                                    dlow_parts.mutable_data_ptr<float>(),
+                                    db_parts.mutable_data_ptr<float>(),
+                                    dlow.mutable_data_ptr(),
+                                    db.mutable_data_ptr()};
+  check_status(cuda::launch_lora_backward(element_type(d), shape, pointers, stream_of(d)), "lora_backward");
+  return true;
+}
+
 int device_capability(int index) {
   int major = 0, minor = 0;
   const cudaError_t status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
@@ -212,6 +240,7 @@ extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
       .slot_statistics = hici::ops::slot_statistics,
       .slot_statistics_backward = hici::ops::slot_statistics_backward,
       .accumulate = hici::ops::accumulate,
+      .lora_backward = hici::ops::lora_backward,
       .quantise_rows = hici::ops::quantise_rows,
       .set_multiprocessors = hici::ops::set_multiprocessors,
       .decode_attention = hici::ops::decode_attention,

@@ -25,13 +25,15 @@ struct RmsNormForward {
 };
 cudaError_t launch_rms_norm_forward(ElementType type, RmsNormShape shape, const RmsNormForward& p, cudaStream_t stream);
 
-// dbeside and dsum may be null; they are added to dnormed and dx. dweight [width] must be zero before.
+// dbeside and dsum may be null; they are added to dnormed and dx. dweight [width]; dweight_parts
+// [rms_norm_parts(shape), width] is room to work in.
 struct RmsNormBackward {
   const void *dnormed, *dbeside, *dsum, *x, *weight;
   const float* rstd;
   void* dx;
-  float* dweight;
+  float *dweight, *dweight_parts;
 };
+int64_t rms_norm_parts(RmsNormShape shape);
 cudaError_t launch_rms_norm_backward(ElementType type, RmsNormShape shape, const RmsNormBackward& p,
                                      cudaStream_t stream);
 
@@ -102,6 +104,27 @@ struct QuantiseShape {
 };
 cudaError_t launch_quantise_rows(ElementType type, const QuantiseShape& shape, const void* x, const float* factor,
                                  void* out, float* scale, cudaStream_t stream);
+
+// Backward of an adapter, of y += scale low b^T: dlow [rows, rank] = scale d b, db [columns, rank] = scale d^T low, for
+// d [segments, length, columns] with `d_stride` elements between segments, rows = segments * length; `low_stride`
+// elements between rows of low and of dlow, which begin on 16 bytes as all others do.
+struct LoraShape {
+  int64_t segments, length, columns, rank, d_stride, low_stride;
+};
+// 16-bit types, rank 8 in multiples of 256 columns and 16 in multiples of 128, strides in multiples of 8.
+bool lora_backward_takes(ElementType type, const LoraShape& shape);
+// Room to work in: dlow_parts [dlow, rows, rank] and db_parts [db, columns, rank].
+struct LoraParts {
+  int64_t dlow, db;
+};
+LoraParts lora_parts(const LoraShape& shape);
+struct LoraBackward {
+  const void *d, *low, *b;
+  float scale;
+  float *dlow_parts, *db_parts;
+  void *dlow, *db;
+};
+cudaError_t launch_lora_backward(ElementType type, const LoraShape& shape, const LoraBackward& p, cudaStream_t stream);
 
 // Decoding over a cache: q [distances, batch, heads, head_dim], out [batch, heads, head_dim]; k, v [batch, rows,
 // kv_heads, head_dim] with `stride` elements between sequences, of which the first lengths[b] rows count. A row of a

@@ -3,6 +3,7 @@
 // card. The rows are split between blocks; a block has one k/v head and all query heads that read it, and leaves its
 // softmax's part with its log-sum-exp; a second kernel joins the parts. The grid depends on shapes alone, how many rows
 // a split has on the length, so that a recorded launch stays right as the cache fills.
+#include "hici/ops/cuda_copies.cuh"
 #include "hici/ops/cuda_types.cuh"
 
 #include <algorithm>
@@ -16,21 +17,6 @@ constexpr int kStages = 4;      // so many times that are under way or worked on
 constexpr int64_t kRowsOfASplit = 64;
 constexpr int64_t kBlocksWanted = 528;  // four for each multiprocessor of a Hopper card
 constexpr float kNothing = -1e30f;      // a maximum over no row; finite, so that differences are
-
-// 16 bytes to shared memory, past the registers; a thread reads what it copied itself, so that nobody else is waited
-// for.
-__device__ void copy_beside(void* to, const void* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
-               :
-               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from)
-               : "memory");
-}
-__device__ void end_of_copies() { asm volatile("cp.async.commit_group;" : : : "memory"); }
-// All but the last `kLater` groups of copies are there.
-template <int kLater>
-__device__ void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" : : "n"(kLater) : "memory");
-}
 
 // A team is `lanes` threads that share a row: each has kPackSize elements of it. The teams of a block take turns.
 struct Team {

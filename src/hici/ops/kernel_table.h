@@ -16,8 +16,7 @@ struct KernelTable {
   // (undefined) sum is x and is not written.
   void (*rms_norm_forward)(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps,
                            at::Tensor& sum, at::Tensor& normed, at::Tensor& rstd);
-  // dx, with dsum added, of dnormed + dbeside (both may be undefined), and dweight [width] in float32 (zeroed by the
-  // callee).
+  // dx, with dsum added, of dnormed + dbeside (both may be undefined), and dweight [width] in float32.
   void (*rms_norm_backward)(const at::Tensor& dnormed, const at::Tensor& dbeside, const at::Tensor& dsum,
                             const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd, at::Tensor& dx,
                             at::Tensor& dweight);
@@ -50,6 +49,11 @@ struct KernelTable {
                                    double deviation_floor, at::Tensor& dx);
   // sums[i] += gradients[i]: contiguous tensors, the gradients all bfloat16 or all float16, the sums float32.
   void (*accumulate)(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& sums);
+  // Backward of an adapter, of y += scale low b^T: dlow [n, r] = scale d b and db [C, r] = scale d^T low, for d [G, S,
+  // C] with n = G * S, of which only the first stride is free, as of low and dlow [n, r]. False, and nothing is done,
+  // for types and sizes that it does not take (lora_backward_takes() of cuda_launch.h).
+  bool (*lora_backward)(const at::Tensor& d, const at::Tensor& low, const at::Tensor& b, double scale, at::Tensor& dlow,
+                        at::Tensor& db);
   // x [G, S, K], of which only the first stride is free, to float8_e4m3fn rows [G * S, K] and scales [G * S, 1]
   // (fp8.h); factor [K] float32 or undefined.
   void (*quantise_rows)(const at::Tensor& x, const at::Tensor& factor, at::Tensor& rows, at::Tensor& scale);

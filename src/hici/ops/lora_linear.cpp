@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/ops/fp8.h"
 #include "hici/ops/front_rows.h"
+#include "hici/ops/kernel_table.h"
 #include "hici/ops/product_room.h"
 
 #include <ATen/ATen.h>
@@ -98,18 +99,18 @@ at::Tensor times(const at::Tensor& x, const at::Tensor& weight, double scale = 1
   return scale == 1 ? out : out.mul_(scale);
 }
 
-// out = beta out + scale x W, beta 0 or 1, either side apart or not.
+// out = beta out + scale x W, beta 0 (whatever out holds) or 1; either side may be apart.
 void add_product(const at::Tensor& out, const at::Tensor& x, const at::Tensor& weight, double beta, double scale = 1) {
   at::Tensor to = out;
   if (is_apart(x) || is_apart(out)) {
     const at::Tensor& apart = is_apart(x) ? x : out;
     to = is_apart(out) ? out : out.view({apart.size(0), apart.size(1), -1});
     const at::Tensor from = segments_of(x, apart), by = in_each(weight, apart);
-    beta == 0 ? at::bmm_out(to, from, by) : to.baddbmm_(from, by, beta, scale);
+    at::baddbmm_out(to, to, from, by, beta, scale);
     return;
   }
   to = out.view({-1, out.size(-1)});
-  beta == 0 ? at::mm_out(to, rows_of(x), weight) : to.addmm_(rows_of(x), weight, beta, scale);
+  at::addmm_out(to, to, rows_of(x), weight, beta, scale);
 }
 
 // scale d^T x, summed over all rows: [out, in]
@@ -120,9 +121,11 @@ at::Tensor transposed_times(const at::Tensor& d, const at::Tensor& x, double sca
   return scale == 1 ? sum : sum * scale;
 }
 
+constexpr int64_t kFewRows = 128;
+
 // Products of a few rows share the GPU with large ones. Where the weight is large too, the time to read it counts more.
 ProductShare share_of(const at::Tensor& x, const at::Tensor& weight) {
-  constexpr int64_t kFewRows = 128, kSmallWeight = int64_t{1} << 22;
+  constexpr int64_t kSmallWeight = int64_t{1} << 22;
   const bool has_few_rows = x.numel() <= kFewRows * x.size(-1);
   return has_few_rows && weight.numel() <= kSmallWeight ? ProductShare::kFew : ProductShare::kAll;
 }
@@ -153,12 +156,19 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     for (size_t i = 0; i < layers.size(); ++i) {
       const at::Tensor& weight = layers[i].weight;
       outputs.push_back(new_output(x, weight.size(0), segment_length, rows_before.empty() ? 0 : rows_before[i]));
+      auto add_adapter = [&](double beta) {
+        if (layers.has_adapter(i))
+          add_product(outputs[i], layers.columns(low, i), layers[i].b.t(), beta, layers[i].scale);
+      };
       if (layers.is_fp8(i)) {
         fp8_product(outputs[i], x_fp8, weight, layers[i].channel_scale, /*adds=*/false);
-      } else {
-        add_product(outputs[i], x, weight.t(), 0);
+        add_adapter(1);
+        continue;
       }
-      if (layers.has_adapter(i)) add_product(outputs[i], layers.columns(low, i), layers[i].b.t(), 1, layers[i].scale);
+      // The large product reads what it adds to beside its work; behind it the adapter's product, which does next to
+      // nothing, would read and write all of the output once more.
+      add_adapter(0);
+      add_product(outputs[i], x, weight.t(), layers.has_adapter(i) ? 1 : 0);
     }
     // Frozen weights without adapters ask nothing of their input.
     variable_list saved{needs_input(layers) ? x : at::Tensor(), low};
@@ -180,11 +190,13 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     const ProductRoom small(output_grads[0].device(), share_of(output_grads[0], layers[0].weight));
     variable_list grads;
     for (const at::Tensor& grad : output_grads) grads.push_back(is_apart(grad) ? grad : rows_of(grad));
-    at::Tensor dlow, da;  // of x A^T and of the joint A
+    AdapterGradients adapters;
+    at::Tensor da;  // of the joint A
     if (low.defined()) {
-      dlow = low_gradient(layers, grads);
-      da = transposed_times(dlow, x);
+      adapters = adapter_gradients(layers, grads, low);
+      da = transposed_times(adapters.dlow, x);
     }
+    const at::Tensor& dlow = adapters.dlow;
     variable_list result(1);
     if (ctx->needs_input_grad(0)) {
       // In front of what attention gave, its backward wants rows.
@@ -192,8 +204,11 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
                                     grads[0].options());
       std::optional<ProductRoom> room;
       if (ctx->saved_data["leaves_room"].toBool()) room.emplace(grads[0].device(), ProductShare::kMost);
-      for (size_t i = 0; i < layers.size(); ++i) add_input_gradient(result[0], grads[i], layers, i);
-      if (dlow.defined()) add_product(result[0], dlow, layers.joint_a(), 1);
+      const bool adapters_first = dlow.defined() && !layers.any_fp8();  // as in the forward
+      if (adapters_first) add_product(result[0], dlow, layers.joint_a(), 0);
+      for (size_t i = 0; i < layers.size(); ++i)
+        add_input_gradient(result[0], grads[i], layers[i], /*adds=*/adapters_first || i > 0);
+      if (dlow.defined() && !adapters_first) add_product(result[0], dlow, layers.joint_a(), 1);
     }
     for (size_t i = 0; i < layers.size(); ++i) {
       const LoraWeights& layer = layers[i];
@@ -201,18 +216,18 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       if (layers.is_fp8(i)) result.resize(result.size() + 2);
       if (!layers.has_adapter(i)) continue;
       result.push_back(layers.columns(da.t(), i).t());
-      result.push_back(transposed_times(grads[i], layers.columns(low, i), layer.scale));
+      result.push_back(adapters.db[i]);
     }
     result.resize(static_cast<size_t>(tensors.size()) + 6);  // scales, ranks and the layout have no gradient
     return result;
   }
 
  private:
-  // out = or, behind the first layer, += grad W_i.
-  static void add_input_gradient(const at::Tensor& out, const at::Tensor& grad, const Layers& layers, size_t i) {
-    if (!layers.is_fp8(i)) return add_product(out, grad, layers[i].weight, i > 0 ? 1 : 0);
+  // out = or += grad W.
+  static void add_input_gradient(const at::Tensor& out, const at::Tensor& grad, const LoraWeights& layer, bool adds) {
+    if (!ops::is_fp8(layer.weight)) return add_product(out, grad, layer.weight, adds ? 1 : 0);
     // The scales of the output channels go into the gradient, along which the product sums.
-    fp8_product(out, quantise_rows(grad, layers[i].channel_scale), layers[i].transposed, {}, /*adds=*/i > 0);
+    fp8_product(out, quantise_rows(grad, layer.channel_scale), layer.transposed, {}, adds);
   }
 
   static bool needs_input(const Layers& layers) {
@@ -221,11 +236,34 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     return false;
   }
 
-  static at::Tensor low_gradient(const Layers& layers, const variable_list& grads) {
-    std::vector<at::Tensor> parts;
-    for (size_t i = 0; i < layers.size(); ++i)
-      if (layers.has_adapter(i)) parts.push_back(times(grads[i], layers[i].b, layers[i].scale));
-    return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
+  struct AdapterGradients {
+    at::Tensor dlow;             // of x A^T, [n, sum of ranks]
+    std::vector<at::Tensor> db;  // of each B; undefined without an adapter
+  };
+
+  static AdapterGradients adapter_gradients(const Layers& layers, const variable_list& grads, const at::Tensor& low) {
+    AdapterGradients out{at::empty_like(low), std::vector<at::Tensor>(layers.size())};
+    for (size_t i = 0; i < layers.size(); ++i) {
+      if (!layers.has_adapter(i)) continue;
+      at::Tensor dlow = layers.columns(out.dlow, i);
+      const at::Tensor layer_low = layers.columns(low, i);
+      out.db[i] = in_one_pass(grads[i], layer_low, layers[i], dlow);
+      if (out.db[i].defined()) continue;
+      add_product(dlow, grads[i], layers[i].b, 0, layers[i].scale);
+      out.db[i] = transposed_times(grads[i], layer_low, layers[i].scale);
+    }
+    return out;
+  }
+
+  // The gradient of B, with that of x A^T written to dlow; undefined, and nothing is written, where a GPU has no kernel
+  // for it, or so few rows that a pass more over them is nothing.
+  static at::Tensor in_one_pass(const at::Tensor& grad, const at::Tensor& low, const LoraWeights& layer,
+                                at::Tensor& dlow) {
+    const at::Tensor d_GSC = is_apart(grad) ? grad : grad.unsqueeze(0);
+    if (!grad.is_cuda() || low.size(0) <= kFewRows || !d_GSC.select(0, 0).is_contiguous() || !layer.b.is_contiguous())
+      return {};
+    at::Tensor db = at::empty_like(layer.b);
+    return cuda_kernels().lora_backward(d_GSC, low, layer.b, layer.scale, dlow, db) ? db : at::Tensor();
   }
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // RMSNorm, with the residual addition in front of it: one block for each row in the forward, which reads it twice, the
-// second time from the cache; in the backward a block walks many rows, so that dweight costs one atomic for each block
-// and column.
+// second time from the cache; in the backward a block walks many rows and leaves its part of dweight, and a second
+// kernel adds the parts up, always in the same order.
+#include "hici/ops/cuda_copies.cuh"
 #include "hici/ops/cuda_types.cuh"
 
 #include <algorithm>
@@ -11,6 +12,8 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kBackwardThreads = 512;
+// Two and eight for each multiprocessor of a Hopper card, as many as it holds.
+constexpr int64_t kMostWideBlocks = 264, kMostNarrowBlocks = 1056;
 
 // ------------------------------------------------------------------------------------- what a thread does to a pack
 
@@ -92,72 +95,138 @@ __global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta,
   }
 }
 
-// What the backward reads of one row: a thread's packs of it.
-template <typename T, int N, int kChunks>
-struct BackwardRow {
-  Pack<T, N> x[kChunks], dy[kChunks], beside[kChunks], past[kChunks];
-  float scale;
+// The sum over the block for one row after the other: `partial` is written again two rows later, behind the barrier of
+// the row between.
+template <typename A>
+__device__ A row_sum(A value, A (&partial)[2][kBackwardThreads / 32], int odd) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  if (threadIdx.x % 32 == 0) partial[odd][threadIdx.x / 32] = value;
+  __syncthreads();
+  A total = 0;
+#pragma unroll
+  for (int i = 0; i < kBackwardThreads / 32; ++i) total += partial[odd][i];
+  return total;
+}
+
+// The gradients and x as a block reads them, the next row under way to shared memory while a row is worked on. A thread
+// reads what it copied itself, so that nobody waits for anybody. Rows of more than two packs a thread would not fit
+// twice and are read where they are.
+template <typename T, int N, int kChunks, int kInputs>
+class BackwardRows {
+ public:
+  static constexpr bool kStaged = kChunks <= 2 && sizeof(Pack<T, N>) == 16;
+  static constexpr size_t kBytes = kStaged ? sizeof(Pack<T, N>) * 2 * kInputs * kChunks * kBackwardThreads : 0;
+
+  __device__ BackwardRows(const RmsNormShape& shape, unsigned char* memory)
+      : shape_(shape), memory_(reinterpret_cast<Pack<T, N>*>(memory)) {}
+
+  const T* inputs[kInputs] = {};  // null: zeros
+
+  __device__ static int64_t column(int chunk) {
+    return (static_cast<int64_t>(chunk) * kBackwardThreads + threadIdx.x) * N;
+  }
+  // Of row `row`, the `turn`-th of this block.
+  __device__ void fetch(int64_t row, int turn) const {
+    if constexpr (kStaged) {
+#pragma unroll
+      for (int i = 0; i < kInputs; ++i)
+#pragma unroll
+        for (int chunk = 0; chunk < kChunks; ++chunk)
+          if (row < shape_.rows && column(chunk) < shape_.width && inputs[i] != nullptr)
+            copy_beside(place(i, chunk, turn), inputs[i] + row * shape_.width + column(chunk));
+      end_of_copies();
+    }
+  }
+  // The row before the one that was fetched last.
+  __device__ void wait() const {
+    if constexpr (kStaged) wait_for_copies<1>();
+  }
+  __device__ Pack<T, N> read(int input, int chunk, int64_t row, int turn) const {
+    if (inputs[input] == nullptr) return {};
+    if constexpr (kStaged) return *place(input, chunk, turn);
+    return load_pack<T, N>(inputs[input] + row * shape_.width + column(chunk));
+  }
+
+ private:
+  __device__ Pack<T, N>* place(int input, int chunk, int turn) const {
+    return memory_ + ((turn % 2 * kInputs + input) * kChunks + chunk) * kBackwardThreads + threadIdx.x;
+  }
+
+  const RmsNormShape& shape_;
+  Pack<T, N>* memory_;
 };
 
 // `dsum`, the gradient that reaches x past the norm, may be null; `dbeside`, a second one of the result, is read where
-// kBeside (it takes registers). A thread has the same columns in every row: kChunks packs of them, whose weight and
-// share of dweight stay in registers. The next row is under way while a row is worked on: a block waits for sums, not
-// for memory.
+// kBeside. A thread has the same columns in every row: kChunks packs of them, whose weight and share of dweight stay in
+// registers. dweight_parts [blocks, width]
 template <typename T, int N, int kChunks, bool kBeside>
 __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
     rms_norm_backward(RmsNormShape shape, const T* dy, const T* dbeside, const T* dsum, const T* x, const T* weight,
-                      const float* rstd, T* dx, float* dweight) {
+                      const float* rstd, T* dx, float* dweight_parts) {
   using A = Wide<T>;
   constexpr int kUnroll = kChunks <= 4 ? kChunks : 1;  // more would not stay in registers anyway
+  extern __shared__ __align__(16) unsigned char memory[];
+  __shared__ A partial[2][kBackwardThreads / 32];
+  BackwardRows<T, N, kChunks, kBeside ? 4 : 3> rows(shape, memory);
+  rows.inputs[0] = x;
+  rows.inputs[1] = dy;
+  rows.inputs[2] = dsum;
+  if constexpr (kBeside) rows.inputs[3] = dbeside;
   auto column = [](int chunk) { return (static_cast<int64_t>(chunk) * kBackwardThreads + threadIdx.x) * N; };
-  auto load = [&](int64_t row) {
-    BackwardRow<T, N, kChunks> out = {};
-    if (row >= shape.rows) return out;
-    out.scale = rstd[row];
-#pragma unroll kUnroll
-    for (int chunk = 0; chunk < kChunks; ++chunk) {
-      const int64_t i = column(chunk), at = row * shape.width + i;
-      if (i >= shape.width) break;
-      out.x[chunk] = load_pack<T, N>(x + at);
-      out.dy[chunk] = load_pack<T, N>(dy + at);
-      if constexpr (kBeside) out.beside[chunk] = load_pack<T, N>(dbeside + at);
-      if (dsum != nullptr) out.past[chunk] = load_pack<T, N>(dsum + at);
-    }
-    return out;
-  };
   float dweight_part[kChunks][N] = {};
   Pack<T, N> w[kChunks] = {};
 #pragma unroll kUnroll
   for (int chunk = 0; chunk < kChunks; ++chunk)
     if (column(chunk) < shape.width) w[chunk] = load_pack<T, N>(weight + column(chunk));
 
-  BackwardRow<T, N, kChunks> next = load(blockIdx.x);
-  for (int64_t row = blockIdx.x; row < shape.rows; row += gridDim.x) {
-    BackwardRow<T, N, kChunks> now = next;
-    next = load(row + gridDim.x);
-    if constexpr (kBeside) {
-#pragma unroll kUnroll
-      for (int chunk = 0; chunk < kChunks; ++chunk) now.dy[chunk] = sum_of(now.dy[chunk], now.beside[chunk]);
-    }
-    const A scale = static_cast<A>(now.scale);
+  rows.fetch(blockIdx.x, 0);
+  float next_scale = rstd[blockIdx.x];
+  int turn = 0;
+  for (int64_t row = blockIdx.x; row < shape.rows; row += gridDim.x, ++turn) {
+    const A scale = static_cast<A>(next_scale);
+    if (row + gridDim.x < shape.rows) next_scale = rstd[row + gridDim.x];
+    rows.fetch(row + gridDim.x, turn + 1);
+    rows.wait();
+    Pack<T, N> row_x[kChunks] = {}, row_dy[kChunks] = {};
     A along = 0;
 #pragma unroll kUnroll
-    for (int chunk = 0; chunk < kChunks; ++chunk)
-      along += add_products(now.x[chunk], now.dy[chunk], w[chunk], scale, dweight_part[chunk]);
-    along = block_sum<kBackwardThreads>(along) / static_cast<A>(shape.width);
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      if (column(chunk) >= shape.width) break;
+      row_x[chunk] = rows.read(0, chunk, row, turn);
+      row_dy[chunk] = rows.read(1, chunk, row, turn);
+      if constexpr (kBeside) row_dy[chunk] = sum_of(row_dy[chunk], rows.read(3, chunk, row, turn));
+      along += add_products(row_x[chunk], row_dy[chunk], w[chunk], scale, dweight_part[chunk]);
+    }
+    along = row_sum(along, partial, turn % 2) / static_cast<A>(shape.width);
 #pragma unroll kUnroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       if (column(chunk) >= shape.width) break;
       store_pack(dx + row * shape.width + column(chunk),
-                 gradient(now.x[chunk], now.dy[chunk], now.past[chunk], w[chunk], scale, along));
+                 gradient(row_x[chunk], row_dy[chunk], rows.read(2, chunk, row, turn), w[chunk], scale, along));
     }
   }
 #pragma unroll kUnroll
   for (int chunk = 0; chunk < kChunks; ++chunk) {
     if (column(chunk) >= shape.width) break;
 #pragma unroll
-    for (int j = 0; j < N; ++j) atomicAdd(dweight + column(chunk) + j, dweight_part[chunk][j]);
+    for (int j = 0; j < N; ++j) dweight_parts[blockIdx.x * shape.width + column(chunk) + j] = dweight_part[chunk][j];
   }
+}
+
+// out [width] = the sum of parts [count, width]
+constexpr int kPartsAtOnce = 32;
+__global__ void sum_parts(const float* parts, int64_t count, int64_t width, float* out) {
+  __shared__ float sums[kPartsAtOnce][32];
+  const int64_t column = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x;
+  float sum = 0;
+  if (column < width)
+    for (int64_t part = threadIdx.y; part < count; part += kPartsAtOnce) sum += parts[part * width + column];
+  sums[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y > 0 || column >= width) return;
+  for (int i = 1; i < kPartsAtOnce; ++i) sum += sums[i][threadIdx.x];
+  out[column] = sum;
 }
 
 // ---------------------------------------------------------------------------------------------------- narrow rows
@@ -201,12 +270,10 @@ __global__ void __launch_bounds__(kNarrowThreads)
 template <typename T, int N, int kLanes>
 __global__ void __launch_bounds__(kNarrowThreads)
     narrow_backward(RmsNormShape shape, const T* dy, const T* dbeside, const T* dsum, const T* x, const T* weight,
-                    const float* rstd, T* dx, float* dweight) {
+                    const float* rstd, T* dx, float* dweight_parts) {
   using A = Wide<T>;
   constexpr int kRows = kNarrowThreads / kLanes;
-  __shared__ float dweight_sum[kLanes * N];
-  for (int i = static_cast<int>(threadIdx.x); i < kLanes * N; i += kNarrowThreads) dweight_sum[i] = 0;
-  __syncthreads();
+  __shared__ float dweight_rows[kRows][kLanes * N];
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const bool in_row = lane * N < shape.width;
   float dweight_part[N] = {};
@@ -230,10 +297,13 @@ __global__ void __launch_bounds__(kNarrowThreads)
     if (has_part) store_pack(dx + at, gradient(px, pdy, past, w, scale, along));
   }
 #pragma unroll
-  for (int j = 0; j < N; ++j) atomicAdd(dweight_sum + lane * N + j, dweight_part[j]);
+  for (int j = 0; j < N; ++j) dweight_rows[threadIdx.x / kLanes][lane * N + j] = dweight_part[j];
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < shape.width; i += kNarrowThreads)
-    atomicAdd(dweight + i, dweight_sum[i]);
+  for (int i = static_cast<int>(threadIdx.x); i < shape.width; i += kNarrowThreads) {
+    float sum = 0;
+    for (int row = 0; row < kRows; ++row) sum += dweight_rows[row][i];
+    dweight_parts[blockIdx.x * shape.width + i] = sum;
+  }
 }
 
 template <typename T, int N, int kLanes>
@@ -245,14 +315,23 @@ cudaError_t forward_of_narrow(const RmsNormShape& shape, const RmsNormForward& p
   return cudaGetLastError();
 }
 
+// What the blocks of a backward left, to dweight.
+cudaError_t add_parts(const RmsNormShape& shape, const RmsNormBackward& p, int64_t blocks, cudaStream_t stream) {
+  const cudaError_t status = cudaGetLastError();
+  if (status != cudaSuccess) return status;
+  sum_parts<<<static_cast<unsigned>((shape.width + 31) / 32), dim3(32, kPartsAtOnce), 0, stream>>>(
+      p.dweight_parts, blocks, shape.width, p.dweight);
+  return cudaGetLastError();
+}
+
 template <typename T, int N, int kLanes>
 cudaError_t backward_of_narrow(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
-  constexpr int64_t kRows = kNarrowThreads / kLanes, kMostBlocks = 1056;  // eight for each multiprocessor
-  const auto blocks = static_cast<unsigned>(std::min((shape.rows + kRows - 1) / kRows, kMostBlocks));
-  narrow_backward<T, N, kLanes><<<blocks, kNarrowThreads, 0, stream>>>(
+  constexpr int64_t kRows = kNarrowThreads / kLanes;
+  const int64_t blocks = std::min((shape.rows + kRows - 1) / kRows, kMostNarrowBlocks);
+  narrow_backward<T, N, kLanes><<<static_cast<unsigned>(blocks), kNarrowThreads, 0, stream>>>(
       shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dbeside), static_cast<const T*>(p.dsum),
-      static_cast<const T*>(p.x), static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
-  return cudaGetLastError();
+      static_cast<const T*>(p.x), static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight_parts);
+  return add_parts(shape, p, blocks, stream);
 }
 
 // -------------------------------------------------------------------------------------------------------- launching
@@ -269,14 +348,18 @@ cudaError_t forward(const RmsNormShape& shape, const RmsNormForward& p, cudaStre
 
 template <typename T, int N, int kChunks>
 cudaError_t backward_in_chunks(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
-  constexpr int64_t kMostBlocks = 264;  // two for each multiprocessor of a Hopper card: as many as it holds
-  const auto blocks = static_cast<unsigned>(std::min(shape.rows, kMostBlocks));
+  const int64_t blocks = std::min(shape.rows, kMostWideBlocks);
   const auto kernel =
       p.dbeside != nullptr ? rms_norm_backward<T, N, kChunks, true> : rms_norm_backward<T, N, kChunks, false>;
-  kernel<<<blocks, kBackwardThreads, 0, stream>>>(
+  const size_t bytes =
+      p.dbeside != nullptr ? BackwardRows<T, N, kChunks, 4>::kBytes : BackwardRows<T, N, kChunks, 3>::kBytes;
+  const cudaError_t status =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (status != cudaSuccess) return status;
+  kernel<<<static_cast<unsigned>(blocks), kBackwardThreads, bytes, stream>>>(
       shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dbeside), static_cast<const T*>(p.dsum),
-      static_cast<const T*>(p.x), static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight);
-  return cudaGetLastError();
+      static_cast<const T*>(p.x), static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight_parts);
+  return add_parts(shape, p, blocks, stream);
 }
 
 // Up to 16,384 columns; wider rows are no hidden size of ours.
@@ -299,6 +382,11 @@ bool packs(int64_t width, Pointers... pointers) {
 }
 
 }  // namespace
+
+int64_t rms_norm_parts(RmsNormShape shape) {
+  constexpr int64_t kWidestNarrow = 32 * kPackSize<__half>;
+  return std::min(shape.rows, shape.width <= kWidestNarrow ? kMostNarrowBlocks : kMostWideBlocks);
+}
 
 cudaError_t launch_rms_norm_forward(ElementType type, RmsNormShape shape, const RmsNormForward& p,
                                     cudaStream_t stream) {
