@@ -54,7 +54,8 @@ at::Tensor Hierarchy::global_slots(const at::Tensor& local_BNMC) const {
   const int64_t batch = local_BNMC.size(0), segments = local_BNMC.size(1), hidden = local_BNMC.size(3);
   if (config_.causal_mode == CausalMode::kNone) {
     const at::Tensor global_BKC = integrator_->forward(statistics_of_all(local_BNMC));
-    return global_BKC.unsqueeze(1).expand({-1, segments, -1, -1});
+    // In memory: joining views of one row costs a slow kernel.
+    return global_BKC.unsqueeze(1).expand({-1, segments, -1, -1}).contiguous();
   }
   return integrator_->forward(statistics_up_to_each(local_BNMC).flatten(0, 1)).view({batch, segments, -1, hidden});
 }

@@ -132,6 +132,22 @@ void slot_statistics_backward(const at::Tensor& dout, const at::Tensor& x, doubl
                "slot_statistics_backward");
 }
 
+void score_gradients(const at::Tensor& weight, const at::Tensor& dweight, at::Tensor& joint) {
+  const c10::cuda::CUDAGuard guard(weight.device());
+  check_status(cuda::launch_score_gradients(element_type(weight), {weight.size(0), weight.size(1), weight.size(2)},
+                                            weight.const_data_ptr(), dweight.const_data_ptr(), joint.mutable_data_ptr(),
+                                            stream_of(weight)),
+               "score_gradients");
+}
+
+void join_rows(const at::Tensor& dmean, const at::Tensor& queries, at::Tensor& out) {
+  const c10::cuda::CUDAGuard guard(dmean.device());
+  check_status(
+      cuda::launch_join_rows(element_type(dmean), {dmean.size(1), dmean.size(0), dmean.size(2)}, dmean.const_data_ptr(),
+                             queries.const_data_ptr(), out.mutable_data_ptr(), stream_of(dmean)),
+      "join_rows");
+}
+
 void accumulate(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& sums) {
   const c10::cuda::CUDAGuard guard(gradients[0].device());
   cuda::AccumulateList list;
@@ -239,6 +255,8 @@ extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
 #endif
       .slot_statistics = hici::ops::slot_statistics,
       .slot_statistics_backward = hici::ops::slot_statistics_backward,
+      .score_gradients = hici::ops::score_gradients,
+      .join_rows = hici::ops::join_rows,
       .accumulate = hici::ops::accumulate,
       .lora_backward = hici::ops::lora_backward,
       .quantise_rows = hici::ops::quantise_rows,

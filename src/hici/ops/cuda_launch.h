@@ -76,6 +76,18 @@ cudaError_t launch_slot_statistics(ElementType type, SlotsShape shape, Statistic
 cudaError_t launch_slot_statistics_backward(ElementType type, SlotsShape shape, StatisticsFloors floors, const void* x,
                                             const void* dout, void* dx, cudaStream_t stream);
 
+// weight and dweight [segments, rows, length], a softmax along length and its gradient; joint [segments, 2 rows,
+// length]: the weights, then the gradient of the scores.
+struct ScoresShape {
+  int64_t segments, rows, length;
+};
+cudaError_t launch_score_gradients(ElementType type, ScoresShape shape, const void* weight, const void* dweight,
+                                   void* joint, cudaStream_t stream);
+
+// out [segments, 2 rows, length]: dmean [rows, segments, length] by segments, and behind it queries [rows, length].
+cudaError_t launch_join_rows(ElementType type, ScoresShape shape, const void* dmean, const void* queries, void* out,
+                             cudaStream_t stream);
+
 cudaError_t launch_swiglu_forward(ElementType type, int64_t count, const void* gate, const void* up, void* y,
                                   cudaStream_t stream);
 cudaError_t launch_swiglu_backward(ElementType type, int64_t count, const void* dy, const void* gate, const void* up,

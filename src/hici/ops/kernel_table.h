@@ -47,6 +47,10 @@ struct KernelTable {
   void (*slot_statistics)(const at::Tensor& x, double norm_floor, double deviation_floor, at::Tensor& out);
   void (*slot_statistics_backward)(const at::Tensor& dout, const at::Tensor& x, double norm_floor,
                                    double deviation_floor, at::Tensor& dx);
+  // joint [G, 2 X, S]: weight [G, X, S], a softmax along S, and behind it the gradient of its scores, given dweight.
+  void (*score_gradients)(const at::Tensor& weight, const at::Tensor& dweight, at::Tensor& joint);
+  // out [G, 2 X, C]: dmean [X, G, C] by segments, and behind it queries [X, C].
+  void (*join_rows)(const at::Tensor& dmean, const at::Tensor& queries, at::Tensor& out);
   // sums[i] += gradients[i]: contiguous tensors, the gradients all bfloat16 or all float16, the sums float32.
   void (*accumulate)(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& sums);
   // Backward of an adapter, of y += scale low b^T: dlow [n, r] = scale d b and db [C, r] = scale d^T low, for d [G, S,

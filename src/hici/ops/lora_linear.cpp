@@ -123,12 +123,25 @@ at::Tensor transposed_times(const at::Tensor& d, const at::Tensor& x, double sca
 
 constexpr int64_t kFewRows = 128;
 
-// Products of a few rows share the GPU with large ones. Where the weight is large too, the time to read it counts more.
-ProductShare share_of(const at::Tensor& x, const at::Tensor& weight) {
-  constexpr int64_t kSmallWeight = int64_t{1} << 22;
-  const bool has_few_rows = x.numel() <= kFewRows * x.size(-1);
-  return has_few_rows && weight.numel() <= kSmallWeight ? ProductShare::kFew : ProductShare::kAll;
-}
+bool has_few_rows(const at::Tensor& x) { return x.numel() <= kFewRows * x.size(-1); }
+
+// Products of a few rows share the GPU with large ones: those with adapters always, those with a weight unless it is so
+// large that the time to read it counts more.
+class RoomForFewRows {
+ public:
+  explicit RoomForFewRows(const at::Tensor& x) { take(x, true); }
+  RoomForFewRows(const at::Tensor& x, const at::Tensor& weight) {
+    constexpr int64_t kSmallWeight = int64_t{1} << 22;
+    take(x, weight.numel() <= kSmallWeight);
+  }
+
+ private:
+  void take(const at::Tensor& x, bool is_small) {
+    if (has_few_rows(x)) room_.emplace(x.device(), is_small ? ProductShare::kFew : ProductShare::kAll);
+  }
+
+  std::optional<ProductRoom> room_;
+};
 
 at::Tensor new_output(const at::Tensor& x, int64_t width, int64_t segment_length, int64_t rows_before) {
   std::vector<int64_t> shape = x.sizes().vec();
@@ -146,29 +159,34 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
                                const std::vector<double>& scales, const std::vector<int64_t>& ranks, bool leaves_room,
                                int64_t segment_length, const std::vector<int64_t>& rows_before) {
     const Layers layers(tensors, scales, ranks);
-    const ProductRoom small(x.device(), share_of(x, layers[0].weight));
+    const RoomForFewRows of_adapters(x);
     const at::Tensor joint_a = layers.joint_a();
-    const at::Tensor low = joint_a.defined() ? times(x, joint_a.t()) : at::Tensor();  // [n, sum of ranks]
-    const Fp8Rows x_fp8 = layers.any_fp8() ? quantise_rows(x, {}) : Fp8Rows{};        // once for all of them
+    const bool adapters_first = puts_adapters_first(layers, x);
+    auto first_factors = [&] { return joint_a.defined() ? times(x, joint_a.t()) : at::Tensor(); };  // [n, sum of ranks]
+    at::Tensor low = adapters_first ? first_factors() : at::Tensor();
+    const Fp8Rows x_fp8 = layers.any_fp8() ? quantise_rows(x, {}) : Fp8Rows{};  // once for all of them
     std::optional<ProductRoom> room;
     if (leaves_room) room.emplace(x.device(), ProductShare::kMost);
     variable_list outputs;
+    auto add_adapter = [&](size_t i, double beta) {
+      if (layers.has_adapter(i))
+        add_product(outputs[i], layers.columns(low, i), layers[i].b.t(), beta, layers[i].scale);
+    };
     for (size_t i = 0; i < layers.size(); ++i) {
       const at::Tensor& weight = layers[i].weight;
       outputs.push_back(new_output(x, weight.size(0), segment_length, rows_before.empty() ? 0 : rows_before[i]));
-      auto add_adapter = [&](double beta) {
-        if (layers.has_adapter(i))
-          add_product(outputs[i], layers.columns(low, i), layers[i].b.t(), beta, layers[i].scale);
-      };
+      if (adapters_first) add_adapter(i, 0);
+      const bool adds = adapters_first && layers.has_adapter(i);
+      const RoomForFewRows of_weight(x, weight);
       if (layers.is_fp8(i)) {
-        fp8_product(outputs[i], x_fp8, weight, layers[i].channel_scale, /*adds=*/false);
-        add_adapter(1);
-        continue;
+        fp8_product(outputs[i], x_fp8, weight, layers[i].channel_scale, adds);
+      } else {
+        add_product(outputs[i], x, weight.t(), adds ? 1 : 0);
       }
-      // The large product reads what it adds to beside its work; behind it the adapter's product, which does next to
-      // nothing, would read and write all of the output once more.
-      add_adapter(0);
-      add_product(outputs[i], x, weight.t(), layers.has_adapter(i) ? 1 : 0);
+    }
+    if (!adapters_first) {
+      low = first_factors();
+      for (size_t i = 0; i < layers.size(); ++i) add_adapter(i, 1);
     }
     // Frozen weights without adapters ask nothing of their input.
     variable_list saved{needs_input(layers) ? x : at::Tensor(), low};
@@ -187,16 +205,12 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     const at::TensorList tensors = at::TensorList(saved).slice(2);
     const Layers layers(tensors, ctx->saved_data["scales"].toDoubleVector(), ctx->saved_data["ranks"].toIntVector());
     const at::Tensor &x = saved[0], &low = saved[1];
-    const ProductRoom small(output_grads[0].device(), share_of(output_grads[0], layers[0].weight));
+    const RoomForFewRows of_adapters(output_grads[0]);
     variable_list grads;
     for (const at::Tensor& grad : output_grads) grads.push_back(is_apart(grad) ? grad : rows_of(grad));
+    const bool adapters_first = puts_adapters_first(layers, output_grads[0]);
     AdapterGradients adapters;
-    at::Tensor da;  // of the joint A
-    if (low.defined()) {
-      adapters = adapter_gradients(layers, grads, low);
-      da = transposed_times(adapters.dlow, x);
-    }
-    const at::Tensor& dlow = adapters.dlow;
+    if (adapters_first && low.defined()) adapters = adapter_gradients(layers, grads, low);
     variable_list result(1);
     if (ctx->needs_input_grad(0)) {
       // In front of what attention gave, its backward wants rows.
@@ -204,15 +218,19 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
                                     grads[0].options());
       std::optional<ProductRoom> room;
       if (ctx->saved_data["leaves_room"].toBool()) room.emplace(grads[0].device(), ProductShare::kMost);
-      const bool adapters_first = dlow.defined() && !layers.any_fp8();  // as in the forward
-      if (adapters_first) add_product(result[0], dlow, layers.joint_a(), 0);
+      const bool begins_with_adapters = adapters.dlow.defined();
+      if (begins_with_adapters) add_product(result[0], adapters.dlow, layers.joint_a(), 0);
       for (size_t i = 0; i < layers.size(); ++i)
-        add_input_gradient(result[0], grads[i], layers[i], /*adds=*/adapters_first || i > 0);
-      if (dlow.defined() && !adapters_first) add_product(result[0], dlow, layers.joint_a(), 1);
+        add_input_gradient(result[0], grads[i], layers[i], /*adds=*/begins_with_adapters || i > 0);
     }
+    if (!adapters_first && low.defined()) {
+      adapters = adapter_gradients(layers, grads, low);
+      if (result[0].defined()) add_product(result[0], adapters.dlow, layers.joint_a(), 1);
+    }
+    const at::Tensor da = low.defined() ? transposed_times(adapters.dlow, x) : at::Tensor();  // of the joint A
     for (size_t i = 0; i < layers.size(); ++i) {
       const LoraWeights& layer = layers[i];
-      result.push_back(layer.weight.requires_grad() ? transposed_times(grads[i], x) : at::Tensor());
+      result.push_back(layer.weight.requires_grad() ? weight_gradient(grads[i], x, layer) : at::Tensor());
       if (layers.is_fp8(i)) result.resize(result.size() + 2);
       if (!layers.has_adapter(i)) continue;
       result.push_back(layers.columns(da.t(), i).t());
@@ -223,8 +241,21 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
   }
 
  private:
+  // The large product reads what it adds to beside its work. Behind it the adapter's product, which does next to
+  // nothing, would read and write all of the output once more. With few rows that is little; there the large products,
+  // which read all of the weights, had better come while much of the GPU is free: first. In 8 bits they cannot add.
+  static bool puts_adapters_first(const Layers& layers, const at::Tensor& x) {
+    return !layers.any_fp8() && !has_few_rows(x);
+  }
+
+  static at::Tensor weight_gradient(const at::Tensor& grad, const at::Tensor& x, const LoraWeights& layer) {
+    const RoomForFewRows of_weight(grad, layer.weight);
+    return transposed_times(grad, x);
+  }
+
   // out = or += grad W.
   static void add_input_gradient(const at::Tensor& out, const at::Tensor& grad, const LoraWeights& layer, bool adds) {
+    const RoomForFewRows of_weight(grad, layer.weight);
     if (!ops::is_fp8(layer.weight)) return add_product(out, grad, layer.weight, adds ? 1 : 0);
     // The scales of the output channels go into the gradient, along which the product sums.
     fp8_product(out, quantise_rows(grad, layer.channel_scale), layer.transposed, {}, adds);
@@ -255,13 +286,11 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     return out;
   }
 
-  // The gradient of B, with that of x A^T written to dlow; undefined, and nothing is written, where a GPU has no kernel
-  // for it, or so few rows that a pass more over them is nothing.
+  // The gradient of B, with that of x A^T written to dlow; undefined, and nothing is written, without a kernel for it.
   static at::Tensor in_one_pass(const at::Tensor& grad, const at::Tensor& low, const LoraWeights& layer,
                                 at::Tensor& dlow) {
     const at::Tensor d_GSC = is_apart(grad) ? grad : grad.unsqueeze(0);
-    if (!grad.is_cuda() || low.size(0) <= kFewRows || !d_GSC.select(0, 0).is_contiguous() || !layer.b.is_contiguous())
-      return {};
+    if (!grad.is_cuda() || !d_GSC.select(0, 0).is_contiguous() || !layer.b.is_contiguous()) return {};
     at::Tensor db = at::empty_like(layer.b);
     return cuda_kernels().lora_backward(d_GSC, low, layer.b, layer.scale, dlow, db) ? db : at::Tensor();
   }

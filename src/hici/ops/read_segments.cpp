@@ -2,6 +2,7 @@
 #include "hici/ops/read_segments.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/kernel_table.h"
 #include "hici/ops/optional_tensor.h"
 #include "hici/ops/types.h"
 
@@ -43,6 +44,27 @@ at::Tensor weights_of(const at::Tensor& x_GSC, const at::Tensor& queries_XC, con
   return at::softmax(score_GXS, -1);
 }
 
+// The weights, and behind them the gradient of the scores: weight * (x . dmean - mean . dmean), what a token adds
+// beyond the mean, which is the backward of softmax. [G, 2 X, S]
+at::Tensor weights_and_score_gradients(const at::Tensor& weight_GXS, const at::Tensor& dweight_GXS) {
+  if (!weight_GXS.is_cuda()) {
+    return at::cat({weight_GXS, at::_softmax_backward_data(dweight_GXS, weight_GXS, -1, weight_GXS.scalar_type())}, 1);
+  }
+  at::Tensor joint_GYS =
+      at::empty({weight_GXS.size(0), 2 * weight_GXS.size(1), weight_GXS.size(2)}, weight_GXS.options());
+  cuda_kernels().score_gradients(weight_GXS, dweight_GXS, joint_GYS);
+  return joint_GYS;
+}
+
+// The gradient of the means, and behind it the queries, in every segment. [G, 2 X, C]
+at::Tensor means_and_queries(const at::Tensor& dmean_XGC, const at::Tensor& queries_XC) {
+  const int64_t rows = dmean_XGC.size(0), segments = dmean_XGC.size(1), width = dmean_XGC.size(2);
+  if (!dmean_XGC.is_cuda()) return at::cat({dmean_XGC.transpose(0, 1), queries_XC.expand({segments, -1, -1})}, 1);
+  at::Tensor joint_GYC = at::empty({segments, 2 * rows, width}, dmean_XGC.options());
+  cuda_kernels().join_rows(dmean_XGC.contiguous(), queries_XC.contiguous(), joint_GYC);
+  return joint_GYC;
+}
+
 // Few and plain kernels: on a GPU these run beside large products on a few multiprocessors, where each pass over
 // [G, X, S] takes ten times as long as alone.
 class ReadSegments : public torch::autograd::Function<ReadSegments> {
@@ -58,19 +80,17 @@ class ReadSegments : public torch::autograd::Function<ReadSegments> {
     return mean_XGC;
   }
 
-  // The gradient of a score is weight * (x . dmean - mean . dmean), what a token adds beyond the mean: that of softmax.
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x_GSC = saved[0], &queries_XC = saved[1], &weight_GXS = saved[2];
     const auto narrow = x_GSC.scalar_type(), wide = accumulation_type(narrow);
     const at::Tensor dmean_GXC = grads[0].transpose(0, 1);
-    at::Tensor dscore_GXS =
-        at::_softmax_backward_data(at::bmm(dmean_GXC, x_GSC.transpose(1, 2)), weight_GXS, -1, narrow);
+    const at::Tensor joint_GYS = weights_and_score_gradients(weight_GXS, at::bmm(dmean_GXC, x_GSC.transpose(1, 2)));
+    at::Tensor dscore_GXS = joint_GYS.narrow(1, weight_GXS.size(1), weight_GXS.size(1));
     // A masked score is a constant, also where it has weight (a segment of padding).
     if (saved[3].defined()) dscore_GXS.masked_fill_(saved[3].logical_not().unsqueeze(1), 0);
     // By way of the means and of the scores, in one product: x is large, all else here is small.
-    const at::Tensor dx_GSC = at::bmm(at::cat({weight_GXS, dscore_GXS}, 1).transpose(1, 2),
-                                      at::cat({dmean_GXC, in_every_segment(queries_XC, x_GSC)}, 1));
+    const at::Tensor dx_GSC = at::bmm(joint_GYS.transpose(1, 2), means_and_queries(grads[0], queries_XC));
     const at::Tensor dqueries_GXC = at::bmm(dscore_GXS, x_GSC);
     return {dx_GSC, dqueries_GXC.sum(0, /*keepdim=*/false, wide).to(narrow), at::Tensor()};
   }
