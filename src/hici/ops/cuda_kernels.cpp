@@ -205,9 +205,9 @@ void decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor
 bool lora_backward(const at::Tensor& d, const at::Tensor& low, const at::Tensor& b, double scale, at::Tensor& dlow,
                    at::Tensor& db) {
   const cuda::LoraShape shape{d.size(0), d.size(1), d.size(2), b.size(1), d.stride(0), low.stride(0)};
-  const bool on_packs = reinterpret_cast<uintptr_t>(low.const_data_ptr()) % 16 == 0 &&
-                        reinterpret_cast<uintptr_t>(d.const_data_ptr()) % 16 == 0 && dlow.stride(0) == low.stride(0);
-  if (!on_packs || !cuda::lora_backward_takes(element_type(d), shape)) return false;
+  if (dlow.stride(0) != low.stride(0) ||
+      !cuda::lora_backward_takes(element_type(d), shape, d.const_data_ptr(), low.const_data_ptr(), b.const_data_ptr()))
+    return false;
   const c10::cuda::CUDAGuard guard(d.device());
   const cuda::LoraParts parts = cuda::lora_parts(shape);
   const auto options = d.options().dtype(at::kFloat);

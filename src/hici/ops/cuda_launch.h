@@ -119,12 +119,13 @@ cudaError_t launch_quantise_rows(ElementType type, const QuantiseShape& shape, c
 
 // Backward of an adapter, of y += scale low b^T: dlow [rows, rank] = scale d b, db [columns, rank] = scale d^T low, for
 // d [segments, length, columns] with `d_stride` elements between segments, rows = segments * length; `low_stride`
-// elements between rows of low and of dlow, which begin on 16 bytes as all others do.
+// elements between rows of low and of dlow.
 struct LoraShape {
   int64_t segments, length, columns, rank, d_stride, low_stride;
 };
-// 16-bit types, rank 8 in multiples of 256 columns and 16 in multiples of 128, strides in multiples of 8.
-bool lora_backward_takes(ElementType type, const LoraShape& shape);
+// 16-bit types, rank 8 in multiples of 256 columns and 16 in multiples of 128, strides in multiples of 8; d, low and b
+// begin on 16 bytes.
+bool lora_backward_takes(ElementType type, const LoraShape& shape, const void* d, const void* low, const void* b);
 // Room to work in: dlow_parts [dlow, rows, rank] and db_parts [db, columns, rank].
 struct LoraParts {
   int64_t dlow, db;

@@ -35,6 +35,13 @@ __host__ __device__ inline bool is_packable(const void* pointer) {
   return reinterpret_cast<uintptr_t>(pointer) % 16 == 0;
 }
 
+// Whether rows of `width` at all of the pointers can be moved in packs. Tensors begin on 16 bytes by LibTorch's
+// allocator; a null pointer counts as aligned.
+template <typename T, typename... Pointers>
+bool packs(int64_t width, Pointers... pointers) {
+  return width % kPackSize<T> == 0 && (is_packable(pointers) && ...);
+}
+
 template <typename T, int N>
 __device__ Pack<T, N> load_pack(const T* from) {
   return *reinterpret_cast<const Pack<T, N>*>(from);

@@ -222,10 +222,10 @@ int64_t columns_of_a_block(int64_t rank) { return rank == 8 ? kColumns<8> : kCol
 
 }  // namespace
 
-bool lora_backward_takes(ElementType type, const LoraShape& s) {
+bool lora_backward_takes(ElementType type, const LoraShape& s, const void* d, const void* low, const void* b) {
   const bool is_16_bit = type == ElementType::kBFloat16 || type == ElementType::kFloat16;
   return is_16_bit && (s.rank == 8 || s.rank == 16) && s.columns % columns_of_a_block(s.rank) == 0 &&
-         s.low_stride % 8 == 0 && s.d_stride % 8 == 0;
+         s.low_stride % 8 == 0 && s.d_stride % 8 == 0 && is_packable(d) && is_packable(low) && is_packable(b);
 }
 
 LoraParts lora_parts(const LoraShape& s) {

@@ -92,11 +92,9 @@ at::Tensor scaled_product(const at::Tensor& a, const at::Tensor& b, double scale
   return at::addmm_out(out, out, a, b, /*beta=*/0, scale);
 }
 
-// scale x W, [n, out], for x [n, in] or apart
-at::Tensor times(const at::Tensor& x, const at::Tensor& weight, double scale = 1) {
-  if (!is_apart(x)) return scaled_product(rows_of(x), weight, scale);
-  at::Tensor out = rows_of(at::bmm(x, in_each(weight, x)));
-  return scale == 1 ? out : out.mul_(scale);
+// x W, [n, out], for x [n, in] or apart
+at::Tensor times(const at::Tensor& x, const at::Tensor& weight) {
+  return is_apart(x) ? rows_of(at::bmm(x, in_each(weight, x))) : at::mm(rows_of(x), weight);
 }
 
 // out = beta out + scale x W, beta 0 (whatever out holds) or 1; either side may be apart.

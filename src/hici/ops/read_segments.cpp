@@ -32,13 +32,13 @@ double lowest_value(at::ScalarType type) {
 }
 
 // The same queries for every segment, a view. With segments outermost nothing that follows has to be reordered.
-at::Tensor in_every_segment(const at::Tensor& queries_XC, const at::Tensor& x_GSC) {
-  return queries_XC.expand({x_GSC.size(0), -1, -1});
+at::Tensor in_every_segment(const at::Tensor& queries_XC, int64_t segments) {
+  return queries_XC.expand({segments, -1, -1});
 }
 
 // In the type of x: softmax computes in float32 or better whatever its type.
 at::Tensor weights_of(const at::Tensor& x_GSC, const at::Tensor& queries_XC, const at::Tensor& valid_GS) {
-  at::Tensor score_GXS = at::bmm(in_every_segment(queries_XC, x_GSC), x_GSC.transpose(1, 2));
+  at::Tensor score_GXS = at::bmm(in_every_segment(queries_XC, x_GSC.size(0)), x_GSC.transpose(1, 2));
   if (valid_GS.defined())
     score_GXS.masked_fill_(valid_GS.logical_not().unsqueeze(1), lowest_value(score_GXS.scalar_type()));
   return at::softmax(score_GXS, -1);
@@ -59,7 +59,7 @@ at::Tensor weights_and_score_gradients(const at::Tensor& weight_GXS, const at::T
 // The gradient of the means, and behind it the queries, in every segment. [G, 2 X, C]
 at::Tensor means_and_queries(const at::Tensor& dmean_XGC, const at::Tensor& queries_XC) {
   const int64_t rows = dmean_XGC.size(0), segments = dmean_XGC.size(1), width = dmean_XGC.size(2);
-  if (!dmean_XGC.is_cuda()) return at::cat({dmean_XGC.transpose(0, 1), queries_XC.expand({segments, -1, -1})}, 1);
+  if (!dmean_XGC.is_cuda()) return at::cat({dmean_XGC.transpose(0, 1), in_every_segment(queries_XC, segments)}, 1);
   at::Tensor joint_GYC = at::empty({segments, 2 * rows, width}, dmean_XGC.options());
   cuda_kernels().join_rows(dmean_XGC.contiguous(), queries_XC.contiguous(), joint_GYC);
   return joint_GYC;

@@ -53,9 +53,7 @@ cudaError_t launch_join_rows(ElementType type, ScoresShape shape, const void* dm
                              cudaStream_t stream) {
   return dispatch(type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
-    const bool packs =
-        shape.length % kPackSize<T> == 0 && is_packable(dmean) && is_packable(queries) && is_packable(out);
-    const auto kernel = packs ? join_rows<T, kPackSize<T>> : join_rows<T, 1>;
+    const auto kernel = packs<T>(shape.length, dmean, queries, out) ? join_rows<T, kPackSize<T>> : join_rows<T, 1>;
     kernel<<<static_cast<unsigned>(shape.segments * 2 * shape.rows), kThreads, 0, stream>>>(
         shape, static_cast<const T*>(dmean), static_cast<const T*>(queries), static_cast<T*>(out));
     return cudaGetLastError();
@@ -66,9 +64,8 @@ cudaError_t launch_score_gradients(ElementType type, ScoresShape shape, const vo
                                    void* joint, cudaStream_t stream) {
   return dispatch(type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
-    const bool packs =
-        shape.length % kPackSize<T> == 0 && is_packable(weight) && is_packable(dweight) && is_packable(joint);
-    const auto kernel = packs ? score_gradients<T, kPackSize<T>> : score_gradients<T, 1>;
+    const auto kernel =
+        packs<T>(shape.length, weight, dweight, joint) ? score_gradients<T, kPackSize<T>> : score_gradients<T, 1>;
     kernel<<<static_cast<unsigned>(shape.segments * shape.rows), kThreads, 0, stream>>>(
         shape, static_cast<const T*>(weight), static_cast<const T*>(dweight), static_cast<T*>(joint));
     return cudaGetLastError();

@@ -95,12 +95,19 @@ __global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta,
   }
 }
 
+// The sum over kLanes neighbouring threads of a warp, known to all of them.
+template <int kLanes, typename A>
+__device__ A lane_sum(A value) {
+#pragma unroll
+  for (int offset = kLanes / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  return value;
+}
+
 // The sum over the block for one row after the other: `partial` is written again two rows later, behind the barrier of
 // the row between.
 template <typename A>
 __device__ A row_sum(A value, A (&partial)[2][kBackwardThreads / 32], int odd) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  value = lane_sum<32>(value);
   if (threadIdx.x % 32 == 0) partial[odd][threadIdx.x / 32] = value;
   __syncthreads();
   A total = 0;
@@ -168,12 +175,13 @@ __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
   constexpr int kUnroll = kChunks <= 4 ? kChunks : 1;  // more would not stay in registers anyway
   extern __shared__ __align__(16) unsigned char memory[];
   __shared__ A partial[2][kBackwardThreads / 32];
-  BackwardRows<T, N, kChunks, kBeside ? 4 : 3> rows(shape, memory);
+  using Rows = BackwardRows<T, N, kChunks, kBeside ? 4 : 3>;
+  Rows rows(shape, memory);
   rows.inputs[0] = x;
   rows.inputs[1] = dy;
   rows.inputs[2] = dsum;
   if constexpr (kBeside) rows.inputs[3] = dbeside;
-  auto column = [](int chunk) { return (static_cast<int64_t>(chunk) * kBackwardThreads + threadIdx.x) * N; };
+  auto column = [](int chunk) { return Rows::column(chunk); };
   float dweight_part[kChunks][N] = {};
   Pack<T, N> w[kChunks] = {};
 #pragma unroll kUnroll
@@ -233,13 +241,6 @@ __global__ void sum_parts(const float* parts, int64_t count, int64_t width, floa
 // Rows of at most 32 packs, as the heads of QK-norm are: kLanes threads of one warp share a row, a pack each.
 
 constexpr int kNarrowThreads = 256;
-
-template <int kLanes, typename A>
-__device__ A lane_sum(A value) {
-#pragma unroll
-  for (int offset = kLanes / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
 
 template <typename T, int N, int kLanes>
 __global__ void __launch_bounds__(kNarrowThreads)
@@ -373,12 +374,6 @@ cudaError_t backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaSt
   if (chunks <= 4) return backward_in_chunks<T, N, 4>(shape, p, stream);
   if (chunks <= 32) return backward_in_chunks<T, N, 32>(shape, p, stream);  // unpacked: slow, and only for odd widths
   return cudaErrorInvalidValue;
-}
-
-// Tensors begin on 16 bytes by LibTorch's allocator; a null pointer counts as aligned.
-template <typename T, typename... Pointers>
-bool packs(int64_t width, Pointers... pointers) {
-  return width % kPackSize<T> == 0 && (is_packable(pointers) && ...);
 }
 
 }  // namespace
