@@ -24,6 +24,42 @@ std::string padding(size_t width, std::string_view text) {
   return std::string(width > size ? width - size : 0, ' ');
 }
 
+std::string joined(const std::vector<std::string>& cells, const char* separator) {
+  std::string line;
+  for (size_t i = 0; i < cells.size(); ++i) line += (i == 0 ? "" : separator) + cells[i];
+  return line;
+}
+
+bool is_number(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool is_formula(const std::string& text) {
+  if (text.empty()) return false;
+  return text[0] == '-' ? !is_number(text) : std::string_view("=+@\t\r").find(text[0]) != std::string_view::npos;
+}
+
+const char* latex_of(char c) {
+  switch (c) {
+    case '\\':
+      return "\\textbackslash{}";
+    case '^':
+      return "\\^{}";
+    case '~':
+      return "\\~{}";
+    case '<':  // these three are other signs in TeX's oldest fonts
+      return "\\textless{}";
+    case '>':
+      return "\\textgreater{}";
+    case '|':
+      return "\\textbar{}";
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace
 
 std::string aligned_text(const std::vector<std::vector<std::string>>& cells, size_t num_text_columns) {
@@ -47,25 +83,32 @@ std::string aligned_text(const std::vector<std::vector<std::string>>& cells, siz
 }
 
 std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  const std::string shown = is_formula(text) ? "'" + text : text;
+  if (shown.find_first_of(",\"\n\r") == std::string::npos) return shown;
   std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  for (const char c : shown) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
   return quoted + "\"";
 }
+
+std::string csv_line(const std::vector<std::string>& fields) { return joined(fields, ",") + "\n"; }
 
 std::string latex_escape(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    if (c == '\\') {
-      out += "\\textbackslash{}";
-    } else if (c == '^' || c == '~') {
-      out += std::string("\\") + c + "{}";
-    } else {
-      if (std::string_view("{}$&#_%").find(c) != std::string_view::npos) out += '\\';
-      out += c;
+    if (const char* words = latex_of(c)) {
+      out += words;
+      continue;
     }
+    if (std::string_view("{}$&#_%").find(c) != std::string_view::npos) out += '\\';
+    out += c;
   }
   return out;
+}
+
+// A [ or * at the beginning would belong to the \\ or \midrule before it.
+std::string latex_row(const std::vector<std::string>& cells) {
+  const bool is_taken = !cells.empty() && (cells[0].starts_with('[') || cells[0].starts_with('*'));
+  return (is_taken ? "{}" : "") + joined(cells, " & ") + " \\\\\n";
 }
 
 std::string every_digit(double value) {

@@ -82,17 +82,20 @@ std::string BenchReport::text() const {
 }
 
 std::string BenchReport::csv() const {
-  std::string out;
-  for (const BenchColumn& column : columns) out += csv_field(column.heading) + ",";
-  out += "status\n";
+  std::vector<std::string> fields;
+  for (const BenchColumn& column : columns) fields.push_back(csv_field(column.heading));
+  fields.emplace_back("status");
+  std::string out = csv_line(fields);
   for (const nlohmann::json& row : rows) {
+    fields.clear();
     for (const BenchColumn& column : columns) {
       const nlohmann::json value = cell_value(column, row);
-      if (value.is_string()) out += csv_field(value.get<std::string>());
-      if (value.is_number()) out += every_digit(value.get<double>() / column.unit);
-      out += ',';
+      fields.emplace_back();
+      if (value.is_string()) fields.back() = csv_field(value.get<std::string>());
+      if (value.is_number()) fields.back() = every_digit(value.get<double>() / column.unit);
     }
-    out += csv_field(row.at("status").get<std::string>()) + "\n";
+    fields.push_back(csv_field(row.at("status").get<std::string>()));
+    out += csv_line(fields);
   }
   return out;
 }
@@ -101,14 +104,10 @@ std::string BenchReport::latex() const {
   std::string spec;
   for (const BenchColumn& column : columns) spec += column.is_text ? 'l' : 'r';
   std::string out = "% needs \\usepackage{booktabs}\n\\begin{tabular}{" + spec + "}\n\\toprule\n";
-  const auto cells = shown_cells(*this);
-  for (size_t r = 0; r < cells.size(); ++r) {
-    std::string line;
-    for (const std::string& cell : cells[r]) {
-      if (!line.empty()) line += " & ";
-      line += latex_escape(cell);
-    }
-    out += line + " \\\\\n" + (r == 0 ? "\\midrule\n" : "");
+  auto rows_of_cells = shown_cells(*this);
+  for (size_t r = 0; r < rows_of_cells.size(); ++r) {
+    for (std::string& cell : rows_of_cells[r]) cell = latex_escape(cell);
+    out += latex_row(rows_of_cells[r]) + (r == 0 ? "\\midrule\n" : "");
   }
   return out + "\\bottomrule\n\\end{tabular}\n";
 }
