@@ -140,9 +140,15 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
                            spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto",
                            spec.fp8_base ? ", frozen matrices in 8 bits" : "")
           : std::string("evaluation (forward, scores of all tokens)");
-  return detail::concat(what, ": ", spec.model.name, ", batch ", spec.batch_size, ", ", spec.model.hici.num_segments,
-                        " segments, causal mode ", config::name_of(spec.model.hici.causal_mode), ", LoRA rank ",
-                        spec.lora.rank);
+  // Full attention knows no segments, and no other kind than HiCI a causal mode.
+  const auto has = [&](const auto& is) { return std::any_of(spec.attentions.begin(), spec.attentions.end(), is); };
+  const bool has_segments = has([](const AttentionChoice& a) { return a.kind != nn::AttentionKind::kFull; });
+  const bool has_slots =
+      has([](const AttentionChoice& a) { return a.kind == nn::AttentionKind::kHici && a.has_slots; });
+  std::string title = detail::concat(what, ": ", spec.model.name, ", batch ", spec.batch_size);
+  if (has_segments) title += detail::concat(", ", spec.model.hici.num_segments, " segments");
+  if (has_slots) title += detail::concat(", causal mode ", config::name_of(spec.model.hici.causal_mode));
+  return detail::concat(title, ", LoRA rank ", spec.lora.rank);
 }
 
 }  // namespace
