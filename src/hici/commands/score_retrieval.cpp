@@ -129,7 +129,17 @@ int report_trouble(const std::vector<eval::Judgement>& judgements) {
   return missing > 0 ? 1 : 0;
 }
 
+// By model and file what identifies its test cases: numbers on others are not compared.
+nlohmann::ordered_json cases_json(const std::vector<eval::RetrievalScore>& scores,
+                                  const std::vector<std::vector<eval::RetrievalAnswer>>& answers) {
+  nlohmann::ordered_json cases = nlohmann::ordered_json::object();
+  for (size_t i = 0; i < scores.size(); ++i)
+    cases[scores[i].model][scores[i].file.filename().string()] = eval::labels_sha256(answers[i]);
+  return cases;
+}
+
 nlohmann::ordered_json result_json(const std::vector<eval::RetrievalScore>& scores,
+                                   const std::vector<std::vector<eval::RetrievalAnswer>>& answers,
                                    const std::vector<eval::Judgement>& judgements, const std::string& judge_model) {
   nlohmann::ordered_json result = eval::retrieval_result(scores);
   if (judgements.empty()) return result;
@@ -137,7 +147,8 @@ nlohmann::ordered_json result_json(const std::vector<eval::RetrievalScore>& scor
   for (size_t i = 0; i < scores.size(); ++i)
     judged[scores[i].model][scores[i].file.filename().string()] = {
         judgements[i].num_correct(), scores[i].num_answers - judgements[i].num_missing(), judgements[i].num_missing()};
-  return {{"by_rule", result}, {"judge_model", judge_model}, {"by_judge", judged}};
+  return {
+      {"by_rule", result}, {"judge_model", judge_model}, {"by_judge", judged}, {"cases", cases_json(scores, answers)}};
 }
 
 int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& command) {
@@ -158,7 +169,7 @@ int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& c
   }
   write_stdout(score_table(scores, judgements));
   if (!o.output.empty())
-    write_file_atomically(o.output, result_json(scores, judgements, o.judging.model).dump(1) + "\n");
+    write_file_atomically(o.output, result_json(scores, answers, judgements, o.judging.model).dump(1) + "\n");
   return report_trouble(judgements);
 }
 

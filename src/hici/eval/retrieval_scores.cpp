@@ -2,6 +2,7 @@
 #include "hici/eval/retrieval_scores.h"
 
 #include "hici/base/error.h"
+#include "hici/base/sha256.h"
 #include "hici/eval/numbered_files.h"
 
 #include <algorithm>
@@ -45,6 +46,12 @@ RetrievalScore score_retrieval(const fs::path& file, const std::vector<Retrieval
           .file = file,
           .num_correct = correct,
           .num_answers = static_cast<int64_t>(answers.size())};
+}
+
+std::string labels_sha256(const std::vector<RetrievalAnswer>& answers) {
+  std::string labels;
+  for (const RetrievalAnswer& answer : answers) labels += answer.label + "\n";
+  return sha256_hex(labels);
 }
 
 bool is_response_file(const fs::path& file) { return file.filename().string().ends_with(kResponseEnd); }

@@ -29,6 +29,9 @@ struct RetrievalScore {
 RetrievalScore score_retrieval(const std::filesystem::path& file, const std::vector<RetrievalAnswer>& answers,
                                RetrievalTask task);
 
+// What identifies the test cases of a file of answers: the right answers in their order. 64 hex digits.
+std::string labels_sha256(const std::vector<RetrievalAnswer>& answers);
+
 // True for NAME_response.txt.
 bool is_response_file(const std::filesystem::path& file);
 
