@@ -22,7 +22,7 @@ TEST(AttentionTableTest, SharesAreMeansOverHeadsAndOverLayers) {
 }
 
 TEST(AttentionTableTest, ThePlotHasAPointForEachLayerAndBeginsAtZero) {
-  const Plot plot = attention_plot(kResults, &AttentionResult::local, "local slots");
+  const Plot plot = attention_plot(kResults, &AttentionResult::local, "local slots", Looks({}));
   ASSERT_EQ(plot.series.size(), 1U);
   ASSERT_EQ(plot.series[0].points.size(), 2U);
   EXPECT_EQ(plot.series[0].points[1].x, 1);

@@ -20,7 +20,9 @@ TEXT_SIZE_PX = 10.5
 # Everything that the page must not be, to see that each check can fail.
 BROKEN = """<!DOCTYPE html><title>b</title><link rel="stylesheet" href="http://example.invalid/a.css">
 <h1>b</h1><p style="color:#999;background:#888">pale</p><p style="font-size:6px">small</p>
-<div style="width:2000px">wide</div><a href="#nowhere">dead</a><script>undefined_name()</script>"""
+<div style="width:2000px">wide</div>
+<svg width="60" height="20"><text x="0" y="15">cut at the right</text><text class="series" y="15">on it</text><text
+class="series" y="15">on it</text></svg><a href="#nowhere">dead</a><script>undefined_name()</script>"""
 
 
 def faults(browser, url, width, scheme):
@@ -39,6 +41,8 @@ def faults(browser, url, width, scheme):
     expect("requests", browser.requests() == [url] and not seen["resources"], browser.requests())
     expect("loaders", seen["loaders"] == 0, seen["loaders"])
     expect("console", browser.complaints() == [], browser.complaints())
+    expect("clipped", seen["clipped"] == [], seen["clipped"])
+    expect("overlaps", seen["overlaps"] == [], seen["overlaps"])
     expect("links", seen["deadLinks"] == [], seen["deadLinks"])
     return found, seen
 
@@ -71,6 +75,7 @@ with tempfile.TemporaryDirectory() as folder, Chromium() as browser:
     broken = root / "broken.html"
     broken.write_text(BROKEN)
     found, _ = faults(browser, broken.as_uri(), 360, "dark")
-    missed = {"sideways", "scheme", "contrast", "size", "requests", "loaders", "console", "links"} - set(found)
+    missed = {"sideways", "scheme", "contrast", "size", "requests", "loaders", "console", "links", "clipped",
+              "overlaps"} - set(found)
     assert not missed, missed
     print("6 sections,", len(seen["figures"]), "figures,", len(seen["tables"]), "tables,", seen["texts"], "texts")

@@ -2,6 +2,7 @@
 #include "hici/report/collect.h"
 
 #include "hici/base/json.h"
+#include "hici/report/report_tables.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 
@@ -12,6 +13,7 @@
 #include <fstream>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace hici::report {
 namespace {
@@ -25,9 +27,20 @@ class CollectTest : public ::testing::Test {
     std::ofstream(root_ / name) << text;
   }
 
-  static std::string result(const std::string& label, int context, const std::string& rest) {
+  // A result of `hici eval ppl` on data that hold `sha256`.
+  static std::string result(const std::string& label, int context, const std::string& rest,
+                            const std::string& sha256 = "aa11", int stride = 256) {
     return R"({"command": "eval ppl", "label": ")" + label + R"(", "attention": "hici", "seq_len": )" +
-           std::to_string(context) + rest + "}";
+           std::to_string(context) + R"(, "sliding_window": )" + std::to_string(stride) +
+           R"(, "data_path": "data/test.bin", "data_sha256": ")" + sha256 + "\"" + rest + "}";
+  }
+
+  static std::vector<std::string> texts(const std::vector<Table>& tables) {
+    std::vector<std::string> all;
+    for (const Table& table : tables) {
+      if (!table.is_for_files) all.push_back(table.name + ": " + table.full_caption() + "\n" + table_text(table));
+    }
+    return all;
   }
 
   static std::string said(const std::function<void()>& work) {
@@ -72,7 +85,8 @@ TEST_F(CollectTest, ALaterResultForTheSameThingCountsAndIsNamed) {
   const std::string warnings = said([&] { data = collect({root_.path()}); });
   ASSERT_EQ(data.perplexities.size(), 1U);
   EXPECT_EQ(data.perplexities[0].perplexity, 5);
-  EXPECT_NE(warnings.find("b.json: a second result for m, HiCI attention, context 512; this one counts"),
+  EXPECT_NE(warnings.find("b.json: a second result for m, HiCI attention, context 512, test.bin, a window every 256 "
+                          "tokens; this one counts, not "),
             std::string::npos)
       << warnings;
 }
@@ -95,6 +109,129 @@ TEST_F(CollectTest, WhatIsNotThereOrNoResultIsNamed) {
   EXPECT_ERROR_SAYS(collect({root_ / "other.json"}),
                     "other.json: holds no result that a report knows; give a run directory");
   EXPECT_ERROR_SAYS(collect({root_ / "nothing"}), "nothing: nothing to report, no metrics.jsonl");
+  std::string warnings =
+      said([&] { EXPECT_ERROR_SAYS(collect({root_ / "none", root_ / "nothing"}), "nothing to report"); });
+  EXPECT_NE(warnings.find("none: no such file"), std::string::npos) << warnings;
+}
+
+// A bad path took the whole report with it, and an empty folder was passed over in silence.
+TEST_F(CollectTest, WhatCannotBeTakenIsNamedAndTheRestKept) {
+  write("ok/a.json", result("m", 512, R"(, "perplexity": 4)"));
+  write("ok/metrics.jsonl", "{\"loss\": 1}\n");
+  write("torn.json", "{\"command\": ");
+  fs::create_directory(root_ / "nothing");
+  ReportData data;
+  const std::string warnings =
+      said([&] { data = collect({root_ / "nothing", root_ / "torn.json", root_ / "none", root_ / "ok"}); });
+  EXPECT_EQ(data.perplexities.size(), 1U);
+  EXPECT_EQ(data.num_named_left_out, 2U);
+  ASSERT_EQ(data.left_out.size(), 4U);
+  const std::vector<std::string> expected = {"nothing: nothing to report", "torn.json: ", "none: no such file",
+                                             "ok/metrics.jsonl: holds no step"};
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NE(data.left_out[i].find(expected[i]), std::string::npos) << data.left_out[i];
+    EXPECT_NE(warnings.find(data.left_out[i] + "; left out of the report"), std::string::npos) << warnings;
+  }
+}
+
+TEST_F(CollectTest, AFileThatIsFoundTwiceCountsOnce) {
+  write("a.json", result("m", 512, R"(, "perplexity": 4)"));
+  EXPECT_EQ(said([&] { EXPECT_EQ(collect({root_.path(), root_ / "a.json"}).perplexities.size(), 1U); }), "");
+}
+
+// One column held the perplexities of both, the lower one was bold, and of one model's two results one was dropped.
+TEST_F(CollectTest, EachDataSetHasATable) {
+  write("a.json", result("m", 512, R"(, "perplexity": 4)"));
+  write("b.json", result("m", 512, R"(, "perplexity": 3)", "bb22"));
+  write("c.json", result("n", 512, R"(, "perplexity": 5)"));
+  ReportData data;
+  EXPECT_EQ(said([&] { data = collect({root_.path()}); }), "");
+  const std::vector<Table> tables = report_tables(data);
+  EXPECT_EQ(texts(tables),
+            (std::vector<std::string>{"perplexity-test-bin-aa11: Perplexity by evaluation context in tokens, test.bin "
+                                      "(aa11), a window every 256 tokens\n"
+                                      "model  attention   512\n----------------------\n"
+                                      "m      HiCI       4.00\nn      HiCI       5.00\n",
+                                      "perplexity-test-bin-bb22: Perplexity by evaluation context in tokens, test.bin "
+                                      "(bb22), a window every 256 tokens\n"
+                                      "model  attention   512\n----------------------\n"
+                                      "m      HiCI       3.00\n"}));
+  EXPECT_TRUE(tables[0].is_best(0, 0));
+  EXPECT_FALSE(tables[1].is_best(0, 0)) << "alone";
+  EXPECT_NE(table_csv(tables[1]).find("\nm,HiCI,\"test.bin (bb22), a window every 256 tokens\",3\n"), std::string::npos)
+      << table_csv(tables[1]);
+}
+
+TEST_F(CollectTest, SettingsThatChangeTheNumbersAreApart) {
+  write("a.json", result("m", 512, R"(, "perplexity": 4)"));
+  write("b.json", result("m", 512, R"(, "perplexity": 3)", "aa11", 64));
+  write("c.json", result("m", 512, R"(, "perplexity": 2, "limit_tokens": 1000)"));
+  const std::vector<Table> tables = report_tables(collect({root_.path()}));
+  ASSERT_EQ(tables.size(), 3U);
+  EXPECT_EQ(tables[0].conditions, ", test.bin, a window every 256 tokens");
+  EXPECT_EQ(tables[1].conditions, ", test.bin, a window every 64 tokens");
+  EXPECT_EQ(tables[2].conditions, ", test.bin, a window every 256 tokens, its first 1000 tokens");
+  EXPECT_EQ(tables[1].name, "perplexity-test-2");
+  EXPECT_EQ(tables[2].name, "perplexity-test-3");
+}
+
+TEST_F(CollectTest, WindowsSideBySideAreOneSettingAtAllContexts) {
+  write("a.json", result("m", 512, R"(, "perplexity": 4)", "aa11", 512));
+  write("b.json", result("m", 1024, R"(, "perplexity": 3)", "aa11", 1024));
+  write("c.json", result("m", 256, R"(, "perplexity": 3)", "cc33", 256));  // where another context has that stride
+  write("d.json", result("m", 512, R"(, "perplexity": 3)", "cc33", 256));
+  const std::vector<Table> tables = report_tables(collect({root_.path()}));
+  ASSERT_EQ(tables.size(), 2U);
+  EXPECT_EQ(tables[0].conditions, ", test.bin (aa11), windows side by side");
+  EXPECT_EQ(tables[1].conditions, ", test.bin (cc33), a window every 256 tokens");
+  EXPECT_EQ(tables[1].value_columns.size(), 2U);
+}
+
+TEST_F(CollectTest, ResultsThatDoNotSayTheirDataAreApartAndNoneIsTheBest) {
+  const std::string old = R"({"command": "eval ppl", "label": "m", "attention": "full", "seq_len": 512, )";
+  write("a.json", result("m", 512, R"(, "perplexity": 4)"));
+  write("old/a.json", old + R"("perplexity": 3})");
+  write("old/b.json", old + R"("perplexity": 2})");
+  ReportData data;
+  EXPECT_EQ(said([&] { data = collect({root_.path()}); }), "") << "both stay, for nobody knows that they are the same";
+  const std::vector<Table> tables = report_tables(data);
+  ASSERT_EQ(tables.size(), 2U);
+  EXPECT_EQ(tables[1].conditions, "; the files do not say the data and how far the windows are apart");
+  ASSERT_EQ(tables[1].rows.size(), 2U);
+  EXPECT_NE(tables[1].rows[0].names[0].find("old/a.json)"), std::string::npos) << tables[1].rows[0].names[0];
+  EXPECT_FALSE(tables[1].is_best(0, 0) || tables[1].is_best(1, 0));
+}
+
+TEST_F(CollectTest, OneLabelForTwoModelsIsTwoRows) {
+  write("a.json", result("m", 512, R"(, "perplexity": 4, "weights_sha256": "0123456789")"));
+  write("b.json", result("m", 512, R"(, "perplexity": 5, "weights_sha256": "9876543210")"));
+  write("c.json", result("n", 512, R"(, "perplexity": 6, "num_segments": 4)"));
+  write("d.json", result("n", 512, R"(, "perplexity": 7, "num_segments": 8)"));
+  ReportData data;
+  EXPECT_EQ(said([&] { data = collect({root_.path()}); }), "");
+  EXPECT_EQ(table_text(report_tables(data).at(0)),
+            "model                 attention              512\n"
+            "------------------------------------------------\n"
+            "m (weights 01234567)  HiCI                  4.00\n"
+            "m (weights 98765432)  HiCI                  5.00\n"
+            "n                     HiCI, num_segments 4  6.00\n"
+            "n                     HiCI, num_segments 8  7.00\n");
+}
+
+TEST_F(CollectTest, ModelsAreCalledByTheirFoldersNames) {
+  const auto of = [](const std::string& path, int context, const std::string& weights) {
+    return result(path, context,
+                  R"(, "base_model": "models/base", "peft_model": ")" + path +
+                      R"(", "perplexity": 4, "weights_sha256": ")" + weights + "\"");
+  };
+  write("a.json", of("/data/x/runs/hici-8k/checkpoint-100", 512, "w1"));
+  write("b.json", of("runs/hici-8k/checkpoint-100/", 1024, "w1"));
+  write("c.json", of("one/tiny", 512, "w2"));
+  write("d.json", of("other/tiny", 512, "w3"));
+  std::vector<std::string> labels;
+  for (const PerplexityResult& found : collect({root_.path()}).perplexities) labels.push_back(found.label);
+  EXPECT_EQ(labels,
+            (std::vector<std::string>{"hici-8k/checkpoint-100", "hici-8k/checkpoint-100", "one/tiny", "other/tiny"}));
 }
 
 // The counts of the files beside the answers come from LongEval (topics) and from Python (lines).
@@ -105,7 +242,7 @@ TEST_F(CollectTest, AnswersToLongEvalAreScored) {
   for (const RetrievalResult& result : data.retrievals) {
     EXPECT_EQ(result.judge, "");
     const char* task = result.task == eval::RetrievalTask::kTopics ? "topics" : "lines";
-    found[task][result.model][std::to_string(result.num_items) + "_response.txt"] = {result.num_correct,
+    found[task][result.label][std::to_string(result.num_items) + "_response.txt"] = {result.num_correct,
                                                                                      result.num_answers};
   }
   EXPECT_EQ(found, read_json_file(folder / "scores.json"));
@@ -118,9 +255,89 @@ TEST_F(CollectTest, AScoreBesideItsAnswersIsNoSecondResult) {
   ReportData data;
   EXPECT_EQ(said([&] { data = collect({root_.path()}); }), "");
   ASSERT_EQ(data.retrievals.size(), 2U);
-  EXPECT_EQ(data.retrievals[0].num_correct, 1);
-  EXPECT_EQ(data.retrievals[1].judge, "j");
-  EXPECT_EQ(data.retrievals[1].num_correct, 2);
+  EXPECT_EQ(data.retrievals[0].judge, "j");
+  EXPECT_EQ(data.retrievals[0].num_correct, 2);
+  EXPECT_EQ(data.retrievals[1].num_correct, 1);
+}
+
+// Answers to other test cases, which their right answers show, and runs on other data.
+TEST_F(CollectTest, OtherTestCasesAreAnotherTable) {
+  write("one/m/5_response.txt", "Label: a, Predict: a, prompt length: 9\n");
+  write("one/n/5_response.txt", "Label: a, Predict: b, prompt length: 9\n");
+  write("two/m/5_response.txt", "Label: b, Predict: a, prompt length: 9\n");
+  write("two/m/5_response.json", R"({"command": "eval topics", "max_new_tokens": 50, "prompt_style": "chat"})");
+  write("two/n/5_response.txt", "Label: b, Predict: b, prompt length: 9\n");
+  write("two/n/5_response.json", R"({"command": "eval topics", "max_new_tokens": 9, "prompt_style": "continue"})");
+  ReportData data;
+  EXPECT_EQ(said([&] { data = collect({root_.path()}); }), "");
+  const std::vector<Table> tables = retrieval_tables(data);
+  ASSERT_EQ(tables.size(), 3U);
+  EXPECT_EQ(tables[0].rows.size(), 2U);
+  EXPECT_EQ(tables[0].conditions.substr(0, 8), ", cases ");
+  EXPECT_NE(tables[0].conditions, tables[1].conditions);
+  EXPECT_EQ(tables[2].conditions, ", answers of at most 9 tokens, prompts as they stand, without a chat's form");
+  EXPECT_EQ(tables[1].name, "topics-2");
+}
+
+TEST_F(CollectTest, PasskeysOfOtherPromptsAreAnotherTable) {
+  const auto passkey = [](const std::string& label, const std::string& tests) {
+    return R"({"command": "eval passkey", "label": ")" + label +
+           R"(", "attention": "full", "lengths": [{"target": 4096, "rope_factor": 1, "tests": [)" + tests + "]}]}";
+  };
+  const auto test = [](int seed, int key) {
+    return R"({"seed": )" + std::to_string(seed) + R"(, "depth": 0.5, "key": )" + std::to_string(key) +
+           R"(, "answer": "", "prompt_tokens": 9, "correct": true})";
+  };
+  write("a.json", passkey("m", test(0, 7)));
+  write("b.json", passkey("n", test(0, 7)));
+  write("c.json", passkey("m", test(0, 7) + "," + test(1, 8)));
+  write("d.json", passkey("m", test(0, 9)));
+  const std::vector<Table> tables = report_tables(collect({root_.path()}));
+  ASSERT_EQ(tables.size(), 6U) << "by length and by depth each";
+  EXPECT_EQ(tables[0].rows.size(), 2U);
+  EXPECT_EQ(tables[0].conditions.find(", one prompt of each length, seed 0, cases "), 0U) << tables[0].conditions;
+  EXPECT_EQ(tables[1].conditions, ", 2 prompts of each length, seeds 0 to 1");
+}
+
+TEST_F(CollectTest, LongBenchOfOtherSettingsIsAnotherTable) {
+  const auto model = [&](const std::string& name, const std::string& scores, const std::string& settings) {
+    write(name + "/result.json", scores);
+    if (!settings.empty())
+      write(name + "/lcc.json", R"({"command": "eval longbench", "data_sha256": "d")" + settings + "}");
+  };
+  model("a", R"({"lcc": 50})", R"(, "max_length": 3500)");
+  model("b", R"({"lcc": 60})", R"(, "max_length": 3500)");
+  model("c", R"({"lcc": 70})", R"(, "max_length": 31500)");
+  model("d", R"({"lcc": 80})", "");
+  model("e", R"({"lcc": 90})", "");
+  std::vector<Table> tables;
+  for (const Table& table : longbench_tables(collect({root_.path()}).longbench)) {
+    if (!table.name.starts_with("longbench-datasets")) tables.push_back(table);
+  }
+  ASSERT_EQ(tables.size(), 3U);
+  EXPECT_EQ(tables[0].full_caption(), "LongBench scores by group of data sets (lcc), prompts of at most 3500 tokens");
+  EXPECT_TRUE(tables[0].is_best(1, 5));
+  EXPECT_EQ(tables[1].conditions, ", prompts of at most 31500 tokens");
+  EXPECT_EQ(tables[2].conditions, "; the files do not say max_length and the form of the prompts");
+  EXPECT_FALSE(tables[2].is_best(1, 5));
+}
+
+TEST_F(CollectTest, RunsAreApartByDataAndLength) {
+  const auto run = [&](const std::string& name, const std::string& options) {
+    write(name + "/metrics.jsonl", "{\"step\": 1, \"loss\": 2, \"hici_grad_norm\": 0, \"hici_learning_rate\": 0.1}\n");
+    if (!options.empty()) write(name + "/options.ini", options);
+  };
+  run("a/run", "# the options in force\ndata_path = data/pg19.bin\n# model_max_length = 8192\n");
+  run("b/run", "data_path = \"pg19.bin\"\nmodel_max_length = 4096\n");
+  run("c", "");
+  const ReportData data = collect({root_.path()});
+  ASSERT_EQ(data.runs.size(), 3U);
+  EXPECT_EQ(data.runs[2].name, "c");
+  EXPECT_EQ(data.runs[0].name, "a/run");
+  EXPECT_EQ(data.runs[0].conditions.caption(),
+            ", pg19.bin, sequences of 8192 tokens; the files do not say what the data hold");
+  EXPECT_EQ(comparisons_of(data.runs).size(), 3U);
+  EXPECT_TRUE(std::isnan(data.runs[0].steps[0].hici_learning_rate)) << "no HiCI parameters had gradients";
 }
 
 TEST_F(CollectTest, FilesAreTakenOneByOneToo) {

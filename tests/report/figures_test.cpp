@@ -55,21 +55,22 @@ TEST(FiguresTest, ThinningKeepsTheOutline) {
 
 TEST(FiguresTest, TheLossAxisIsLogarithmicWhenTheLossesSpanMuch) {
   TrainingRun run{.name = "r", .steps = {{.step = 1, .loss = 8}, {.step = 2, .loss = 1.5}}};
-  EXPECT_EQ(loss_plot({run}).y.scale, Scale::kLog);
+  EXPECT_EQ(loss_plot({run}, Looks({})).y.scale, Scale::kLog);
   run.steps[1].loss = 4;
-  EXPECT_EQ(loss_plot({run}).y.scale, Scale::kLinear);
+  EXPECT_EQ(loss_plot({run}, Looks({})).y.scale, Scale::kLinear);
 }
 
 TEST(FiguresTest, RowsAreNamedByTheirModelAndByTheirAttentionWhereTheyShareIt) {
   const Table table{.name_columns = {"model", "attention"},
-                    .rows = {{{"base", "full"}, {}}, {{"HiCI", "full"}, {}}, {{"HiCI", "HiCI"}, {}}}};
-  EXPECT_EQ(row_names(table), (std::vector<std::string>{"base", "HiCI, full attention", "HiCI, HiCI attention"}));
+                    .rows = {{{"base", "full"}, {}}, {{"HiCI", "full"}, {}}, {{"HiCI", "HiCI, dtype Float"}, {}}}};
+  EXPECT_EQ(row_names(table),
+            (std::vector<std::string>{"base", "HiCI, full attention", "HiCI, HiCI attention, dtype Float"}));
 }
 
 TEST(FiguresTest, TheHiciRateIsALineOnlyWhereItDiffers) {
   const TrainingRun one{.name = "a", .steps = {{.step = 1, .learning_rate = 1e-3, .hici_learning_rate = 1e-3}}};
   const TrainingRun two{.name = "b", .steps = {{.step = 1, .learning_rate = 1e-3, .hici_learning_rate = 2e-3}}};
-  EXPECT_EQ(learning_rate_plot({one, two}).series.size(), 3U);
+  EXPECT_EQ(learning_rate_plot({one, two}, Looks({})).series.size(), 3U);
 }
 
 }  // namespace

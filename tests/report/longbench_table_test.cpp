@@ -15,9 +15,13 @@ eval::LongBenchTaskScore score(const char* name, double all, double short_ones =
   return task;
 }
 
-const std::vector<eval::LongBenchModelScores> kModels = {
-    {.model = "a&b", .tasks = {score("qasper", 20), score("hotpotqa", 30), score("musique", 50), score("lcc", 60.5)}},
-    {.model = "c", .tasks = {score("qasper", 25)}}};
+LongBenchResult result(const char* label, const std::vector<eval::LongBenchTaskScore>& tasks) {
+  return {.label = label, .scores = {.model = label, .tasks = tasks}};
+}
+
+const std::vector<LongBenchResult> kModels = {
+    result("a&b", {score("qasper", 20), score("hotpotqa", 30), score("musique", 50), score("lcc", 60.5)}),
+    result("c", {score("qasper", 25)})};
 
 TEST(LongBenchTableTest, MeansAreOverWhatWasScored) {
   const Table table = longbench_groups(kModels);

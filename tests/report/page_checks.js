@@ -58,6 +58,20 @@
     lowestContrast: readings.reduce((a, b) => (a.contrast < b.contrast ? a : b)),
     smallestText: readings.filter(r => !r.rotated).reduce((a, b) => (a.size < b.size ? a : b)),
     resources: performance.getEntriesByType('resource').map(entry => entry.name),
+    // Text of a drawing that its frame cuts, and text of the page that its box cuts.
+    clipped: all('svg text').filter(text => {
+      const box = text.getBoundingClientRect();
+      const frame = text.ownerSVGElement.getBoundingClientRect();
+      return box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+    }).concat(all('th, td, li, figcaption, h1, h2').filter(
+        element => element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display !== 'inline'))
+        .map(element => element.textContent.trim().slice(0, 60)),
+    // Names at the ends of lines that stand on each other.
+    overlaps: all('svg').flatMap(svg => {
+      const boxes = [...svg.querySelectorAll('text.series')].map(text => text.getBoundingClientRect());
+      return boxes.filter((a, i) => boxes.slice(0, i).some(
+          b => a.left < b.right && b.left < a.right && a.top + 3 < b.bottom && b.top + 3 < a.bottom)).map(box => box.top);
+    }),
     loaders: document.querySelectorAll('script, link, img, iframe, object, embed, video, audio, use, image').length,
     headings: all('h1, h2').map(heading => heading.tagName + ' ' + heading.textContent),
     deadLinks: all('a').map(a => a.getAttribute('href'))

@@ -65,8 +65,8 @@ TEST(PageTest, EachKindOfResultHasItsSection) {
   ReportData data = sample_data();
   data.passkeys = {{.label = "m", .attention = "full", .length = {.target = 4096, .tests = {}}}};
   data.passkeys[0].length.tests = {{.depth = 0.5, .answer = "", .is_correct = true}};
-  data.retrievals = {{.model = "m", .judge = "", .num_items = 5, .num_correct = 49, .num_answers = 50}};
-  data.longbench = {{.scores = {.model = "m", .tasks = {}}}};
+  data.retrievals = {{.label = "m", .judge = "", .num_items = 5, .num_correct = 49, .num_answers = 50}};
+  data.longbench = {{.label = "m", .scores = {.model = "m", .tasks = {}}}};
   data.longbench[0].scores.tasks = {{.task = eval::find_longbench_task("lcc"), .all = {.score = 61.5}, .buckets = {}}};
   data.attentions = {{.label = "m", .global = {{0.25}}, .local = {{0.25}}, .token = {{0.5}}}};
   const std::string page = render_page(data, "t");

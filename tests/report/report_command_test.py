@@ -9,7 +9,7 @@ import sys
 import tempfile
 import xml.etree.ElementTree
 
-from sample_runs import CONTEXTS, LONGEVAL, write_everything
+from sample_runs import CONTEXTS, LONGEVAL, labels_sha256, write_everything
 
 HICI = sys.argv[1]
 
@@ -24,7 +24,7 @@ def read_csv(path):
 
 with tempfile.TemporaryDirectory() as folder:
     root = pathlib.Path(folder)
-    hostile = "</td><script src='http://x/y'>\u00e9 & \u001b[2J"
+    hostile = "=</td><script src='http://x/y'>\u00e9 & \u001b[2J"
     write_everything(root / "runs", hostile)
     (root / "runs" / "torn.json").write_text('{"command": "eval ppl", ')
     (root / "runs" / "odd" / "m").mkdir(parents=True)
@@ -43,15 +43,15 @@ with tempfile.TemporaryDirectory() as folder:
     assert "url(" not in page and "@import" not in page
     assert not any(name == "src" or name.startswith("on") for node in tree.iter() for name in node.attrib)
     assert all(node.get("href", "#").startswith("#") for node in tree.iter())
-    assert len(tree.findall(".//figure")) == 8 and len(tree.findall(".//table")) == 10
+    assert len(tree.findall(".//figure")) == 9 and len(tree.findall(".//table")) == 11
     first_column = ["".join(row.find("th").itertext()) for row in tree.findall(".//table")[0].findall("./tbody/tr")]
     assert first_column == [hostile.replace("\u001b", "?"), "Llama-2-7b"], first_column
     assert len(page) < 400_000, len(page)
     assert "torn.json" in done.stderr and "odd/m/5_response.txt: line 1" in done.stderr, done.stderr
 
-    perplexities = read_csv(root / "out.perplexity.csv")
-    assert perplexities[0] == ["model", "attention", *map(str, CONTEXTS)], perplexities
-    assert perplexities[2] == ["Llama-2-7b", "full", *(repr(4 + context / 1000).removesuffix(".0") for context in CONTEXTS)]
+    perplexities = read_csv(root / "out.perplexity-pg19.csv")
+    assert perplexities[0] == ["model", "attention", "conditions", *map(str, CONTEXTS)], perplexities
+    assert perplexities[2] == ["Llama-2-7b", "full", "pg19.bin, a window every 256 tokens", *(repr(4 + context / 1000).removesuffix(".0") for context in CONTEXTS)]
     expected = json.loads((LONGEVAL / "scores.json").read_text())
     for task, models in expected.items():
         header, *rows = read_csv(root / f"out.{task}.csv")
@@ -60,8 +60,9 @@ with tempfile.TemporaryDirectory() as folder:
             row = next(row for row in rows if row[0] == model)
             assert [float(value) for value in row[1:]] == [correct / answers for correct, answers in shares], row
     counts = read_csv(root / "out.retrieval-counts.csv")
-    assert ["topics", "judged-model", "gpt-4o-mini", "10", "39", "49"] in counts, counts
-    names = ("perplexity passkey passkey-depth topics topics-judged lines retrieval-counts longbench longbench-datasets "
+    assert ["topics", "judged-model", "gpt-4o-mini", "10", labels_sha256(LONGEVAL / "topics" / "longchat-7b-16k" / "10_response.txt")[:8], "39", "49"] in counts, counts
+    names = ("perplexity-pg19 perplexity-proof-pile passkey passkey-depth topics topics-judged lines "
+             "retrieval-counts longbench longbench-datasets "
              "longbench-e attention attention-layers").split()
     assert sorted(file.name for file in root.glob("out.*")) == sorted(
         ["out.html", *(f"out.{name}.{kind}" for name in names for kind in ("csv", "tex"))])
@@ -71,7 +72,7 @@ with tempfile.TemporaryDirectory() as folder:
         assert len(rows) > 1 and {len(row) for row in rows} == {len(rows[0])}, name
         body = [line for line in latex.splitlines() if line.endswith(" \\\\")]
         assert len(body) == len(rows) and "\\toprule" in latex, (name, latex)
-        assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(rows[0]) - 1}, (name, latex)
+        assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(rows[0]) - 1 - rows[0].count("conditions")}, (name, latex)
     assert "Perplexity by evaluation context" in done.stdout and "judged-model" in done.stdout, done.stdout
     again = output.read_bytes()
     assert hici(*sources, "--output", output, "--title", "T <1>").returncode == 0

@@ -72,7 +72,7 @@ TEST_F(ResultFilesTest, ScoresOfLongBenchAreThoseOfTheFolder) {
   ASSERT_EQ(data.longbench.size(), 1U);
   const LongBenchResult& result = data.longbench[0];
   EXPECT_FALSE(result.by_length);
-  EXPECT_EQ(result.scores.model, "my-model");
+  EXPECT_EQ(result.label, "my-model");
   ASSERT_EQ(result.scores.tasks.size(), 2U);
   EXPECT_EQ(result.scores.tasks[0].all.score, 20.5);
   EXPECT_TRUE(std::isnan(result.scores.tasks[1].all.score));
@@ -102,13 +102,13 @@ TEST_F(ResultFilesTest, VerdictsCountWithoutThoseThatAreMissing) {
   const ReportData data = read(R"({"by_rule": {"m": {"5_response.txt": [4, 6]}}, "judge_model": "gpt",
                                    "by_judge": {"m": {"5_response.txt": [3, 5, 1]}}})");
   ASSERT_EQ(data.retrievals.size(), 2U);
-  const RetrievalResult judged{.model = "m",
-                               .task = eval::RetrievalTask::kTopics,
-                               .judge = "gpt",
-                               .num_items = 5,
-                               .num_correct = 3,
-                               .num_answers = 5};
-  EXPECT_EQ(data.retrievals[1], judged);
+  const RetrievalResult& judged = data.retrievals[1];
+  EXPECT_EQ(judged.label, "m");
+  EXPECT_EQ(judged.judge, "gpt");
+  EXPECT_EQ(judged.num_items, 5);
+  EXPECT_EQ(judged.num_correct, 3);
+  EXPECT_EQ(judged.num_answers, 5);
+  EXPECT_EQ(judged.conditions.unstated, std::vector<std::string>{"the test cases"});
 }
 
 TEST_F(ResultFilesTest, BadVerdictsAreNamed) {

@@ -11,11 +11,11 @@ namespace {
 using eval::RetrievalTask;
 
 const std::vector<RetrievalResult> kResults = {
-    {.model = "m", .task = RetrievalTask::kTopics, .judge = "", .num_items = 10, .num_correct = 49, .num_answers = 50},
-    {.model = "m", .task = RetrievalTask::kTopics, .judge = "", .num_items = 5, .num_correct = 50, .num_answers = 50},
-    {.model = "n", .task = RetrievalTask::kTopics, .judge = "", .num_items = 10, .num_correct = 0, .num_answers = 0},
-    {.model = "m", .task = RetrievalTask::kTopics, .judge = "j", .num_items = 5, .num_correct = 1, .num_answers = 3},
-    {.model = "m", .task = RetrievalTask::kLines, .judge = "", .num_items = 200, .num_correct = 2, .num_answers = 4}};
+    {.label = "m", .task = RetrievalTask::kTopics, .judge = "", .num_items = 10, .num_correct = 49, .num_answers = 50},
+    {.label = "m", .task = RetrievalTask::kTopics, .judge = "", .num_items = 5, .num_correct = 50, .num_answers = 50},
+    {.label = "n", .task = RetrievalTask::kTopics, .judge = "", .num_items = 10, .num_correct = 0, .num_answers = 0},
+    {.label = "m", .task = RetrievalTask::kTopics, .judge = "j", .num_items = 5, .num_correct = 1, .num_answers = 3},
+    {.label = "m", .task = RetrievalTask::kLines, .judge = "", .num_items = 200, .num_correct = 2, .num_answers = 4}};
 
 TEST(RetrievalTableTest, TasksAndScorersAreApart) {
   EXPECT_EQ(table_text(retrieval_table(kResults, RetrievalTask::kTopics, ScoredBy::kRule)),
@@ -34,7 +34,8 @@ TEST(RetrievalTableTest, TasksAndScorersAreApart) {
 
 TEST(RetrievalTableTest, CountsAreInAFileOfTheirOwn) {
   const Table table = retrieval_counts({kResults[3], kResults[4]});
-  EXPECT_EQ(table_csv(table), "task,model,scored by,number,correct,answers\ntopics,m,j,5,1,3\nlines,m,rule,200,2,4\n");
+  EXPECT_EQ(table_csv(table),
+            "task,model,scored by,number,cases,correct,answers\ntopics,m,j,5,,1,3\nlines,m,rule,200,,2,4\n");
   EXPECT_TRUE(table.is_for_files);
 }
 

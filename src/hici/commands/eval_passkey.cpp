@@ -10,6 +10,7 @@
 #include "hici/commands/commands.h"
 #include "hici/eval/case_journal.h"
 #include "hici/eval/passkey_run.h"
+#include "hici/report/model_names.h"
 #include "hici/report/passkey_map.h"
 
 #include <filesystem>
@@ -74,6 +75,11 @@ std::string label_of(const EvalPasskeyOptions& o) {
   return result_label(o.label, o.answering.base_model, o.answering.peft_model);
 }
 
+// Above the map: a path without its folders.
+std::string title_of(const EvalPasskeyOptions& o) {
+  return o.label.empty() ? report::short_name(label_of(o)) : o.label;
+}
+
 nlohmann::ordered_json result_json(const EvalPasskeyOptions& o, const AnsweringModel& model,
                                    const eval::PasskeyRope& rope, const std::vector<eval::PasskeyLength>& lengths) {
   nlohmann::ordered_json result{{"command", "eval passkey"},
@@ -96,7 +102,7 @@ void write_files(const EvalPasskeyOptions& o, const nlohmann::ordered_json& resu
                  const std::vector<eval::PasskeyLength>& lengths) {
   const fs::path figure = o.figure_path();
   if (!figure.empty())
-    write_file_atomically(figure, report::heat_map_file(report::passkey_heat_map(lengths, label_of(o))));
+    write_file_atomically(figure, report::heat_map_file(report::passkey_heat_map(lengths, title_of(o))));
   if (!o.output.empty()) write_file_atomically(o.output, result.dump(1) + "\n");
 }
 

@@ -38,7 +38,8 @@ void write_tables(const std::vector<report::Table>& tables, const fs::path& outp
     write_file_atomically(beside(output, table, ".csv"), report::table_csv(table));
     write_file_atomically(latex, report::table_latex(table));
     log_info("wrote ", beside(output, table, ".csv").string(), " and ", latex.filename().string());
-    if (!table.is_for_files) shown += (shown.empty() ? "" : "\n") + table.caption + "\n" + report::table_text(table);
+    if (!table.is_for_files)
+      shown += (shown.empty() ? "" : "\n") + table.full_caption() + "\n" + report::table_text(table);
   }
   if (!shown.empty()) write_stdout(shown);
 }
@@ -57,7 +58,7 @@ int run(const ReportOptions& options) {
   write_file_atomically(options.output, report::render_page(data, report::clean_text(options.title)));
   log_info("wrote ", options.output.string());
   write_tables(report::report_tables(data), options.output);
-  return 0;
+  return data.num_named_left_out > 0 ? 1 : 0;
 }
 
 Runner bind(CLI::App& app) {

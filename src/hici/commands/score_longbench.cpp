@@ -6,7 +6,10 @@
 #include "hici/commands/benchmark_options.h"
 #include "hici/commands/commands.h"
 #include "hici/eval/longbench_scores.h"
-#include "hici/report/longbench_table.h"
+#include "hici/report/answer_settings.h"
+#include "hici/report/clean_text.h"
+#include "hici/report/report_tables.h"
+#include "hici/report/tell_apart.h"
 
 #include <filesystem>
 #include <memory>
@@ -44,34 +47,61 @@ void note_missing(const eval::LongBenchModelScores& model) {
   if (!missing.empty()) log_info(model.model, ": means are over what was scored; without ", missing);
 }
 
-std::string shown_tables(const std::vector<eval::LongBenchModelScores>& models, bool by_length) {
-  if (by_length) return report::table_text(report::longbench_by_length(models));
-  return report::table_text(report::longbench_datasets(models)) + "\n" +
-         report::table_text(report::longbench_groups(models));
+bool is_by_dataset(const report::Table& table) { return table.name.starts_with("longbench-datasets"); }
+
+// Data sets first, so that the means stand at the end.
+std::string shown_tables(const std::vector<report::Table>& tables) {
+  std::string text;
+  for (const bool by_dataset : {true, false}) {
+    for (const report::Table& table : tables) {
+      if (is_by_dataset(table) != by_dataset) continue;
+      text += (text.empty() ? "" : "\n") + table.full_caption() + "\n" + report::table_text(table);
+    }
+  }
+  return text;
 }
 
-void write_table(const fs::path& path, const report::Table& table) {
-  fs::path latex = path;
-  latex.replace_extension(".tex");
-  write_file_atomically(path, report::table_csv(table));
-  write_file_atomically(latex, report::table_latex(table));
-  log_info("wrote ", path.string(), " and ", latex.string());
+// Means of other data sets or settings go to files of their own: groups.csv, groups-2.csv ...
+void write_tables(const fs::path& path, const std::vector<report::Table>& tables) {
+  int number = 0;
+  for (const report::Table& table : tables) {
+    if (is_by_dataset(table)) continue;
+    fs::path csv = path;
+    if (++number > 1) csv.replace_filename(path.stem().string() + "-" + std::to_string(number) + ".csv");
+    fs::path latex = csv;
+    latex.replace_extension(".tex");
+    write_file_atomically(csv, report::table_csv(table));
+    write_file_atomically(latex, report::table_latex(table));
+    log_info("wrote ", csv.string(), " and ", latex.string());
+  }
+}
+
+report::LongBenchResult result_of(const eval::LongBenchModelScores& scores, const fs::path& folder, bool by_length) {
+  report::LongBenchResult result{.label = report::clean_text(scores.model),
+                                 .scores = scores,
+                                 .by_length = by_length,
+                                 .conditions = {},
+                                 .origin = {.path = fs::weakly_canonical(folder).string()}};
+  report::set_longbench_settings(result, folder);
+  return result;
 }
 
 int run(const ScoreLongBenchOptions& o) {
   validate(o);
   const eval::LongBenchScoring scoring{.datasets = longbench_dataset_names(o.datasets), .by_length = o.by_length};
-  std::vector<eval::LongBenchModelScores> models;
+  report::ReportData data;
   for (const fs::path& folder : o.folders) {
-    models.push_back(eval::score_longbench(folder, scoring));
+    const eval::LongBenchModelScores scores = eval::score_longbench(folder, scoring);
     const fs::path result = folder / "result.json";
-    write_file_atomically(result, eval::longbench_result(models.back(), o.by_length).dump(4) + "\n");
+    write_file_atomically(result, eval::longbench_result(scores, o.by_length).dump(4) + "\n");
     log_info("wrote ", result.string());
-    if (!o.by_length && scoring.datasets.empty()) note_missing(models.back());
+    if (!o.by_length && scoring.datasets.empty()) note_missing(scores);
+    data.longbench.push_back(result_of(scores, folder, o.by_length));
   }
-  write_stdout(shown_tables(models, o.by_length));
-  if (!o.table.empty())
-    write_table(o.table, o.by_length ? report::longbench_by_length(models) : report::longbench_groups(models));
+  report::tell_apart(data);
+  const std::vector<report::Table> tables = report::longbench_tables(data.longbench);
+  write_stdout(shown_tables(tables));
+  if (!o.table.empty()) write_tables(o.table, tables);
   return 0;
 }
 

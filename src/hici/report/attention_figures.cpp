@@ -19,8 +19,11 @@ bool has_any(const eval::SharesByHead& shares) {
   });
 }
 
-Series layer_series(const std::string& name, const eval::SharesByHead& shares) {
-  Series series{name, {}, {}};
+// What keys are of has one colour in all figures; dashes tell deep layers from shallow ones.
+constexpr Look kGlobal{.owner = 0}, kLocal{.owner = 1}, kOwn{.owner = 2};
+
+Series layer_series(const std::string& name, const eval::SharesByHead& shares, const Look& look) {
+  Series series{name, {}, {}, look};
   for (const double share : eval::means_of_layers(shares)) {
     series.points.push_back({static_cast<double>(series.points.size()), share});
   }
@@ -28,8 +31,9 @@ Series layer_series(const std::string& name, const eval::SharesByHead& shares) {
 }
 
 // Mean over layers [begin, end) for each head.
-Series head_series(const std::string& name, const eval::SharesByHead& shares, size_t begin, size_t end) {
-  Series series{name, {}, {}};
+Series head_series(const std::string& name, const eval::SharesByHead& shares, size_t begin, size_t end,
+                   const Look& look) {
+  Series series{name, {}, {}, look};
   for (size_t h = 0; h < shares.front().size(); ++h) {
     double sum = 0;
     for (size_t l = begin; l < end; ++l) sum += shares[l][h];
@@ -92,22 +96,22 @@ Plot share_plot(const char* title, const char* x_label, size_t count, std::vecto
 
 Plot layer_trend_plot(const eval::AttentionProfile& profile) {
   std::vector<Series> series;
-  if (has_any(profile.global)) series.push_back(layer_series("global slots", profile.global));
-  if (has_any(profile.local)) series.push_back(layer_series("local slots", profile.local));
-  series.push_back(layer_series("own tokens", profile.token));
+  if (has_any(profile.global)) series.push_back(layer_series("global slots", profile.global, kGlobal));
+  if (has_any(profile.local)) series.push_back(layer_series("local slots", profile.local, kLocal));
+  series.push_back(layer_series("own tokens", profile.token, kOwn));
   return share_plot("Share of attention against layer", "layer", profile.token.size(), std::move(series));
 }
 
 Plot depth_plot(const eval::AttentionProfile& profile) {
   const size_t layers = profile.token.size(), third = std::max<size_t>(layers / 3, 1);
   std::vector<Series> series;
-  auto add = [&](const std::string& name, const eval::SharesByHead& shares) {
+  auto add = [&](const std::string& name, const eval::SharesByHead& shares, const Look& look) {
     if (!has_any(shares)) return;
-    series.push_back(head_series(name + ", shallow", shares, 0, third));
-    series.push_back(head_series(name + ", deep", shares, layers - third, layers));
+    series.push_back(head_series(name + ", shallow", shares, 0, third, look));
+    series.push_back(head_series(name + ", deep", shares, layers - third, layers, {look.owner, 1}));
   };
-  add("global slots", profile.global);
-  add("local slots", profile.local);
+  add("global slots", profile.global, kGlobal);
+  add("local slots", profile.local, kLocal);
   return share_plot("Share of the slots by head, in the first third of the layers and in the last", "head",
                     profile.token.front().size(), std::move(series));
 }

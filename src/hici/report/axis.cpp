@@ -33,8 +33,8 @@ double round_step(double range, int num_ticks) {
   return 10 * power;
 }
 
-void add_linear_ticks(Axis& axis, int num_ticks) {
-  const double step = round_step(axis.high - axis.low, num_ticks);
+void add_linear_ticks(Axis& axis, int num_ticks, double least_step = 0) {
+  const double step = std::max(round_step(axis.high - axis.low, num_ticks), least_step);
   for (double i = std::ceil(axis.low / step - 1e-9); i * step <= axis.high + step * 1e-9; ++i) {
     axis.ticks.push_back({i * step, short_number(std::abs(i) < 1e-9 ? 0 : i * step)});
   }
@@ -91,6 +91,13 @@ Axis axis_of(const std::vector<double>& values, Scale scale, int num_ticks) {
   axis.low = axis.low >= 0 && axis.low < margin * 4 ? 0 : axis.low - margin;  // close to zero: begin at zero
   axis.high += margin;
   add_linear_ticks(axis, num_ticks);
+  return axis;
+}
+
+Axis count_axis(const std::vector<double>& values, int num_ticks) {
+  Axis axis = axis_of(values, Scale::kLinear, num_ticks);
+  axis.ticks.clear();
+  add_linear_ticks(axis, num_ticks, 1);
   return axis;
 }
 

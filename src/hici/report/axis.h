@@ -28,6 +28,9 @@ struct Axis {
 // are a little outside of the values.
 Axis axis_of(const std::vector<double>& values, Scale scale, int num_ticks);
 
+// A linear axis of things that are counted: its labels are whole numbers.
+Axis count_axis(const std::vector<double>& values, int num_ticks);
+
 // A log axis with a label at each of the given contexts (256, 1K, 32K ...); the values are sorted and positive.
 Axis context_axis(const std::vector<double>& contexts);
 

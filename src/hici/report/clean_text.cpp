@@ -31,6 +31,16 @@ bool is_control(std::string_view character) {
   return first < 0x20 || first == 0x7F || is_c1;
 }
 
+// Marks that turn the direction of the text around them (it then reads as something else), and line separators.
+bool is_direction(std::string_view character) {
+  constexpr std::string_view kArabicMark = "\xD8\x9C";
+  if (character == kArabicMark) return true;
+  if (character.size() != 3 || character[0] != '\xE2') return false;
+  const auto second = static_cast<unsigned char>(character[1]), third = static_cast<unsigned char>(character[2]);
+  if (second == 0x80) return third == 0x8E || third == 0x8F || (third >= 0xA8 && third <= 0xAE);
+  return second == 0x81 && third >= 0xA6 && third <= 0xA9;
+}
+
 }  // namespace
 
 std::string clean_text(std::string_view text) {
@@ -38,7 +48,7 @@ std::string clean_text(std::string_view text) {
   while (!text.empty()) {
     const size_t length = utf8_length(text);
     const std::string_view character = text.substr(0, std::max<size_t>(length, 1));
-    clean += length == 0 || is_control(character) ? "?" : character;
+    clean += length == 0 || is_control(character) || is_direction(character) ? "?" : character;
     text.remove_prefix(character.size());
   }
   return clean;

@@ -2,187 +2,222 @@
 #include "hici/report/collect.h"
 
 #include "hici/base/error.h"
-#include "hici/base/json_lines.h"
 #include "hici/base/log.h"
 #include "hici/eval/retrieval_scores.h"
 #include "hici/report/clean_text.h"
+#include "hici/report/model_names.h"
+#include "hici/report/origin.h"
 #include "hici/report/result_files.h"
-
-#include <nlohmann/json.hpp>
+#include "hici/report/run_files.h"
+#include "hici/report/tell_apart.h"
 
 #include <algorithm>
-#include <concepts>
 #include <cstddef>
+#include <fstream>
+#include <iterator>
+#include <set>
 #include <string>
-#include <unordered_map>
 
 namespace hici::report {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 constexpr int kMaxDepth = 3;
-constexpr size_t kMaxResultBytes = size_t{4} << 20;  // a larger .json in a run directory is data, not a result
-constexpr const char* kMetricsName = "metrics.jsonl";
+constexpr size_t kMaxUnknownBytes = size_t{4} << 20;  // a larger .json that does not begin like a result is data
+constexpr size_t kHeadBytes = 4096;
 constexpr const char* kFilesInWords =
     "result of 'hici eval' or 'hici score topics --judge' (--output FILE), LongBench's result.json, "
     "NUMBER_response.txt of LongEval";
-
-double number_or_nan(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number() ? found->get<double>() : kNotANumber;
-}
-
-LoggedStep parse_step(const json& line) {
-  return {.step = static_cast<int64_t>(number_or_nan(line, "step")),
-          .loss = number_or_nan(line, "loss"),
-          .learning_rate = number_or_nan(line, "learning_rate"),
-          .hici_learning_rate = number_or_nan(line, "hici_learning_rate"),
-          .tokens_per_second = number_or_nan(line, "tokens_per_second"),
-          .epoch = number_or_nan(line, "epoch"),
-          .tokens = number_or_nan(line, "tokens"),
-          .peak_memory_bytes = number_or_nan(line, "peak_memory_bytes"),
-          .seconds = number_or_nan(line, "seconds")};
-}
-
-TrainingRun read_run(const fs::path& metrics) {
-  TrainingRun run{.name = clean_text(fs::weakly_canonical(metrics).parent_path().filename().string()), .steps = {}};
-  for (const JsonLine& line : read_json_lines(metrics)) {
-    const auto step = line.value.find("step");
-    if (step != line.value.end() && step->is_number_integer()) run.steps.push_back(parse_step(line.value));
-  }
-  return run;
-}
 
 bool is_searched(const fs::directory_entry& folder) {
   const std::string name = folder.path().filename().string();
   return !name.starts_with(".") && !name.starts_with("checkpoint-");
 }
 
-// Files of the folder and its subfolders in the order of their paths, so that the same runs give the same report.
-void list_files(const fs::path& folder, int depth, std::vector<fs::path>& files) {
-  std::vector<fs::directory_entry> entries(fs::directory_iterator(folder), fs::directory_iterator{});
-  std::sort(entries.begin(), entries.end());
-  for (const fs::directory_entry& entry : entries) {
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  }
-  for (const fs::directory_entry& entry : entries) {
-    if (entry.is_directory() && depth < kMaxDepth && is_searched(entry)) list_files(entry.path(), depth + 1, files);
-  }
+bool begins_like_a_result(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::string head(kHeadBytes, '\0');
+  in.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<size_t>(in.gcount()));
+  return head.find("\"eval p") != std::string::npos || head.find("\"eval attention\"") != std::string::npos;
 }
 
-// What is measured, in words; of two results with the same words the later one counts.
-std::string subject_of(const PerplexityResult& result) {
-  return detail::concat(result.label, ", ", result.attention, " attention, context ", result.context);
+bool may_be_result(const fs::path& file) {
+  if (eval::is_response_file(file)) return true;
+  if (file.extension() != ".json") return false;
+  std::error_code problem;
+  return fs::file_size(file, problem) <= kMaxUnknownBytes || begins_like_a_result(file);
 }
 
-std::string subject_of(const PasskeyResult& result) {
-  return detail::concat("the passkey by ", result.label, ", ", result.attention, " attention, length ",
-                        result.length.target);
+template <typename Result>
+void append(std::vector<Result>& from, std::vector<Result>& to) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
-
-std::string subject_of(const RetrievalResult& result) {
-  const char* task = result.task == eval::RetrievalTask::kTopics ? " topics by " : " lines by ";
-  return detail::concat(result.num_items, task, result.model, ", scored by ",
-                        result.judge.empty() ? "rule" : result.judge);
-}
-
-std::string subject_of(const LongBenchResult& result) {
-  return detail::concat(result.by_length ? "LongBench-E by " : "LongBench by ", result.scores.model);
-}
-
-std::string subject_of(const AttentionResult& result) { return "the attention shares of " + result.label; }
 
 class Collector {
  public:
   void add_directory(const fs::path& directory) {
-    std::vector<fs::path> files;
-    list_files(directory, 0, files);
-    for (const fs::path& file : files) {
-      if (file.filename() == kMetricsName) add_run(file);
-      if (is_result(file)) add_or_warn(file);
-    }
+    const size_t before = num_found() + data_.left_out.size();
+    search(directory, 0);
+    if (num_found() + data_.left_out.size() == before)
+      leave_out(hici::detail::concat(directory.string(), ": nothing to report, no ", kMetricsName, " and no ",
+                                     kFilesInWords));
   }
 
-  void add_file(const fs::path& file) {
-    if (file.filename() == kMetricsName) return add_run(file);
-    HICI_CHECK(add_results(file), file.string(), ": holds no result that a report knows; give a run directory, or a ",
-               kFilesInWords);
+  void add_named(const fs::path& path) {
+    const size_t before = data_.left_out.size();
+    if (!fs::exists(path)) {
+      leave_out(path.string() + ": no such file or directory; give run directories or result files");
+    } else {
+      add_file(path, /*is_named=*/true);
+    }
+    data_.num_named_left_out += data_.left_out.size() - before;
   }
 
   ReportData take() { return std::move(data_); }
-  bool empty() const {
-    return data_.runs.empty() && data_.perplexities.empty() && data_.passkeys.empty() && data_.retrievals.empty() &&
-           data_.longbench.empty() && data_.attentions.empty();
-  }
+  size_t num_found() const { return data_.runs.size() + data_.num_results() + num_repeated_; }
 
  private:
-  static bool is_result(const fs::path& file) {
-    if (eval::is_response_file(file)) return true;
-    return file.extension() == ".json" && fs::file_size(file) <= kMaxResultBytes;
-  }
+  void leave_out(const std::string& why) { data_.left_out.push_back(clean_text(why)); }
 
-  void add_run(const fs::path& metrics) {
-    TrainingRun run = read_run(metrics);
-    if (!run.steps.empty()) data_.runs.push_back(std::move(run));
-  }
-
-  void add_or_warn(const fs::path& file) {
-    try {
-      add_results(file);
-    } catch (const Error& e) {
-      log_warning(e.what(), "; left out of the report");
+  // Files first, both in the order of their names, so that the same runs give the same report.
+  void search(const fs::path& folder, int depth) {
+    std::error_code problem;
+    std::vector<fs::directory_entry> entries;
+    for (fs::directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem))
+      entries.push_back(*at);
+    if (problem) return leave_out(folder.string() + ": cannot be searched (" + problem.message() + ")");
+    std::sort(entries.begin(), entries.end());
+    for (const fs::directory_entry& entry : entries) {
+      if (entry.is_regular_file(problem)) add_file(entry.path(), /*is_named=*/false);
     }
+    for (const fs::directory_entry& entry : entries) {
+      if (!entry.is_directory(problem) || !is_searched(entry)) continue;
+      if (depth == kMaxDepth) {
+        log_info(entry.path().string(), ": lies too deep to be searched; name it to have what is in it");
+      } else {
+        search(entry.path(), depth + 1);
+      }
+    }
+  }
+
+  void add_file(const fs::path& file, bool is_named) {
+    const bool is_run = file.filename() == kMetricsName;
+    if (!is_run && !is_named && !may_be_result(file)) return;
+    if (!seen_.insert(fs::weakly_canonical(file)).second) {
+      ++num_repeated_;
+      return;
+    }
+    try {
+      const bool is_taken = is_run ? add_run(file) : add_results(file);
+      if (is_taken || (!is_named && !is_run)) return;
+      leave_out(is_run ? file.string() + ": holds no step of a training run"
+                       : hici::detail::concat(file.string(),
+                                              ": holds no result that a report knows; give a run directory, or a ",
+                                              kFilesInWords));
+    } catch (const Error& e) {
+      leave_out(e.what());
+    }
+  }
+
+  bool add_run(const fs::path& metrics) {
+    TrainingRun run = read_run(metrics);
+    if (run.steps.empty()) return false;
+    data_.runs.push_back(std::move(run));
+    return true;
   }
 
   // False for a file that holds none.
   bool add_results(const fs::path& file) {
-    const ReportData found = eval::is_response_file(file) ? read_response_file(file) : read_result_file(file);
-    return (add_each(found.perplexities, data_.perplexities, file) + add_each(found.passkeys, data_.passkeys, file) +
-            add_each(found.retrievals, data_.retrievals, file) + add_each(found.longbench, data_.longbench, file) +
-            add_each(found.attentions, data_.attentions, file)) > 0;
-  }
-
-  // Returns how many there were.
-  template <typename Result>
-  size_t add_each(const std::vector<Result>& found, std::vector<Result>& all, const fs::path& file) {
-    for (const Result& result : found) {
-      const std::string subject = subject_of(result);
-      const auto [place, is_new] = places_.try_emplace(subject, all.size());
-      if (is_new) {
-        all.push_back(result);
-        continue;
-      }
-      Result& before = all[place->second];
-      if constexpr (std::equality_comparable<Result>) {
-        if (before == result) continue;  // answers, and a file of their scores beside them
-      }
-      log_warning(file.string(), ": a second result for ", subject, "; this one counts");
-      before = result;
-    }
-    return found.size();
+    ReportData found = eval::is_response_file(file) ? read_response_file(file) : read_result_file(file);
+    append(found.perplexities, data_.perplexities);
+    append(found.passkeys, data_.passkeys);
+    append(found.retrievals, data_.retrievals);
+    append(found.longbench, data_.longbench);
+    append(found.attentions, data_.attentions);
+    return found.num_results() > 0;
   }
 
   ReportData data_;
-  std::unordered_map<std::string, size_t> places_;  // by subject: where it is in its list
+  std::set<fs::path> seen_;
+  size_t num_repeated_ = 0;
 };
+
+// A file of judged scores has the scores by rule as well: they are those of the answers, where these are there too.
+void drop_copies_of_scores(std::vector<RetrievalResult>& results) {
+  const auto is_copy_of = [](const RetrievalResult& copy, const RetrievalResult& original) {
+    return copy.origin.path.empty() && !original.origin.path.empty() && copy.judge.empty() &&
+           copy.label == original.label && copy.task == original.task && copy.num_items == original.num_items &&
+           copy.num_correct == original.num_correct && copy.num_answers == original.num_answers;
+  };
+  std::vector<RetrievalResult> kept;
+  for (const RetrievalResult& result : results) {
+    if (std::none_of(results.begin(), results.end(), [&](const auto& other) { return is_copy_of(result, other); }))
+      kept.push_back(result);
+  }
+  results = std::move(kept);
+}
+
+// A window as long as the context has another beside it, and is one every so many tokens too where other contexts have
+// that: what the data's other results are decides how it is called.
+void add_windows(std::vector<PerplexityResult>& results) {
+  std::set<std::string> strides_of_several;
+  const auto key = [](const PerplexityResult& result) {
+    const Conditions& c = result.conditions;
+    return c.data_sha256 + "\n" + c.data + "\n" + c.settings_text() + "\n" + std::to_string(result.stride);
+  };
+  for (const PerplexityResult& result : results) {
+    if (result.stride != result.context) strides_of_several.insert(key(result));
+  }
+  std::vector<std::string> words;
+  for (const PerplexityResult& result : results) {
+    const bool stands_alone = result.stride == result.context && !strides_of_several.contains(key(result));
+    words.push_back(stands_alone ? "windows side by side" : window_words(result.stride));
+  }
+  for (size_t i = 0; i < results.size(); ++i) {
+    std::vector<std::string>& settings = results[i].conditions.settings;
+    if (results[i].stride > 0) settings.insert(settings.begin(), words[i]);
+  }
+}
+
+template <typename Result>
+void list_conditions(std::vector<Result>& results, std::vector<Conditions*>& all) {
+  for (Result& result : results) all.push_back(&result.conditions);
+}
+
+void name_runs(std::vector<TrainingRun>& runs) {
+  std::vector<std::string> folders;
+  for (const TrainingRun& run : runs) folders.push_back(run.folder);
+  const std::vector<std::string> names = distinct_names(folders);
+  for (size_t i = 0; i < runs.size(); ++i) runs[i].name = names[i];
+}
+
+void name_everything(ReportData& data) {
+  std::vector<Conditions*> all;
+  list_conditions(data.perplexities, all);
+  list_conditions(data.attentions, all);
+  list_conditions(data.runs, all);
+  name_data(all);
+  name_models(data);
+  name_runs(data.runs);
+}
 
 }  // namespace
 
 ReportData collect(const std::vector<fs::path>& paths) {
   Collector collector;
-  for (const fs::path& path : paths) {
-    HICI_CHECK(fs::exists(path), path.string(), ": no such file or directory; give run directories or result files");
-    if (fs::is_directory(path)) {
-      collector.add_directory(path);
-    } else {
-      collector.add_file(path);
-    }
-  }
-  HICI_CHECK(!collector.empty(), paths.front().string(), paths.size() > 1 ? " ..." : "", ": nothing to report, no ",
-             kMetricsName, " and no ", kFilesInWords);
-  return collector.take();
+  for (const fs::path& path : paths) fs::is_directory(path) ? collector.add_directory(path) : collector.add_named(path);
+  const bool is_empty = collector.num_found() == 0;
+  ReportData data = collector.take();
+  HICI_CHECK(!is_empty || data.left_out.size() > 1, data.left_out.empty() ? "" : data.left_out.front());
+  for (const std::string& why : data.left_out) log_warning(why, "; left out of the report");
+  HICI_CHECK(!is_empty, paths.front().string(), " ...: nothing to report; the lines above say why");
+  drop_copies_of_scores(data.retrievals);
+  add_windows(data.perplexities);
+  name_everything(data);
+  tell_apart(data);
+  return data;
 }
 
 }  // namespace hici::report

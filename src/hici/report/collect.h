@@ -9,9 +9,11 @@
 
 namespace hici::report {
 
-// Each path is a directory, searched with its subfolders (three levels, no checkpoints), or a file. In a directory a
-// bad file is left out with a warning. Throws hici::Error for a path that is not there, a file that is no result, and
-// when nothing at all is found. Of two results for the same thing the later one counts, and a warning says so.
+// Each path is a directory, searched with its subfolders (three levels, no checkpoints), or a file; a file that is
+// found twice counts once. What cannot be taken is left out, named in a warning and in ReportData::left_out: a path
+// that is not there, a file that was named and is no result, a bad file anywhere, a directory with nothing in it. An
+// hici::Error when nothing at all is found. Models, runs and data have the names of a page (model_names.h,
+// conditions.h); results that look alike are told apart (tell_apart.h).
 ReportData collect(const std::vector<std::filesystem::path>& paths);
 
 }  // namespace hici::report

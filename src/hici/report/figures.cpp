@@ -2,6 +2,7 @@
 #include "hici/report/figures.h"
 
 #include "hici/report/attention_table.h"
+#include "hici/report/model_names.h"
 #include "hici/report/perplexity_table.h"
 
 #include <algorithm>
@@ -26,9 +27,9 @@ std::vector<Point> points_of(const TrainingRun& run, const Getter& get) {
   return points;
 }
 
-Series smoothed_series(const TrainingRun& run, const Getter& get) {
+Series smoothed_series(const TrainingRun& run, const Looks& looks, const Getter& get) {
   const std::vector<Point> points = points_of(run, get);
-  return {run.name, thinned(smoothed(points), kMaxPoints), thinned(points, kMaxPoints)};
+  return {run.name, thinned(smoothed(points), kMaxPoints), thinned(points, kMaxPoints), looks.of(run.name)};
 }
 
 std::vector<double> values_of(const std::vector<Series>& all, double Point::* coordinate) {
@@ -54,7 +55,7 @@ Scale scale_for(const std::vector<double>& values) {
 // The y axis holds the values of `y_values` too.
 void set_step_axes(Plot& plot, Scale y_scale, std::vector<double> y_values = {}) {
   plot.x_label = "optimizer step";
-  plot.x = axis_of(values_of(plot.series, &Point::x), Scale::kLinear, 5);
+  plot.x = count_axis(values_of(plot.series, &Point::x), 5);
   for (const double y : values_of(plot.series, &Point::y)) y_values.push_back(y);
   plot.y = axis_of(y_values, y_scale, 5);
 }
@@ -67,7 +68,7 @@ bool has_own_hici_rate(const TrainingRun& run) {
 
 }  // namespace
 
-Plot loss_plot(const std::vector<TrainingRun>& runs) {
+Plot loss_plot(const std::vector<TrainingRun>& runs, const Looks& looks) {
   Plot plot{.title = "Training loss against optimizer step",
             .x_label = {},
             .y_label = "loss (nats per token)",
@@ -76,13 +77,13 @@ Plot loss_plot(const std::vector<TrainingRun>& runs) {
             .has_markers = false,
             .series = {}};
   for (const TrainingRun& run : runs) {
-    plot.series.push_back(smoothed_series(run, [](const LoggedStep& step) { return step.loss; }));
+    plot.series.push_back(smoothed_series(run, looks, [](const LoggedStep& step) { return step.loss; }));
   }
   set_step_axes(plot, scale_for(values_of(plot.series, &Point::y)));
   return plot;
 }
 
-Plot learning_rate_plot(const std::vector<TrainingRun>& runs) {
+Plot learning_rate_plot(const std::vector<TrainingRun>& runs, const Looks& looks) {
   Plot plot{.title = "Learning rate against optimizer step",
             .x_label = {},
             .y_label = "learning rate",
@@ -93,16 +94,17 @@ Plot learning_rate_plot(const std::vector<TrainingRun>& runs) {
   for (const TrainingRun& run : runs) {
     const bool has_both = has_own_hici_rate(run);
     const auto rate = points_of(run, [](const LoggedStep& step) { return step.learning_rate; });
-    plot.series.push_back({run.name, thinned(rate, kMaxPoints), {}});
+    plot.series.push_back({run.name, thinned(rate, kMaxPoints), {}, looks.of(run.name)});
     if (!has_both) continue;
     const auto hici_rate = points_of(run, [](const LoggedStep& step) { return step.hici_learning_rate; });
-    plot.series.push_back({run.name + ", HiCI parameters", thinned(hici_rate, kMaxPoints), {}});
+    plot.series.push_back(
+        {run.name + ", HiCI parameters", thinned(hici_rate, kMaxPoints), {}, looks.second_of(run.name)});
   }
   set_step_axes(plot, Scale::kLinear);
   return plot;
 }
 
-Plot speed_plot(const std::vector<TrainingRun>& runs) {
+Plot speed_plot(const std::vector<TrainingRun>& runs, const Looks& looks) {
   Plot plot{.title = "Tokens per second against optimizer step",
             .x_label = {},
             .y_label = "tokens per second",
@@ -111,13 +113,13 @@ Plot speed_plot(const std::vector<TrainingRun>& runs) {
             .has_markers = false,
             .series = {}};
   for (const TrainingRun& run : runs) {
-    plot.series.push_back(smoothed_series(run, [](const LoggedStep& step) { return step.tokens_per_second; }));
+    plot.series.push_back(smoothed_series(run, looks, [](const LoggedStep& step) { return step.tokens_per_second; }));
   }
   set_step_axes(plot, Scale::kLinear, {0});  // from zero: small changes of speed shall look small
   return plot;
 }
 
-Plot perplexity_plot(const std::vector<PerplexityResult>& results) {
+Plot perplexity_plot(const std::vector<PerplexityResult>& results, const Looks& looks) {
   Plot plot{.title = "Perplexity against evaluation context",
             .x_label = "evaluation context (tokens)",
             .y_label = "perplexity",
@@ -131,7 +133,8 @@ Plot perplexity_plot(const std::vector<PerplexityResult>& results) {
   const Table table = perplexity_table(results);
   const std::vector<std::string> names = row_names(table);
   for (size_t r = 0; r < table.rows.size(); ++r) {
-    Series series{names[r], {}, {}};
+    const std::vector<std::string>& row = table.rows[r].names;
+    Series series{names[r], {}, {}, looks.of(row[0], row[1])};
     for (size_t i = 0; i < contexts.size(); ++i) {
       const double perplexity = table.rows[r].values[i];
       // A context that this row was not evaluated at is no gap in its line.
@@ -145,7 +148,7 @@ Plot perplexity_plot(const std::vector<PerplexityResult>& results) {
 }
 
 Plot attention_plot(const std::vector<AttentionResult>& results, AttentionResult::Shares AttentionResult::* shares,
-                    const char* what) {
+                    const char* what, const Looks& looks) {
   Plot plot{.title = std::string("Share of attention on ") + what + " against layer",
             .x_label = "layer",
             .y_label = std::string("share on ") + what,
@@ -154,12 +157,12 @@ Plot attention_plot(const std::vector<AttentionResult>& results, AttentionResult
             .has_markers = true,
             .series = {}};
   for (const AttentionResult& result : results) {
-    Series series{result.label, {}, {}};
+    Series series{result.label, {}, {}, looks.of(result.label)};
     for (const double mean : means_by_layer(result.*shares))
       series.points.push_back({static_cast<double>(series.points.size()), mean});
     plot.series.push_back(std::move(series));
   }
-  plot.x = axis_of(values_of(plot.series, &Point::x), Scale::kLinear, 5);
+  plot.x = count_axis(values_of(plot.series, &Point::x), 5);
   std::vector<double> shown = values_of(plot.series, &Point::y);
   shown.push_back(0);  // shares begin at zero
   plot.y = axis_of(shown, Scale::kLinear, 4);
@@ -209,7 +212,7 @@ std::vector<std::string> row_names(const Table& table) {
   std::vector<std::string> names;
   for (const Table::Row& row : table.rows) {
     const std::string& label = row.names[0];
-    names.push_back(num_rows[label] == 1 ? label : label + ", " + row.names[1] + " attention");
+    names.push_back(num_rows[label] == 1 ? label : label + ", " + attention_in_words(row.names[1]));
   }
   return names;
 }

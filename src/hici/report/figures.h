@@ -2,6 +2,7 @@
 // The plots of a report, from its data: which series, which scales, how smoothed.
 #pragma once
 
+#include "hici/report/looks.h"
 #include "hici/report/plot.h"
 #include "hici/report/table.h"
 
@@ -12,15 +13,15 @@ namespace hici::report {
 
 // Loss against step: raw values faintly, a moving mean over them. Logarithmic where the losses span more than a factor
 // of five.
-Plot loss_plot(const std::vector<TrainingRun>& runs);
-// Learning rates against step; that of the HiCI parameters as a line of its own where it differs.
-Plot learning_rate_plot(const std::vector<TrainingRun>& runs);
-Plot speed_plot(const std::vector<TrainingRun>& runs);
+Plot loss_plot(const std::vector<TrainingRun>& runs, const Looks& looks);
+// Learning rates against step; that of the HiCI parameters as a line of its own where there are some and it differs.
+Plot learning_rate_plot(const std::vector<TrainingRun>& runs, const Looks& looks);
+Plot speed_plot(const std::vector<TrainingRun>& runs, const Looks& looks);
 // Perplexity against context, both logarithmic, one series for each row of perplexity_table().
-Plot perplexity_plot(const std::vector<PerplexityResult>& results);
+Plot perplexity_plot(const std::vector<PerplexityResult>& results, const Looks& looks);
 // The mean share over the heads of a layer, against the layer, one series for each model.
 Plot attention_plot(const std::vector<AttentionResult>& results, AttentionResult::Shares AttentionResult::* shares,
-                    const char* what);
+                    const char* what, const Looks& looks);
 
 // Mean over about a thirtieth of the points around each one. At the start, where losses fall fast, over as few before
 // as after, so that the line is not shifted; gaps stay gaps.

@@ -12,14 +12,15 @@ namespace {
 
 constexpr double kCharacterWidth = 6.6;
 constexpr double kLineHeight = 15;
-constexpr double kLegendWidth = 64;
+constexpr double kLegendWidth = 78;  // colours, and "12.5%" beside them
 constexpr int kLegendSteps = 10;
 constexpr double kFaintest = 0.06;  // of a cell with 0, so that it differs from an empty one
 // Where black and white letters change places on a cell, in dark and in light windows. At these depths of the colour
 // both have a contrast of 4.5 with the cell.
 constexpr double kMiddleFrom = 0.615;
 constexpr double kStrongFrom = 0.84;
-constexpr double kSmallCell = 12;  // too small for lines around it
+constexpr double kSmallCell = 12;     // too small for lines around it
+constexpr double kTitleScale = 1.25;  // its letters are larger and bold
 constexpr double kFileWidth = 780, kFileHeight = 400, kFileTop = 36, kLowestRow = 10;
 
 // The page's colours in words of their own: programs that draw files know no variables. One hue, so that cells differ
@@ -47,9 +48,9 @@ constexpr const char* kStyle = R"(<style>
 )";
 
 double longest_label(const std::vector<std::string>& labels) {
-  size_t longest = 0;
-  for (const std::string& label : labels) longest = std::max(longest, label.size());
-  return static_cast<double>(longest) * kCharacterWidth;
+  double longest = 0;
+  for (const std::string& label : labels) longest = std::max(longest, text_width(label));
+  return longest;
 }
 
 // With a digit after the point where whole numbers would all be small.
@@ -73,7 +74,7 @@ class SvgHeatMap {
          << size_.width << ' ' << size_.height << "' width='" << size_.width << "' height='" << size_.height
          << "' role='img' aria-label='" << html_escape(map_.title) << "'>\n"
          << kStyle << "<rect class='ground' width='" << size_.width << "' height='" << size_.height << "'/>\n";
-    if (top_ > kPlainTop) text("title", left_, 20, "start", map_.title);
+    if (top_ > kPlainTop) text("title", left_, 20, "start", shortened(map_.title, (size_.width - left_) / kTitleScale));
     draw_cells();
     draw_labels();
     draw_legend();

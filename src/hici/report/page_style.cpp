@@ -57,6 +57,7 @@ ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem;
             font: 13px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 ul.legend li { display: flex; align-items: center; gap: .45rem; overflow-wrap: anywhere; }
 ul.legend svg { flex: none; }
+ul.notes { margin: 0; padding-left: 1.2rem; font-size: .9rem; overflow-wrap: anywhere; }
 @media (max-width: 640px) {
   main { padding: 28px 20px 48px; }
   body { font-size: 16px; }

@@ -15,17 +15,18 @@ std::string numbered(const char* word, int number) {
 
 std::string caption_of(const Table& table) {
   const size_t count = table.best == Best::kHighestOfRow ? table.value_columns.size() : table.rows.size();
-  if (count < 2 || table.best == Best::kNone) return table.caption;
-  if (table.best == Best::kLowestOfColumn) return table.caption + "; the lowest of each column is bold";
-  return table.caption + "; the highest of each " + (table.best == Best::kHighestOfRow ? "row" : "column") + " is bold";
+  if (count < 2 || table.best == Best::kNone) return table.full_caption();
+  if (table.best == Best::kLowestOfColumn) return table.full_caption() + "; the lowest of each column is bold";
+  return table.full_caption() + "; the highest of each " + (table.best == Best::kHighestOfRow ? "row" : "column") +
+         " is bold";
 }
 
-// Paths and names of data sets may be broken where they have joints.
+// Paths and names of data sets or models may be broken where they have joints.
 std::string breakable(const std::string& name) {
   std::string html;
   for (const char c : name) {
     html += html_escape(std::string(1, c));
-    if (c == '/' || c == '_') html += "<wbr/>";
+    if (c == '/' || c == '_' || c == '-') html += "<wbr/>";
   }
   return html;
 }
@@ -33,7 +34,7 @@ std::string breakable(const std::string& name) {
 // A heading is broken between its words alone; a single word needs nothing for that.
 std::string heading_html(const std::string& heading, bool is_text) {
   if (heading.find(' ') == std::string::npos)
-    return (is_text ? "<th class='text' scope='col'>" : "<th scope='col'>") + html_escape(heading) + "</th>";
+    return (is_text ? "<th class='text' scope='col'>" : "<th scope='col'>") + breakable(heading) + "</th>";
   std::string html = is_text ? "<th class='text words' scope='col'><span>" : "<th class='words' scope='col'><span>";
   for (const char c : heading) html += c == ' ' ? "</span> <span>" : html_escape(std::string(1, c));
   return html + "</span></th>";
@@ -92,9 +93,15 @@ void PageWriter::table(const HtmlTable& table) {
   body_ << "</tbody></table></div>\n";
 }
 
+void PageWriter::list(const std::vector<std::string>& lines) {
+  body_ << "<ul class='notes'>\n";
+  for (const std::string& line : lines) body_ << "<li>" << breakable(line) << "</li>\n";
+  body_ << "</ul>\n";
+}
+
 void PageWriter::figure(const Plot& plot, const PlotSize& size, const std::string& caption) {
   body_ << "<figure>\n";
-  if (plot.series.size() > 1) legend(plot, size.has_direct_labels ? "legend narrow" : "legend");
+  if (plot.series.size() > 1) legend(plot, fits_direct_labels(plot, size) ? "legend narrow" : "legend");
   body_ << render_svg(plot, size) << render_svg(plot, kNarrow);
   figure_caption(caption);
 }
@@ -110,8 +117,8 @@ void PageWriter::figure_caption(const std::string& caption) {
 
 void PageWriter::legend(const Plot& plot, const char* css_class) {
   body_ << "<ul class='" << css_class << "'>\n";
-  for (size_t i = 0; i < plot.series.size(); ++i) {
-    body_ << "<li>" << render_swatch(i, plot.has_markers) << "<span>" << html_escape(plot.series[i].name)
+  for (const Series& series : plot.series) {
+    body_ << "<li>" << render_swatch(series.look, plot.has_markers) << "<span>" << breakable(series.name)
           << "</span></li>\n";
   }
   body_ << "</ul>\n";

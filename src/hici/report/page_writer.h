@@ -34,6 +34,7 @@ class PageWriter {
   void section(const std::string& id, const std::string& heading);
   void table(const Table& table);
   void table(const HtmlTable& table);
+  void list(const std::vector<std::string>& lines);
   // Drawn twice, for wide and narrow windows: one drawing that shrinks would have letters too small to read.
   void figure(const Plot& plot, const PlotSize& size, const std::string& caption);
   void figure(const std::string& wide_svg, const std::string& narrow_svg, const std::string& caption);

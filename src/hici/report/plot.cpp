@@ -6,24 +6,28 @@
 #include <cstdio>
 #include <array>
 #include <sstream>
+#include <string_view>
 
 namespace hici::report {
 namespace {
 
 constexpr size_t kNumColours = 6;
+constexpr size_t kNumMarkers = 5;  // shares no factor with the colours: 30 owners have a pair of their own
 constexpr double kLabelHeight = 15;
-constexpr double kLabelReach = 150;  // names whose lines end this near to each other may meet
-constexpr double kLabelCharacterWidth = 6.6;
-constexpr size_t kMaxLabelCharacters = 28;
+constexpr double kLabelReach = 150;      // names whose lines end this near to each other may meet
+constexpr double kCharacterWidth = 6.6;  // of digits
+constexpr double kMaxLabelWidth = 220;
+constexpr double kLabelOffset = 22;  // of a name from the end of its line
 
-std::string colour(size_t index) { return "var(--series-" + std::to_string(index % kNumColours + 1) + ")"; }
+std::string colour(const Look& look) { return "var(--series-" + std::to_string(look.owner % kNumColours + 1) + ")"; }
 
-// The end of a long name, in whole characters of UTF-8: paths differ there.
-std::string short_label(const std::string& text) {
-  if (text.size() <= kMaxLabelCharacters) return text;
-  size_t start = text.size() - kMaxLabelCharacters + 1;
-  while (start < text.size() && (static_cast<unsigned char>(text[start]) & 0xC0) == 0x80) ++start;
-  return "\xE2\x80\xA6" + text.substr(start);
+// A line's dashes: whole for the first line of the first owners.
+std::string dashes(const Look& look) {
+  constexpr std::array<const char*, 4> kVariants = {"", "2 5", "9 4 2 4", "12 4"};
+  constexpr std::array<const char*, 4> kRounds = {"", "7 4", "14 4 3 4", "3 3"};
+  const size_t round = look.owner / kNumColours;
+  const char* pattern = look.variant > 0 ? kVariants[1 + (look.variant - 1) % 3] : kRounds[round % kRounds.size()];
+  return *pattern == '\0' ? "" : std::string(";stroke-dasharray:") + pattern;
 }
 
 // The rectangle in which the data lie.
@@ -34,22 +38,26 @@ struct Frame {
   double y(const Axis& axis, double value) const { return bottom - axis.position(value) * (bottom - top); }
 };
 
+double longest_name(const Plot& plot) {
+  double longest = 0;
+  for (const Series& series : plot.series) longest = std::max(longest, text_width(series.name));
+  return longest;
+}
+
 Frame frame_of(const Plot& plot, const PlotSize& size) {
-  size_t longest = 0;
-  for (const Series& series : plot.series) longest = std::max(longest, short_label(series.name).size());
-  size_t tick_characters = 0;
-  for (const Tick& tick : plot.y.ticks) tick_characters = std::max(tick_characters, tick.label.size());
-  const bool has_room = size.has_direct_labels && plot.series.size() > 1;
-  return {.left = 30 + static_cast<double>(tick_characters) * kLabelCharacterWidth,
+  double ticks = 0;
+  for (const Tick& tick : plot.y.ticks) ticks = std::max(ticks, text_width(tick.label));
+  const bool has_labels = fits_direct_labels(plot, size);
+  return {.left = 30 + ticks,
           .top = 12,
-          .right = size.width - (has_room ? 8 + static_cast<double>(longest) * kLabelCharacterWidth : 14),
+          .right = size.width - (has_labels ? kLabelOffset + longest_name(plot) : 14),
           .bottom = size.height - 46};
 }
 
 // Small shapes that stay apart without colour.
-std::string marker(size_t index, double x, double y) {
+std::string marker(const Look& look, double x, double y) {
   const double r = 4;
-  switch (index % 4) {
+  switch (look.owner % kNumMarkers) {
     case 0:
       return "<circle cx='" + px(x) + "' cy='" + px(y) + "' r='" + px(r) + "'/>";
     case 1:
@@ -58,10 +66,20 @@ std::string marker(size_t index, double x, double y) {
     case 2:
       return "<path d='M" + px(x) + " " + px(y - r - 0.7) + "L" + px(x + r + 0.5) + " " + px(y + r - 0.5) + "L" +
              px(x - r - 0.5) + " " + px(y + r - 0.5) + "Z'/>";
+    case 3:
+      return "<path d='M" + px(x) + " " + px(y + r + 0.7) + "L" + px(x + r + 0.5) + " " + px(y - r + 0.5) + "L" +
+             px(x - r - 0.5) + " " + px(y - r + 0.5) + "Z'/>";
     default:
       return "<path d='M" + px(x) + " " + px(y - r - 1) + "L" + px(x + r + 1) + " " + px(y) + "L" + px(x) + " " +
              px(y + r + 1) + "L" + px(x - r - 1) + " " + px(y) + "Z'/>";
   }
+}
+
+constexpr std::string_view kLine = "line", kFaint = "faint";
+
+// The first line of an owner has full markers, the others hollow ones.
+std::string marker_style(const Look& look) {
+  return look.variant == 0 ? "fill:" + colour(look) : "fill:var(--ground);stroke:" + colour(look);
 }
 
 class SvgPlot {
@@ -73,10 +91,10 @@ class SvgPlot {
          << size_.width << "' height='" << size_.height << "' role='img' aria-label='" << html_escape(plot_.title)
          << "'>\n";
     draw_axes();
-    for (size_t i = 0; i < plot_.series.size(); ++i) draw_path(plot_.series[i].faint, i, "faint");
-    for (size_t i = 0; i < plot_.series.size(); ++i) draw_path(plot_.series[i].points, i, "line");
+    for (size_t i = 0; i < plot_.series.size(); ++i) draw_path(plot_.series[i].faint, i, kFaint);
+    for (size_t i = 0; i < plot_.series.size(); ++i) draw_path(plot_.series[i].points, i, kLine);
     if (plot_.has_markers) draw_markers();
-    if (size_.has_direct_labels && plot_.series.size() > 1) draw_labels();
+    if (fits_direct_labels(plot_, size_)) draw_labels();
     out_ << "</svg>\n";
     return out_.str();
   }
@@ -111,7 +129,7 @@ class SvgPlot {
       const double at = frame_.x(plot_.x, tick.value);
       out_ << "<line class='tick' x1='" << px(at) << "' x2='" << px(at) << "' y1='" << px(frame_.bottom) << "' y2='"
            << px(frame_.bottom + 5) << "'/>\n";
-      const double reach = static_cast<double>(tick.label.size() + 1) * kLabelCharacterWidth / 2;
+      const double reach = (text_width(tick.label) + kCharacterWidth) / 2;
       if (at - reach < free_from) continue;
       free_from = at + reach;
       out_ << "<text x='" << px(at) << "' y='" << px(frame_.bottom + 18) << "' text-anchor='middle'>"
@@ -119,7 +137,7 @@ class SvgPlot {
     }
   }
 
-  void draw_path(const std::vector<Point>& points, size_t index, const char* css_class) {
+  void draw_path(const std::vector<Point>& points, size_t index, std::string_view css_class) {
     std::string path;
     bool is_joined = false;
     for (const Point& point : points) {
@@ -127,16 +145,18 @@ class SvgPlot {
       is_joined = is_drawn(point);
     }
     if (path.empty()) return;
-    out_ << "<path class='" << css_class << "' style='stroke:" << colour(index) << "' d='" << path << "'/>\n";
+    out_ << "<path class='" << css_class << "' style='stroke:" << colour(plot_.series[index].look)
+         << (css_class == kLine ? dashes(plot_.series[index].look) : "") << "' d='" << path << "'/>\n";
   }
 
   void draw_markers() {
     for (size_t i = 0; i < plot_.series.size(); ++i) {
-      out_ << "<g class='marker' style='fill:" << colour(i) << "'>\n";
+      const Look& look = plot_.series[i].look;
+      out_ << "<g class='marker' style='" << marker_style(look) << "'>\n";
       for (const Point& point : plot_.series[i].points) {
         if (!is_drawn(point)) continue;
         out_ << "<g><title>" << html_escape(plot_.series[i].name) << ", " << short_number(point.x) << ": "
-             << short_number(point.y) << "</title>" << marker(i, x(point), y(point)) << "</g>\n";
+             << short_number(point.y) << "</title>" << marker(look, x(point), y(point)) << "</g>\n";
       }
       out_ << "</g>\n";
     }
@@ -181,11 +201,11 @@ class SvgPlot {
   }
 
   void draw_label(const Label& label) {
-    const double text_x = label.x + 22;
+    const double text_x = label.x + kLabelOffset;
     out_ << "<path class='leader' d='M" << px(label.x + 6) << ' ' << px(label.y) << 'L' << px(text_x - 4) << ' '
-         << px(label.text_y) << "' style='stroke:" << colour(label.index) << "'/><text class='series' x='" << px(text_x)
-         << "' y='" << px(label.text_y + 4) << "'>" << html_escape(short_label(plot_.series[label.index].name))
-         << "</text>\n";
+         << px(label.text_y) << "' style='stroke:" << colour(plot_.series[label.index].look)
+         << "'/><text class='series' x='" << px(text_x) << "' y='" << px(label.text_y + 4) << "'>"
+         << html_escape(plot_.series[label.index].name) << "</text>\n";
   }
 
   const Plot& plot_;
@@ -198,10 +218,58 @@ class SvgPlot {
 
 std::string render_svg(const Plot& plot, const PlotSize& size) { return SvgPlot(plot, size).render(); }
 
-std::string render_swatch(size_t series_index, bool has_marker) {
-  const std::string stroke = "style='stroke:" + colour(series_index) + ";fill:" + colour(series_index) + "'";
-  return "<svg viewBox='0 0 26 12' width='26' height='12' aria-hidden='true'><g " + stroke +
-         "><path class='line' d='M1 6H25'/>" + (has_marker ? marker(series_index, 13, 6) : "") + "</g></svg>";
+bool fits_direct_labels(const Plot& plot, const PlotSize& size) {
+  const double room = size.height - 60;
+  return size.has_direct_labels && plot.series.size() > 1 && longest_name(plot) <= kMaxLabelWidth &&
+         static_cast<double>(plot.series.size()) * kLabelHeight <= room;
+}
+
+std::string render_swatch(const Look& look, bool has_marker) {
+  return "<svg viewBox='0 0 26 12' width='26' height='12' aria-hidden='true'><path class='line' style='stroke:" +
+         colour(look) + dashes(look) + "' d='M1 6H25'/>" +
+         (has_marker ? "<g class='marker' style='" + marker_style(look) + "'>" + marker(look, 13, 6) + "</g>" : "") +
+         "</svg>";
+}
+
+double text_width(const std::string& text) {
+  double width = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte & 0xC0) == 0x80) continue;  // the rest of a character
+    if (byte >= 0xE0) {
+      width += 13.5;  // as wide as high: Chinese and others
+    } else if (byte >= 0x80 || (c >= 'A' && c <= 'Z') || c == '_' || c == '+' || c == '=' || c == '<' || c == '>') {
+      width += c == 'W' || c == 'M' ? 12 : 9.5;
+    } else if (std::string_view("ijl.,:;|!'`/() -ftI[]").find(c) != std::string_view::npos) {
+      width += 5;
+    } else {
+      width += c == 'm' || c == 'w' || c == '%' || c == '@' ? 12 : 8;
+    }
+  }
+  return width;
+}
+
+std::string shortened(const std::string& text, double width) {
+  const std::string ellipsis = "\xE2\x80\xA6";
+  if (text_width(text) <= width) return text;
+  std::vector<std::string> characters;
+  for (const char c : text) {
+    if (characters.empty() || (static_cast<unsigned char>(c) & 0xC0) != 0x80) characters.emplace_back();
+    characters.back() += c;
+  }
+  // Names differ at their ends as well as at their beginnings.
+  std::string head, tail;
+  for (size_t first = 0, last = characters.size(); first < last;) {
+    const bool is_head = head.size() <= tail.size();
+    const std::string& next = is_head ? characters[first++] : characters[--last];
+    if (text_width(head + ellipsis + tail + next) > width) break;
+    if (is_head) {
+      head += next;
+    } else {
+      tail.insert(0, next);
+    }
+  }
+  return head + ellipsis + tail;
 }
 
 std::string px(double value) {

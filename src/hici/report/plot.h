@@ -15,10 +15,18 @@ struct Point {
   double y = 0;  // not finite: a gap in the line
 };
 
+// How a series looks. Colour and marker say whose it is, the same in all figures of a page; the dashes which of several
+// lines of one owner it is. Owners beyond the colours share one and differ by marker and dashes.
+struct Look {
+  size_t owner = 0;
+  size_t variant = 0;
+};
+
 struct Series {
   std::string name;
-  std::vector<Point> points;
-  std::vector<Point> faint;  // drawn thinly behind: the raw values of a smoothed line
+  std::vector<Point> points = {};
+  std::vector<Point> faint = {};  // drawn thinly behind: the raw values of a smoothed line
+  Look look = {};
 };
 
 struct Plot {
@@ -36,13 +44,21 @@ struct PlotSize {
   double width = 720;
   double height = 380;
   const char* css_class = "";
-  bool has_direct_labels = true;  // names at the ends of the lines; else the page shows a legend
+  bool has_direct_labels = true;  // names at the ends of the lines where they fit; else the page shows a legend
 };
+
+// Do the names of the series fit beside the ends of their lines, whole?
+bool fits_direct_labels(const Plot& plot, const PlotSize& size);
 
 std::string render_svg(const Plot& plot, const PlotSize& size);
 
 // Line and marker of a series, as in the plot, for a legend.
-std::string render_swatch(size_t series_index, bool has_marker);
+std::string render_swatch(const Look& look, bool has_marker);
+
+// Width of text of 12 or 13 pixels in a wide font for screens, where the reader's is not known: seldom less than it is.
+double text_width(const std::string& text);
+// `text`, or as much of its beginning and end as is not wider than `width`, with an ellipsis between.
+std::string shortened(const std::string& text, double width);
 
 // A coordinate. Tenths of a pixel are enough and keep the page small.
 std::string px(double value);

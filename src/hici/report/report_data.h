@@ -5,9 +5,11 @@
 #include "hici/eval/longbench_scores.h"
 #include "hici/eval/passkey_result.h"
 #include "hici/eval/retrieval_answers.h"
+#include "hici/report/conditions.h"
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,7 +22,7 @@ struct LoggedStep {
   int64_t step = 0;
   double loss = kNotANumber;
   double learning_rate = kNotANumber;
-  double hici_learning_rate = kNotANumber;
+  double hici_learning_rate = kNotANumber;  // none where no HiCI parameters are trained
   double tokens_per_second = kNotANumber;
   double epoch = kNotANumber;
   double tokens = kNotANumber;
@@ -31,49 +33,70 @@ struct LoggedStep {
 struct TrainingRun {
   std::string name;  // of its directory
   std::vector<LoggedStep> steps;
+  Conditions conditions = {};
+  std::string folder = {};
+};
+
+// What a result says of the model beside its label.
+struct ModelOrigin {
+  std::string path = {};         // of the adapter or base where nobody gave a label, or of the folder of answers
+  std::string weights = {};      // hash over the weights; empty: not stated
+  std::string weights_key = {};  // which hash that is; only hashes of one kind are compared
+  std::map<std::string, std::string> method = {};  // settings of the model, for two results that look the same
+  std::string file = {};                           // where it was read
 };
 
 // One result of `hici eval ppl`.
 struct PerplexityResult {
-  std::string label;      // which model
-  std::string attention;  // how it attended
-  int64_t context = 0;    // tokens
+  std::string label = {};      // which model
+  std::string attention = {};  // how it attended
+  int64_t context = 0;         // tokens
   double perplexity = kNotANumber;
   double accuracy = kNotANumber;
+  int64_t stride = 0;  // tokens between the starts of two windows; 0: not stated
+  Conditions conditions = {};
+  ModelOrigin origin = {};
 };
 
 // `hici eval passkey` at one length.
 struct PasskeyResult {
-  std::string label;
-  std::string attention;
-  eval::PasskeyLength length;  // with at least one test
+  std::string label = {};
+  std::string attention = {};
+  eval::PasskeyLength length = {};  // with at least one test
+  Conditions conditions = {};
+  ModelOrigin origin = {};
 };
 
 // One file of answers to LongEval's retrieval, scored by rule or by a model that judged them.
 struct RetrievalResult {
-  std::string model;
+  std::string label = {};  // which model
   eval::RetrievalTask task = eval::RetrievalTask::kTopics;
-  std::string judge;      // the model that judged; empty: by rule
-  int64_t num_items = 0;  // topics or lines in each prompt
+  std::string judge = {};  // the model that judged; empty: by rule
+  int64_t num_items = 0;   // topics or lines in each prompt
   int64_t num_correct = 0;
   int64_t num_answers = 0;  // that were scored; a missing verdict is none
-
-  bool operator==(const RetrievalResult&) const = default;
+  Conditions conditions = {};
+  ModelOrigin origin = {};
 };
 
 // A result.json of LongBench, or with `by_length` of LongBench-E, whose scores are in the buckets alone.
 struct LongBenchResult {
-  eval::LongBenchModelScores scores;
+  std::string label = {};  // which model
+  eval::LongBenchModelScores scores = {};
   bool by_length = false;
+  Conditions conditions = {};
+  ModelOrigin origin = {};
 };
 
 // One result of `hici eval attention`: where the attention of each head goes.
 struct AttentionResult {
   using Shares = std::vector<std::vector<double>>;  // [L, H], 0 to 1
-  std::string label;
-  Shares global;
-  Shares local;
-  Shares token;
+  std::string label = {};
+  Shares global = {};
+  Shares local = {};
+  Shares token = {};
+  Conditions conditions = {};
+  ModelOrigin origin = {};
 };
 
 struct ReportData {
@@ -83,6 +106,12 @@ struct ReportData {
   std::vector<RetrievalResult> retrievals;
   std::vector<LongBenchResult> longbench;
   std::vector<AttentionResult> attentions;
+  std::vector<std::string> left_out;  // why a file or folder is not in it, a message each
+  size_t num_named_left_out = 0;      // of these, files that were named, not found in a directory
+
+  size_t num_results() const {
+    return perplexities.size() + passkeys.size() + retrievals.size() + longbench.size() + attentions.size();
+  }
 };
 
 }  // namespace hici::report

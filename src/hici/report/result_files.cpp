@@ -3,8 +3,12 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/base/sha256.h"
+#include "hici/base/text_table.h"
 #include "hici/eval/retrieval_scores.h"
+#include "hici/report/answer_settings.h"
 #include "hici/report/clean_text.h"
+#include "hici/report/origin.h"
 
 #include <nlohmann/json.hpp>
 
@@ -22,6 +26,10 @@ constexpr size_t kMaxResultBytes = size_t{4} << 20;
 constexpr int64_t kMaxContext = int64_t{1} << 40;
 constexpr int64_t kMaxCount = int64_t{1} << 40;
 constexpr double kShareSlack = 1e-6;  // shares are sums of rounded weights
+// Settings of a model that decide numbers; weights are looked at by themselves.
+const std::vector<std::string> kWindowMethod = {"causal_mode", "context_size", "dual_chunk",       "dtype",
+                                                "rope_factor", "num_segments", "attention_backend"};
+const std::vector<std::string> kPasskeyMethod = {"cache_slots", "causal_mode", "context_size", "dtype", "max_tokens"};
 
 // As papers write it; the two ways to cut for HiCI attention are two rows.
 std::string attention_of(const JsonObject& result) {
@@ -38,22 +46,58 @@ const json& array_at(const JsonObject& object, const char* key) {
   return value;
 }
 
-PerplexityResult parse_perplexity(const JsonObject& object) {
-  return {.label = clean_text(object.string("label")),
-          .attention = attention_of(object),
-          .context = object.integer("seq_len", 1, kMaxContext),
-          .perplexity = object.number_or("perplexity", kNotANumber),
-          .accuracy = object.number_or("accuracy", kNotANumber)};
+// What an evaluation over windows of a token file says of them beside their length.
+void add_limit(const JsonObject& object, Conditions& conditions) {
+  const int64_t limit = object.integer_or("limit_tokens", 0, 0, kMaxCount);
+  if (limit > 0) conditions.settings.push_back("its first " + std::to_string(limit) + " tokens");
+}
+
+PerplexityResult parse_perplexity(const JsonObject& object, const fs::path& file) {
+  PerplexityResult result{.label = clean_text(object.string("label")),
+                          .attention = attention_of(object),
+                          .context = object.integer("seq_len", 1, kMaxContext),
+                          .perplexity = object.number_or("perplexity", kNotANumber),
+                          .accuracy = object.number_or("accuracy", kNotANumber),
+                          .stride = object.integer_or("sliding_window", 0, 1, kMaxContext),
+                          .conditions = conditions_on_data(object),
+                          .origin = origin_of(object, file, kWindowMethod)};
+  add_limit(object, result.conditions);
+  if (result.stride == 0) result.conditions.unstated.emplace_back("how far the windows are apart");
+  return result;
+}
+
+// The prompts of one length: the same seeds with the same keys in the same places are the same prompts.
+Conditions passkey_conditions(const std::vector<eval::PasskeyTest>& tests, int64_t length) {
+  uint32_t first = tests.front().seed, last = first;
+  std::string all;
+  for (const eval::PasskeyTest& test : tests) {
+    first = std::min(first, test.seed);
+    last = std::max(last, test.seed);
+    all += std::to_string(test.seed) + " " + every_digit(test.depth) + " " + std::to_string(test.key) + "\n";
+  }
+  Conditions conditions;
+  conditions.settings = {tests.size() == 1 ? "one prompt of each length, seed " + std::to_string(first)
+                                           : std::to_string(tests.size()) + " prompts of each length, seeds " +
+                                                 std::to_string(first) + " to " + std::to_string(last)};
+  conditions.asked[std::to_string(length)] = sha256_hex(all);
+  return conditions;
 }
 
 // A length of which no prompt was answered is none.
-std::vector<PasskeyResult> parse_passkey(const JsonObject& object) {
+std::vector<PasskeyResult> parse_passkey(const JsonObject& object, const fs::path& file) {
   std::vector<PasskeyResult> results;
   for (eval::PasskeyLength& length : eval::passkey_lengths_from_json(object.value(), object.subject())) {
     if (length.tests.empty()) continue;
-    results.push_back(
-        {.label = clean_text(object.string("label")), .attention = attention_of(object), .length = std::move(length)});
+    results.push_back({.label = clean_text(object.string("label")),
+                       .attention = attention_of(object),
+                       .length = std::move(length),
+                       .conditions = {},
+                       .origin = origin_of(object, file, kPasskeyMethod)});
+    PasskeyResult& result = results.back();
+    result.conditions = passkey_conditions(result.length.tests, result.length.target);
+    result.origin.method["rope_factor"] = every_digit(result.length.rope_factor);
   }
+  HICI_CHECK(!results.empty(), object.subject(), ": has no answered test at any length; run the evaluation to its end");
   return results;
 }
 
@@ -74,13 +118,22 @@ AttentionResult::Shares parse_shares(const JsonObject& object, const char* key, 
   return shares;
 }
 
-AttentionResult parse_attention(const JsonObject& object) {
+AttentionResult parse_attention(const JsonObject& object, const fs::path& file) {
   const auto layers = static_cast<size_t>(object.integer("layers", 1, 10'000));
   const auto heads = static_cast<size_t>(object.integer("heads", 1, 10'000));
-  return {.label = clean_text(object.string("label")),
-          .global = parse_shares(object, "global", layers, heads),
-          .local = parse_shares(object, "local", layers, heads),
-          .token = parse_shares(object, "token", layers, heads)};
+  AttentionResult result{.label = clean_text(object.string("label")),
+                         .global = parse_shares(object, "global", layers, heads),
+                         .local = parse_shares(object, "local", layers, heads),
+                         .token = parse_shares(object, "token", layers, heads),
+                         .conditions = conditions_on_data(object),
+                         .origin = origin_of(object, file, kWindowMethod)};
+  const int64_t length = object.integer_or("seq_len", 0, 1, kMaxContext);
+  const int64_t stride = object.integer_or("sliding_window", 0, 1, kMaxContext);
+  if (length > 0) result.conditions.settings.push_back("windows of " + std::to_string(length) + " tokens");
+  if (stride > 0 && stride != length) result.conditions.settings.push_back(window_words(stride));
+  add_limit(object, result.conditions);
+  if (length == 0) result.conditions.unstated.emplace_back("how long the windows are");
+  return result;
 }
 
 // The number that the name of an answer file begins with.
@@ -93,8 +146,24 @@ int64_t num_items_of(const std::string& name, const std::string& subject) {
   return number;
 }
 
+// "cases" has what identifies the test cases, in the same form; files of older versions have none.
+void add_cases(const JsonObject& object, const std::string& model, const std::string& file, RetrievalResult& result) {
+  std::string labels;
+  if (object.has("cases") && object.object("cases").has(model)) {
+    const JsonObject of_model = object.object("cases").object(model);
+    labels = text_at(of_model, file);
+  }
+  if (labels.empty()) {
+    result.conditions.unstated = {"the test cases"};
+  } else {
+    result.conditions.asked[std::to_string(result.num_items)] = labels;
+  }
+}
+
 // {model: {file: [correct, answers, ...]}}
-std::vector<RetrievalResult> parse_retrieval(const JsonObject& models, const std::string& judge) {
+std::vector<RetrievalResult> parse_retrieval(const JsonObject& object, const char* key, const std::string& judge,
+                                             const fs::path& source) {
+  const JsonObject models = object.object(key);
   std::vector<RetrievalResult> results;
   for (const auto& [model, files] : models.value().items()) {
     const JsonObject of_model(files, models.subject() + ": " + printable(model));
@@ -103,20 +172,24 @@ std::vector<RetrievalResult> parse_retrieval(const JsonObject& models, const std
                              counts[1].is_number_unsigned() && counts[0] <= counts[1] && counts[1] <= kMaxCount;
       HICI_CHECK(is_counts, of_model.subject(), ": ", printable(file), " is ", shown_json(counts),
                  ", expected [correct, answers]");
-      results.push_back({.model = clean_text(model),
+      results.push_back({.label = clean_text(model),
                          .task = eval::RetrievalTask::kTopics,
                          .judge = judge,
                          .num_items = num_items_of(file, of_model.subject()),
                          .num_correct = counts[0].get<int64_t>(),
-                         .num_answers = counts[1].get<int64_t>()});
+                         .num_answers = counts[1].get<int64_t>(),
+                         .conditions = {},
+                         .origin = {.file = clean_text(source.string())}});
+      if (!judge.empty()) results.back().conditions.settings = {"judge " + judge};
+      add_cases(object, model, file, results.back());
     }
   }
   return results;
 }
 
-std::vector<RetrievalResult> parse_judged(const JsonObject& object) {
-  std::vector<RetrievalResult> results = parse_retrieval(object.object("by_rule"), "");
-  for (RetrievalResult& judged : parse_retrieval(object.object("by_judge"), clean_text(object.string("judge_model"))))
+std::vector<RetrievalResult> parse_judged(const JsonObject& object, const fs::path& file) {
+  std::vector<RetrievalResult> results = parse_retrieval(object, "by_rule", "", file);
+  for (RetrievalResult& judged : parse_retrieval(object, "by_judge", clean_text(object.string("judge_model")), file))
     results.push_back(std::move(judged));
   return results;
 }
@@ -133,9 +206,13 @@ double parse_score(const JsonObject& object, const std::string& key) {
 }
 
 LongBenchResult parse_longbench(const JsonObject& object, const fs::path& file) {
-  LongBenchResult result{
-      .scores = {.model = clean_text(fs::weakly_canonical(file).parent_path().filename().string()), .tasks = {}},
-      .by_length = object.value().begin()->is_object()};
+  const fs::path folder = fs::weakly_canonical(file).parent_path();
+  LongBenchResult result{.label = clean_text(folder.filename().string()),
+                         .scores = {},
+                         .by_length = object.value().begin()->is_object(),
+                         .conditions = {},
+                         .origin = {.path = clean_text(folder.string()), .file = clean_text(file.string())}};
+  result.scores.model = result.label;
   for (const auto& item : object.value().items()) {
     HICI_CHECK(eval::find_longbench_task(item.key()), object.subject(), ": '", printable(item.key()),
                "' is no data set of LongBench; known: ", eval::longbench_task_names());
@@ -152,6 +229,7 @@ LongBenchResult parse_longbench(const JsonObject& object, const fs::path& file) 
     }
     result.scores.tasks.push_back(score);
   }
+  set_longbench_settings(result, folder);
   return result;
 }
 
@@ -163,10 +241,10 @@ ReportData read_result_file(const fs::path& file) {
   if (!value.is_object()) return data;
   const JsonObject object(value, file.string());
   const json command = value.value("command", json());
-  if (command == "eval ppl") data.perplexities = {parse_perplexity(object)};
-  if (command == "eval passkey") data.passkeys = parse_passkey(object);
-  if (command == "eval attention") data.attentions = {parse_attention(object)};
-  if (value.contains("by_judge")) data.retrievals = parse_judged(object);
+  if (command == "eval ppl") data.perplexities = {parse_perplexity(object, file)};
+  if (command == "eval passkey") data.passkeys = parse_passkey(object, file);
+  if (command == "eval attention") data.attentions = {parse_attention(object, file)};
+  if (value.contains("by_judge")) data.retrievals = parse_judged(object, file);
   if (file.filename() == "result.json" && names_longbench(value)) data.longbench = {parse_longbench(object, file)};
   return data;
 }
@@ -175,13 +253,18 @@ ReportData read_response_file(const fs::path& file) {
   const int64_t num_items = num_items_of(file.filename().string(), file.string());
   const eval::RetrievalFile answers = eval::read_retrieval_file(file);
   const eval::RetrievalScore score = eval::score_retrieval(file, answers.answers, answers.task);
+  RetrievalResult result{.label = clean_text(score.model),
+                         .task = answers.task,
+                         .judge = "",
+                         .num_items = num_items,
+                         .num_correct = score.num_correct,
+                         .num_answers = score.num_answers,
+                         .conditions = {},
+                         .origin = {.path = clean_text(fs::weakly_canonical(file).parent_path().string()),
+                                    .file = clean_text(file.string())}};
+  set_retrieval_settings(result, file, eval::labels_sha256(answers.answers));
   ReportData data;
-  data.retrievals = {{.model = clean_text(score.model),
-                      .task = answers.task,
-                      .judge = "",
-                      .num_items = num_items,
-                      .num_correct = score.num_correct,
-                      .num_answers = score.num_answers}};
+  data.retrievals = {std::move(result)};
   return data;
 }
 

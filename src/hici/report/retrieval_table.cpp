@@ -12,13 +12,19 @@ std::string name_of(RetrievalTask task) { return task == RetrievalTask::kTopics 
 
 TableEntry entry_of(const RetrievalResult& result) {
   const bool is_scored = result.num_answers > 0;
-  TableEntry entry{.names = {result.model}, .column = result.num_items};
+  TableEntry entry{.names = {result.label}, .column = result.num_items};
   if (!result.judge.empty()) entry.names.push_back(result.judge);
   if (is_scored) {
     entry.value = static_cast<double>(result.num_correct) / static_cast<double>(result.num_answers);
     entry.detail = std::to_string(result.num_correct) + "/" + std::to_string(result.num_answers);
   }
   return entry;
+}
+
+// What identifies the test cases; nothing where that is not stated.
+std::string cases_of(const RetrievalResult& result) {
+  const auto found = result.conditions.asked.find(std::to_string(result.num_items));
+  return found == result.conditions.asked.end() ? "" : short_hash(found->second);
 }
 
 }  // namespace
@@ -42,14 +48,14 @@ Table retrieval_table(const std::vector<RetrievalResult>& results, RetrievalTask
 Table retrieval_counts(const std::vector<RetrievalResult>& results) {
   Table table{.name = "retrieval-counts",
               .caption = "Right answers to LongEval's retrieval",
-              .name_columns = {"task", "model", "scored by", "number"},
+              .name_columns = {"task", "model", "scored by", "number", "cases"},
               .value_columns = {"correct", "answers"},
               .show = whole_number,
               .is_for_files = true};
   for (const RetrievalResult& result : results) {
     table.rows.push_back(
-        {.names = {name_of(result.task), result.model, result.judge.empty() ? "rule" : result.judge,
-                   std::to_string(result.num_items)},
+        {.names = {name_of(result.task), result.label, result.judge.empty() ? "rule" : result.judge,
+                   std::to_string(result.num_items), cases_of(result)},
          .values = {static_cast<double>(result.num_correct), static_cast<double>(result.num_answers)}});
   }
   return table;

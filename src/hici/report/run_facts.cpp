@@ -23,7 +23,7 @@ std::vector<double> finite_values(const TrainingRun& run, const Getter& get) {
 }
 
 std::string shown(double value, const std::function<std::string(double)>& show) {
-  return std::isfinite(value) ? show(value) : "-";
+  return std::isfinite(value) ? show(value) : kNoFact;
 }
 
 double last(const TrainingRun& run, const Getter& get) {
@@ -80,7 +80,7 @@ std::string shown_rate(double value) { return printed("%.3g", value); }
 std::vector<Fact> facts_of(const TrainingRun& run) {
   const auto bytes = [](double value) { return human_bytes(static_cast<int64_t>(value)); };
   return {
-      {"Optimizer steps", run.steps.empty() ? "-" : std::to_string(run.steps.back().step)},
+      {"Optimizer steps", run.steps.empty() ? kNoFact : std::to_string(run.steps.back().step)},
       {"Epochs", shown(last(run, [](const LoggedStep& s) { return s.epoch; }), shown_epochs)},
       {"Training tokens", shown(last(run, [](const LoggedStep& s) { return s.tokens; }), human_count)},
       {"Final loss (mean of last tenth)", shown(final_loss(run), shown_loss)},

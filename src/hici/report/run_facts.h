@@ -9,6 +9,8 @@
 
 namespace hici::report {
 
+constexpr const char* kNoFact = "-";
+
 struct Fact {
   std::string name;
   std::string value;  // as people read it; "-" when the run does not say

@@ -9,17 +9,14 @@
 namespace hici::report {
 namespace {
 
-std::string joined(const std::vector<std::string>& fields, const char* separator) {
-  std::string line;
-  for (size_t i = 0; i < fields.size(); ++i) line += (i == 0 ? "" : separator) + fields[i];
-  return line;
-}
-
 std::string text_cell(const Table& table, size_t row, size_t column) {
   const std::string shown = table.shown(row, column, "-");
   const std::vector<std::string>& details = table.rows[row].details;
   return details.empty() || details[column].empty() ? shown : shown + " (" + details[column] + ")";
 }
+
+// ", pg19.bin" as it stands alone.
+std::string without_comma(const std::string& words) { return words.substr(words.find_first_not_of(",; ")); }
 
 Table::Row& row_of(Table& table, const std::vector<std::string>& names) {
   for (Table::Row& row : table.rows) {
@@ -79,15 +76,18 @@ std::string table_text(const Table& table) {
 }
 
 std::string table_csv(const Table& table) {
+  const bool has_conditions = !table.conditions.empty();
   std::vector<std::string> fields;
   for (const std::string& column : table.name_columns) fields.push_back(csv_field(column));
+  if (has_conditions) fields.emplace_back("conditions");
   for (const std::string& column : table.value_columns) fields.push_back(csv_field(column));
-  std::string text = joined(fields, ",") + "\n";
+  std::string text = csv_line(fields);
   for (const Table::Row& row : table.rows) {
     fields.clear();
     for (const std::string& name : row.names) fields.push_back(csv_field(name));
+    if (has_conditions) fields.push_back(csv_field(without_comma(table.conditions)));
     for (const double value : row.values) fields.push_back(every_digit(value));
-    text += joined(fields, ",") + "\n";
+    text += csv_line(fields);
   }
   return text;
 }
@@ -96,9 +96,9 @@ std::string table_latex(const Table& table) {
   std::vector<std::string> cells;
   for (const std::string& column : table.name_columns) cells.push_back(latex_escape(capitalised(column)));
   for (const std::string& column : table.value_columns) cells.push_back(latex_escape(column));
-  std::string text = "% needs \\usepackage{booktabs}\n\\begin{tabular}{" + std::string(table.name_columns.size(), 'l') +
-                     std::string(table.value_columns.size(), 'r') + "}\n\\toprule\n" + joined(cells, " & ") +
-                     " \\\\\n\\midrule\n";
+  std::string text = (table.caption.empty() ? "" : "% " + table.full_caption() + "\n") +
+                     "% needs \\usepackage{booktabs}\n\\begin{tabular}{" + std::string(table.name_columns.size(), 'l') +
+                     std::string(table.value_columns.size(), 'r') + "}\n\\toprule\n" + latex_row(cells) + "\\midrule\n";
   for (size_t r = 0; r < table.rows.size(); ++r) {
     cells.clear();
     for (const std::string& name : table.rows[r].names) cells.push_back(latex_escape(name));
@@ -106,7 +106,7 @@ std::string table_latex(const Table& table) {
       const std::string shown = latex_escape(table.shown(r, c, "--"));
       cells.push_back(table.is_best(r, c) ? "\\textbf{" + shown + "}" : shown);
     }
-    text += joined(cells, " & ") + " \\\\\n";
+    text += latex_row(cells);
   }
   return text + "\\bottomrule\n\\end{tabular}\n";
 }

@@ -28,8 +28,9 @@ struct Table {
     std::vector<double> values;             // as many as there are value columns; NaN: no value
     std::vector<std::string> details = {};  // empty, or a word on each value for readers ("49/50")
   };
-  std::string name = {};     // of its files beside a page: REPORT.name.csv
-  std::string caption = {};  // without its full stop
+  std::string name = {};        // of its files beside a page: REPORT.name.csv
+  std::string caption = {};     // without its full stop
+  std::string conditions = {};  // under which all numbers were measured: in the caption, and a column of the CSV
   std::vector<std::string> name_columns = {};
   std::vector<std::string> value_columns = {};
   std::vector<Row> rows = {};
@@ -38,6 +39,8 @@ struct Table {
   bool is_for_files = false;  // too long to read: neither on the page nor in the terminal
 
   bool is_best(size_t row, size_t column) const;
+  // The caption with the conditions.
+  std::string full_caption() const { return caption + conditions; }
   // The value as it is shown, or `absent`.
   std::string shown(size_t row, size_t column, const char* absent) const;
 };
@@ -56,10 +59,20 @@ void add_entries(Table& table, const std::vector<TableEntry>& entries);
 
 // For a terminal, with a line end on every line.
 std::string table_text(const Table& table);
-// Every digit, for other programs; an empty field where there is no value.
+// Every digit, for other programs; an empty field where there is no value. Where there are conditions, a column behind
+// the names has them.
 std::string table_csv(const Table& table);
-// A tabular with the rules of the booktabs package; the best values are bold.
+// A tabular with the rules of the booktabs package; the best values are bold. The caption stands above as a comment.
 std::string table_latex(const Table& table);
+
+// The table of one comparison (conditions.h): says its conditions, marks no best value where they are not stated.
+template <typename Comparison>
+Table with_conditions(Table table, const Comparison& comparison) {
+  table.name += comparison.file_suffix;
+  table.conditions = comparison.words;
+  if (!comparison.is_stated) table.best = Best::kNone;
+  return table;
+}
 
 // "attention" to "Attention", as headings begin; other letters than those of ASCII stay.
 std::string capitalised(std::string text);

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/report/conditions.h"
+
+#include "hici/base/error.h"
+#include "hici/base/sha256.h"
+
+#include <algorithm>
+#include <set>
+
+namespace hici::report {
+namespace {
+
+constexpr size_t kShortHash = 8;
+
+std::string joined(const std::vector<std::string>& words, const std::string& separator) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : separator) + word;
+  return text;
+}
+
+// A few hex digits for all that was asked under these conditions.
+std::string mark_of(const std::vector<const Conditions*>& group) {
+  std::map<std::string, std::string> asked;
+  for (const Conditions* conditions : group) asked.insert(conditions->asked.begin(), conditions->asked.end());
+  std::string text;
+  for (const auto& [column, identity] : asked) text += column + "=" + identity + "\n";
+  return short_hash(sha256_hex(text));
+}
+
+// "pg19 test.bin" -> "-pg19-test": what a file's name may hold everywhere.
+std::string suffix_of(const std::string& data) {
+  constexpr size_t kMaxLength = 40;
+  std::string suffix;
+  for (const char c : data.ends_with(".bin") ? data.substr(0, data.size() - 4) : data) {
+    const bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    if (!is_plain && (suffix.empty() || suffix.back() == '-')) continue;
+    suffix += is_plain ? c : '-';
+  }
+  suffix = suffix.substr(0, kMaxLength);
+  while (suffix.ends_with('-')) suffix.pop_back();
+  return suffix.empty() ? "" : hici::detail::concat("-", suffix);
+}
+
+}  // namespace
+
+bool Conditions::comparable_with(const Conditions& other) const {
+  if (data_sha256 != other.data_sha256 || settings != other.settings || unstated != other.unstated) return false;
+  if (data_sha256.empty() && data != other.data) return false;
+  return std::all_of(asked.begin(), asked.end(), [&](const auto& column) {
+    const auto found = other.asked.find(column.first);
+    return found == other.asked.end() || found->second == column.second;
+  });
+}
+
+std::string Conditions::settings_text() const {
+  std::string text = joined(settings, ", ");
+  if (unstated.empty()) return text;
+  return hici::detail::concat(text, text.empty() ? "" : "; ", "the files do not say ", joined(unstated, " and "));
+}
+
+std::string Conditions::caption() const {
+  const std::string text = settings_text();
+  const char* joint = text.empty() ? "" : settings.empty() ? "; " : ", ";
+  return hici::detail::concat(data.empty() ? "" : ", ", data, joint, text);
+}
+
+std::string short_hash(const std::string& sha256) { return sha256.substr(0, kShortHash); }
+
+void name_data(const std::vector<Conditions*>& all) {
+  std::map<std::string, std::string> names;  // by hash: the first name
+  for (const Conditions* conditions : all) {
+    if (!conditions->data_sha256.empty()) names.try_emplace(conditions->data_sha256, conditions->data);
+  }
+  std::map<std::string, std::set<std::string>> hashes;  // by name
+  for (const auto& [hash, name] : names) hashes[name].insert(hash);
+  for (Conditions* conditions : all) {
+    if (conditions->data_sha256.empty()) continue;
+    const std::string& name = names[conditions->data_sha256];
+    conditions->data =
+        hashes[name].size() == 1 ? name : hici::detail::concat(name, " (", short_hash(conditions->data_sha256), ")");
+  }
+}
+
+std::vector<CommonWords> common_words(const std::vector<std::vector<const Conditions*>>& groups) {
+  std::map<std::string, int> num_with_words, num_with_suffix;
+  for (const auto& group : groups) ++num_with_words[group.front()->caption()];
+  std::vector<CommonWords> all;
+  for (const auto& group : groups) {
+    CommonWords common{.words = group.front()->caption(), .file_suffix = {}};
+    if (num_with_words[common.words] > 1) common.words.append(", cases ").append(mark_of(group));
+    if (groups.size() > 1) common.file_suffix = suffix_of(group.front()->data);
+    const int number = ++num_with_suffix[common.file_suffix];
+    if (number > 1) common.file_suffix.append("-").append(std::to_string(number));
+    all.push_back(std::move(common));
+  }
+  return all;
+}
+
+}  // namespace hici::report
