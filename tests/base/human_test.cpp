@@ -32,5 +32,35 @@ TEST(HumanTest, DurationsHaveTwoUnits) {
   EXPECT_EQ(human_duration(std::numeric_limits<double>::infinity()), "?");
 }
 
+TEST(HumanTest, ShortDurationsKeepHundredths) {
+  EXPECT_EQ(short_duration(0.418), "0.42 s");
+  EXPECT_EQ(short_duration(59.99), "59.99 s");
+  EXPECT_EQ(short_duration(59.999), "1m00s");
+  EXPECT_EQ(short_duration(-1), "?");
+}
+
+TEST(HumanTest, OneOfAThingHasNoPlural) {
+  EXPECT_EQ(counted(0, "step"), "0 steps");
+  EXPECT_EQ(counted(1, "step"), "1 step");
+  EXPECT_EQ(counted(2, "step"), "2 steps");
+}
+
+TEST(HumanTest, NumbersHaveNoMoreDigitsThanTheyNeed) {
+  EXPECT_EQ(shortest_number(0.0005), "0.0005");
+  EXPECT_EQ(shortest_number(2e-5), "2e-05");
+  EXPECT_EQ(shortest_number(0.3), "0.3");
+  EXPECT_EQ(shortest_number(20), "20");
+  EXPECT_EQ(shortest_number(0.1 + 0.2), "0.30000000000000004");
+}
+
+TEST(HumanTest, AWordOfAShellIsQuotedWhereItMustBe) {
+  EXPECT_EQ(shell_word("runs/hici-8k/data.bin"), "runs/hici-8k/data.bin");
+  EXPECT_EQ(shell_word("my model"), "'my model'");
+  EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
+  EXPECT_EQ(shell_word("$HOME"), "'$HOME'");
+  EXPECT_EQ(shell_word("~/m"), "'~/m'");
+  EXPECT_EQ(shell_word(""), "''");
+}
+
 }  // namespace
 }  // namespace hici

@@ -101,7 +101,7 @@ TEST(AttentionBackendTest, SaysWhichBackendCanDoIt) {
   EXPECT_EQ(fastest_backend(on_cpu), AttentionBackend::kFlash);
   EXPECT_EQ(why_not(AttentionBackend::kMath, on_cpu), "");
   const std::string reason = why_not(AttentionBackend::kCudnn, on_cpu);
-  EXPECT_NE(reason.find("head size 64 in Float on cpu; use flash or math"), std::string::npos) << reason;
+  EXPECT_NE(reason.find("head size 64 in float32 on cpu; use flash or math"), std::string::npos) << reason;
   EXPECT_THROW(attention_backend_from_name("cuda", "--attention_backend"), UsageError);
 }
 

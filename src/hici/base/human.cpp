@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <limits>
 #include <span>
 
 namespace hici {
@@ -47,6 +49,35 @@ std::string human_duration(double seconds) {
   if (whole < 3600) return printed("%dm%02ds", whole / 60, whole % 60);
   if (whole < 86400) return printed("%dh%02dm", whole / 3600, whole / 60 % 60);
   return printed("%dd%02dh", whole / 86400, whole / 3600 % 24);
+}
+
+std::string short_duration(double seconds) {
+  if (!(seconds >= 0 && seconds < 59.995)) return human_duration(seconds);
+  return printed("%.2f s", seconds);
+}
+
+std::string counted(int64_t count, std::string_view noun) {
+  std::string text = std::to_string(count) + " ";
+  text += noun;
+  return count == 1 ? text : text + "s";
+}
+
+std::string shortest_number(double value) {
+  constexpr int kEnough = std::numeric_limits<double>::max_digits10;
+  std::string text;
+  for (int digits = 1; digits <= kEnough; ++digits) {
+    text = printed("%.*g", digits, value);
+    if (std::strtod(text.c_str(), nullptr) == value) break;
+  }
+  return text;
+}
+
+std::string shell_word(std::string_view text) {
+  constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./:,=+@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string_view::npos) return std::string(text);
+  std::string quoted = "'";
+  for (const char c : text) c == '\'' ? quoted += "'\\''" : quoted += c;
+  return quoted + "'";
 }
 
 }  // namespace hici

@@ -6,6 +6,7 @@
 #include "hici/base/text_table.h"
 #include "hici/base/version.h"
 #include "hici/ops/cuda_plugin.h"
+#include "hici/ops/types.h"
 
 #include <algorithm>
 #include <cmath>
@@ -25,12 +26,6 @@ std::string shown_number(const nlohmann::json& value, double unit) {
   const double number = value.get<double>() / unit;
   if (number == 0) return "0";
   return fixed_digits(number, std::clamp(2 - static_cast<int>(std::floor(std::log10(std::abs(number)))), 0, 9));
-}
-
-// As --dtype has it.
-std::string type_name(at::ScalarType type) {
-  if (type == at::kBFloat16) return "bfloat16";
-  return type == at::kDouble ? "float64" : "float32";
 }
 
 // A row that failed says so in its first column of numbers.
@@ -130,7 +125,7 @@ nlohmann::json common_facts(const std::string& command, const BenchSpec& spec, c
           {"parameters", spec.model.config.num_parameters()},
           {"device", spec.device.str()},
           {"device_name", device_name(spec.device)},
-          {"dtype", type_name(spec.dtype)},
+          {"dtype", ops::dtype_name(spec.dtype)},
           {"torch_version", kTorchVersion},
           {"cuda", spec.device.is_cuda() ? ops::cuda_plugin_text() : std::string("not used")},
           {"version", kVersion},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/bench/decode_bench.h"
 
+#include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/bench/model_case.h"
 #include "hici/config/rope.h"
@@ -105,7 +106,7 @@ bool cache_fits(const BenchSpec& spec, int64_t batch, int64_t length) {
 nlohmann::json decode_row(const BenchSpec& spec, int64_t batch, int64_t length, WeightPool& pool,
                           const MachineRates& rates) {
   nlohmann::json row;
-  log_info("measuring ", batch, " x ", length, " tokens");
+  log_info("measuring ", batch, " x ", counted(length, "token"));
   const bool has_room = cache_fits(spec, batch, length) &&
                         has_room_for([&] { row = DecodeCase(spec, batch, length, pool).measure(rates); });
   row["status"] = has_room ? kOk : kOutOfMemory;
@@ -124,12 +125,13 @@ BenchReport bench_decode(const BenchSpec& spec) {
   nlohmann::json facts = common_facts("bench decode", spec, rates);
   facts["new_tokens"] = spec.new_tokens;
   facts["records_graph"] = spec.records_graph && spec.device.is_cuda();
-  BenchReport report{std::move(facts),
-                     detail::concat("decoding: ", spec.model.name, ", ", spec.new_tokens, " steps behind each context",
-                                    spec.device.is_cuda() ? spec.records_graph ? ", one CUDA graph a step" : "" : ""),
-                     decode_columns(),
-                     {},
-                     {"bound: weights and cache read once a step at the rate of the copy"}};
+  BenchReport report{
+      std::move(facts),
+      detail::concat("decoding: ", spec.model.name, ", ", counted(spec.new_tokens, "step"), " behind each context",
+                     spec.device.is_cuda() ? spec.records_graph ? ", one CUDA graph a step" : "" : ""),
+      decode_columns(),
+      {},
+      {"bound: weights and cache read once a step at the rate of the copy"}};
   WeightPool pool(spec.device, spec.dtype);
   for (const int64_t batch : spec.batch_sizes) {
     for (const int64_t length : spec.lengths) report.rows.push_back(decode_row(spec, batch, length, pool, rates));

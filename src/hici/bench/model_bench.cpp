@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/bench/model_bench.h"
 
+#include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/text_table.h"
 #include "hici/bench/trace.h"
@@ -146,7 +147,7 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   const bool has_slots =
       has([](const AttentionChoice& a) { return a.kind == nn::AttentionKind::kHici && a.has_slots; });
   std::string title = detail::concat(what, ": ", spec.model.name, ", batch ", spec.batch_size);
-  if (has_segments) title += detail::concat(", ", spec.model.hici.num_segments, " segments");
+  if (has_segments) title += ", " + counted(spec.model.hici.num_segments, "segment");
   if (has_slots) title += detail::concat(", causal mode ", config::name_of(spec.model.hici.causal_mode));
   return detail::concat(title, ", LoRA rank ", spec.lora.rank);
 }
@@ -164,7 +165,7 @@ BenchReport bench_model(const BenchSpec& spec, BenchWork work) {
       // Quantised weights belong to one kind: two sets of them may not fit.
       const bool takes_turns = !(spec.fp8_base && spec.device.is_cuda());
       if (takes_turns && &attention != &spec.attentions.back()) continue;
-      log_info("measuring ", length, " tokens, ", takes_turns ? "all kinds in turn" : attention.name);
+      log_info("measuring ", counted(length, "token"), ", ", takes_turns ? "all kinds in turn" : attention.name);
       run_group(spec, work, length, std::move(group), rates, report);
       group.clear();
     }

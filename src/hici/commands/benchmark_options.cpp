@@ -8,6 +8,7 @@
 #include "hici/commands/command.h"
 #include "hici/commands/lists.h"
 #include "hici/eval/longbench_tasks.h"
+#include "hici/ops/types.h"
 
 #include <filesystem>
 
@@ -77,7 +78,7 @@ nlohmann::json BenchmarkOptions::settings(const std::string& command, const Answ
                {"tokenizer_sha256", model.tokenizer.sha256()},
                {"context_size", model.loaded.context_size},
                {"rope_factor", model.loaded.model->config().rope.context_factor},
-               {"dtype", c10::toString(model.loaded.dtype)},
+               {"dtype", ops::dtype_name(model.loaded.dtype)},
                {"prompt_style", prompt_style},
                {"chat_template", form ? eval::chat_form_name(*form) : ""}});
   return json;

@@ -12,6 +12,7 @@
 #include "hici/config/divides.h"
 #include "hici/eval/attention_profile.h"
 #include "hici/io/load_model.h"
+#include "hici/ops/types.h"
 #include "hici/report/attention_figures.h"
 
 #include <nlohmann/json.hpp>
@@ -105,7 +106,7 @@ nlohmann::json settings_json(const EvalAttentionOptions& o, const io::LoadedMode
           {"batch_size", o.batch_size},
           {"limit_tokens", o.limit_tokens},
           {"attention_backend", ops::attention_backend_name(options.forward.backend)},
-          {"dtype", c10::toString(loaded.dtype)},
+          {"dtype", ops::dtype_name(loaded.dtype)},
           {"device", loaded.device.str()},
           {"rope_type", config::name_of(rope.type)},
           {"rope_theta", rope.theta},

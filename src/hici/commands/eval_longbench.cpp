@@ -2,6 +2,7 @@
 // `hici eval longbench`: a model's predictions on LongBench, in the files of LongBench's pred.py.
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/sha256.h"
 #include "hici/base/signals.h"
@@ -120,7 +121,8 @@ bool predict(Run& run, const eval::LongBenchData& data) {
     const std::string prompt = data.prompt.fill(asked.context, asked.input);
     open.push_back({i, eval::fit_longbench_prompt(run.prompts, prompt, is_chat, budget, asked.subject)});
   }
-  if (!open.empty()) log_info(data.task->name, ": ", open.size(), " of ", data.cases.size(), " cases");
+  if (!open.empty())
+    log_info(data.task->name, ": ", open.size(), " of ", counted(static_cast<int64_t>(data.cases.size()), "case"));
   const auto on_answer = [&](int64_t i, const generate::Answer& answer) {
     journal.add(i, run.prompts.answer_text(answer));
   };

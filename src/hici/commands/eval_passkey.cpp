@@ -10,6 +10,7 @@
 #include "hici/commands/commands.h"
 #include "hici/eval/case_journal.h"
 #include "hici/eval/passkey_run.h"
+#include "hici/ops/types.h"
 #include "hici/report/model_names.h"
 #include "hici/report/passkey_map.h"
 
@@ -91,7 +92,7 @@ nlohmann::ordered_json result_json(const EvalPasskeyOptions& o, const AnsweringM
                                 {"max_tokens", o.plan.max_tokens},
                                 {"interval", o.plan.interval},
                                 {"num_tests", o.plan.num_tests},
-                                {"dtype", c10::toString(model.loaded.dtype)},
+                                {"dtype", ops::dtype_name(model.loaded.dtype)},
                                 {"lengths", nlohmann::ordered_json::array()}};
   for (const eval::PasskeyLength& length : lengths) result["lengths"].push_back(to_json(length));
   return result;

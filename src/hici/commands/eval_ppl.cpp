@@ -2,6 +2,7 @@
 // `hici eval ppl`: perplexity over sliding windows, of a base model or of base and adapter.
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
@@ -12,6 +13,7 @@
 #include "hici/config/divides.h"
 #include "hici/eval/perplexity.h"
 #include "hici/io/load_model.h"
+#include "hici/ops/types.h"
 
 #include <nlohmann/json.hpp>
 
@@ -113,7 +115,7 @@ nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loa
           {"sliding_window", o.sliding_window},
           {"batch_size", o.batch_size},
           {"limit_tokens", o.limit_tokens},
-          {"dtype", c10::toString(loaded.dtype)},
+          {"dtype", ops::dtype_name(loaded.dtype)},
           {"device", loaded.device.str()},
           {"rope_type", config::name_of(rope.type)},
           {"rope_theta", rope.theta},
@@ -147,9 +149,9 @@ std::string result_text(const nlohmann::json& json) {
   std::ostringstream out;
   out << std::fixed << std::setprecision(4) << "perplexity " << json["perplexity"].get<double>() << "  accuracy "
       << json["accuracy"].get<double>() << "  loss " << json["loss"].get<double>() << std::setprecision(0) << "  ("
-      << json["attention"].get<std::string>() << " attention, " << json["seq_len"].get<int64_t>() << " tokens, "
-      << json["windows"].get<int64_t>() << " windows, " << json["predicted_tokens"].get<int64_t>()
-      << " predicted tokens, " << json["tokens_per_second"].get<double>() << " tokens/s)\n";
+      << json["attention"].get<std::string>() << " attention, " << counted(json["seq_len"], "token") << ", "
+      << counted(json["windows"], "window") << ", " << counted(json["predicted_tokens"], "predicted token") << ", "
+      << json["tokens_per_second"].get<double>() << " tokens/s)\n";
   return out.str();
 }
 

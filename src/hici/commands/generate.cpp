@@ -2,6 +2,7 @@
 // `hici generate`: text behind a prompt, streamed; or answers to a file of prompts.
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
@@ -117,7 +118,7 @@ std::vector<int64_t> stop_ids_of(const GenerateCommandOptions& o, const Answerin
 }
 
 std::string rate_text(const char* what, int64_t tokens, double seconds) {
-  return detail::concat(what, ": ", tokens, " tokens in ", fixed_digits(seconds, 2), " s, ",
+  return detail::concat(what, ": ", counted(tokens, "token"), " in ", fixed_digits(seconds, 2), " s, ",
                         fixed_digits(static_cast<double>(tokens) / std::max(seconds, 1e-9), 1), " tokens/s");
 }
 

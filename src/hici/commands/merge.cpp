@@ -49,8 +49,9 @@ void check_compress_dim(const MergeOptions& o, const config::HiciConfig& hici) {
 
 // What no tensor shows, where no file says it.
 std::string assumed_text(const MergeOptions& o, const config::HiciConfig& hici) {
-  return detail::concat(o.peft_model, ": has no hici_config.json; the merged one says ", hici.num_heads, " heads, ",
-                        hici.num_segments, " segments and causal mode ", config::name_of(hici.causal_mode),
+  return detail::concat(o.peft_model, ": has no hici_config.json; the merged one says ",
+                        counted(hici.num_heads, "head"), ", ", counted(hici.num_segments, "segment"),
+                        " and causal mode ", config::name_of(hici.causal_mode),
                         " (--num_heads, --num_chunks, --causal_mode)");
 }
 
@@ -78,15 +79,15 @@ class Stages {
 std::string result_text(const MergeOptions& o, const io::MergeResult& result) {
   std::ostringstream out;
   out << o.save_path << ": " << config::name_of(result.config.family) << " in " << result.config.torch_dtype << ", "
-      << human_bytes(static_cast<int64_t>(result.bytes)) << "; LoRA folded into " << result.folded << " weights, "
-      << result.replaced << " from the adapter whole";
+      << human_bytes(static_cast<int64_t>(result.bytes)) << "; LoRA folded into "
+      << counted(static_cast<int64_t>(result.folded), "weight") << ", " << result.replaced << " from the adapter whole";
   if (result.hici_tensors > 0) out << ", " << result.hici_tensors << " of HiCI modules in hici_modules.safetensors";
   out << "; peak memory " << human_bytes(peak_resident_bytes()) << "\n" << std::setprecision(3);
   for (const io::LogitsDifference& d : result.check.logits)
-    out << "checked: logits of " << result.check.tokens << (result.check.is_text ? " tokens of text" : " random ids")
-        << ", " << d.attention << " attention, against base and adapter: largest difference " << d.max_abs
-        << " (largest logit " << d.max_logit << "), relative " << d.relative << ", rounding explains up to " << d.bound
-        << "\n";
+    out << "checked: logits of " << counted(result.check.tokens, result.check.is_text ? "token" : "random id")
+        << (result.check.is_text ? " of text" : "") << ", " << d.attention
+        << " attention, against base and adapter: largest difference " << d.max_abs << " (largest logit " << d.max_logit
+        << "), relative " << d.relative << ", rounding explains up to " << d.bound << "\n";
   return out.str();
 }
 

@@ -71,10 +71,10 @@ std::string summary(const std::filesystem::path& path, const data::TokenFileInfo
   std::snprintf(rates.data(), rates.size(), "%.2f s, %.0f tokens/s, %.2f MB/s", seconds,
                 static_cast<double>(counts.num_tokens) / seconds,
                 static_cast<double>(counts.num_bytes) / 1e6 / seconds);
-  return detail::concat(path.string(), ": ", counts.num_tokens, " tokens (", data::token_type_name(info.type),
-                        ", vocabulary ", info.vocab_size, ") of ", counts.num_documents,
-                        counts.num_documents == 1 ? " document" : " documents", ", ", human_bytes(counts.num_bytes),
-                        " of text in ", rates.data(), "\n");
+  return detail::concat(path.string(), ": ", counted(counts.num_tokens, "token"), " (",
+                        data::token_type_name(info.type), ", vocabulary ", info.vocab_size, ") of ",
+                        counted(counts.num_documents, "document"), ", ", human_bytes(counts.num_bytes), " of text in ",
+                        rates.data(), "\n");
 }
 
 int run(const TokenizeOptions& o) {

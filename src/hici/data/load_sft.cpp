@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a data set's files to examples.
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 #include "hici/base/progress.h"
 #include "hici/data/arrow_rows.h"
 #include "hici/data/json_rows.h"
@@ -77,7 +78,8 @@ SftExamples load_sft_examples(const SftSource& source, const SftLayout& layout) 
   }
   SftExamples examples = loader.finish();
   HICI_CHECK(examples.num_samples() > 0, source.path.string(), ": no token of an answer is left of any of its ",
-             examples.counts().dropped, " examples within --model_max_length ", layout.max_length, "; raise it");
+             counted(examples.counts().dropped, "example"), " within --model_max_length ", layout.max_length,
+             "; raise it");
   return examples;
 }
 

@@ -2,6 +2,7 @@
 #include "hici/data/sft_examples.h"
 
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 #include "hici/base/sha256.h"
 #include "hici/ops/linear_cross_entropy.h"
 
@@ -118,9 +119,9 @@ std::string describe(const SftCounts& counts, int64_t max_length) {
   const double share =
       100.0 * static_cast<double>(counts.learned) / static_cast<double>(std::max<int64_t>(counts.tokens, 1));
   std::ostringstream out;
-  out << counts.examples << " examples, " << counts.tokens << " tokens, " << std::fixed << std::setprecision(1) << share
-      << " % of them with loss; " << counts.truncated << " truncated to " << max_length << ", " << counts.dropped
-      << " of these dropped (no token of the answer left)";
+  out << counted(counts.examples, "example") << ", " << counted(counts.tokens, "token") << ", " << std::fixed
+      << std::setprecision(1) << share << " % of them with loss; " << counts.truncated << " truncated to " << max_length
+      << ", " << counts.dropped << " of these dropped (no token of the answer left)";
   return out.str();
 }
 

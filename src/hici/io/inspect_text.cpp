@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // inspection_text(): the report of inspect_path() as lines for people.
+#include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/io/inspect.h"
 
@@ -29,7 +30,7 @@ std::string pairs(const json& object) {
 void add_weights(std::ostringstream& out, const json& report) {
   uint64_t bytes = 0;
   for (const json& file : report["weights"]) bytes += file["bytes"].get<uint64_t>();
-  out << "  weights     " << report["weights"].size() << (report["weights"].size() == 1 ? " file, " : " files, ")
+  out << "  weights     " << counted(static_cast<int64_t>(report["weights"].size()), "file") << ", "
       << grouped(static_cast<int64_t>(bytes)) << " bytes\n";
 }
 

@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/io/model_directory.h"
+#include "hici/ops/types.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
@@ -91,8 +92,7 @@ TokenizerFacts read_tokenizer_facts(const fs::path& dir) {
 
 void write_random_model(const fs::path& path, const RandomModel& model) {
   config::ModelConfig config = model.config;
-  const bool is_half = model.dtype == at::kHalf, is_brain = model.dtype == at::kBFloat16;
-  config.torch_dtype = is_half ? "float16" : is_brain ? "bfloat16" : model.dtype == at::kDouble ? "float64" : "float32";
+  config.torch_dtype = ops::dtype_name(model.dtype);
   write_model_directory(path, {.config = config, .tensors = random_tensors(model), .copy_from = model.tokenizer_dir});
 }
 

@@ -98,7 +98,7 @@ std::string why_not_fp8(at::Device device, at::ScalarType type, at::IntArrayRef 
     if (width % 16 != 0)
       return hici::detail::concat("needs multiples of 16 on a GPU, and a projection is ", width, " wide");
   }
-  if (type != at::kBFloat16) return hici::detail::concat("needs --dtype bfloat16 on a GPU, not ", c10::toString(type));
+  if (type != at::kBFloat16) return hici::detail::concat("needs --dtype bfloat16 on a GPU, not ", dtype_name(type));
   const int capability = cuda_kernels().device_capability(device.index());
   if (capability >= kNeededCapability) return "";
   return hici::detail::concat("needs a GPU of compute capability 8.9 or more, ", device.str(), " has ", capability / 10,

@@ -227,7 +227,7 @@ int capability_of(const AttentionProblem& problem) {
 }
 
 std::string describe(const AttentionProblem& problem) {
-  return detail::concat("head size ", problem.head_dim, " in ", c10::toString(problem.dtype), " on ",
+  return detail::concat("head size ", problem.head_dim, " in ", dtype_name(problem.dtype), " on ",
                         problem.device.str());
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The type in which an op of a given storage type accumulates.
+// The type in which an op of a given storage type accumulates, and types by the names that options have for them.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -9,6 +9,14 @@ namespace hici::ops {
 // float64 stays float64; everything else accumulates in float32.
 inline c10::ScalarType accumulation_type(c10::ScalarType type) {
   return type == c10::ScalarType::Double ? c10::ScalarType::Double : c10::ScalarType::Float;
+}
+
+// "float32", "bfloat16", "float16", "float64", as --dtype has them; LibTorch's own word for any other.
+inline const char* dtype_name(c10::ScalarType type) {
+  if (type == c10::ScalarType::Float) return "float32";
+  if (type == c10::ScalarType::BFloat16) return "bfloat16";
+  if (type == c10::ScalarType::Half) return "float16";
+  return type == c10::ScalarType::Double ? "float64" : c10::toString(type);
 }
 
 }  // namespace hici::ops
