@@ -2,6 +2,7 @@
 #include "hici/bench/memory_table.h"
 
 #include "hici/base/error.h"
+#include "hici/base/text_table.h"
 #include "support/error_message.h"
 
 #include <gtest/gtest.h>
@@ -54,7 +55,42 @@ TEST(MemoryTableTest, LongerContextsGoFromKeepToRecomputationToOffloadingToNothi
   }
   EXPECT_FALSE(rows[3]["fits"]);
   EXPECT_EQ(rows[3]["policies"], "offload");
-  EXPECT_NE(table.text.find("4194304 does not fit; what fits: --model_max_length "), std::string::npos) << table.text;
+  EXPECT_NE(table.text.find("4194304 does not fit: "), std::string::npos) << table.text;
+  EXPECT_NE(table.text.find("\n--stream_segments True --causal_mode causal_gi --num_chunks "), std::string::npos)
+      << table.text;
+  EXPECT_NE(table.text.find("\n--model_max_length "), std::string::npos) << table.text;
+}
+
+// "fits", the limit in the text and the column of totals say the same.
+TEST(MemoryTableTest, ARowFitsWhereItsTotalIsWithinTheLimit) {
+  MemoryTableSpec spec = spec_of("llama2-7b", 80, {8192, 16384, 32768, 65536});
+  spec.policy = nn::ActivationPolicy::kKeep;
+  for (const bool on_gpu : {true, false}) {
+    spec.on_gpu = on_gpu;
+    const MemoryTable table = make_memory_table(spec);
+    const int64_t limit = table.json["limit"];
+    EXPECT_LT(limit, 80 * kGib);
+    EXPECT_NE(table.text.find(detail::concat("may be up to ", fixed_digits(static_cast<double>(limit) / kGib, 2), ";")),
+              std::string::npos)
+        << table.text;
+    for (const auto& row : table.json["rows"]) EXPECT_EQ(row["fits"], row["total"].get<int64_t>() <= limit) << row;
+    for (const auto& row : table.json["rows"]) {
+      if (!row.contains("what_fits")) continue;
+      EXPECT_FALSE(row["what_fits"].empty());
+      for (const auto& change : row["what_fits"]) EXPECT_LE(change["total"].get<int64_t>(), limit) << change;
+    }
+  }
+}
+
+TEST(MemoryTableTest, ASegmentLengthIsAsManySegments) {
+  MemoryTableSpec by_length = spec_of("quickstart", 4, {1024}), by_number = by_length;
+  by_length.segment_length = 128;
+  by_number.model.hici.num_segments = 8;
+  by_length.validate();
+  EXPECT_EQ(make_memory_table(by_length).json["rows"], make_memory_table(by_number).json["rows"]);
+  by_length.segment_length = 100;
+  EXPECT_NE(testing::error_message([&] { by_length.validate(); }).find("--segment_length: 100 does not divide"),
+            std::string::npos);
 }
 
 TEST(MemoryTableTest, WhatFitsIsThereForStreamingAndItsMemoryDoesNotGrow) {

@@ -2,6 +2,7 @@
 #include "hici/train/step_plan.h"
 
 #include "hici/base/error.h"
+#include "hici/train/plan_alternatives.h"
 #include "hici/train/plan_text.h"
 #include "support/error_message.h"
 
@@ -87,7 +88,7 @@ TEST(OffloadPlanTest, OffloadedInputsGoToTheHostAndNotToTheCard) {
 }
 
 PlannedStep planned_for(const PlanProblem& problem, ActivationPolicy policy, int64_t budget, bool is_auto) {
-  return {problem, plan_memory(problem, everywhere(policy)), budget, is_auto};
+  return {problem, plan_memory(problem, everywhere(policy)), budget, is_auto ? std::nullopt : std::optional(policy)};
 }
 
 TEST(StepPlanTest, NothingThatFitsIsOneLineWithWhatWould) {
@@ -107,6 +108,65 @@ TEST(StepPlanTest, NothingThatFitsIsOneLineWithWhatWould) {
   shorter.shape.tokens = longest + 1024;
   shorter.shape.segment_length = shorter.shape.tokens / 4;
   EXPECT_FALSE(fit_memory(shorter, budget));
+}
+
+std::vector<std::string> options_of(const std::vector<Alternative>& found) {
+  std::vector<std::string> options;
+  for (const Alternative& each : found) options.push_back(each.options);
+  return options;
+}
+
+TEST(PlanAlternativesTest, EachChangeThatIsNamedFitsAndTheOneBeforeItDoesNot) {
+  PlanProblem problem = gpu_problem();
+  problem.shape.hici->causal_mode = config::CausalMode::kNone;  // looks ahead, so it cannot be streamed
+  problem.shape.batch = 2;
+  const int64_t budget = peak_of(problem, everywhere(kOffload)) * 3 / 4;
+  const std::vector<Alternative> found = alternatives_that_fit(problem, {}, budget);
+  const std::vector<std::string> options = options_of(found);
+  ASSERT_GE(options.size(), 3u);
+  EXPECT_EQ(options[0], "--per_device_train_batch_size 1 --gradient_accumulation_steps 2");
+  EXPECT_EQ(options[1], "--stream_segments True --causal_mode causal_gi");
+  EXPECT_EQ(options.back().rfind("--model_max_length ", 0), 0u);
+  for (const Alternative& each : found) EXPECT_LE(each.plan.peak.groups.total(), budget) << each.options;
+}
+
+TEST(PlanAlternativesTest, SegmentsThatAreTooLongAreCutIntoMore) {
+  PlanProblem problem = gpu_problem();
+  problem.stream_segments = true;
+  const int64_t budget = peak_of(problem, everywhere(kOffload)) / 2;
+  const std::vector<Alternative> found = alternatives_that_fit(problem, {}, budget);
+  ASSERT_FALSE(found.empty());
+  ASSERT_EQ(found[0].options.rfind("--num_chunks ", 0), 0u) << found[0].options;
+  const int64_t segments = std::stoll(found[0].options.substr(13));
+  problem.shape.segment_length = problem.shape.tokens / segments;
+  EXPECT_TRUE(fit_memory(problem, budget));
+  problem.shape.segment_length *= 2;
+  EXPECT_FALSE(fit_memory(problem, budget));
+}
+
+TEST(PlanAlternativesTest, APolicyThatDoesNotFitIsAnsweredWithOnesThatDo) {
+  const PlanProblem problem = gpu_problem();
+  const int64_t budget = peak_of(problem, everywhere(kRecompute));
+  const auto options = options_of(alternatives_that_fit(problem, kKeep, budget));
+  ASSERT_GE(options.size(), 2u);
+  EXPECT_EQ(options[0], "--activation_policy auto");
+  EXPECT_EQ(options[1], "--activation_policy recompute");
+}
+
+TEST(PlanAlternativesTest, LessThatIsTrainedTakesLess) {
+  PlanProblem problem = gpu_problem();
+  problem.model.vocab_size = 200'000;
+  problem.shape.tokens = 1024;
+  problem.shape.segment_length = 256;
+  problem.parameters = count_parameters(problem.model, problem.shape.hici, problem.lora, problem.trainable);
+  const int64_t budget = peak_of(problem, everywhere(kOffload)) * 2 / 3;
+  EXPECT_EQ(options_of(alternatives_that_fit(problem, {}, budget)),
+            std::vector<std::string>{"--trainable_params norm"});
+  problem.trainable.low_rank = false;
+  problem.parameters = count_parameters(problem.model, problem.shape.hici, problem.lora, problem.trainable);
+  const int64_t whole = peak_of(problem, everywhere(kOffload));
+  EXPECT_EQ(options_of(alternatives_that_fit(problem, {}, whole - 1)),
+            std::vector<std::string>{"--low_rank_training True"});
 }
 
 TEST(StepPlanTest, AnAllocationThatFailsNamesStepSizePlanAndALeanerSetting) {

@@ -5,7 +5,8 @@
 #include "hici/base/human.h"
 #include "hici/base/text_table.h"
 #include "hici/config/divides.h"
-#include "hici/train/plan_text.h"
+#include "hici/ops/types.h"
+#include "hici/train/plan_alternatives.h"
 #include "hici/train/segment_streaming.h"
 
 namespace hici::bench {
@@ -14,28 +15,52 @@ namespace {
 constexpr int64_t kMostTokens = int64_t{1} << 26;
 constexpr double kGib = 1024.0 * 1024 * 1024;
 
+std::string gib_text(int64_t bytes) { return fixed_digits(static_cast<double>(bytes) / kGib, 2); }
+
 train::PlanProblem problem_of(const MemoryTableSpec& spec, int64_t length, const train::ParameterSizes& parameters) {
   train::PlanProblem problem;
   problem.model = spec.model.config;
   problem.shape = {spec.batch_size, length, spec.attention.kind, 0, {}, 0, parameters.trains_head};
   if (spec.trainable.low_rank) problem.shape.lora_rank = spec.lora.rank;
   if (spec.attention.kind != nn::AttentionKind::kFull)
-    problem.shape.segment_length = length / spec.model.hici.num_segments;
+    problem.shape.segment_length = length / spec.num_segments(length);
   if (spec.attention.has_slots) problem.shape.hici = spec.model.hici;
   problem.dtype = spec.dtype;
+  problem.on_gpu = spec.on_gpu;
   // As on a GPU of sm_80 or newer (ops::why_not()).
-  problem.whole_scores = spec.dtype == at::kFloat || problem.model.head_dim % 8 != 0 || problem.model.head_dim > 256;
+  problem.whole_scores =
+      spec.on_gpu
+          ? spec.dtype == at::kFloat || problem.model.head_dim % 8 != 0 || problem.model.head_dim > 256
+          : ops::fastest_backend({at::kCPU, spec.dtype, problem.model.head_dim}) == ops::AttentionBackend::kMath;
   problem.stream_segments = spec.stream_segments;
-  problem.accumulates = spec.accumulation_steps > 1;
+  problem.accumulation_steps = spec.accumulation_steps;
   problem.parameters = parameters;
+  problem.trainable = spec.trainable;
+  problem.lora = spec.lora;
   return problem;
+}
+
+// What `hici train` chooses: on a CPU it keeps everything unless told otherwise.
+std::optional<nn::ActivationPolicy> choice_of(const MemoryTableSpec& spec) {
+  return spec.on_gpu || spec.policy ? spec.policy : nn::ActivationPolicy::kKeep;
 }
 
 train::MemoryPlan plan_of(const MemoryTableSpec& spec, const train::PlanProblem& problem) {
   const auto layers = static_cast<size_t>(problem.model.num_hidden_layers);
-  if (spec.policy) return plan_memory(problem, nn::ActivationPolicies(layers, *spec.policy));
+  if (const auto choice = choice_of(spec)) return plan_memory(problem, nn::ActivationPolicies(layers, *choice));
   if (auto plan = fit_memory(problem, spec.budget())) return *plan;
   return plan_memory(problem, nn::ActivationPolicies(layers, nn::ActivationPolicy::kOffload));
+}
+
+nlohmann::json what_fits(const MemoryTableSpec& spec, const train::PlanProblem& problem) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const train::Alternative& alternative : alternatives_that_fit(problem, choice_of(spec), spec.budget())) {
+    const int64_t total = alternative.plan.peak.groups.total() + train::process_bytes(spec.on_gpu);
+    list.push_back({{"options", alternative.options},
+                    {"total", total},
+                    {"policies", nn::describe(alternative.plan.policies, alternative.plan.policies.size())}});
+  }
+  return list;
 }
 
 nlohmann::json row_of(const MemoryTableSpec& spec, const train::PlanProblem& problem) {
@@ -49,14 +74,16 @@ nlohmann::json row_of(const MemoryTableSpec& spec, const train::PlanProblem& pro
                      {"activations", groups.activations},
                      {"layer_at_work", groups.working},
                      {"loss", groups.loss},
-                     {"other", groups.other + train::kContextBytes},
-                     {"total", groups.total() + train::kContextBytes},
+                     {"other", groups.other + train::process_bytes(spec.on_gpu)},
+                     {"total", groups.total() + train::process_bytes(spec.on_gpu)},
                      {"host", plan.host},
                      {"peak_moment", plan.peak.name},
                      {"policies", nn::describe(plan.policies, plan.policies.size())},
                      {"recomputed_share", recomputed_share(problem, plan.policies)},
                      {"fits", fits}};
-  if (!fits) row["what_fits"] = describe_what_fits(problem, spec.budget());
+  if (fits) return row;
+  row["what_fits"] = what_fits(spec, problem);
+  row["least_memory"] = least_memory(problem);
   return row;
 }
 
@@ -75,16 +102,30 @@ std::string table_text(const nlohmann::json& rows) {
   for (const nlohmann::json& row : rows) {
     std::vector<std::string> line{std::to_string(row["model_max_length"].get<int64_t>()), row["fits"] ? "yes" : "no",
                                   row["policies"], row["peak_moment"]};
-    for (const auto& [heading, key] : columns) line.push_back(fixed_digits(row[key].get<double>() / kGib, 2));
+    for (const auto& [heading, key] : columns) line.push_back(gib_text(row[key]));
     cells.push_back(std::move(line));
   }
-  std::string text = aligned_text(cells, 4);
-  for (const nlohmann::json& row : rows) {
-    if (!row["fits"])
-      text += detail::concat(row["model_max_length"].get<int64_t>(), " does not fit; ",
-                             row["what_fits"].get<std::string>(), "\n");
-  }
-  return text;
+  return aligned_text(cells, 4);
+}
+
+// The changes with which it would fit, a line each, and the memory that it takes without a change.
+std::string what_fits_text(const MemoryTableSpec& spec, const nlohmann::json& row) {
+  std::vector<std::vector<std::string>> cells{{"what fits", "policies", "total"}};
+  for (const nlohmann::json& one : row["what_fits"])
+    cells.push_back({one["options"], one["policies"], gib_text(one["total"])});
+  cells.push_back({spec.on_gpu ? "a GPU with as many GiB" : "as many GiB of memory",
+                   spec.on_gpu ? "offload" : "recompute", gib_text(row["least_memory"])});
+  return detail::concat("\n", row["model_max_length"].get<int64_t>(), " does not fit: ", gib_text(row["total"]), " of ",
+                        gib_text(spec.limit()), " GiB\n", aligned_text(cells, 2));
+}
+
+// What the column "total" may be, and why.
+std::string limit_text(const MemoryTableSpec& spec) {
+  return detail::concat(gib_text(spec.memory_bytes), spec.on_gpu ? " GiB card" : " GiB of memory",
+                        ": the total may be up to ", gib_text(spec.limit()), "; in \"other\" are ",
+                        gib_text(train::process_bytes(spec.on_gpu)), " that ",
+                        spec.on_gpu ? "CUDA's context takes" : "the program itself takes", ", of the rest ",
+                        fixed_digits(100 * train::kMargin, 0), " % stay free");
 }
 
 nlohmann::json facts_of(const MemoryTableSpec& spec, const train::ParameterSizes& parameters) {
@@ -92,10 +133,11 @@ nlohmann::json facts_of(const MemoryTableSpec& spec, const train::ParameterSizes
           {"model", spec.model.name},
           {"attention", spec.attention.name},
           {"num_segments", spec.model.hici.num_segments},
+          {"segment_length", spec.segment_length},
           {"causal_mode", config::name_of(spec.model.hici.causal_mode)},
           {"batch_size", spec.batch_size},
           {"gradient_accumulation_steps", spec.accumulation_steps},
-          {"dtype", spec.dtype == at::kBFloat16 ? "bfloat16" : "float32"},
+          {"dtype", ops::dtype_name(spec.dtype)},
           {"low_rank_training", spec.trainable.low_rank},
           {"lora_rank", spec.trainable.low_rank ? spec.lora.rank : 0},
           {"stream_segments", spec.stream_segments},
@@ -103,7 +145,9 @@ nlohmann::json facts_of(const MemoryTableSpec& spec, const train::ParameterSizes
           {"parameters", parameters.all},
           {"trained_parameters", parameters.trained},
           {"memory", spec.memory_bytes},
-          {"budget", spec.budget()}};
+          {"device", spec.on_gpu ? "cuda" : "cpu"},
+          {"budget", spec.budget()},
+          {"limit", spec.limit()}};
 }
 
 }  // namespace
@@ -113,7 +157,8 @@ void MemoryTableSpec::validate() const {
                    "--per_device_train_batch_size and "
                    "--gradient_accumulation_steps: ",
                    batch_size, " and ", accumulation_steps, "; use 1 or more");
-  HICI_CHECK_USAGE(budget() > 0, "--memory: ", human_bytes(memory_bytes), " is less than CUDA itself takes; use GiB");
+  HICI_CHECK_USAGE(budget() > 0, "--memory: ", human_bytes(memory_bytes), " is less than ",
+                   on_gpu ? "CUDA" : "the program", " itself takes; use more, as in 80GiB");
   for (const int64_t length : lengths) {  // numbers of scores stay within 64 bits
     HICI_CHECK_USAGE(length <= kMostTokens / batch_size, "--model_max_length: ", length,
                      " with --per_device_train_batch_size ", batch_size, " is more than can be planned; use up to ",
@@ -123,12 +168,12 @@ void MemoryTableSpec::validate() const {
   if (stream_segments) train::check_streamable(attention.kind, model.hici);
   if (attention.kind == nn::AttentionKind::kFull) return;
   for (const int64_t length : lengths) {
-    config::check_divides("--num_chunks", model.hici.num_segments, "--model_max_length", length);
+    if (segment_length > 0) {
+      config::check_divides("--segment_length", segment_length, "--model_max_length", length);
+    } else {
+      config::check_divides("--num_chunks", model.hici.num_segments, "--model_max_length", length);
+    }
   }
-}
-
-int64_t MemoryTableSpec::budget() const {
-  return static_cast<int64_t>((1 - train::kMargin) * static_cast<double>(memory_bytes - train::kContextBytes));
 }
 
 MemoryTable make_memory_table(const MemoryTableSpec& spec) {
@@ -142,9 +187,10 @@ MemoryTable make_memory_table(const MemoryTableSpec& spec) {
                               human_count(static_cast<double>(parameters.all)), " parameters, ",
                               human_count(static_cast<double>(parameters.trained)), " trained, ", spec.attention.name,
                               " attention, batch ", spec.batch_size, spec.stream_segments ? ", segments streamed" : "",
-                              "\n", human_bytes(spec.memory_bytes), " card, of which tensors may take ",
-                              human_bytes(spec.budget()), " (CUDA's context and a margin of ",
-                              fixed_digits(100 * train::kMargin, 0), " % are off)\n\n", table_text(table.json["rows"]));
+                              "\n", limit_text(spec), "\n\n", table_text(table.json["rows"]));
+  for (const nlohmann::json& row : table.json["rows"]) {
+    if (!row["fits"]) table.text += what_fits_text(spec, row);
+  }
   return table;
 }
 

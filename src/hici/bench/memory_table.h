@@ -22,13 +22,20 @@ struct MemoryTableSpec {
   config::LoraConfig lora;
   train::TrainableSelection trainable;
   bool stream_segments = false;
+  int64_t segment_length = 0;  // 0: the length over model.hici.num_segments
+  bool on_gpu = true;
   std::optional<nn::ActivationPolicy> policy = {};  // nullopt: the fastest mix that fits
-  int64_t memory_bytes = 0;                         // of the card
+  int64_t memory_bytes = 0;                         // of the card, or that a process on a CPU may have
 
   // Ranges, segments that divide the lengths, what streaming can do; messages name the options.
   void validate() const;
-  // Bytes that tensors may take: the card less CUDA's context and the margin.
-  int64_t budget() const;
+  // Bytes that tensors may take: the memory less what the process takes for itself, and the margin.
+  int64_t budget() const { return train::budget_of_memory(memory_bytes, on_gpu); }
+  // Bytes that all may take, the process's own included.
+  int64_t limit() const { return budget() + train::process_bytes(on_gpu); }
+  int64_t num_segments(int64_t length) const {
+    return segment_length > 0 ? length / segment_length : model.hici.num_segments;
+  }
 };
 
 struct MemoryTable {

@@ -211,7 +211,9 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
                      {"peak_reserved_bytes", peak_.reserved}};
   if (is_step) {
     row["activations"] = nn::describe(planned_.plan.policies, planned_.plan.policies.size());
-    row["planned_memory_bytes"] = planned_.plan.peak.groups.total();
+    // As the peak that was seen: of tensors on a GPU, of the process on a CPU.
+    const int64_t own = spec_.device.is_cuda() ? 0 : train::kProcessBytes;
+    row["planned_memory_bytes"] = planned_.plan.peak.groups.total() + own;
     row["planned_host_bytes"] = planned_.plan.host;
     row["planned_peak_moment"] = planned_.plan.peak.name;
   }

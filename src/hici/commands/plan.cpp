@@ -20,12 +20,21 @@ struct PlanOptions {
   std::string attention = "hici";
   std::string dtype = "bfloat16";
   double memory = 80;
+  std::string device = "cuda";
   int64_t num_gpus = 1;
   std::string trainable_params = "embed,norm";
   std::string output;
   HiciOptions hici;
   ActivationOptions activations;
 };
+
+void check_segment_length(const PlanOptions& o) {
+  if (!o.hici.given("segment_length")) return;
+  HICI_CHECK_USAGE(o.spec.segment_length >= 1, "--segment_length: ", o.spec.segment_length,
+                   " is no number of tokens; use 1 or more");
+  HICI_CHECK_USAGE(!o.hici.given("num_chunks"), "--segment_length: says the same as --num_chunks; give one of them");
+  HICI_CHECK_USAGE(o.attention != "full", "--segment_length: has no effect with --attention full; leave it out");
+}
 
 at::ScalarType parse_dtype(const std::string& name) {
   HICI_CHECK_USAGE(name == "bfloat16" || name == "float32", "--dtype: '", name,
@@ -34,6 +43,9 @@ at::ScalarType parse_dtype(const std::string& name) {
 }
 
 int run_plan(PlanOptions& o) {
+  HICI_CHECK_USAGE(o.device == "cuda" || o.device == "cpu", "--device: unknown device '", o.device,
+                   "'; use cuda or cpu");
+  o.spec.on_gpu = o.device == "cuda";
   HICI_CHECK_USAGE(o.num_gpus == 1, "--num_gpus: ", o.num_gpus,
                    "; nothing is spread over several GPUs yet, so that there is nothing to plan; use 1");
   o.spec.model = bench::find_bench_model(o.model, "--model");
@@ -42,6 +54,7 @@ int run_plan(PlanOptions& o) {
   o.spec.model.hici = o.hici.resolve(o.spec.model.config.family, {});
   o.spec.model.hici.validate(o.spec.model.config.hidden_size);
   o.spec.attention = bench::parse_attention(o.attention, "--attention");
+  check_segment_length(o);
   for (const char* name : {"lora_r", "trainable_params"}) {
     HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.hici.given(name), "--", name,
                      ": has no effect with --low_rank_training False, which trains everything; leave it out");
@@ -70,6 +83,7 @@ CommandEntry plan_command() {
                 ->expected(1, -1)
                 ->default_str("8192,16384,32768,65536");
             add_option(app, "memory", o->memory, "Memory of the GPU in GiB: 80 (H100), 141 (H200), ...");
+            add_option(app, "device", o->device, "cuda: the memory of a GPU; cpu: of the process");
             add_option(app, "num_gpus", o->num_gpus, "Only 1: nothing is spread over several GPUs yet");
             add_option(app, "attention", o->attention, "hici, full, s2, or segments: inside segments, no slots");
             add_option(app, "per_device_train_batch_size", o->spec.batch_size, "Sequences in one forward");
@@ -82,6 +96,8 @@ CommandEntry plan_command() {
                        "Parts of names that are trained beside LoRA and HiCI, separated by commas");
             add_option(app, "lora_r", o->spec.lora.rank, "Rank of the adapters");
             add_bool(app, "stream_segments", o->spec.stream_segments, "Work on one segment at a time");
+            add_option(app, "segment_length", o->spec.segment_length,
+                       "Tokens of a segment, instead of --num_chunks; 0: --num_chunks decides");
             o->activations.bind(app);
             add_option(app, "output", o->output, "Write everything that was counted as JSON");
             o->hici.bind(app);

@@ -31,12 +31,12 @@ class StepMemory {
         is_narrow_(e_ < w_) {
     const int64_t trained = p_.parameters.trained;
     // Without an optimizer nobody takes the sums away.
-    const bool stays = p_.accumulates || p_.stream_segments || !p_.has_optimizer;
+    const bool stays = p_.accumulation_steps > 1 || p_.stream_segments || !p_.has_optimizer;
     waiting_gradients_ = stays ? trained * w_ : 0;
     fixed_.weights = p_.parameters.all * e_;
     fixed_.optimizer = p_.has_optimizer ? trained * (is_narrow_ ? 3 : 2) * w_ : 0;
     fixed_.other = p_.on_gpu ? kWorkspaceBytes : 0;
-    fixed_.activations = token_bytes() + rotary_bytes();
+    fixed_.activations = token_bytes() + rotary_bytes() + (p_.on_gpu ? 0 : state_bytes());
   }
 
   int64_t num_layers() const { return p_.model.num_hidden_layers; }
@@ -47,7 +47,7 @@ class StepMemory {
       plan.policies.push_back(policy_of_layer(policies, i));
     for (const ActivationPolicy policy : plan.policies) plan.kept_by_layers += kept(policy);
     plan.kept = plan.kept_by_layers + rotary_bytes() + last_norm_bytes();
-    plan.host = state_bytes();
+    plan.host = p_.on_gpu ? state_bytes() : 0;
     for (const ActivationPolicy policy : plan.policies) {
       if (policy == ActivationPolicy::kOffload && p_.on_gpu) plan.host += nn::pinned_bytes(row_);
     }
@@ -68,16 +68,17 @@ class StepMemory {
   // Its input and a number for each row.
   int64_t last_norm_bytes() const { return row_ + row_ / (p_.model.hidden_size * e_) * w_; }
 
-  // In pinned host memory; see segment_streaming.h and slot_state.h.
+  // States between streamed segments, in pinned host memory of a GPU; see segment_streaming.h and slot_state.h.
   int64_t state_bytes() const {
     if (!p_.stream_segments || !has_hierarchy(p_.shape)) return 0;
     const config::HiciConfig& h = *p_.shape.hici;
     const int64_t rows = (p_.shape.tokens / p_.shape.segment_length - 1) * num_layers() * p_.shape.batch;
+    const auto held = [&](int64_t bytes) { return p_.on_gpu ? nn::pinned_bytes(bytes) : bytes; };
     int64_t bytes = 0;
-    if (h.use_global_integrator) bytes += nn::pinned_bytes(4 * rows * p_.model.hidden_size * w_);
+    if (h.use_global_integrator) bytes += held(4 * rows * p_.model.hidden_size * w_);
     if (h.causal_mode == config::CausalMode::kCausalShift)
-      bytes += nn::pinned_bytes(h.num_local_slots * rows * p_.model.hidden_size * e_);
-    return p_.on_gpu ? bytes : 0;
+      bytes += held(h.num_local_slots * rows * p_.model.hidden_size * e_);
+    return bytes;
   }
 
   // Gradients when those of `made` parameters have come in this backward pass.
@@ -200,6 +201,14 @@ double recomputed_share(const PlanProblem& problem, const nn::ActivationPolicies
     if (policy == ActivationPolicy::kRecompute || policy == ActivationPolicy::kOffload) layers += 1;
   }
   return layers / static_cast<double>(problem.model.num_hidden_layers);
+}
+
+int64_t budget_of_memory(int64_t bytes, bool on_gpu) {
+  return static_cast<int64_t>((1 - kMargin) * static_cast<double>(bytes - process_bytes(on_gpu)));
+}
+
+int64_t memory_for_budget(int64_t tensor_bytes, bool on_gpu) {
+  return static_cast<int64_t>(static_cast<double>(tensor_bytes) / (1 - kMargin)) + process_bytes(on_gpu);
 }
 
 MemoryPlan plan_memory(const PlanProblem& problem, const nn::ActivationPolicies& policies) {

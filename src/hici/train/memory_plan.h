@@ -13,6 +13,7 @@
 
 #include "hici/train/layer_memory.h"
 #include "hici/train/parameter_sizes.h"
+#include "hici/train/trainable.h"
 
 #include <optional>
 #include <string>
@@ -25,8 +26,16 @@ inline constexpr int64_t kContextBytes = int64_t{640} << 20;
 // Workspaces of cuBLAS on Hopper inside the allocator: 32 MiB for each handle, one of the forward and one of the
 // backward pass's thread. None on a CPU.
 inline constexpr int64_t kWorkspaceBytes = int64_t{64} << 20;
+// On a CPU: LibTorch's code and this program's, and what its threads and libraries take at their first work.
+inline constexpr int64_t kProcessBytes = int64_t{152} << 20;
+// The one of the two that counts.
+constexpr int64_t process_bytes(bool on_gpu) { return on_gpu ? kContextBytes : kProcessBytes; }
 // What a plan leaves free: an allocator that splits blocks does not fill a card to the last one.
 inline constexpr double kMargin = 0.05;
+// What tensors may take of a memory of `bytes`, and the memory in which they may take `tensor_bytes`: what the process
+// takes for itself and the margin are off.
+int64_t budget_of_memory(int64_t bytes, bool on_gpu);
+int64_t memory_for_budget(int64_t tensor_bytes, bool on_gpu);
 
 struct PlanProblem {
   config::ModelConfig model;
@@ -35,9 +44,12 @@ struct PlanProblem {
   bool on_gpu = true;
   bool whole_scores = false;  // no fused attention for this type and device
   bool stream_segments = false;
-  bool accumulates = false;  // several micro-batches a step: float32 sums are there during the backward pass
+  int64_t accumulation_steps = 1;  // with several, float32 sums are there during the backward pass
   bool has_optimizer = true;
   ParameterSizes parameters;
+  // What `parameters` were counted with; for plans of the same step with less that is trained.
+  TrainableSelection trainable = {};
+  config::LoraConfig lora = {};
 };
 
 // Bytes of one moment by what they are for.

@@ -13,8 +13,8 @@ std::string describe(const MemoryGroups& groups);
 // "keep 10, recompute 22: peak 71.3 GiB (loss), host 0 B".
 std::string describe(const MemoryPlan& plan);
 
-// What would fit `budget`, for the end of an error message: a shorter sequence, streaming, fewer sequences at once, or
-// how much memory the step as it is would take at least.
-std::string describe_what_fits(const PlanProblem& problem, int64_t budget);
+// For the end of an error message: the changes that would fit `budget` with their peaks (plan_alternatives.h), and how
+// much memory the step as it is would take at least.
+std::string describe_what_fits(const PlanProblem& problem, std::optional<nn::ActivationPolicy> choice, int64_t budget);
 
 }  // namespace hici::train

@@ -33,7 +33,7 @@ std::string leaner_setting(const PlannedStep& planned) {
     return hici::detail::concat("use --activation_policy ", nn::name_of(policy), " (planned peak ", human_bytes(peak),
                                 ")");
   }
-  return describe_what_fits(planned.problem, static_cast<int64_t>((1 - kMargin) * failed));
+  return describe_what_fits(planned.problem, {}, static_cast<int64_t>((1 - kMargin) * failed));
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ std::optional<int64_t> memory_budget(at::Device device) {
 }
 
 PlannedStep plan_step(PlanProblem problem, std::optional<ActivationPolicy> choice, at::Device device) {
-  PlannedStep step{std::move(problem), {}, memory_budget(device), !choice};
+  PlannedStep step{std::move(problem), {}, memory_budget(device), choice};
   std::optional<MemoryPlan> fitting;
   if (!choice && step.budget) fitting = fit_memory(step.problem, *step.budget);
   const ActivationPolicy fallback = step.budget ? ActivationPolicy::kOffload : ActivationPolicy::kKeep;
@@ -56,13 +56,16 @@ PlannedStep plan_step(PlanProblem problem, std::optional<ActivationPolicy> choic
 
 void announce_plan(const PlannedStep& step) {
   const int64_t peak = step.plan.peak.groups.total();
-  HICI_CHECK(!step.is_auto || step.fits(), "memory: a step takes at least ", human_bytes(peak), ", and there are ",
-             human_bytes(step.budget.value_or(0)), "; ", describe_what_fits(step.problem, step.budget.value_or(0)));
-  log_info("memory plan: ", describe(step.plan), step.budget ? " of " + human_bytes(*step.budget) : std::string(),
+  HICI_CHECK(step.choice || step.fits(), "memory: a step takes at least ", human_bytes(peak), ", and there are ",
+             human_bytes(step.budget.value_or(0)), "; ",
+             describe_what_fits(step.problem, step.choice, step.budget.value_or(0)));
+  const std::string of_memory = step.budget ? " of " + human_bytes(*step.budget)
+                                            : ", with the process's own " + human_bytes(peak + kProcessBytes);
+  log_info("memory plan: ", describe(step.plan), of_memory,
            step.budget && step.fits() ? ", left " + human_bytes(*step.budget - peak) : std::string());
   log_info("  ", describe(step.plan.peak.groups));
   if (step.fits()) return;
-  log_warning("memory: the plan does not fit; ", describe_what_fits(step.problem, *step.budget));
+  log_warning("memory: the plan does not fit; ", describe_what_fits(step.problem, step.choice, *step.budget));
 }
 
 std::string describe_out_of_memory(const PlannedStep& planned, int64_t step, std::string_view what) {

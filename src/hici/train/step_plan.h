@@ -15,8 +15,8 @@ namespace hici::train {
 struct PlannedStep {
   PlanProblem problem;
   MemoryPlan plan;
-  std::optional<int64_t> budget;  // bytes that the step's tensors may take; not known on a CPU
-  bool is_auto = false;
+  std::optional<int64_t> budget;               // bytes that the step's tensors may take; not known on a CPU
+  std::optional<nn::ActivationPolicy> choice;  // that was asked for; nullopt: ours to choose
 
   bool fits() const { return !budget || plan.peak.groups.total() <= *budget; }
 };

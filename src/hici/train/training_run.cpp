@@ -129,7 +129,9 @@ PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::LoadedMode
   problem.whole_scores =
       ops::fastest_backend({spec.device, spec.dtype, problem.model.head_dim}) == ops::AttentionBackend::kMath;
   problem.stream_segments = spec.train.stream_segments;
-  problem.accumulates = spec.train.accumulation_steps > 1;
+  problem.accumulation_steps = spec.train.accumulation_steps;
+  problem.trainable = spec.trainable;
+  problem.lora = loaded.lora.value_or(spec.lora);
   return plan_step(std::move(problem), spec.activation_policy, spec.device);
 }
 

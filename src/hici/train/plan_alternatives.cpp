@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/plan_alternatives.h"
+
+#include "hici/base/error.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+namespace hici::train {
+namespace {
+
+using nn::ActivationPolicy;
+
+constexpr int64_t kShortestSegment = 256;  // tokens; below, slots cost more than they save
+
+nn::ActivationPolicies everywhere(const PlanProblem& problem, ActivationPolicy policy) {
+  return nn::ActivationPolicies(static_cast<size_t>(problem.model.num_hidden_layers), policy);
+}
+
+PlanProblem with_tokens(PlanProblem problem, int64_t tokens) {
+  if (problem.shape.segment_length > 0)
+    problem.shape.segment_length = tokens * problem.shape.segment_length / problem.shape.tokens;
+  problem.shape.tokens = tokens;
+  return problem;
+}
+
+int64_t num_segments(const StepShape& shape) {
+  return shape.segment_length > 0 && shape.attention != nn::AttentionKind::kFull ? shape.tokens / shape.segment_length
+                                                                                 : 1;
+}
+
+PlanProblem with_trained(PlanProblem problem, TrainableSelection selection) {
+  problem.parameters = count_parameters(problem.model, problem.shape.hici, problem.lora, selection);
+  problem.shape.trains_head = problem.parameters.trains_head;
+  problem.shape.lora_rank = selection.low_rank ? problem.lora.rank : 0;
+  problem.trainable = std::move(selection);
+  return problem;
+}
+
+class Search {
+ public:
+  Search(const PlanProblem& problem, std::optional<ActivationPolicy> choice, int64_t budget)
+      : problem_(problem), choice_(choice), budget_(budget) {}
+
+  std::vector<Alternative> run() {
+    try_policies();
+    try_one_sequence();
+    try_streaming();
+    try_fewer_trained();
+    try_shorter();
+    return std::move(found_);
+  }
+
+ private:
+  std::optional<MemoryPlan> fit(const PlanProblem& problem) const {
+    if (!choice_) return fit_memory(problem, budget_);
+    MemoryPlan plan = plan_memory(problem, everywhere(problem, *choice_));
+    return plan.peak.groups.total() <= budget_ ? std::optional(std::move(plan)) : std::nullopt;
+  }
+
+  bool add_if_fits(const std::string& options, const PlanProblem& problem) {
+    std::optional<MemoryPlan> plan = fit(problem);
+    if (plan) found_.push_back({options, std::move(*plan)});
+    return plan.has_value();
+  }
+
+  // The fastest one; the next leaner one only costs time.
+  void try_policies() {
+    if (!choice_) return;
+    if (auto plan = fit_memory(problem_, budget_)) found_.push_back({"--activation_policy auto", std::move(*plan)});
+    for (const ActivationPolicy policy :
+         {ActivationPolicy::kRecomputeMlp, ActivationPolicy::kRecompute, ActivationPolicy::kOffload}) {
+      if (policy == *choice_ || (policy == ActivationPolicy::kOffload && !problem_.on_gpu)) continue;
+      MemoryPlan plan = plan_memory(problem_, everywhere(problem_, policy));
+      if (plan.peak.groups.total() > budget_) continue;
+      found_.push_back({std::string("--activation_policy ") + nn::name_of(policy), std::move(plan)});
+      return;
+    }
+  }
+
+  void try_one_sequence() {
+    if (problem_.shape.batch == 1) return;
+    PlanProblem single = problem_;
+    single.shape.batch = 1;
+    single.accumulation_steps *= problem_.shape.batch;
+    add_if_fits(
+        detail::concat("--per_device_train_batch_size 1 --gradient_accumulation_steps ", single.accumulation_steps),
+        single);
+  }
+
+  // As few segments as fit: each more is another pass of small work.
+  void try_streaming() {
+    if (!has_hierarchy(problem_.shape) || num_segments(problem_.shape) == 1) return;
+    PlanProblem streamed = problem_;
+    std::string options;
+    if (!problem_.stream_segments) {
+      streamed.stream_segments = true;
+      options = "--stream_segments True";
+      if (!problem_.shape.hici->is_streamable()) {
+        streamed.shape.hici->causal_mode = config::CausalMode::kCausalGi;
+        options += " --causal_mode causal_gi";
+      }
+      if (add_if_fits(options, streamed)) return;
+    }
+    int64_t& length = streamed.shape.segment_length;
+    while (length % 2 == 0 && length / 2 >= kShortestSegment) {
+      length /= 2;
+      const std::string chunks = detail::concat("--num_chunks ", streamed.shape.tokens / length);
+      if (add_if_fits(options.empty() ? chunks : options + " " + chunks, streamed)) return;
+    }
+  }
+
+  void try_fewer_trained() {
+    TrainableSelection selection = problem_.trainable;
+    if (!selection.low_rank) {
+      selection.low_rank = true;
+      add_if_fits("--low_rank_training True", with_trained(problem_, selection));
+      return;
+    }
+    // The largest part goes first, until one is left.
+    while (selection.name_parts.size() > 1) {
+      size_t largest = 0;
+      int64_t least_trained = problem_.parameters.all;
+      for (size_t i = 0; i < selection.name_parts.size(); ++i) {
+        const int64_t trained = with_trained(problem_, without(selection, i)).parameters.trained;
+        if (trained < least_trained) std::tie(largest, least_trained) = std::pair(i, trained);
+      }
+      selection = without(selection, largest);
+      std::string options;
+      for (const std::string& part : selection.name_parts)
+        options += (options.empty() ? "--trainable_params " : ",") + part;
+      if (add_if_fits(options, with_trained(problem_, selection))) return;
+    }
+  }
+
+  static TrainableSelection without(TrainableSelection selection, size_t part) {
+    selection.name_parts.erase(selection.name_parts.begin() + static_cast<std::ptrdiff_t>(part));
+    return selection;
+  }
+
+  // The longest one, in steps of 256 tokens for each segment.
+  void try_shorter() {
+    const int64_t step = 256 * num_segments(problem_.shape);
+    int64_t fits = 0, beyond = problem_.shape.tokens / step + 1;
+    while (fits + 1 < beyond) {
+      const int64_t middle = (fits + beyond) / 2;
+      (fit(with_tokens(problem_, middle * step)) ? fits : beyond) = middle;
+    }
+    const int64_t longest = std::min(fits * step, problem_.shape.tokens);
+    if (longest > 0) add_if_fits(detail::concat("--model_max_length ", longest), with_tokens(problem_, longest));
+  }
+
+  const PlanProblem& problem_;
+  std::optional<ActivationPolicy> choice_;
+  int64_t budget_;
+  std::vector<Alternative> found_;
+};
+
+}  // namespace
+
+std::vector<Alternative> alternatives_that_fit(const PlanProblem& problem, std::optional<ActivationPolicy> choice,
+                                               int64_t budget) {
+  return Search(problem, choice, budget).run();
+}
+
+int64_t least_memory(const PlanProblem& problem) {
+  const ActivationPolicy leanest = problem.on_gpu ? ActivationPolicy::kOffload : ActivationPolicy::kRecompute;
+  const int64_t peak = plan_memory(problem, everywhere(problem, leanest)).peak.groups.total();
+  return memory_for_budget(peak, problem.on_gpu);
+}
+
+}  // namespace hici::train
