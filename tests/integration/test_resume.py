@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,9 @@ from support import (ENVIRONMENT, FolderTest, GOLDEN, HICI, hici, metrics, num_m
 
 STEPS = 12
 RESUME = {"resume_from_checkpoint": "latest"}
+NO_HICI = {name: None for name in ("num_local_slots", "global_slots", "num_heads", "bottleneck_dim", "shared_compress_dim",
+                                   "causal_mode")}
+CHECKPOINT_KILOBYTES = 740  # of the model that these runs train, with the manifest and the ends of blocks
 STREAMED = {"stream_segments": True, "causal_mode": "causal_gi"}
 scratch = None
 references = {}
@@ -147,15 +151,15 @@ class DamageTest(FolderTest):
 
 
 class DiskTest(FolderTest):
-    def run_on_small_disk(self, out, megabytes, *arguments):
+    def run_on_small_disk(self, out, kilobytes, *arguments):
         """hici with a tmpfs at `out`, in a mount namespace that ends with it; what was written is copied to out/../kept."""
-        script = ('mount -t tmpfs -o size="$1"m tmpfs "$2" || exit 99; shift; out="$1"; kept="$2"; shift 2; '
+        script = ('mount -t tmpfs -o size="$1"k tmpfs "$2" || exit 99; shift; out="$1"; kept="$2"; shift 2; '
                   '"$@"; code=$?; cp -r "$out/." "$kept"; exit $code')
         kept = self.folder / "kept"
         out.mkdir()
         kept.mkdir()
         unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
-        done = subprocess.run([*unshare, "sh", "-c", script, "sh", str(megabytes), out, kept, HICI, *arguments],
+        done = subprocess.run([*unshare, "sh", "-c", script, "sh", str(int(kilobytes)), out, kept, HICI, *arguments],
                               env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=240)
         if "unshare failed" in done.stderr or done.returncode == 99:
             message = f"a tmpfs cannot be mounted here ({done.stderr.strip()})"
@@ -167,7 +171,7 @@ class DiskTest(FolderTest):
     def test_full_disk_keeps_the_old_checkpoint_and_goes_on(self):
         reference = reference_run()
         out = self.folder / "out"
-        done, kept = self.run_on_small_disk(out, 8, *train_options(out))
+        done, kept = self.run_on_small_disk(out, 3.5 * CHECKPOINT_KILOBYTES, *train_options(out))
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertRegex(done.stderr, r"checkpoint-\d+: needs \d+ bytes, the disk has \d+ free")
         self.assertRegex(done.stderr, r"checkpoints could not be saved; exit code 1")
@@ -177,6 +181,20 @@ class DiskTest(FolderTest):
         self.assertNotIn(f"checkpoint-{STEPS}", saved)
         self.run_hici(*train_options(kept, **RESUME))
         self.assert_same_training(kept, reference, STEPS)
+
+
+    def test_a_disk_without_room_for_one_checkpoint_is_found_before_the_first_step(self):
+        done, kept = self.run_on_small_disk(self.folder / "out", CHECKPOINT_KILOBYTES // 2, *train_options(self.folder / "out"))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assert_one_error_line(done, "train", self.folder / "out", "a checkpoint takes ", "room for none; make room")
+        self.assertFalse((kept / "metrics.jsonl").exists())
+
+    def test_two_checkpoints_must_have_room_where_one_is_kept(self):
+        """An old checkpoint goes when the new one is there."""
+        done, kept = self.run_on_small_disk(self.folder / "out", CHECKPOINT_KILOBYTES * 3 // 2, *train_options(self.folder / "out", save_total_limit=1))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assert_one_error_line(done, "train", "--save_total_limit 1 takes 2 more at once", "use --save_steps 0")
+        self.assertFalse((kept / "metrics.jsonl").exists())
 
 
 class RefusalTest(FolderTest):
@@ -223,6 +241,102 @@ class RefusalTest(FolderTest):
         self.run_hici(*train_options(out, max_steps=6))
         self.run_hici(*train_options(out, **RESUME))
         self.assert_same_training(out, reference_run(), STEPS)
+
+
+class OneCommandTest(FolderTest):
+    """A job that may be stopped has one command for its whole life: it starts, goes on, and says when all is done."""
+
+    def check_one_command(self, reference, command, steps=4):
+        """The command stopped after two steps and given again, against a run without a stop; then once more."""
+        out = self.folder / "out"
+        first = self.run_hici(*command(out, max_steps=2))
+        self.assertIn(f"{out}: no whole checkpoint yet; starting from the beginning", first.stderr)
+        second = self.run_hici(*command(out, max_steps=steps))
+        self.assertIn(f"resuming from {out / 'checkpoint-2'}: 2 of {steps} steps are done", second.stderr)
+        self.assert_same_training(out, reference, steps)
+        files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        third = self.run_hici(*command(out, max_steps=steps))
+        self.assertIn(f"{out}: nothing to do: all {steps} steps are done ({out / f'checkpoint-{steps}'})", third.stderr)
+        self.assertEqual(files, {path: path.read_bytes() for path in out.rglob("*") if path.is_file()})
+
+    def test_with_an_adapter_to_start_from(self):
+        start = {"init_adapter": reference_run() / f"checkpoint-{STEPS}"}
+        self.check_one_command(reference_run(**start, max_steps=4),
+                               lambda out, **steps: train_options(out, **start, **RESUME, **steps))
+
+    def test_in_an_empty_folder_and_as_transformers_spell_it(self):
+        (self.folder / "out").mkdir()
+        start = {"model": "llama-mha", "use_llama_init": True, "use_bottleneck": False}
+        self.check_one_command(reference_run(**start, max_steps=4), lambda out, **steps: train_options(
+            out, **start, **steps, resume_from_checkpoint="True"))
+
+    def test_whole_model(self):
+        whole = {"model": "qwen3-gqa", "low_rank_training": False}
+        self.check_one_command(reference_run(**whole, max_steps=4),
+                               lambda out, **steps: train_options(out, **whole, **RESUME, **steps))
+
+    def test_from_the_options_that_a_run_keeps(self):
+        out, start = self.folder / "out", {"init_adapter": reference_run() / f"checkpoint-{STEPS}"}
+        self.run_hici(*train_options(out, **start, max_steps=2))
+        command = ["train", "--config", out / "options.ini", "--resume_from_checkpoint", "latest"]
+        done = self.run_hici(*command)
+        self.assertIn("nothing to do: all 2 steps are done", done.stderr)
+        self.run_hici(*command, "--max_steps", 4)
+        self.assert_same_training(out, reference_run(**start, max_steps=4), 4)
+        done = self.run_hici("train", "--config", out / "options.ini")  # it says --resume_from_checkpoint by now
+        self.assertIn("nothing to do: all 4 steps are done", done.stderr)
+
+    def test_a_shorter_run_is_done_already(self):
+        out = self.folder / "out"
+        shutil.copytree(reference_run(), out)
+        done = self.run_hici(*train_options(out, **RESUME, max_steps=1))
+        self.assertIn(f"nothing to do: all 1 step is done ({out / f'checkpoint-{STEPS}'})", done.stderr)
+        self.assertEqual(metrics(out), metrics(reference_run()))
+
+
+class MessageTest(FolderTest):
+    """What a run says of itself, as a person reads it."""
+
+    def check_next_command(self, done):
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("next: hici ")]
+        self.assertRegex(self.run_hici(*shlex.split(line)[2:]).stdout, r"^perplexity \d+\.\d+")
+
+    def test_start_saves_and_end(self):
+        out = self.folder / "a run's folder"
+        done = self.run_hici(*train_options(out, max_steps=3, save_steps=2, gradient_accumulation_steps=1, num_chunks=1))
+        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        best = min(lines, key=lambda line: line["loss"])
+        self.assertRegex(done.stderr, r"attention hici, float32 on cpu, RoPE factor \S+, 1 segment, causal mode")
+        self.assertRegex(done.stderr, r"blocks of 96 tokens; 3 steps of 1 sequence\n")
+        size = sum(path.stat().st_size for path in (out / "checkpoint-2").iterdir() if path.name != "manifest.json")
+        self.assertRegex(done.stderr, rf"saved {out / 'checkpoint-2'}: {size / 1024:.0f} KiB in \d+\.\d\d s\n")
+        self.assertIn(f"saved {out / 'checkpoint-3'}: ", done.stderr)
+        self.assertRegex(done.stderr, rf"{out}: finished 3 steps in \d+\.\d\d s; loss {lines[-1]['loss']:.4f}, lowest "
+                                      rf"{best['loss']:.4f} at step {best['step']}\nnext: hici eval ppl")
+        self.check_next_command(done)
+        refused = self.run_hici(*train_options(out, **RESUME, max_steps=4, gradient_accumulation_steps=1, num_chunks=1,
+                                               learning_rate=3e-3), code=1)
+        self.assertIn("--learning_rate is 0.003, the checkpoint has 0.002;", refused.stderr)
+
+    def test_the_next_command_works_for_every_kind_of_run(self):
+        for name, changes in (("whole", {"model": "qwen3-gqa", "low_rank_training": False}),
+                              ("s2", {"attention": "s2", **NO_HICI}), ("full", {"attention": "full", **NO_HICI, "num_chunks": None}),
+                              ("streamed", STREAMED)):
+            with self.subTest(name):
+                self.check_next_command(self.run_hici(*train_options(self.folder / name, **changes, max_steps=1)))
+
+    def test_options_for_eight_gpus_say_what_a_step_has_here(self):
+        done = self.run_hici(*train_options(self.folder / "out", max_steps=1, gradient_accumulation_steps=1, deepspeed="ds.json"))
+        self.assertIn("a step has 1 sequence here, with one process; on the research code's 8 GPUs these options give 8, "
+                      "as --gradient_accumulation_steps 8 does here", done.stderr)
+
+    def test_a_launcher_with_several_processes_is_refused(self):
+        for variables in ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"},
+                          {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}):
+            out = self.folder / "out"
+            done = self.run_hici(*train_options(out), code=2, wrapper=["env", *(f"{k}={v}" for k, v in variables.items())])
+            self.assert_one_error_line(done, "train", "the launcher started 2 processes", "--gradient_accumulation_steps 4")
+            self.assertFalse(out.exists())
 
 
 class StartTest(FolderTest):
@@ -287,11 +401,9 @@ class StartTest(FolderTest):
         self.assertLess(peaks[1] - peaks[0], 48 << 20)
 
     def test_other_attentions_learn_and_resume(self):
-        no_hici = {name: None for name in ("num_local_slots", "global_slots", "num_heads", "bottleneck_dim",
-                                           "shared_compress_dim", "causal_mode")}
         for attention in ("s2", "full"):
             with self.subTest(attention):
-                changes = {"attention": attention, **no_hici, **({"num_chunks": None} if attention == "full" else {})}
+                changes = {"attention": attention, **NO_HICI, **({"num_chunks": None} if attention == "full" else {})}
                 reference = reference_run(**changes)
                 losses = [line["loss"] for line in metrics(reference)]
                 self.assertLess(sum(losses[-4:]), sum(losses[:4]))

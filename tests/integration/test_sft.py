@@ -297,6 +297,19 @@ class SftTest(FolderTest):
         done = self.run_hici(*self.options(data, out="pretrained", resume_from_checkpoint=checkpoint), code=1)
         self.assert_one_error_line(done, "sft", "already holds checkpoint-3; use another --output_dir")
 
+    def test_one_command_starts_from_pre_training_and_goes_on(self):
+        data = self.write(instruction_rows(9))
+        start = {"pretrained_hici_path": self.folder / "pretrained", "lora_r": None, "model_max_length": 64}
+        self.pretrain()
+        self.train(data, out="undisturbed", max_steps=4, save_steps=2, **start)
+        job = {"out": "job", "save_steps": 2, "resume_from_checkpoint": "latest", **start}
+        first = self.train(data, max_steps=2, **job)
+        self.assertIn("job: no whole checkpoint yet; starting from the beginning", first.stderr)
+        second = self.train(data, max_steps=4, **job)
+        self.assertIn("job/checkpoint-2: 2 of 4 steps are done", second.stderr)
+        self.assert_same_training(self.folder / "job", self.folder / "undisturbed", 4)
+        self.assertIn("nothing to do: all 4 steps are done", self.train(data, max_steps=4, **job).stderr)
+
     def test_starts_from_a_whole_model_of_pre_training(self):
         whole = {"low_rank_training": False, "lora_r": None}
         checkpoint = self.pretrain(**whole)

@@ -3,6 +3,7 @@
 #include "hici/io/checkpoint_store.h"
 
 #include "hici/base/file.h"
+#include "support/error_message.h"
 #include "support/temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -45,6 +46,41 @@ TEST(CheckpointSpaceTest, NothingIsWrittenWhenTheBytesDoNotFit) {
   EXPECT_NE(warnings.find("checkpoint-3: needs 100000 bytes, the disk has 100000 free"), std::string::npos) << warnings;
   EXPECT_TRUE(fs::is_empty(out.path()));
   EXPECT_TRUE(store.save(3, 1000, writer_of(1000)));
+}
+
+FreeBytes with_room_for(int64_t checkpoints) {
+  return [checkpoints](const fs::path&) { return static_cast<uint64_t>(checkpoints) * kMebibyte * 5 / 4; };
+}
+
+TEST(CheckpointSpaceTest, ADiskWithoutRoomForOneIsAnErrorBeforeTheRun) {
+  const testing::TemporaryFolder out;
+  EXPECT_ERROR_SAYS(CheckpointStore(out.path(), 0, with_room_for(0)).check_room(kMebibyte, 5),
+                    "a checkpoint takes 1048576 bytes (1.00 MiB), the disk has 0 free (0 B), room for none; make room");
+  EXPECT_EQ(said([&] { CheckpointStore(out.path(), 0, with_room_for(5)).check_room(kMebibyte, 5); }), "");
+  EXPECT_EQ(said([&] { CheckpointStore(out.path(), 0, with_room_for(0)).check_room(kMebibyte, 0); }), "")
+      << "nothing is left to save";
+}
+
+TEST(CheckpointSpaceTest, WhereAllAreKeptAndSomeFitAWarningSaysHowMany) {
+  const testing::TemporaryFolder out;
+  const std::string warning = said([&] { CheckpointStore(out.path(), 0, with_room_for(3)).check_room(kMebibyte, 5); });
+  EXPECT_NE(warning.find("room for 3 of 5 checkpoints; use --save_total_limit 2"), std::string::npos) << warning;
+}
+
+TEST(CheckpointSpaceTest, AnOldCheckpointStaysUntilTheNewOneIsThere) {
+  const testing::TemporaryFolder out;
+  const auto check = [&](int64_t limit, int64_t room, int64_t saves) {
+    CheckpointStore(out.path(), limit, with_room_for(room)).check_room(kMebibyte, saves);
+  };
+  EXPECT_ERROR_SAYS(check(1, 1, 5), "--save_total_limit 1 takes 2 more at once");
+  EXPECT_ERROR_SAYS(check(1, 1, 5), "use --save_steps 0");
+  EXPECT_ERROR_SAYS(check(3, 3, 5), "or use --save_total_limit 2");
+  EXPECT_EQ(said([&] { check(1, 2, 5); }), "");
+  EXPECT_EQ(said([&] { check(1, 1, 1); }), "") << "the only one";
+  CheckpointStore store(out.path());
+  for (const int64_t step : {1, 2}) ASSERT_TRUE(store.save(step, 1000, writer_of(1000)));
+  EXPECT_EQ(said([&] { check(2, 1, 5); }), "") << "two are there, the next one pushes out the first";
+  EXPECT_ERROR_SAYS(check(2, 0, 5), "room for none");
 }
 
 // A tmpfs of two mebibytes, where the process may mount one.

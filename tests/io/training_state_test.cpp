@@ -44,6 +44,19 @@ TEST(TrainingStateTest, EverythingComesBackFromTheFile) {
   EXPECT_EQ(back.batch.size(), 8);
 }
 
+// Older versions wrote LibTorch's names of types, and 17 digits.
+TEST(TrainingStateTest, OptionsOfOlderCheckpointsAreTheSameOptions) {
+  TrainingState old = sample_state();
+  old.options = {{"learning_rate", "0.00050000000000000001"}, {"max_grad_norm", "1"}, {"dtype", "Float"}};
+  const TrainingState read = parse_training_state(training_state_text(old), "s.json");
+  TrainingState current = sample_state();
+  current.options = {{"learning_rate", "0.0005"}, {"max_grad_norm", "1"}, {"dtype", "float32"}};
+  EXPECT_NO_THROW(check_resumable("out/checkpoint-120", read, current, false, "--resume_anyway"));
+  current.options["learning_rate"] = "0.0006";
+  EXPECT_ERROR_SAYS(check_resumable("out/checkpoint-120", read, current, false, "--resume_anyway"),
+                    "--learning_rate is 0.0006, the checkpoint has 0.0005;");
+}
+
 TEST(TrainingStateTest, ADamagedFileIsNamed) {
   const std::string whole = training_state_text(sample_state());
   const auto with = [&](const std::string& from, const std::string& to) {

@@ -72,6 +72,23 @@ TEST(MetricsTest, AResumedRunHasNoStepTwiceAndNoTornLine) {
   EXPECT_EQ(read_json_lines(folder / "metrics.jsonl").back().value.at("loss"), 1.0);
 }
 
+TEST(MetricsTest, TheLowestLossOfAResumedRunMayLieBeforeIt) {
+  const testing::TemporaryFolder folder;
+  {
+    MetricsWriter before(folder.path(), 0, 10);
+    for (const auto& [step, loss] : {std::pair<int64_t, double>{1, 3.0}, {2, 1.5}, {3, 2.0}, {4, 0.5}})
+      before.log(metrics_of(step, loss));
+  }
+  MetricsWriter resumed(folder.path(), 3, 10);  // step 4 was lost
+  EXPECT_EQ(resumed.losses().lowest_step, 2);
+  EXPECT_EQ(resumed.losses().lowest, 1.5);
+  resumed.log(metrics_of(4, 1.75));
+  resumed.show(metrics_of(5, 1.0));  // seen, though no line was kept
+  resumed.log(metrics_of(6, 1.25));
+  EXPECT_EQ(resumed.losses().lowest_step, 5);
+  EXPECT_EQ(resumed.losses().last, 1.25);
+}
+
 TEST(MetricsTest, ANewRunKeepsTheLinesOfAnotherAside) {
   const testing::TemporaryFolder folder;
   for (int64_t run = 1; run <= 3; ++run) MetricsWriter(folder.path(), 0, 10).log(metrics_of(run, 1.0));

@@ -2,7 +2,9 @@
 #include "hici/commands/training_options.h"
 
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 #include "hici/base/log.h"
+#include "hici/base/process_rank.h"
 #include "hici/commands/deepspeed_file.h"
 #include "hici/commands/lists.h"
 #include "hici/optim/schedule.h"
@@ -12,9 +14,6 @@ namespace hici::commands {
 namespace {
 
 void check_no_contradiction(const TrainingOptions& o) {
-  HICI_CHECK_USAGE(
-      o.init_adapter.empty() || o.spec.resume.empty(),
-      "--init_adapter: has no effect with --resume_from_checkpoint, which brings its own weights; give one of them");
   HICI_CHECK_USAGE(!o.spec.allow_changes_on_resume || !o.spec.resume.empty(),
                    "--allow_changes_on_resume: has no effect without --resume_from_checkpoint; leave it out");
   for (const char* name : {"trainable_params", "lora_r", "lora_alpha"}) {
@@ -38,6 +37,32 @@ void check_no_contradiction(const TrainingOptions& o) {
                    "--use_llama_init: has no effect with --attention ", o.attention, "; leave it out");
 }
 
+// Nothing is spread over processes: the others would train the same, and only one may have the folder.
+void check_is_one_process(const config::TrainConfig& t) {
+  const int64_t world = process_rank().world;
+  HICI_CHECK_USAGE(world == 1, "the launcher started ", world,
+                   " processes (WORLD_SIZE or SLURM_STEP_NUM_TASKS), and training is one; start it without torchrun or "
+                   "srun, with --gradient_accumulation_steps ",
+                   t.accumulation_steps * world, " for the ", counted(t.sequences_per_step() * world, "sequence"),
+                   " of a step that they would have had");
+}
+
+// Options that come with a DeepSpeed file were written for the research code's eight processes.
+void log_sequences_of_recipe(const config::TrainConfig& t) {
+  constexpr int64_t kRecipeProcesses = 8;
+  log_info("a step has ", counted(t.sequences_per_step(), "sequence"),
+           " here, with one process; on the research code's ", kRecipeProcesses, " GPUs these options give ",
+           t.sequences_per_step() * kRecipeProcesses, ", as --gradient_accumulation_steps ",
+           t.accumulation_steps * kRecipeProcesses, " does here");
+}
+
+// transformers' scripts take True for the newest checkpoint; a folder of that name is meant as it is.
+std::string resume_from_typed(const std::string& typed) {
+  const bool is_true = typed == "True" || typed == "true", is_false = typed == "False" || typed == "false";
+  if ((!is_true && !is_false) || std::filesystem::exists(typed)) return typed;
+  return is_true ? "latest" : "";
+}
+
 // What the options alone say; the causal mode of an adapter or of the model's family is looked at when it is known.
 void check_streaming(const TrainingOptions& o) {
   if (!o.spec.train.stream_segments) return;
@@ -58,9 +83,13 @@ void TrainingOptions::bind_model_and_data(CLI::App& app, const std::string& data
 }
 
 void TrainingOptions::bind_what_to_train(CLI::App& app) {
-  add_option(app, "init_adapter", init_adapter, "Start from the weights of this adapter, with a fresh optimizer");
-  add_option(app, "resume_from_checkpoint", spec.resume,
-             "A checkpoint directory, or 'latest': the newest whole one in --output_dir");
+  add_option(
+      app, "init_adapter", init_adapter,
+      "Start from the weights of this adapter, with a fresh optimizer; a checkpoint to resume from goes before it");
+  add_option(
+      app, "resume_from_checkpoint", spec.resume,
+      "latest (or True): go on from the newest whole checkpoint in --output_dir, or start where there is none; or "
+      "a checkpoint directory");
   add_bool(app, "allow_changes_on_resume", spec.allow_changes_on_resume,
            "Resume although data, batch or schedule differ from the checkpoint's");
   add_option(app, "attention", attention,
@@ -121,6 +150,7 @@ void TrainingOptions::bind_rest(CLI::App& app) {
 }
 
 void TrainingOptions::resolve() {
+  spec.resume = resume_from_typed(spec.resume);
   check_no_contradiction(*this);
   spec.model = model;
   spec.output_dir = output_dir;
@@ -137,7 +167,11 @@ void TrainingOptions::resolve() {
   spec.train.validate();
   spec.lora.validate();
   optim::schedule_kind_from_name(spec.train.schedule);  // an unknown one is an error here, before anything is written
-  if (!deepspeed.empty()) log_info("--deepspeed ", describe_deepspeed_file(deepspeed));
+  check_is_one_process(spec.train);
+  if (!deepspeed.empty()) {
+    log_info("--deepspeed ", describe_deepspeed_file(deepspeed));
+    log_sequences_of_recipe(spec.train);
+  }
   if (spec.attention != nn::AttentionKind::kHici) hici.note_without_effect("--attention " + attention);
   spec.device = device.resolve_device();
   spec.dtype = device.resolve_dtype(spec.device);

@@ -352,7 +352,13 @@ void write_adapter_files(const fs::path& folder, AdapterToWrite adapter) {
 }
 
 uint64_t adapter_bytes(const AdapterToWrite& adapter) {
-  return safetensors_bytes(adapter.lora_tensors) + safetensors_bytes(adapter.trainables) + (uint64_t{1} << 16);
+  uint64_t bytes = 0;
+  if (!adapter.lora_tensors.empty()) {
+    bytes += safetensors_bytes(with_prefix(adapter.lora_tensors, kPeftPrefix)) + peft_config(adapter).dump(2).size();
+  }
+  if (!adapter.trainables.empty()) bytes += safetensors_bytes(adapter.trainables);
+  if (adapter.settings_are_known) bytes += config::to_json(adapter.settings).dump(2).size();
+  return bytes;
 }
 
 void write_adapter(const fs::path& path, AdapterToWrite adapter) {

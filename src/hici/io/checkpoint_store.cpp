@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
 #include <string_view>
@@ -27,6 +28,7 @@ constexpr std::string_view kPrefix = "checkpoint-";
 constexpr std::string_view kTemporary = ".tmp";
 constexpr std::string_view kDeleting = ".deleting";
 constexpr std::string_view kAside = ".aside";
+constexpr uint64_t kManifestRoom = uint64_t{64} << 10;  // the manifest, the folder, and what files leave of a block
 
 struct FoundCheckpoint {
   int64_t step = 0;
@@ -152,13 +154,16 @@ CheckpointWriter::~CheckpointWriter() {
   fs::remove_all(temporary_, ignored);
 }
 
-void CheckpointWriter::publish() {
+uint64_t CheckpointWriter::publish() {
   const CheckpointManifest manifest = manifest_of_folder(temporary_, step_);
   for (const ManifestFile& file : manifest.files) sync_file(temporary_ / file.name);
   write_file_atomically(temporary_ / kManifestName, manifest_text(manifest));  // syncs itself and the folder
   if (fs::exists(final_)) move_aside(final_);
   rename_or_fail(temporary_, final_);
   sync_folder(final_.parent_path());
+  uint64_t bytes = 0;
+  for (const ManifestFile& file : manifest.files) bytes += file.size_bytes;
+  return bytes;
 }
 
 CheckpointStore::CheckpointStore(fs::path output_dir, int64_t save_total_limit, FreeBytes free_bytes)
@@ -181,13 +186,37 @@ void CheckpointStore::clean_up() const {
   }
 }
 
+void CheckpointStore::check_room(uint64_t bytes_each, int64_t saves) const {
+  if (saves == 0) return;
+  int64_t there = 0;
+  for (const FoundCheckpoint& checkpoint : list_checkpoints(output_dir_))
+    if (fault_of(checkpoint, VerifyDepth::kSizes).empty()) ++there;
+  const int64_t at_once =
+      save_total_limit_ == 0 ? saves : std::min(saves, std::max<int64_t>(1, save_total_limit_ + 1 - there));
+  const uint64_t available = free_bytes_(output_dir_);
+  const auto room = static_cast<int64_t>(available / (bytes_each + kManifestRoom));
+  if (room >= at_once) return;
+  const std::string facts = detail::concat(output_dir_.string(), ": a checkpoint takes ", bytes_each, " bytes (",
+                                           human_bytes(static_cast<int64_t>(bytes_each)), "), the disk has ", available,
+                                           " free (", human_bytes(static_cast<int64_t>(available)), ")");
+  HICI_CHECK(room > 0, facts, ", room for none; make room, or use an --output_dir on another disk");
+  HICI_CHECK(save_total_limit_ == 0, facts, ", and --save_total_limit ", save_total_limit_, " takes ", at_once,
+             " more at once, as an old one goes when the new one is there; make room, or use ",
+             room + there > 1 ? detail::concat("--save_total_limit ", room + there - 1) : "--save_steps 0");
+  log_warning(facts, ", room for ", room, " of ", counted(saves, "checkpoint"), "; ",
+              room > 1 ? detail::concat("use --save_total_limit ", room - 1) : "use --save_steps 0 (only at the end)",
+              ", or the later ones are lost");
+}
+
 bool CheckpointStore::save(int64_t step, uint64_t bytes_needed,
                            const std::function<void(const fs::path&)>& write_files) {
+  const auto started = std::chrono::steady_clock::now();
+  uint64_t written = 0;
   const std::string fault = failure_of([&] {
     check_space(step, bytes_needed);
     CheckpointWriter writer(output_dir_, step);
     write_files(writer.folder());
-    writer.publish();
+    written = writer.publish();
   });
   if (!fault.empty()) {
     ++failed_saves_;
@@ -197,13 +226,15 @@ bool CheckpointStore::save(int64_t step, uint64_t bytes_needed,
                 "); earlier checkpoints are untouched and the run goes on");
     return false;
   }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+  log_info("saved ", checkpoint_path(output_dir_, step).string(), ": ", human_bytes(static_cast<int64_t>(written)),
+           " in ", short_duration(seconds.count()));
   const std::string rotation_fault = failure_of([&] { rotate(); });
   if (!rotation_fault.empty()) log_warning(rotation_fault, "; old checkpoints stay");
   return true;
 }
 
 void CheckpointStore::check_space(int64_t step, uint64_t bytes_needed) const {
-  constexpr uint64_t kManifestRoom = uint64_t{64} << 10;  // the manifest and the folder
   const uint64_t available = free_bytes_(output_dir_);
   HICI_CHECK(available >= bytes_needed + kManifestRoom, checkpoint_path(output_dir_, step).string(), ": needs ",
              bytes_needed, " bytes, the disk has ", available, " free; make room or set a lower --save_total_limit");

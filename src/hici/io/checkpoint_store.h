@@ -28,8 +28,9 @@ class CheckpointWriter {
   // Plain files only, each with at least one byte. Many ranks may write here; one of them publishes, after all have
   // written.
   const std::filesystem::path& folder() const { return temporary_; }
-  // A checkpoint of that name that is there already (a broken one that was skipped) is moved aside.
-  void publish();
+  // A checkpoint of that name that is there already (a broken one that was skipped) is moved aside. Returns the bytes
+  // of the files.
+  uint64_t publish();
 
  private:
   std::filesystem::path final_;
@@ -44,6 +45,11 @@ class CheckpointStore {
 
   // Removes what a dead process left: checkpoints on their way in or out, and half-written files.
   void clean_up() const;
+
+  // Before the first step: whether the disk has room for what a run that makes `saves` checkpoints of `bytes_each` will
+  // keep. An error when there is none for the first one, or fewer than --save_total_limit needs at once (an old one
+  // goes when the new one is there); a warning when all of them are to be kept and will not fit.
+  void check_room(uint64_t bytes_each, int64_t saves) const;
 
   // Writes checkpoint-`step` with `write_files(folder)` and rotates. On a full disk, or any other hici::Error, says
   // what happened and the bytes needed, leaves the old checkpoints as they are, counts it and returns false: training

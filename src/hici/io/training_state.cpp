@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 
@@ -66,6 +67,22 @@ std::map<std::string, std::string> parse_strings(const JsonObject& object) {
   std::map<std::string, std::string> strings;
   for (const auto& item : object.value().items()) strings[item.key()] = object.string(item.key());
   return strings;
+}
+
+// Older checkpoints have LibTorch's names of types, and numbers with all their digits.
+void use_present_spelling(std::map<std::string, std::string>& options) {
+  static const std::map<std::string, std::string> kTypes{
+      {"Float", "float32"}, {"BFloat16", "bfloat16"}, {"Double", "float64"}};
+  const auto dtype = options.find("dtype");
+  if (dtype != options.end() && kTypes.contains(dtype->second)) dtype->second = kTypes.at(dtype->second);
+  for (const char* name : {"learning_rate", "hici_lr", "weight_decay", "max_grad_norm", "hici_grad_clip"}) {
+    const auto option = options.find(name);
+    if (option == options.end()) continue;
+    std::string& text = option->second;
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) text = shortest_number(value);
+  }
 }
 
 std::string batch_text(const GlobalBatch& batch) {
@@ -156,6 +173,7 @@ TrainingState parse_training_state(std::string_view text, const std::string& sub
   state.batch = parse_batch(root.object("batch"));
   state.data = parse_data(root.object("data"));
   state.options = parse_strings(root.object("options"));
+  use_present_spelling(state.options);
   for (const auto& [name, hex] : parse_strings(root.object("generators"))) {
     state.generators[name] = from_hex(hex, subject + ": generators");
   }

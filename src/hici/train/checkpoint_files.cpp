@@ -3,17 +3,18 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/human.h"
 #include "hici/base/version.h"
 #include "hici/config/parameter_names.h"
 #include "hici/io/adapter.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/safetensors.h"
+#include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <map>
-#include <sstream>
 
 namespace hici::train {
 namespace {
@@ -21,14 +22,6 @@ namespace {
 constexpr const char* kStepsKey = "optimizer_steps";
 constexpr const char* kSegmentOption = "sft_segment_length";  // every run of `hici sft` has it and no other
 constexpr uint64_t kMaxShardBytes = uint64_t{5} << 30;
-constexpr uint64_t kSmallFileBytes = uint64_t{4} << 20;  // configs, manifest, tokenizer files
-
-std::string number_text(double value) {
-  std::ostringstream out;
-  out.precision(17);
-  out << value;
-  return out.str();
-}
 
 config::AdapterSettings settings_of(const CheckpointContent& content) {
   config::AdapterSettings settings;
@@ -49,7 +42,7 @@ std::map<std::string, at::Tensor> master_weights(optim::AdamW& optimizer) {
   return masters;
 }
 
-void write_adapter_of(const std::filesystem::path& folder, const CheckpointContent& content) {
+io::AdapterToWrite adapter_of(const CheckpointContent& content) {
   const std::map<std::string, at::Tensor> masters = master_weights(content.optimizer);
   io::AdapterToWrite adapter;
   if (content.loaded.lora) adapter.lora = *content.loaded.lora;
@@ -61,31 +54,58 @@ void write_adapter_of(const std::filesystem::path& folder, const CheckpointConte
     (config::is_lora_parameter(parameter.name) ? adapter.lora_tensors : adapter.trainables)
         .emplace_back(parameter.name, value);
   }
-  io::write_adapter_files(folder, std::move(adapter));
+  return adapter;
 }
 
-// A model directory: a context factor becomes part of config.json's RoPE scaling.
-void write_whole_model(const std::filesystem::path& folder, const CheckpointContent& content) {
-  std::vector<io::TensorToWrite> tensors;
-  content.loaded.model->visit_parameters(
-      [&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t.detach()); });
-  io::write_safetensors_model(folder, std::move(tensors), kMaxShardBytes);
-  write_file_atomically(folder / "config.json", config::to_json(content.loaded.model->config()).dump(2) + "\n");
+// The files of a model directory beside its weights, by name. A context factor becomes part of config.json's RoPE
+// scaling.
+std::map<std::string, std::string> config_texts(const CheckpointContent& content) {
+  std::map<std::string, std::string> texts;
+  texts["config.json"] = config::to_json(content.loaded.model->config()).dump(2) + "\n";
   if (content.loaded.has_hierarchy) {
     config::AdapterSettings settings = settings_of(content);
     settings.rope_factor = 1;  // config.json has it; a second reader of this directory must not see it twice
-    write_file_atomically(folder / "hici_config.json", config::to_json(settings).dump(2) + "\n");
+    texts["hici_config.json"] = config::to_json(settings).dump(2) + "\n";
   }
+  return texts;
+}
+
+std::vector<std::filesystem::path> companions_of(const std::filesystem::path& model) {
+  std::vector<std::filesystem::path> files;
   for (const std::string& name : io::companion_files()) {
-    const std::filesystem::path from = content.spec.model / name;
-    if (std::filesystem::exists(from)) std::filesystem::copy_file(from, folder / name);
+    if (std::filesystem::exists(model / name)) files.push_back(model / name);
   }
+  return files;
+}
+
+std::vector<io::TensorToWrite> tensors_of(nn::CausalLm& model) {
+  std::vector<io::TensorToWrite> tensors;
+  model.visit_parameters([&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t.detach()); });
+  return tensors;
+}
+
+std::vector<io::TensorToWrite> tensors_of(optim::AdamW& optimizer) {
+  std::vector<io::TensorToWrite> tensors;
+  optimizer.visit_state([&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t); });
+  return tensors;
+}
+
+void write_whole_model(const std::filesystem::path& folder, const CheckpointContent& content) {
+  io::write_safetensors_model(folder, tensors_of(*content.loaded.model), kMaxShardBytes);
+  for (const auto& [name, text] : config_texts(content)) write_file_atomically(folder / name, text);
+  for (const std::filesystem::path& file : companions_of(content.spec.model))
+    std::filesystem::copy_file(file, folder / file.filename());
+}
+
+uint64_t whole_model_bytes(const CheckpointContent& content) {
+  uint64_t bytes = io::safetensors_bytes(tensors_of(*content.loaded.model));
+  for (const auto& [name, text] : config_texts(content)) bytes += text.size();
+  for (const std::filesystem::path& file : companions_of(content.spec.model)) bytes += std::filesystem::file_size(file);
+  return bytes;
 }
 
 void write_optimizer(const std::filesystem::path& folder, optim::AdamW& optimizer) {
-  std::vector<io::TensorToWrite> tensors;
-  optimizer.visit_state([&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t); });
-  io::write_safetensors(folder / io::kOptimizerName, std::move(tensors),
+  io::write_safetensors(folder / io::kOptimizerName, tensors_of(optimizer),
                         {{kStepsKey, std::to_string(optimizer.steps_taken())}});
 }
 
@@ -100,14 +120,14 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciCo
   state.batch = {t.batch_size, t.accumulation_steps, 1};
   state.data = data;
   state.options = {{"attention", std::string(nn::attention_kind_name(spec.attention))},
-                   {"dtype", c10::toString(spec.dtype)},
+                   {"dtype", ops::dtype_name(spec.dtype)},
                    {"shuffle", t.shuffle ? "True" : "False"},
                    {"low_rank_training", spec.trainable.low_rank ? "True" : "False"},
-                   {"learning_rate", number_text(t.learning_rate)},
-                   {"hici_lr", number_text(t.hici_learning_rate)},
-                   {"weight_decay", number_text(t.weight_decay)},
-                   {"max_grad_norm", number_text(t.max_grad_norm)},
-                   {"hici_grad_clip", number_text(t.hici_grad_clip)},
+                   {"learning_rate", shortest_number(t.learning_rate)},
+                   {"hici_lr", shortest_number(t.hici_learning_rate)},
+                   {"weight_decay", shortest_number(t.weight_decay)},
+                   {"max_grad_norm", shortest_number(t.max_grad_norm)},
+                   {"hici_grad_clip", shortest_number(t.hici_grad_clip)},
                    {"lr_scheduler_type", t.schedule},
                    {"warmup_steps", std::to_string(t.warmup_steps)}};
   if (spec.fp8_base) state.options["fp8_base"] = "True";
@@ -138,22 +158,16 @@ io::TrainingState state_at(io::TrainingState run, const Progress& progress) {
   return run;
 }
 
-uint64_t estimate_bytes(const CheckpointContent& content) {
-  uint64_t bytes = kSmallFileBytes;
-  content.optimizer.visit_state([&](const std::string&, at::Tensor& t) { bytes += t.nbytes(); });
-  if (content.spec.trainable.low_rank) {
-    for (const optim::TrainedParameter& parameter : content.trained)
-      bytes += static_cast<uint64_t>(parameter.tensor.numel()) * sizeof(double);
-  } else {
-    content.loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { bytes += t.nbytes(); });
-  }
-  return bytes;
+uint64_t checkpoint_bytes(const CheckpointContent& content) {
+  const uint64_t model =
+      content.spec.trainable.low_rank ? io::adapter_bytes(adapter_of(content)) : whole_model_bytes(content);
+  return model + io::safetensors_bytes(tensors_of(content.optimizer)) + io::training_state_text(content.state).size();
 }
 
 void write_checkpoint_files(const std::filesystem::path& folder, const CheckpointContent& content) {
   const at::NoGradGuard no_grad;
   if (content.spec.trainable.low_rank) {
-    write_adapter_of(folder, content);
+    io::write_adapter_files(folder, adapter_of(content));
   } else {
     write_whole_model(folder, content);
   }

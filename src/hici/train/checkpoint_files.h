@@ -30,7 +30,8 @@ bool is_fine_tuning(const io::TrainingState& run);
 // The same run at a position.
 io::TrainingState state_at(io::TrainingState run, const Progress& progress);
 
-uint64_t estimate_bytes(const CheckpointContent& content);
+// What write_checkpoint_files() will take on disk: the sizes of its files, counted and not guessed.
+uint64_t checkpoint_bytes(const CheckpointContent& content);
 void write_checkpoint_files(const std::filesystem::path& folder, const CheckpointContent& content);
 
 // Moments and master weights of `checkpoint` into the optimizer; every tensor must be there with its shape.

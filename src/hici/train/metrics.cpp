@@ -36,23 +36,26 @@ void keep_aside(const fs::path& file) {
 }
 
 // Leaves only whole lines of steps up to `resume_step`: what came later was lost with the dead run.
-void cut_after(const fs::path& file, int64_t resume_step) {
+void cut_after(const fs::path& file, int64_t resume_step, RunLosses& losses) {
   std::string kept;
   for (const JsonLine& line : read_json_lines(file)) {
     const auto step = line.value.find("step");
     const bool is_kept = step != line.value.end() && step->is_number_integer() && step->get<int64_t>() <= resume_step;
-    if (is_kept) kept += line.text + "\n";
+    if (!is_kept) continue;
+    kept += line.text + "\n";
+    const auto loss = line.value.find("loss");
+    if (loss != line.value.end() && loss->is_number()) losses.add(step->get<int64_t>(), loss->get<double>());
   }
   write_file_atomically(file, kept);
 }
 
-fs::path prepared_metrics_file(const fs::path& output_dir, int64_t resume_step) {
+fs::path prepared_metrics_file(const fs::path& output_dir, int64_t resume_step, RunLosses& losses) {
   const fs::path file = output_dir / MetricsWriter::kFileName;
   if (!fs::exists(file)) return file;
   if (resume_step == 0) {
     keep_aside(file);
   } else {
-    cut_after(file, resume_step);
+    cut_after(file, resume_step, losses);
   }
   return file;
 }
@@ -62,15 +65,24 @@ fs::path prepared_metrics_file(const fs::path& output_dir, int64_t resume_step) 
 MetricsWriter::MetricsWriter(const fs::path& output_dir, int64_t resume_step, int64_t total_steps)
     : resume_step_(resume_step),
       total_steps_(total_steps),
-      lines_(prepared_metrics_file(output_dir, resume_step)),
+      lines_(prepared_metrics_file(output_dir, resume_step, losses_)),
       events_(output_dir, resume_step > 0 ? resume_step + 1 : 0) {}
 
-void MetricsWriter::show(const StepMetrics& metrics) const {
+void RunLosses::add(int64_t step, double loss) {
+  last = loss;
+  if (lowest_step > 0 && loss >= lowest) return;
+  lowest = loss;
+  lowest_step = step;
+}
+
+void MetricsWriter::show(const StepMetrics& metrics) {
+  losses_.add(metrics.step, metrics.loss);
   if (stderr_live_line().rewrites()) stderr_live_line().show(line_for_people(metrics));
 }
 
 void MetricsWriter::log(const StepMetrics& metrics) {
   constexpr double kBytesPerGib = 1024.0 * 1024.0 * 1024.0;
+  losses_.add(metrics.step, metrics.loss);
   lines_.append(metrics_line(metrics));
   const auto scalar = [](const char* tag, double value) { return Scalar{tag, static_cast<float>(value)}; };
   events_.add_scalars(

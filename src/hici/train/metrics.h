@@ -26,6 +26,15 @@ struct StepMetrics {
   double seconds = 0;             // since this process started to train
 };
 
+// Of the steps that a run has shown or kept, those before it was resumed included.
+struct RunLosses {
+  double last = 0;
+  double lowest = 0;
+  int64_t lowest_step = 0;  // 0: there was no step yet
+
+  void add(int64_t step, double loss);
+};
+
 class MetricsWriter {
  public:
   static constexpr const char* kFileName = "metrics.jsonl";
@@ -35,7 +44,7 @@ class MetricsWriter {
   MetricsWriter(const std::filesystem::path& output_dir, int64_t resume_step, int64_t total_steps);
 
   // Only what a person sees on a terminal; for steps that are not logged.
-  void show(const StepMetrics& metrics) const;
+  void show(const StepMetrics& metrics);
   // Both files and the live line (a plain line when stderr is no terminal).
   void log(const StepMetrics& metrics);
   // Ends the live line.
@@ -43,10 +52,12 @@ class MetricsWriter {
 
   // Log lines that a full disk has cost.
   int64_t lost_records() const { return lines_.lost_records(); }
+  const RunLosses& losses() const { return losses_; }
 
  private:
   std::string line_for_people(const StepMetrics& metrics) const;
 
+  RunLosses losses_;  // before lines_, whose file is read for it
   int64_t resume_step_;
   int64_t total_steps_;
   AppendFile lines_;

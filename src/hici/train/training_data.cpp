@@ -2,6 +2,7 @@
 #include "hici/train/training_data.h"
 
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/data/sft_examples.h"
 #include "hici/data/token_blocks.h"
@@ -22,8 +23,8 @@ std::filesystem::path prepare_tokens(const TrainingRunSpec& spec) {
   if (!spec.resume.empty() && made && made->sources == job.inputs && std::filesystem::exists(job.output))
     return job.output;
   const data::TokenizeResult result = data::tokenize_corpus(job);
-  log_info(spec.data_path.string(), ": ", result.counts.num_tokens, " tokens of ", result.counts.num_documents,
-           " documents, kept as ", job.output.string());
+  log_info(spec.data_path.string(), ": ", counted(result.counts.num_tokens, "token"), " of ",
+           counted(result.counts.num_documents, "document"), ", kept as ", job.output.string());
   return job.output;
 }
 
@@ -33,7 +34,7 @@ TrainingData open_blocks(const TrainingRunSpec& spec, int64_t vocab_size) {
       data::TokenFile::open(prepare_tokens(spec), {.vocab_size = vocab_size, .type = spec.token_type}));
   auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, "--model_max_length");
   data.identity = {spec.data_path.string(), data.tokens->sha256(), blocks->num_blocks()};
-  data.description = detail::concat(blocks->num_blocks(), " blocks of ", blocks->block_length(), " tokens");
+  data.description = counted(blocks->num_blocks(), "block") + " of " + counted(blocks->block_length(), "token");
   data.samples = std::move(blocks);
   return data;
 }
@@ -55,7 +56,7 @@ TrainingData open_examples(const TrainingRunSpec& spec, int64_t vocab_size) {
   TrainingData data;
   data.identity = {spec.data_path.string(), examples->fingerprint(), examples->num_samples()};
   data.description = data::describe(examples->counts(), layout.max_length);
-  if (sft.packing) data.description += detail::concat("; packed into ", examples->num_samples(), " sequences");
+  if (sft.packing) data.description += "; packed into " + counted(examples->num_samples(), "sequence");
   data.samples = std::move(examples);
   return data;
 }

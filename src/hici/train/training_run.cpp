@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/progress.h"
 #include "hici/base/run_lock.h"
@@ -13,6 +14,7 @@
 #include "hici/io/load_model.h"
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/metrics.h"
+#include "hici/train/run_messages.h"
 #include "hici/train/segment_streaming.h"
 #include "hici/train/step_plan.h"
 #include "hici/train/trainer.h"
@@ -41,8 +43,11 @@ void start_from_weights(const TrainingRunSpec& spec, ResumePoint& point) {
                    " is a whole model; give it as --model_name_or_path, or use --low_rank_training False");
   HICI_CHECK_USAGE(!is_adapter || spec.trainable.low_rank, "--resume_from_checkpoint: ", name,
                    " is an adapter, which --low_rank_training False cannot train; merge it into its base first");
-  log_info(name, ": is a checkpoint of pre-training after ", point.state.step,
-           " steps; fine-tuning starts from its weights, with a fresh optimizer");
+  HICI_CHECK_USAGE(spec.init_adapter.empty(), "--resume_from_checkpoint: ", name,
+                   " is a checkpoint of pre-training, from whose weights fine-tuning would start, and --init_adapter ",
+                   spec.init_adapter.string(), " is another start; give one of them");
+  log_info(name, ": is a checkpoint of pre-training after ", counted(point.state.step, "step"),
+           "; fine-tuning starts from its weights, with a fresh optimizer");
   point.weights = std::exchange(point.checkpoint, std::nullopt);
   point.state = {};
 }
@@ -82,7 +87,7 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint
   const auto start = resume.checkpoint ? resume.checkpoint : resume.weights;
   const bool starts_whole = start && !spec.trainable.low_rank;
   request.base = starts_whole ? *start : spec.model;
-  request.adapter = start && spec.trainable.low_rank ? *start : spec.init_adapter;
+  if (!starts_whole) request.adapter = start.value_or(spec.init_adapter);
   request.dtype = spec.dtype;
   request.device = spec.device;
   request.context_size = spec.train.sequence_length;
@@ -98,7 +103,10 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint
     check_segments(spec, hici);
     return hici;
   };
-  return io::load_model(request);
+  io::LoadedModel loaded = io::load_model(request);
+  HICI_CHECK_USAGE(spec.trainable.low_rank || !loaded.lora, "--init_adapter: ", spec.init_adapter.string(),
+                   " is an adapter, which --low_rank_training False cannot train; merge it into its base first");
+  return loaded;
 }
 
 nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
@@ -155,26 +163,67 @@ Progress progress_of(const io::TrainingState& state) {
   return {state.step, state.tokens, {state.epoch, state.next_sample}};
 }
 
-std::string segments_text(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
-  if (!spec.sft) return std::to_string(loaded.hici.num_segments) + " segments";
-  return spec.sft->segment_length == 0 ? "one segment"
-                                       : "segments of " + std::to_string(spec.sft->segment_length) + " tokens";
+// Checkpoints that a run from `start` to `total` makes: at every multiple of save_steps, and at the end.
+int64_t saves_to_come(int64_t start, int64_t total, int64_t save_steps) {
+  if (start >= total) return 0;
+  if (save_steps == 0) return 1;
+  return total / save_steps - start / save_steps + (total % save_steps == 0 ? 0 : 1);
 }
 
-void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
-               const std::vector<optim::TrainedParameter>& trained, const TrainingData& data, int64_t total_steps) {
-  int64_t all = 0, counts[optim::kNumGroups] = {};
-  loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { all += t.numel(); });
-  for (const auto& parameter : trained) counts[static_cast<int>(parameter.group)] += parameter.tensor.numel();
-  log_info("model ", spec.model.string(), ": ", all, " parameters, trained ", counts[0] + counts[1], " (HiCI ",
-           counts[0], ", rest ", counts[1], ")");
-  log_info("attention ", nn::attention_kind_name(spec.attention), ", ", c10::toString(spec.dtype),
-           spec.fp8_base ? " over frozen matrices in 8 bits" : "", " on ", spec.device.str(), ", RoPE factor ",
-           loaded.model->config().rope.context_factor, ", ", segments_text(spec, loaded), ", causal mode ",
-           config::name_of(loaded.hici.causal_mode));
-  log_info("data ", spec.data_path.string(), ": ", data.description, "; ", total_steps, " steps of ",
-           spec.train.sequences_per_step(), " sequences");
-}
+// What a run writes and shows while it goes on: checkpoints, metrics, options.ini, the live line.
+class RunRecord {
+ public:
+  RunRecord(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
+            const std::vector<optim::TrainedParameter>& trained, io::TrainingState identity, io::CheckpointStore& store)
+      : spec_(spec), loaded_(loaded), trained_(trained), identity_(std::move(identity)), store_(store) {}
+
+  TrainerEvents events() {
+    TrainerEvents events;
+    events.on_step = [this](const StepMetrics& m, bool logged) {
+      seconds_ = m.seconds;
+      logged ? metrics_->log(m) : metrics_->show(m);
+    };
+    events.on_segment = [this](StreamPass pass, int64_t done, int64_t total) { segments_.update(pass, done, total); };
+    events.save = [this](const Progress& progress) {
+      const CheckpointContent content = content_at(progress);
+      store_.save(progress.step, checkpoint_bytes(content),
+                  [&](const std::filesystem::path& folder) { write_checkpoint_files(folder, content); });
+    };
+    return events;
+  }
+
+  // Before the first step. A disk without room is an error before anything that an earlier run left is changed.
+  void begin(optim::AdamW& optimizer, const Progress& start, int64_t total_steps) {
+    optimizer_ = &optimizer;
+    store_.check_room(checkpoint_bytes(content_at(start)),
+                      saves_to_come(start.step, total_steps, spec_.train.save_steps));
+    write_file_atomically(spec_.output_dir / "options.ini", spec_.effective_options);
+    store_.set_aside_after(start.step);
+    metrics_.emplace(spec_.output_dir, start.step, total_steps);
+  }
+  void finish() {
+    segments_.finish();
+    metrics_->finish();
+  }
+
+  const RunLosses& losses() const { return metrics_->losses(); }
+  double seconds() const { return seconds_; }  // of the steps of this process
+
+ private:
+  CheckpointContent content_at(const Progress& progress) const {
+    return {loaded_, spec_, trained_, *optimizer_, state_at(identity_, progress)};
+  }
+
+  const TrainingRunSpec& spec_;
+  const io::LoadedModel& loaded_;
+  const std::vector<optim::TrainedParameter>& trained_;
+  io::TrainingState identity_;
+  io::CheckpointStore& store_;
+  optim::AdamW* optimizer_ = nullptr;
+  std::optional<MetricsWriter> metrics_;
+  SegmentProgress segments_;
+  double seconds_ = 0;
+};
 
 // An allocation that fails ends the run: the checkpoints stay as they are.
 RunEnd run_or_say_what_fits(Trainer& trainer, const Progress& start, const PlannedStep& planned) {
@@ -187,7 +236,7 @@ RunEnd run_or_say_what_fits(Trainer& trainer, const Progress& start, const Plann
 
 int exit_code_of(RunEnd end, const io::CheckpointStore& store, const Trainer& trainer) {
   if (store.failed_saves() > 0) {
-    log_warning(store.failed_saves(), " checkpoints could not be saved; exit code 1");
+    log_warning(counted(store.failed_saves(), "checkpoint"), " could not be saved; exit code 1");
     return 1;
   }
   if (end == RunEnd::kFinished) return 0;
@@ -211,36 +260,30 @@ int run_training(const TrainingRunSpec& spec) {
   nn::ForwardOptions forward = make_forward(spec, loaded);
   const TrainingData data = open_training_data(spec, loaded.model->config().vocab_size);
   const io::TrainingState identity = describe_run(spec, loaded.hici, data.identity);
-  if (resume.checkpoint)
+  const int64_t total_steps = spec.train.total_steps(data.identity.num_samples);
+  if (resume.checkpoint) {
     io::check_resumable(*resume.checkpoint, resume.state, identity, spec.allow_changes_on_resume,
                         "--allow_changes_on_resume");
+    log_resume(spec, *resume.checkpoint, resume.state.step, total_steps);
+    if (resume.state.step >= total_steps) return 0;
+  }
 
   const auto trained = select_trainable(*loaded.model, spec.trainable);
   if (spec.fp8_base) loaded.model->quantise_frozen("--fp8_base");
   const PlannedStep planned = plan_training_step(spec, loaded, forward);
   announce_plan(planned);
   forward.policies = planned.plan.policies;
-  write_file_atomically(spec.output_dir / "options.ini", spec.effective_options);
-  store.set_aside_after(resume.state.step);
-  MetricsWriter metrics(spec.output_dir, resume.state.step, spec.train.total_steps(data.identity.num_samples));
-  optim::AdamW* optimizer = nullptr;
-  TrainerEvents events;
-  events.on_step = [&](const StepMetrics& m, bool logged) { logged ? metrics.log(m) : metrics.show(m); };
-  SegmentProgress segment_progress;
-  events.on_segment = [&](StreamPass pass, int64_t done, int64_t total) { segment_progress.update(pass, done, total); };
-  events.save = [&](const Progress& progress) {
-    const CheckpointContent content{loaded, spec, trained, *optimizer, state_at(identity, progress)};
-    store.save(progress.step, estimate_bytes(content),
-               [&](const std::filesystem::path& folder) { write_checkpoint_files(folder, content); });
-  };
-  Trainer trainer(*loaded.model, forward, trained, *data.samples, spec.train, events);
-  optimizer = &trainer.optimizer();
+  RunRecord record(spec, loaded, trained, identity, store);
+  Trainer trainer(*loaded.model, forward, trained, *data.samples, spec.train, record.events());
   if (resume.checkpoint) read_optimizer(*resume.checkpoint, trainer.optimizer());
-  log_start(spec, loaded, trained, data, trainer.total_steps());
+  const Progress start = progress_of(resume.state);
+  record.begin(trainer.optimizer(), start, total_steps);
+  log_start(spec, loaded, trained, data, total_steps);
 
-  const RunEnd end = run_or_say_what_fits(trainer, progress_of(resume.state), planned);
-  segment_progress.finish();
-  metrics.finish();
+  const RunEnd end = run_or_say_what_fits(trainer, start, planned);
+  record.finish();
+  if (end == RunEnd::kFinished && store.failed_saves() == 0)
+    log_finished(spec, data, record.losses(), record.seconds(), total_steps - start.step, total_steps);
   return exit_code_of(end, store, trainer);
 }
 

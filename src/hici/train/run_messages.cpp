@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/run_messages.h"
+
+#include "hici/base/human.h"
+#include "hici/base/log.h"
+#include "hici/io/checkpoint_store.h"
+#include "hici/ops/types.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+namespace hici::train {
+namespace {
+
+constexpr int64_t kWindowsToTry = 64;
+constexpr int64_t kUsualStride = 256;  // the default of hici eval ppl
+
+std::string four_decimals(double value) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.4f", value);
+  return text.data();
+}
+
+std::string segments_text(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
+  if (!spec.sft) return counted(loaded.hici.num_segments, "segment");
+  return spec.sft->segment_length == 0 ? "one segment" : "segments of " + counted(spec.sft->segment_length, "token");
+}
+
+const char* eval_mode_of(nn::AttentionKind attention) {
+  if (attention == nn::AttentionKind::kFull) return "full";
+  return attention == nn::AttentionKind::kS2 ? "s2" : "hici";
+}
+
+// Options without which another device, type or kernel than the run's would do the work.
+std::string machine_options(const TrainingRunSpec& spec) {
+  std::string text = " --device " + spec.device.str();
+  if (spec.dtype != (spec.device.is_cuda() ? at::kBFloat16 : at::kFloat))
+    text += std::string(" --dtype ") + ops::dtype_name(spec.dtype);
+  if (spec.attention_backend != ops::AttentionBackend::kAuto)
+    text += " --attention_backend " + std::string(ops::attention_backend_name(spec.attention_backend));
+  return text;
+}
+
+}  // namespace
+
+void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
+               const std::vector<optim::TrainedParameter>& trained, const TrainingData& data, int64_t total_steps) {
+  int64_t all = 0, counts[optim::kNumGroups] = {};
+  loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { all += t.numel(); });
+  for (const auto& parameter : trained) counts[static_cast<int>(parameter.group)] += parameter.tensor.numel();
+  log_info("model ", spec.model.string(), ": ", all, " parameters, trained ", counts[0] + counts[1], " (HiCI ",
+           counts[0], ", rest ", counts[1], ")");
+  log_info("attention ", nn::attention_kind_name(spec.attention), ", ", ops::dtype_name(spec.dtype),
+           spec.fp8_base ? " over frozen matrices in 8 bits" : "", " on ", spec.device.str(), ", RoPE factor ",
+           loaded.model->config().rope.context_factor, ", ", segments_text(spec, loaded), ", causal mode ",
+           config::name_of(loaded.hici.causal_mode));
+  log_info("data ", spec.data_path.string(), ": ", data.description, "; ", counted(total_steps, "step"), " of ",
+           counted(spec.train.sequences_per_step(), "sequence"));
+}
+
+void log_resume(const TrainingRunSpec& spec, const std::filesystem::path& checkpoint, int64_t step,
+                int64_t total_steps) {
+  if (step >= total_steps) {
+    log_info(spec.output_dir.string(), ": nothing to do: all ", counted(total_steps, "step"),
+             total_steps == 1 ? " is" : " are", " done (", checkpoint.string(), ")");
+    return;
+  }
+  log_info("resuming from ", checkpoint.string(), ": ", step, " of ", counted(total_steps, "step"),
+           step == 1 ? " is" : " are", " done",
+           spec.init_adapter.empty() ? "" : "; its weights go before --init_adapter " + spec.init_adapter.string());
+}
+
+void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const RunLosses& losses, double seconds,
+                  int64_t steps, int64_t total_steps) {
+  log_info(spec.output_dir.string(), ": finished ", counted(steps, "step"), " in ", short_duration(seconds), "; loss ",
+           four_decimals(losses.last), ", lowest ", four_decimals(losses.lowest), " at step ", losses.lowest_step);
+  const std::string next = next_command(spec, data, total_steps);
+  if (!next.empty()) log_info("next: ", next);
+}
+
+std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, int64_t total_steps) {
+  const int64_t length = spec.train.sequence_length;
+  if (!data.tokens || data.tokens->size() <= length) return "";
+  std::string text = "hici eval ppl";
+  if (spec.trainable.low_rank) {
+    text +=
+        " --base_model " + shell_word(spec.model.string()) + " --peft_model " + shell_word(spec.output_dir.string());
+  } else {
+    text += " --base_model " + shell_word(io::checkpoint_path(spec.output_dir, total_steps).string());
+  }
+  text += " --data_path " + shell_word(data.tokens->path().string());
+  if (spec.token_type) text += " --token_type " + std::string(data::token_type_name(*spec.token_type));
+  text += " --seq_len " + std::to_string(length) + " --eval_mode " + eval_mode_of(spec.attention);
+  if (spec.train.stream_segments) text += " --stream_segments True";
+  const int64_t stride = std::min(length, kUsualStride), some = length + kWindowsToTry * stride;
+  if (stride < kUsualStride) text += " --sliding_window " + std::to_string(stride);
+  if (data.tokens->size() > some) text += " --limit_tokens " + std::to_string(some);
+  return text + machine_options(spec);
+}
+
+}  // namespace hici::train

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a training run says of itself: what it works on, where it goes on from, how it ended and what can be done next.
+#pragma once
+
+#include "hici/io/load_model.h"
+#include "hici/optim/adamw.h"
+#include "hici/train/metrics.h"
+#include "hici/train/training_data.h"
+#include "hici/train/training_run.h"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace hici::train {
+
+// Model, attention and data, a line each.
+void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
+               const std::vector<optim::TrainedParameter>& trained, const TrainingData& data, int64_t total_steps);
+
+// "resuming from RUN/checkpoint-6: 6 of 12 steps are done", or that there is nothing to do.
+void log_resume(const TrainingRunSpec& spec, const std::filesystem::path& checkpoint, int64_t step,
+                int64_t total_steps);
+
+// "RUN: finished 12 steps in 8.31 s; loss 2.3456, lowest 2.3123 at step 9", and next_command().
+void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const RunLosses& losses, double seconds,
+                  int64_t steps, int64_t total_steps);
+
+// A command that measures what the run made, all filled in and quoted for a shell: `hici eval ppl` over the tokens that
+// it was trained on, up to 64 windows. Empty where there is none: fine-tuning has no tokens to evaluate on, and a file
+// of one block has no next token behind it.
+std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, int64_t total_steps);
+
+}  // namespace hici::train

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a checkpoint is counted to take, against the bytes of its files.
+#include "hici/train/checkpoint_files.h"
+
+#include "hici/hierarchy/hierarchy.h"
+#include "hici/train/trainable.h"
+#include "support/temporary_folder.h"
+
+#include <ATen/ATen.h>
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace hici::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Case {
+  const char* name;
+  at::ScalarType dtype;
+  bool low_rank;
+  bool is_sft = false;
+};
+
+constexpr Case kCases[] = {
+    {"LoraHiciFloat32", at::kFloat, true},         {"LoraHiciBfloat16", at::kBFloat16, true},
+    {"WholeModelFloat32", at::kFloat, false},      {"WholeModelBfloat16", at::kBFloat16, false},
+    {"FineTuningFloat32", at::kFloat, true, true}, {"FineTuningBfloat16", at::kBFloat16, true, true},
+};
+
+io::LoadedModel model_of(const Case& c) {
+  config::ModelConfig config;
+  config.vocab_size = 96;
+  config.hidden_size = 32;
+  config.intermediate_size = 64;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = config.num_key_value_heads = 2;
+  config.head_dim = 16;
+  config.max_position_embeddings = 64;
+  io::LoadedModel loaded;
+  loaded.hici.num_local_slots = loaded.hici.global_slots = loaded.hici.num_heads = 2;
+  loaded.hici.bottleneck_dim = loaded.hici.shared_compress_dim = 8;
+  loaded.dtype = c.dtype;
+  loaded.has_hierarchy = true;
+  loaded.model = std::make_unique<nn::CausalLm>(config, nn::ParameterOptions{c.dtype});
+  hierarchy::attach_hierarchy(*loaded.model, loaded.hici, {c.dtype});
+  if (c.low_rank) {
+    loaded.lora.emplace();
+    loaded.lora->rank = 4;
+    loaded.model->add_lora(loaded.lora->targets, loaded.lora->rank, loaded.lora->scale());
+  }
+  loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { t = at::randn(t.sizes()).to(c.dtype); });
+  return loaded;
+}
+
+uint64_t bytes_in(const fs::path& folder) {
+  uint64_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(folder)) bytes += entry.file_size();
+  return bytes;
+}
+
+class CheckpointBytesTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(CheckpointBytesTest, CountedIsWithinFivePercentOfWhatIsWritten) {
+  const Case& c = GetParam();
+  const testing::TemporaryFolder folder;
+  fs::create_directory(folder / "base");
+  fs::create_directory(folder / "checkpoint");
+  std::ofstream(folder / "base" / "tokenizer.json") << std::string(100'000, ' ');  // goes along with a whole model
+  const io::LoadedModel loaded = model_of(c);
+  TrainingRunSpec spec;
+  spec.model = folder / "base";
+  spec.dtype = c.dtype;
+  spec.trainable.low_rank = c.low_rank;
+  if (c.is_sft) spec.sft.emplace();
+  const auto trained = select_trainable(*loaded.model, spec.trainable);
+  optim::AdamW optimizer(trained, {});
+  const CheckpointContent content{loaded, spec, trained, optimizer,
+                                  describe_run(spec, loaded.hici, {"data.bin", std::string(64, 'f'), 1000})};
+
+  const auto counted = static_cast<double>(checkpoint_bytes(content));
+  write_checkpoint_files(folder / "checkpoint", content);
+  const auto written = static_cast<double>(bytes_in(folder / "checkpoint"));
+  EXPECT_NEAR(counted, written, 0.05 * written);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CheckpointBytesTest, ::testing::ValuesIn(kCases),
+                         [](const auto& each) { return std::string(each.param.name); });
+
+}  // namespace
+}  // namespace hici::train
