@@ -2,6 +2,7 @@
 #include "hici/config/model_config.h"
 
 #include "hici/base/error.h"
+#include "hici/base/hub_id.h"
 #include "hici/base/json.h"
 #include "hici/config/rope_json.h"
 
@@ -173,7 +174,7 @@ ModelConfig parse_model_config(const json& value, const std::string& subject) {
 
 ModelConfig read_model_config(const std::filesystem::path& dir) {
   HICI_CHECK(std::filesystem::is_directory(dir), dir.string(),
-             ": is no directory; expected a Hugging Face model directory");
+             ": is no directory; expected a Hugging Face model directory", hub_hint(dir, HubKind::kModel));
   const std::filesystem::path file = dir / "config.json";
   HICI_CHECK(std::filesystem::exists(file), dir.string(),
              ": has no config.json; expected a Hugging Face model directory");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a data set's files to examples.
 #include "hici/base/error.h"
+#include "hici/base/hub_id.h"
 #include "hici/base/human.h"
 #include "hici/base/progress.h"
 #include "hici/data/arrow_rows.h"
@@ -15,7 +16,8 @@ namespace {
 constexpr size_t kBatchBytes = size_t{4} << 20;  // of rows that are tokenized at a time, on all threads
 
 std::unique_ptr<JsonRows> open_rows(const SftSource& source) {
-  HICI_CHECK(std::filesystem::exists(source.path), source.path.string(), ": no such file or folder");
+  HICI_CHECK(std::filesystem::exists(source.path), source.path.string(), ": no such file or folder",
+             hub_hint(source.path, HubKind::kDataSet));
   return std::filesystem::is_directory(source.path) ? open_arrow_rows(source.path, source.split)
                                                     : open_json_rows(source.path);
 }

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/hub_id.h"
 #include "hici/base/json.h"
 #include "hici/data/arrow_source.h"
 #include "hici/data/byte_stream.h"
@@ -92,7 +93,8 @@ std::string text_of_json_line(std::string_view line, const std::string& subject,
 }
 
 std::unique_ptr<TextSource> open_text_source(const std::filesystem::path& path, const TextSourceOptions& options) {
-  HICI_CHECK(std::filesystem::exists(path), path.string(), ": no such file or folder");
+  HICI_CHECK(std::filesystem::exists(path), path.string(), ": no such file or folder",
+             hub_hint(path, HubKind::kDataSet));
   if (std::filesystem::is_directory(path)) return open_arrow_source(path, options);
   const std::string ending = format_ending(path);
   if (ending == ".txt") return std::make_unique<PlainTextSource>(path);

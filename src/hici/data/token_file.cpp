@@ -2,6 +2,7 @@
 #include "hici/data/token_file.h"
 
 #include "hici/base/error.h"
+#include "hici/base/hub_id.h"
 
 #include <algorithm>
 #include <bit>
@@ -53,6 +54,8 @@ TokenType choose_type(const std::string& subject, const TokenFileOptions& option
 }  // namespace
 
 TokenFile TokenFile::open(const std::filesystem::path& path, const TokenFileOptions& options) {
+  const std::string hint = hub_hint(path, HubKind::kDataSet);
+  HICI_CHECK(hint.empty(), path.string(), ": no such file", hint);
   MappedFile file(path);
   std::optional<TokenFileInfo> info = read_sidecar(path);
   const TokenType type = choose_type(path.string(), options, info);

@@ -2,6 +2,7 @@
 #include "hici/eval/longbench_cases.h"
 
 #include "hici/base/error.h"
+#include "hici/base/hub_id.h"
 #include "hici/base/json.h"
 #include "hici/data/json_rows.h"
 
@@ -85,7 +86,8 @@ std::vector<const LongBenchTask*> find_longbench_data(const fs::path& folder, bo
     if (fs::exists(longbench_data_file(folder, task, is_e))) found.push_back(&task);
   }
   HICI_CHECK(!found.empty(), (folder / "data").string(), ": has no data set of LongBench; expected files like ",
-             longbench_data_file(folder, longbench_tasks().front(), is_e).filename().string());
+             longbench_data_file(folder, longbench_tasks().front(), is_e).filename().string(),
+             hub_hint(folder, HubKind::kDataSet));
   return found;
 }
 

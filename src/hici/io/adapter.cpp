@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/hub_id.h"
 #include "hici/base/json.h"
 #include "hici/base/version.h"
 #include "hici/config/parameter_names.h"
@@ -325,7 +326,8 @@ bool is_adapter_directory(const fs::path& path) {
 }
 
 Adapter read_adapter(const fs::path& path, const AdapterReading& reading) {
-  HICI_CHECK(fs::is_directory(path), path.string(), ": is no directory; expected an adapter or a checkpoint");
+  HICI_CHECK(fs::is_directory(path), path.string(), ": is no directory; expected an adapter or a checkpoint",
+             hub_hint(path, HubKind::kModel));
   Adapter adapter;
   adapter.path = path;
   open_parts(adapter, reading.prefer_full_dump);

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/hub_id.h"
 #include "hici/base/json.h"
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
@@ -256,7 +257,8 @@ void inspect_tokens(const InspectRequest& request, json& report) {
 
 json inspect_path(const InspectRequest& request) {
   HICI_CHECK(fs::exists(request.path), request.path.string(),
-             ": is not there; give a model directory, an adapter, a checkpoint or a file");
+             ": is not there; give a model directory, an adapter, a checkpoint or a file",
+             hub_hint(request.path, HubKind::kModel));
   json report = {{"path", request.path.string()}, {"problems", json::array()}};
   if (fs::is_directory(request.path)) {
     inspect_directory(request, report);

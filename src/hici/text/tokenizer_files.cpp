@@ -2,6 +2,7 @@
 #include "hici/text/tokenizer_files.h"
 
 #include "hici/base/error.h"
+#include "hici/base/hub_id.h"
 #include "hici/base/json.h"
 
 #include <nlohmann/json.hpp>
@@ -30,7 +31,8 @@ void fill_named_tokens(const std::filesystem::path& file, NamedTokens& named) {
 
 std::filesystem::path find_tokenizer_json(const std::filesystem::path& folder_or_file) {
   HICI_CHECK(std::filesystem::exists(folder_or_file), folder_or_file.string(),
-             ": no such file or folder; give a model directory or a tokenizer.json");
+             ": no such file or folder; give a model directory or a tokenizer.json",
+             hub_hint(folder_or_file, HubKind::kModel));
   if (!std::filesystem::is_directory(folder_or_file)) return folder_or_file;
   const std::filesystem::path file = folder_or_file / "tokenizer.json";
   const bool has_model = std::filesystem::exists(folder_or_file / "tokenizer.model");
