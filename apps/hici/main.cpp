@@ -8,13 +8,6 @@
 
 namespace {
 
-// "hici train" of `hici train --x`; "hici" when no command was named.
-std::string program_name(int argc, char** argv) {
-  std::string name = "hici";
-  for (int i = 1; i < argc && i < 3 && argv[i][0] != '-'; ++i) name += std::string(" ") + argv[i];
-  return name;
-}
-
 int report(const std::string& program, const std::string& message, int exit_code) {
   hici::write_log_line(program + ": error: " + message);
   return exit_code;
@@ -23,7 +16,7 @@ int report(const std::string& program, const std::string& message, int exit_code
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string program = program_name(argc, argv);
+  const std::string program = hici::commands::program_name(argc, argv);
   try {
     return hici::commands::run_command_line(argc, argv);
   } catch (const hici::UsageError& e) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/commands/command.h"
 
-#include "hici/base/error.h"
+#include "support/error_message.h"
 
 #include <gtest/gtest.h>
 
@@ -24,9 +24,42 @@ TEST(AddBoolTest, StandsAloneOrTakesAValue) {
   }
 }
 
+std::string error_of(std::vector<const char*> argv) {
+  argv.insert(argv.begin(), "hici");
+  return testing::error_message([&] { run_command_line(static_cast<int>(argv.size()), argv.data()); });
+}
+
 TEST(RunCommandLineTest, NamesAnUnknownCommand) {
-  const char* argv[] = {"hici", "frobnicate"};
-  EXPECT_THROW(run_command_line(2, argv), UsageError);
+  EXPECT_EQ(error_of({"frobnicate"}), "unknown command 'frobnicate'; 'hici --help' lists the commands");
+  EXPECT_EQ(error_of({"trian"}), "unknown command 'trian'; did you mean 'train'?");
+  EXPECT_EQ(error_of({"eval", "pppl"}), "unknown command 'eval pppl'; did you mean 'eval ppl'?");
+  EXPECT_EQ(error_of({"help", "trian"}), "unknown command 'trian'; did you mean 'train'?");
+  EXPECT_EQ(error_of({"help", "devices", "more"}), "unexpected argument 'more'; 'hici help devices' shows its options");
+}
+
+TEST(RunCommandLineTest, AGroupAloneSaysWhichThereAre) {
+  EXPECT_EQ(error_of({"score"}), "which one? use longbench, topics, lines; 'hici help score' says what each does");
+  EXPECT_EQ(error_of({"score", "--output", "x"}), error_of({"score"}));
+}
+
+TEST(RunCommandLineTest, AnOptionBeforeTheCommandIsToldSo) {
+  EXPECT_EQ(error_of({"--seed", "1", "train"}),
+            "'--seed' stands before the command; write 'hici COMMAND' first, 'hici --help' lists the commands");
+}
+
+std::string name_of(std::vector<const char*> argv) {
+  argv.insert(argv.begin(), "hici");
+  return program_name(static_cast<int>(argv.size()), argv.data());
+}
+
+TEST(ProgramNameTest, IsTheNameOfTheCommandAlone) {
+  EXPECT_EQ(name_of({}), "hici");
+  EXPECT_EQ(name_of({"generate", "Once upon a time"}), "hici generate");
+  EXPECT_EQ(name_of({"report", "runs/first"}), "hici report");
+  EXPECT_EQ(name_of({"eval", "ppl", "--x"}), "hici eval ppl");
+  EXPECT_EQ(name_of({"eval", "nothing"}), "hici eval");
+  EXPECT_EQ(name_of({"train_tokenizer"}), "hici train-tokenizer");
+  EXPECT_EQ(name_of({"frobnicate"}), "hici");
 }
 
 }  // namespace

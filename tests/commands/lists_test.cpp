@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace hici::commands {
 namespace {
 
@@ -20,10 +22,48 @@ TEST(ListsTest, TakesCommasAndWordsAlike) {
 }
 
 TEST(ListsTest, RefusesWhatIsNoLengthNamingOptionAndItem) {
-  for (const std::string word : {"8k", "0", "-4", "99999999999999999999", "1.5"}) {
+  for (const std::string word : {"8q", "0", "-4", "99999999999999999999", "1.5", "128KB", "0.3K", "-1K", "8G", "nan"}) {
     EXPECT_THROW(list_of_lengths({"8192," + word}, "--seq_len"), UsageError) << word;
   }
-  EXPECT_ERROR_SAYS(list_of_lengths({"8192,8k"}, "--seq_len"), "--seq_len: '8k' is no number of tokens");
+  EXPECT_ERROR_SAYS(list_of_lengths({"8192,8q"}, "--seq_len"), "--seq_len: '8q' is no number of tokens; use a whole");
+}
+
+TEST(ListsTest, CountsOfTokensAre1024Based) {
+  EXPECT_EQ(parse_tokens("128K", "--seq_len"), 131072);
+  EXPECT_EQ(parse_tokens("1m", "--seq_len"), 1048576);
+  EXPECT_EQ(parse_tokens("1.5 K", "--seq_len"), 1536);
+  EXPECT_EQ(parse_tokens("4G", "--seq_len"), int64_t{1} << 32);
+  EXPECT_EQ(parse_tokens("-1", "--context_size", {-1, 100}), -1);
+  EXPECT_EQ(list_of_lengths({"8K,16K", "1M"}, "--seq_len"), (Lengths{8192, 16384, 1048576}));
+  EXPECT_ERROR_SAYS(list_of_batches({"1,8K"}, "--batch_size"),
+                    "--batch_size: '8K' is no whole number; use 1 to 1048576");
+}
+
+TEST(ListsTest, WholeNumbersAreNeverClampedOrCut) {
+  EXPECT_EQ(parse_whole<int64_t>("+42", "--x"), 42);
+  EXPECT_EQ(parse_whole<int64_t>("010", "--x"), 10);
+  EXPECT_EQ(parse_whole<uint64_t>("18446744073709551615", "--x"), std::numeric_limits<uint64_t>::max());
+  EXPECT_ERROR_SAYS(parse_whole<uint64_t>("-1", "--seed"), "--seed: -1 is out of range; use 0 or more");
+  EXPECT_ERROR_SAYS(parse_whole<int>("2147483648", "--x"), "--x: 2147483648 is out of range");
+  for (const std::string text : {"", "-", "+-1", "1.5", "1e3", "0x10", "1_000", "12 ", "one"})
+    EXPECT_ERROR_SAYS(parse_whole<int64_t>(text, "--x", {1, 9}), "is no whole number; use 1 to 9");
+}
+
+TEST(ListsTest, NumbersAreFiniteAndInRange) {
+  EXPECT_EQ(parse_number("2e-5", "--x"), 2e-5);
+  EXPECT_EQ(parse_number("+.5", "--x"), 0.5);
+  for (const std::string text : {"", "nan", "inf", "-inf", "1e", "fast", "1,5", "0x10"})
+    EXPECT_ERROR_SAYS(parse_number(text, "--x", {0, 1}), "is no number; use 0 to 1");
+  for (const std::string text : {"1e400", "1.01", "-0.1"})
+    EXPECT_ERROR_SAYS(parse_number(text, "--x", {0, 1}), "--x: " + text + " is out of range; use 0 to 1");
+}
+
+TEST(ListsTest, MemoryAloneIsGibAndUnitsAreAsWritten) {
+  EXPECT_EQ(parse_memory("80", "--memory"), uint64_t{80} << 30);
+  EXPECT_EQ(parse_memory("24GiB", "--memory"), uint64_t{24} << 30);
+  EXPECT_EQ(parse_memory("24GB", "--memory"), 24000000000U);
+  EXPECT_ERROR_SAYS(parse_memory("24G", "--memory"), "--memory: '24G' is no size; use a number");
+  EXPECT_ERROR_SAYS(parse_memory("nan", "--memory"), "is no size");
 }
 
 TEST(ListsTest, RefusesNothingAndTwiceTheSame) {

@@ -203,6 +203,42 @@ class OptionTest(BadInputTest):
             with self.subTest(option):
                 self.assert_refused(self.train(**{option: value}), 2, "train", f"--{option}", value)
 
+    def test_numbers_that_do_not_fit_are_never_clamped(self):
+        for option, value in (("seed", -1), ("num_train_epochs", "1e300"), ("learning_rate", "nan"),
+                              ("per_device_train_batch_size", 2**63 - 1), ("max_steps", 2**64), ("seed", 2**64)):
+            with self.subTest(option):
+                self.assert_refused(self.train(**{option: value}), 2, "train", f"--{option}: ", value)
+        self.assert_refused(self.eval_ppl("--batch_size", 2**63 - 1), 2, "eval ppl", "--batch_size: ", 2**63 - 1)
+        self.assert_refused(self.train(per_device_train_batch_size=2**20, model_max_length="4G"), 2, "train",
+                            "--per_device_train_batch_size", "tokens at once")
+
+    def test_several_wrong_values_at_once(self):
+        done = self.train(seed="x", max_steps="many", learning_rat=1, data_path=None)
+        self.assert_refused(done, 2, "train", "--learning_rat ", "--seed: 'x'", "--max_steps: 'many'", "--data_path: missing")
+
+    def test_errors_begin_with_the_command_alone(self):
+        done = hici("generate", "Once upon a time", "--base_model", self.folder / "none")
+        self.assert_refused(done, 1, "generate", self.folder / "none")
+        done = hici("report", self.folder / "none")
+        self.assert_refused(done, 1, "report", self.folder / "none")
+
+    def test_config_file_of_another_form(self):
+        config = self.folder / "run.json"
+        config.write_text('{"seed": 1}')
+        self.assert_refused(self.train(config=config), 2, "train", config, "is JSON", "learning_rate = 2e-5")
+        config.write_text("[sft]\nseed = 1\n")
+        self.assert_refused(self.train(config=config), 2, "train", f"{config}: line 1", "[sft]", "[train]")
+
+    def test_options_in_force_repeat_the_run(self):
+        done = self.train(max_steps=1, model_max_length="0.09375K", trainable_params="embed,norm")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        options = (self.out / "options.ini").read_text()
+        self.assertIn("\nmodel_max_length = 96\n", options)
+        again = self.folder / "again"
+        done = hici("train", "--config", self.out / "options.ini", "--output_dir", again)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((again / "options.ini").read_text().replace(str(again), str(self.out)), options)
+
     def test_unknown_name_as_value(self):
         for option, value in (("attention", "fulll"), ("causal_mode", "causal"), ("lr_scheduler_type", "linaer"),
                               ("dtype", "float8"), ("device", "gpu"), ("token_type", "uint64"), ("save_strategy", "epoch")):

@@ -163,7 +163,7 @@ class BenchTest(FolderTest):
 
     def test_what_cannot_be_measured_is_one_line(self):
         for arguments, needles in [(("step", "--attention", "hici,flash"), ("--attention", "'flash'", "segments")),
-                                   (("step", "--seq_len", "256,1k"), ("--seq_len", "'1k'")),
+                                   (("step", "--seq_len", "256,1q"), ("--seq_len", "'1q'")),
                                    (("eval", "--seq_len", "258"), ("--num_chunks", "258")),
                                    (("loss", "--model", "gpt2"), ("--model", "'gpt2'", "llama2-7b")),
                                    (("step", "--repetitions", 0), ("--repetitions",))]:

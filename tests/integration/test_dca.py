@@ -54,9 +54,9 @@ class DcaTest(FolderTest):
                 ("llama-gqa", ["--context_size", 96],
                  "--context_size: 96 would stretch the RoPE of the base, which --eval_mode dca makes needless; leave it out"),
                 ("llama-gqa", ["--pretraining_length", 8], "--pretraining_length: 8 is out of range; use 16 to "),
-                ("llama-gqa", ["--pretraining_length", -1], "--pretraining_length: -1 is negative; use 0 "),
+                ("llama-gqa", ["--pretraining_length", -1], "--pretraining_length: -1 is out of range; use 0 "),
                 ("llama-gqa", ["--dca_local_window", 48], "--dca_local_window: 48 leaves no chunk of the 48 tokens"),
-                ("llama-gqa", ["--dca_local_window", -2], "--dca_local_window: -2 is negative; use 0 "),
+                ("llama-gqa", ["--dca_local_window", -2], "--dca_local_window: -2 is out of range; use 0 "),
                 ("llama-gqa", ["--stream_segments", True], "--stream_segments: has no form with --eval_mode dca"),
                 ("llama-gqa", ["--attention_backend", "cudnn"], "--attention_backend: cudnn gives no sums"),
                 ("qwen3-gqa", ["--dca_mscale", True], "--dca_mscale: is for Llama, the model is qwen3; leave it out")):

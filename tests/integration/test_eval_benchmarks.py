@@ -221,7 +221,7 @@ class LongEvalTest(BenchmarkTest):
                  (2, [file, "--chat_template", "x"], "--chat_template: unknown template 'x'"),
                  (2, [file, "--prompt_style", "continue", "--chat_template", "vicuna"], "--chat_template: has no effect"),
                  (2, [file, "--label", "a/b"], "--label: 'a/b' is no name for a folder"),
-                 (2, [file, "--batch_size", 0], "--batch_size: 0 is not positive"),
+                 (2, [file, "--batch_size", 0], "--batch_size: 0 is out of range"),
                  (1, [file, "--chat_template", "model"], "has no chat template"),
                  (1, [file, long_file], f"10_topics.jsonl: line 2: a prompt of {ids} tokens, the longest, and an answer of 50 "
                   f"are more than the model's context of {CONTEXT}; give --context_size {ids + 50} (RoPE factor "
@@ -349,7 +349,7 @@ class LongBenchTest(BenchmarkTest):
                  (1, ["--datasets", "musique"], "dataset2prompt.json: has no 'musique'"),
                  (1, ["--datasets", "samsum"], "samsum.jsonl"),
                  (1, ["-e"], "data: has no data set of LongBench; expected files like narrativeqa_e.jsonl"),
-                 (2, ["--datasets", "trec", "--max_length", -1], "--max_length: -1 is negative"),
+                 (2, ["--datasets", "trec", "--max_length", -1], "--max_length: -1 is out of range"),
                  (2, ["--datasets", "trec", "--max_length", 1], "--max_length: 1 tokens have no half"),
                  (2, ["--datasets", "trec", "--max_length", CONTEXT - 11],
                   f"--max_length: {CONTEXT - 11} tokens and an answer of 12 (trec) are more than the model's context of {CONTEXT}"),

@@ -2,6 +2,8 @@
 #include "hici/bench/bench_spec.h"
 
 #include "hici/base/error.h"
+#include "hici/base/hub_id.h"
+#include "hici/config/bounds.h"
 #include "hici/config/divides.h"
 #include "hici/train/segment_streaming.h"
 
@@ -105,7 +107,8 @@ BenchModel find_bench_model(const std::string& name, const std::string& subject)
     if (model.name == name) return model;
   }
   HICI_CHECK_USAGE(std::filesystem::exists(std::filesystem::path(name) / "config.json"), subject, ": '", name,
-                   "' is no preset and no directory with a config.json; the presets are ", joined(preset_names()));
+                   "' is no preset and no directory with a config.json; the presets are ", joined(preset_names()),
+                   hub_hint(name, HubKind::kModel));
   return {name, config::read_model_config(name), {}};
 }
 
@@ -115,6 +118,10 @@ void BenchSpec::validate() const {
   HICI_CHECK_USAGE(pause_ms >= 0, "--pause_ms: ", pause_ms, " is negative; use 0 or more");
   HICI_CHECK_USAGE(batch_size >= 1, "--batch_size: ", batch_size, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(prefix_slots >= 0 && attention_tokens >= 0, "--prefix_slots and --tokens: negative; use 0 or more");
+  for (const int64_t length : lengths) {
+    config::check_tokens_at_once("--batch_size", batch_size, "--seq_len", length);
+    for (const int64_t batch : batch_sizes) config::check_tokens_at_once("--batch_size", batch, "--seq_len", length);
+  }
   HICI_CHECK_USAGE(new_tokens >= 1, "--new_tokens: ", new_tokens, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(segment_length >= 0, "--segment_length: ", segment_length, " is negative; use 1 or more");
   for (const AttentionChoice& choice : attentions) {

@@ -26,7 +26,7 @@ void AnsweringOptions::bind(CLI::App& command) {
       ->required();
   add_option(command, "peft_model", peft_model, "Directory of an adapter or checkpoint");
   add_option(command, "tokenizer", tokenizer, "Directory with tokenizer.json and chat template; empty: --base_model");
-  add_option(
+  add_tokens(
       command, "context_size", context_size,
       "Context that decides the RoPE factor; 0: the adapter's, else the base as it is. With dca: tokens of prompt "
       "and answer at the most; the RoPE of a base stays as it is");
@@ -34,8 +34,8 @@ void AnsweringOptions::bind(CLI::App& command) {
              "Over the prompt: full; hici: the prompt is one segment with its slots in front; dca: Dual Chunk "
              "Attention, which takes a base beyond its context without training");
   add_bool(command, "cache_slots", generation.cache_slots, "With hici: the answer's tokens see the slots too");
-  add_option(command, "prefill_chunk", generation.prefill_chunk,
-             "Tokens of a prompt in one forward; bounds its memory");
+  add_tokens(command, "prefill_chunk", generation.prefill_chunk, "Tokens of a prompt in one forward; bounds its memory",
+             kTokensFromOne);
   add_bool(command, "record_graph", generation.records_graph, "On a GPU: the step of decoding as one CUDA graph");
   dual_chunk.bind(command);
   hici.bind(command);
@@ -43,7 +43,6 @@ void AnsweringOptions::bind(CLI::App& command) {
 }
 
 void AnsweringOptions::check() {
-  HICI_CHECK_USAGE(context_size >= 0, "--context_size: ", context_size, " is negative; use 0 or more");
   generation.attention = nn::attention_kind_from_name(attention, "--attention");
   generation.backend = device.resolve_attention_backend();
   generation.validate();

@@ -42,7 +42,7 @@ int show(const BenchOptions& o, const bench::BenchReport& report) {
 void resolve_common(BenchOptions& o) {
   o.spec.model = bench::find_bench_model(o.model, "--model");
   o.spec.lengths = list_of_lengths(o.lengths, "--seq_len");
-  o.spec.batch_sizes = list_of_lengths(o.batch_sizes, "--batch_size");
+  o.spec.batch_sizes = list_of_batches(o.batch_sizes, "--batch_size");
   if (o.hici.app != nullptr) {
     o.hici.use_where_not_given(o.spec.model.hici);
     o.spec.model.hici = o.hici.resolve(o.spec.model.config.family, {});
@@ -71,10 +71,11 @@ void bind_common(CLI::App& app, BenchOptions& o, const std::string& length_names
       app, "model", o.model,
       "llama2-7b, llama2-13b, llama3-8b, qwen3-8b, quickstart, or a model directory (config.json alone is read)");
   add_list(app, length_names, o.lengths, length_help);
-  add_option(app, "repetitions", o.spec.repetitions, "Timed runs of each case; medians are shown");
-  add_option(app, "warmup", o.spec.warmup, "Runs before the timed ones");
+  add_option(app, "repetitions", o.spec.repetitions, "Timed runs of each case; medians are shown", kFromOne);
+  add_option(app, "warmup", o.spec.warmup, "Runs before the timed ones", kFromZero);
   add_option(app, "pause_ms", o.spec.pause_ms,
-             "Rest of the device before each timed run, for what a GPU does when it is not at its power limit");
+             "Rest of the device before each timed run, for what a GPU does when it is not at its power limit",
+             {0, 3600000});
   add_option(app, "output", o.output, "Write everything that was measured as JSON");
   add_option(app, "csv", o.csv, "Write the table as CSV");
   add_option(app, "latex", o.latex, "Write the table as a LaTeX tabular");
@@ -87,7 +88,7 @@ void bind_model(CLI::App& app, BenchOptions& o) {
   add_list(app, "attention,--methods", o.attentions,
            "A list of hici, full (full_attn), s2 (longlora) and segments (inside segments, no slots: what HiCI's cost "
            "is measured against); also --methods");
-  add_option(app, "batch_size", o.spec.batch_size, "Sequences in one forward");
+  add_option(app, "batch_size", o.spec.batch_size, "Sequences in one forward", kBatch);
   add_bool(app, "parts", o.spec.shows_parts, "Where the time goes, from one run more; False: without it");
   add_option(app, "trace", o.spec.trace_folder,
              "Folder for a timeline of each case, KIND-LENGTH.json, from one run more; ui.perfetto.dev shows them");
@@ -113,7 +114,7 @@ void bind_step(CLI::App& app, BenchOptions& o) {
   o.is_step = true;
   add_bool(app, "stream_segments", o.spec.stream_segments,
            "Segment by segment, in the memory of one; needs a causal mode other than none");
-  add_option(app, "segment_length", o.spec.segment_length, "Tokens of a segment; 0: the length over --num_chunks");
+  add_tokens(app, "segment_length", o.spec.segment_length, "Tokens of a segment; 0: the length over --num_chunks");
   add_bool(app, "fp8_base", o.spec.fp8_base, "Frozen projections and MLPs in 8 bits, as in hici train");
   add_bool(app, "with_optimizer", o.spec.with_optimizer,
            "Clip and update the weights too; False: forward, backward and accumulation");
@@ -121,15 +122,15 @@ void bind_step(CLI::App& app, BenchOptions& o) {
 
 void bind_attention(CLI::App& app, BenchOptions& o) {
   bind_common(app, o, "seq_len", "Tokens of a segment, a list: 2048,4096,8192");
-  add_option(app, "prefix_slots", o.spec.prefix_slots, "Slots before each segment");
-  add_option(app, "tokens", o.spec.attention_tokens, "Of all segments together; 0: 65,536 on a GPU, 4096 on a CPU");
+  add_option(app, "prefix_slots", o.spec.prefix_slots, "Slots before each segment", {0, config::kMaxSlots});
+  add_tokens(app, "tokens", o.spec.attention_tokens, "Of all segments together; 0: 65,536 on a GPU, 4096 on a CPU");
 }
 
 void bind_decode(CLI::App& app, BenchOptions& o) {
   bind_common(app, o, "seq_len,--context_lengths",
               "Tokens that a sequence has already, a list: 8192,16384,32768 (also --context_lengths)");
   add_list(app, "batch_size", o.batch_sizes, "Sequences that get a token each in one step, a list: 1,8");
-  add_option(app, "new_tokens", o.spec.new_tokens, "Steps of a run, each a token more");
+  add_option(app, "new_tokens", o.spec.new_tokens, "Steps of a run, each a token more", {1, 1000000});
   add_bool(app, "record_graph", o.spec.records_graph, "On a GPU: the step as one CUDA graph");
 }
 

@@ -35,7 +35,7 @@ void BenchmarkOptions::bind(CLI::App& app) {
       app, "chat_template", chat_template,
       "For chat: model (its own template), vicuna, llama2, llama2_chat, alpaca, or auto: model where it has one, "
       "else llama2");
-  add_option(app, "batch_size", batch_size, "Prompts that are answered together");
+  add_option(app, "batch_size", batch_size, "Prompts that are answered together", kBatch);
   add_bool(app, "resume", resume, "Keep finished files and answers of work that was stopped, and go on from there");
   answering.bind(app);
 }
@@ -46,7 +46,6 @@ void BenchmarkOptions::check() {
   HICI_CHECK_USAGE(prompt_style == "chat" || !answering.given("chat_template"),
                    "--chat_template: has no effect with --prompt_style continue; leave one of them out");
   if (chat_template != "auto") eval::chat_form_from_name(chat_template, "--chat_template");
-  HICI_CHECK_USAGE(batch_size >= 1, "--batch_size: ", batch_size, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(is_plain_name(model_label()), "--label: '", printable(model_label()),
                    "' is no name for a folder; use one without '/'");
   answering.check();

@@ -6,11 +6,15 @@
 // same, and a boolean may stand alone or be followed by True/False.
 #pragma once
 
+#include "hici/commands/range.h"
+
 #include <CLI/CLI.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace hici::commands {
@@ -27,18 +31,30 @@ struct CommandEntry {
 // All commands, in the order of the help text. Each folder-level command file provides one entry.
 const std::vector<CommandEntry>& command_table();
 
-// Parses, validates and runs. Throws hici::Error and its kinds; `main` is the only catch.
-// `exit_code` of help and version is 0.
+// Parses, validates and runs, or prints what help or the version is. Throws hici::Error and its kinds; `main` is the
+// only catch.
 int run_command_line(int argc, const char* const* argv);
 
-// The reference of all options as Markdown (docs/options.md is this text; CI compares).
-std::string options_markdown();
+// "hici eval ppl": what begins an error line. "hici" where the words name no command.
+std::string program_name(int argc, const char* const* argv);
 
 // ---- binding helpers: one line for each option --------------------------------------------------------------
-// Value option; the default is the member's present value. For the types that command.cpp has it for: made in every
-// command, CLI11's templates would take most of the compiler's time.
+// Value option; the default is the member's present value. For the types that options.cpp has it for: made in every
+// command, CLI11's templates would take most of the compiler's time. A number that does not fit its type, nan and inf
+// are usage errors.
 template <typename T>
 CLI::Option* add_option(CLI::App& app, const std::string& name, T& member, const std::string& help);
+// A number (int, int64_t, uint64_t, double) outside `range` is a usage error that names the option.
+template <typename T>
+CLI::Option* add_option(CLI::App& app, const std::string& name, T& member, const std::string& help,
+                        const std::type_identity_t<Range<T>>& range);
+
+// A count of tokens: whole, or with K, M or G behind it, which are 1024-based (128K = 131072).
+CLI::Option* add_tokens(CLI::App& app, const std::string& name, int64_t& member, const std::string& help,
+                        const Range<int64_t>& range = kTokensFromZero);
+// A number of bytes: plain, or as in 5GB or 5GiB. `shown` is the default as help has it.
+CLI::Option* add_bytes(CLI::App& app, const std::string& name, uint64_t& member, const std::string& shown,
+                       const std::string& help);
 
 // `--name`, `--name True`, `--name False`.
 CLI::Option* add_bool(CLI::App& app, const std::string& name, bool& member, const std::string& help);

@@ -8,10 +8,10 @@ namespace hici::commands {
 
 void DualChunkOptions::bind(CLI::App& command) {
   app = &command;
-  add_option(command, "pretraining_length", pretraining_length,
+  add_tokens(command, "pretraining_length", pretraining_length,
              "With dca: tokens that the model was trained with; a chunk's positions are 3/4 of them. 0: what its RoPE "
              "covers");
-  add_option(command, "dca_local_window", local_window,
+  add_tokens(command, "dca_local_window", local_window,
              "With dca: positions of a chunk that the next one goes on with; 0: 1/16 of --pretraining_length (the "
              "paper's Llama evaluations: 1/4)");
   add_bool(command, "dca_mscale", mscale,
@@ -24,10 +24,6 @@ void DualChunkOptions::check(bool is_used, const std::string& way_out, ops::Atte
                      "; give that, or leave it out");
   }
   if (!is_used) return;
-  HICI_CHECK_USAGE(pretraining_length >= 0, "--pretraining_length: ", pretraining_length,
-                   " is negative; use 0 (what the model's RoPE covers) or more");
-  HICI_CHECK_USAGE(local_window >= 0, "--dca_local_window: ", local_window,
-                   " is negative; use 0 (1/16 of --pretraining_length) or more");
   HICI_CHECK_USAGE(backend != ops::AttentionBackend::kCudnn,
                    "--attention_backend: cudnn gives no sums to join the parts of dca by; use auto, flash or math");
 }

@@ -9,6 +9,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/model_options.h"
 #include "hici/commands/sharing_options.h"
+#include "hici/config/bounds.h"
 #include "hici/config/divides.h"
 #include "hici/eval/attention_profile.h"
 #include "hici/io/load_model.h"
@@ -50,12 +51,7 @@ struct EvalAttentionOptions {
 };
 
 void check_options(const EvalAttentionOptions& o) {
-  HICI_CHECK_USAGE(o.seq_len >= 1, "--seq_len: ", o.seq_len, " is too short; use 1 or more");
-  HICI_CHECK_USAGE(o.sliding_window >= 0, "--sliding_window: ", o.sliding_window,
-                   " is negative; use 1 or more, or 0 for --seq_len");
-  HICI_CHECK_USAGE(o.batch_size >= 1, "--batch_size: ", o.batch_size, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(o.limit_tokens >= 0 && o.context_size >= 0,
-                   "--limit_tokens and --context_size: negative; use 0 (no limit) or more");
+  config::check_tokens_at_once("--batch_size", o.batch_size, "--seq_len", o.seq_len);
   HICI_CHECK_USAGE(o.hici.use_hierarchical_forward,
                    "--use_hierarchical_forward: False leaves no slots to look at; leave the option out");
   o.sharing.check(o.output);
@@ -208,20 +204,21 @@ void bind_options(CLI::App& app, EvalAttentionOptions& o) {
   add_option(app, "data_path", o.data_path, "Token file (hici tokenize makes one)")->required();
   add_option(app, "token_type", o.token_type,
              "uint16 or uint32; default: the sidecar's, else what fits the vocabulary");
-  add_option(app, "seq_len", o.seq_len, "Tokens of a window");
-  add_option(app, "context_size", o.context_size,
+  add_tokens(app, "seq_len", o.seq_len, "Tokens of a window", kTokensFromOne);
+  add_tokens(app, "context_size", o.context_size,
              "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
-  add_option(app, "batch_size", o.batch_size, "Windows in one forward");
-  add_option(app, "sliding_window", o.sliding_window, "Tokens between the starts of two windows; 0: --seq_len");
-  add_option(app, "limit_tokens", o.limit_tokens, "Use the first N tokens only; 0: all");
+  add_option(app, "batch_size", o.batch_size, "Windows in one forward", kBatch);
+  add_tokens(app, "sliding_window", o.sliding_window, "Tokens between the starts of two windows; 0: --seq_len");
+  add_tokens(app, "limit_tokens", o.limit_tokens, "Use the first N tokens only; 0: all", kFromZero);
   add_option(app, "output", o.output, "Write the shares, the map and all that repeats them as JSON");
   add_option(app, "figures", o.figures,
              "Folder for the figures (SVG): layers, shallow against deep layers, heat map of layers and heads, map");
   add_option(app, "label", o.label, "Name of this result in reports");
-  add_option(app, "map_layer", o.map_layer, "Layer of the map, from 0; -1: the middle one");
-  add_option(app, "map_head", o.map_head, "Head of the map, from 0; -1: the mean over all");
-  add_option(app, "map_segment", o.map_segment, "Segment of the map, from 0; -1: the last one");
-  add_option(app, "map_window", o.map_window, "Window of the map, from 0");
+  add_option(app, "map_layer", o.map_layer, "Layer of the map, from 0; -1: the middle one", {-1, config::kMaxCount});
+  add_option(app, "map_head", o.map_head, "Head of the map, from 0; -1: the mean over all", {-1, config::kMaxCount});
+  add_option(app, "map_segment", o.map_segment, "Segment of the map, from 0; -1: the last one",
+             {-1, config::kMaxCount});
+  add_option(app, "map_window", o.map_window, "Window of the map, from 0", {-1, config::kMaxCount});
   o.sharing.bind(app);
   o.hici.bind(app);
   o.device.bind(app);

@@ -37,7 +37,6 @@ struct EvalLongBenchOptions {
 
 void check(EvalLongBenchOptions& o) {
   o.benchmark.check();
-  HICI_CHECK_USAGE(o.max_length >= 0, "--max_length: ", o.max_length, " is negative; use 0 or more");
   HICI_CHECK_USAGE(is_plain_name(o.benchmark.model_label() + o.suffix), "--suffix: '", o.suffix,
                    "' is no part of a folder's name; use one without '/'");
 }
@@ -159,7 +158,7 @@ CommandEntry eval_longbench_command() {
             ->required();
         app.add_option("--datasets", o->datasets, "These data sets only, a,b,c; all that have a file unless told");
         app.add_flag("-e,--e", o->is_e, "LongBench-E: data/DATASET_e.jsonl; the predictions go to pred_e");
-        add_option(app, "max_length", o->max_length,
+        add_tokens(app, "max_length", o->max_length,
                    "Tokens of a prompt before the chat template; a longer one loses its middle. 0: what the model's "
                    "context has room for beside the answer");
         add_option(app, "suffix", o->suffix, "Behind the label in the name of the folder of predictions");

@@ -45,8 +45,6 @@ struct EvalPasskeyOptions {
 
 void check_options(EvalPasskeyOptions& o) {
   o.plan.validate();
-  HICI_CHECK_USAGE(o.batch_size >= 0, "--batch_size: ", o.batch_size,
-                   " is negative; use 0 (by the free memory) or more");
   HICI_CHECK_USAGE(o.figure.empty() || o.figure.extension() == ".svg", "--figure: '", o.figure.string(),
                    "' does not end in .svg");
   HICI_CHECK_USAGE(o.output.empty() || o.figure_path() != o.output, "--output: '", o.output.string(),
@@ -178,11 +176,12 @@ CommandEntry eval_passkey_command() {
           [](CLI::App& app) -> Runner {
             auto o = std::make_shared<EvalPasskeyOptions>();
             o->answering.bind(app);
-            add_option(app, "max_tokens", o->plan.max_tokens, "Length of the longest prompts");
-            add_option(app, "interval", o->plan.interval, "Lengths are this, twice this, ... up to --max_tokens");
-            add_option(app, "num_tests", o->plan.num_tests, "Prompts of each length");
+            add_tokens(app, "max_tokens", o->plan.max_tokens, "Length of the longest prompts");
+            add_tokens(app, "interval", o->plan.interval, "Lengths are this, twice this, ... up to --max_tokens");
+            add_option(app, "num_tests", o->plan.num_tests, "Prompts of each length", kFromOne);
             add_option(app, "batch_size", o->batch_size,
-                       "Prompts of one length that are worked on together; 0: what the free memory allows, 8 at most");
+                       "Prompts of one length that are worked on together; 0: what the free memory allows, 8 at most",
+                       {0, config::kMaxBatch});
             add_option(app, "output", o->output, "File for the result as JSON; the map goes beside it as .svg");
             add_option(app, "figure", o->figure, "File for the map of length and depth, .svg");
             add_bool(app, "resume", o->resume, "Go on from what an earlier run of the same command left");

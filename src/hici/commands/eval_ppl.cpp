@@ -10,6 +10,7 @@
 #include "hici/commands/dual_chunk_options.h"
 #include "hici/commands/model_options.h"
 #include "hici/commands/sharing_options.h"
+#include "hici/config/bounds.h"
 #include "hici/config/divides.h"
 #include "hici/eval/perplexity.h"
 #include "hici/io/load_model.h"
@@ -63,11 +64,7 @@ EvalMode parse_eval_mode(const std::string& name) {
 }
 
 void check_options(const EvalPplOptions& o) {
-  HICI_CHECK_USAGE(o.seq_len >= 2, "--seq_len: ", o.seq_len, " is too short; use 2 or more");
-  HICI_CHECK_USAGE(o.sliding_window >= 1, "--sliding_window: ", o.sliding_window, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(o.batch_size >= 1, "--batch_size: ", o.batch_size, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(o.limit_tokens >= 0 && o.context_size >= 0,
-                   "--limit_tokens and --context_size: negative; use 0 (no limit) or more");
+  config::check_tokens_at_once("--batch_size", o.batch_size, "--seq_len", o.seq_len);
   o.sharing.check(o.output);
 }
 
@@ -226,18 +223,19 @@ CommandEntry eval_ppl_command() {
             add_option(app, "data_path", o->data_path, "Token file (hici tokenize makes one)")->required();
             add_option(app, "token_type", o->token_type,
                        "uint16 or uint32; default: the sidecar's, else what fits the vocabulary");
-            add_option(app, "seq_len", o->seq_len, "Tokens of a window");
-            add_option(app, "context_size", o->context_size,
+            add_tokens(app, "seq_len", o->seq_len, "Tokens of a window", {2, config::kMaxSequenceTokens});
+            add_tokens(app, "context_size", o->context_size,
                        "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
-            add_option(app, "batch_size", o->batch_size, "Windows in one forward");
-            add_option(app, "sliding_window", o->sliding_window, "Tokens between the starts of two windows");
+            add_option(app, "batch_size", o->batch_size, "Windows in one forward", kBatch);
+            add_tokens(app, "sliding_window", o->sliding_window, "Tokens between the starts of two windows",
+                       kTokensFromOne);
             add_option(
                 app, "eval_mode", o->eval_mode,
                 "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2; dca: "
                 "Dual Chunk Attention, which takes a base beyond its context without training");
             add_bool(app, "stream_segments", o->stream_segments,
                      "Work on one segment at a time, with the memory of one; for every causal mode but none");
-            add_option(app, "limit_tokens", o->limit_tokens, "Use the first N tokens only; 0: all");
+            add_tokens(app, "limit_tokens", o->limit_tokens, "Use the first N tokens only; 0: all", kFromZero);
             add_option(app, "output", o->output, "Write the result and all that repeats it as JSON");
             add_option(app, "label", o->label, "Name of this row in reports");
             add_inherited(app, "cache_dir", "nothing is downloaded");

@@ -173,7 +173,7 @@ CommandEntry command_of(RetrievalTask task, const std::string& name, const std::
     o->benchmark.answering.generation.max_new_tokens = max_new_tokens;
     o->benchmark.output_dir = is_topics ? "predictions/topics" : "predictions/lines";
     o->benchmark.chat_template = "vicuna";
-    add_option(app, "max_new_tokens", o->benchmark.answering.generation.max_new_tokens,
+    add_tokens(app, "max_new_tokens", o->benchmark.answering.generation.max_new_tokens,
                "Tokens of an answer at the most");
     o->benchmark.bind(app);
     return [o] { return run(*o); };

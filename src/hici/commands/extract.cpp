@@ -72,7 +72,8 @@ CommandEntry extract_command() {
             add_option(app, "output_dir", o->output_dir, "New directory for the files; default: --checkpoint_path");
             add_option(app, "format", o->format, "safetensors, or bin: torch.save's files, for the research code");
             add_option(app, "lora_alpha", o->lora_alpha,
-                       "Scale of LoRA times its rank, for a full dump without adapter_config.json; 0: not given");
+                       "Scale of LoRA times its rank, for a full dump without adapter_config.json; 0: not given",
+                       {0, 1e6});
             return [o, &app] { return run_extract(*o, app); };
           }};
 }

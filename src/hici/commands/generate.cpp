@@ -57,8 +57,6 @@ void check_options(GenerateCommandOptions& o) {
   HICI_CHECK_USAGE(sources == 1 || isatty(STDIN_FILENO) == 0,
                    "--prompt: missing; give a text, --prompt_file, --batch_file, or a text on standard input");
   HICI_CHECK_USAGE(o.chat || o.system.empty(), "--system: has no effect without --chat; give --chat");
-  HICI_CHECK_USAGE(o.num_return >= 1, "--num_return: ", o.num_return, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(o.batch_size >= 1, "--batch_size: ", o.batch_size, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(o.is_batch() || !o.given("batch_size"),
                    "--batch_size: has no effect with one answer; give --batch_file or --num_return");
   HICI_CHECK_USAGE(o.is_batch() || o.output.empty(),
@@ -67,7 +65,6 @@ void check_options(GenerateCommandOptions& o) {
                    "--return_ids: has no effect with one answer; give --batch_file or --num_return");
   HICI_CHECK_USAGE(!o.given("min_new_tokens") || !o.ignore_eos || !o.stop_token.empty(),
                    "--min_new_tokens: has no effect with --ignore_eos and no --stop_token; leave one of them out");
-  HICI_CHECK_USAGE(o.seed >= 0, "--seed: ", o.seed, " is negative; use 0 or more");
   o.generation().sampling.seed = static_cast<uint64_t>(o.seed);
   o.answering.check();
   const bool is_greedy = o.generation().sampling.is_greedy();
@@ -256,15 +253,17 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
 
 void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
   auto& sampling = o.generation().sampling;
-  add_option(app, "max_new_tokens", o.generation().max_new_tokens, "Tokens of an answer at the most");
-  add_option(app, "min_new_tokens", o.generation().min_new_tokens,
+  add_tokens(app, "max_new_tokens", o.generation().max_new_tokens, "Tokens of an answer at the most");
+  add_tokens(app, "min_new_tokens", o.generation().min_new_tokens,
              "Tokens before which no end-of-text or --stop_token can be chosen; --stop ends the text at any time");
-  add_option(app, "temperature", sampling.temperature, "0: always the most probable token");
-  add_option(app, "top_k", sampling.top_k, "Draw among the K most probable tokens; 0: all");
-  add_option(app, "top_p", sampling.top_p, "Draw among the most probable tokens that have this probability together");
-  add_option(app, "repetition_penalty", sampling.repetition_penalty,
-             "Above 1: tokens seen before become less probable");
-  add_option(app, "seed", o.seed, "The same seed gives the same answers, in any --batch_size");
+  add_option(app, "temperature", sampling.temperature, "0: always the most probable token", {0, 1e4});
+  add_option(app, "top_k", sampling.top_k, "Draw among the K most probable tokens; 0: all", kFromZero);
+  add_option(app, "top_p", sampling.top_p, "Draw among the most probable tokens that have this probability together",
+             {0, 1});
+  add_option(app, "repetition_penalty", sampling.repetition_penalty, "Above 1: tokens seen before become less probable",
+             {0, 1e4});
+  add_option(app, "seed", o.seed, "The same seed gives the same answers, in any --batch_size",
+             {0, std::numeric_limits<int64_t>::max()});
   add_option(app, "stop", o.stop, "Text that ends the answer and is not part of it; may be given several times")
       ->allow_extra_args(false);
   add_option(app, "stop_token", o.stop_token, "The same by a token's name, such as <|eot_id|>")
@@ -272,8 +271,8 @@ void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
   add_bool(app, "ignore_eos", o.ignore_eos, "Do not end at the end-of-text tokens of generation_config.json");
   add_bool(app, "skip_special_tokens", o.skip_special_tokens, "Leave special tokens out of the text");
   add_bool(app, "return_ids", o.return_ids, "Token ids in the JSON lines too");
-  add_option(app, "num_return", o.num_return, "Answers to each prompt, as JSON lines where there are several");
-  add_option(app, "batch_size", o.batch_size, "Answers that are worked on together");
+  add_option(app, "num_return", o.num_return, "Answers to each prompt, as JSON lines where there are several", kBatch);
+  add_option(app, "batch_size", o.batch_size, "Answers that are worked on together", kBatch);
 }
 
 }  // namespace

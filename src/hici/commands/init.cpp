@@ -86,7 +86,6 @@ config::ModelConfig make_config(const InitOptions& o) {
 }
 
 int run_init(const InitOptions& o) {
-  HICI_CHECK_USAGE(o.seed >= 0, "--seed: ", o.seed, " is negative; use 0 or more");
   const io::RandomModel model{.config = make_config(o),
                               .dtype = parse_dtype(o.dtype),
                               .seed = static_cast<uint64_t>(o.seed),
@@ -106,21 +105,23 @@ CommandEntry init_command() {
             add_option(app, "family", o->family, "llama or qwen3");
             add_option(app, "tokenizer", o->tokenizer,
                        "Folder of a tokenizer: its files are copied, its vocabulary size is taken");
-            add_option(app, "vocab_size", o->vocab_size, "Rows of the embedding; 0: the tokenizer's");
-            add_option(app, "hidden_size", o->hidden_size, "Width of the model");
-            add_option(app, "intermediate_size", o->intermediate_size, "Width of the MLP");
-            add_option(app, "num_hidden_layers", o->num_hidden_layers, "Decoder layers");
-            add_option(app, "num_attention_heads", o->num_attention_heads, "Query heads");
+            add_option(app, "vocab_size", o->vocab_size, "Rows of the embedding; 0: the tokenizer's", kFromZero);
+            add_option(app, "hidden_size", o->hidden_size, "Width of the model", {1, config::kMaxDim});
+            add_option(app, "intermediate_size", o->intermediate_size, "Width of the MLP", kFromOne);
+            add_option(app, "num_hidden_layers", o->num_hidden_layers, "Decoder layers", kFromOne);
+            add_option(app, "num_attention_heads", o->num_attention_heads, "Query heads", {1, config::kMaxDim});
             add_option(app, "num_key_value_heads", o->num_key_value_heads,
-                       "Key and value heads; 0: as many as query heads");
-            add_option(app, "head_dim", o->head_dim, "Width of a head; 0: hidden_size / num_attention_heads");
-            add_option(app, "max_position_embeddings", o->max_position_embeddings,
-                       "Context that the model is made for");
+                       "Key and value heads; 0: as many as query heads", {0, config::kMaxDim});
+            add_option(app, "head_dim", o->head_dim, "Width of a head; 0: hidden_size / num_attention_heads",
+                       {0, config::kMaxDim});
+            add_tokens(app, "max_position_embeddings", o->max_position_embeddings, "Context that the model is made for",
+                       kTokensFromOne);
             add_option(app, "rope_theta", o->rope_theta,
-                       "Base of the rotary embedding; 0: 10000 for llama, 1000000 for qwen3");
-            add_option(app, "rms_norm_eps", o->rms_norm_eps, "Epsilon of the norms");
+                       "Base of the rotary embedding; 0: 10000 for llama, 1000000 for qwen3", {0, 1e15});
+            add_option(app, "rms_norm_eps", o->rms_norm_eps, "Epsilon of the norms", {0, 1});
             add_bool(app, "tie_word_embeddings", o->tie_word_embeddings, "The output head is the embedding");
-            add_option(app, "seed", o->seed, "The same seed gives the same weights");
+            add_option(app, "seed", o->seed, "The same seed gives the same weights",
+                       {0, std::numeric_limits<int64_t>::max()});
             add_option(app, "dtype", o->dtype, "Type of the weights: float32, bfloat16, float16 or float64");
             return [o] { return run_init(*o); };
           }};

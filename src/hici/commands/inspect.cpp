@@ -38,7 +38,8 @@ CommandEntry inspect_command() {
             add_option(app, "base_model", o->base_model, "Compare an adapter with this base model");
             add_option(app, "token_type", o->token_type,
                        "uint16 or uint32, for a token file without the JSON that hici tokenize writes beside it");
-            add_option(app, "vocab_size", o->vocab_size, "Ids of a token file must be below it; 0: not checked");
+            add_option(app, "vocab_size", o->vocab_size, "Ids of a token file must be below it; 0: not checked",
+                       kFromZero);
             add_bool(app, "tensors", o->tensors, "List every tensor, not one line for each kind");
             add_bool(app, "json", o->json, "Print the report as JSON");
             return [o] { return run_inspect(*o); };

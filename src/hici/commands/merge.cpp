@@ -7,7 +7,6 @@
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/lists.h"
 #include "hici/commands/model_options.h"
 #include "hici/io/merge.h"
 
@@ -24,7 +23,7 @@ struct MergeOptions {
   std::string peft_model;
   std::string save_path;
   std::string torch_dtype = "auto";
-  std::string max_shard_size = "5GB";
+  uint64_t max_shard_bytes = 5000000000;
   int64_t context_size = -1;
   int64_t compress_dim = 512;
   bool with_hici = false;
@@ -94,7 +93,7 @@ std::string result_text(const MergeOptions& o, const io::MergeResult& result) {
 int run_merge(const MergeOptions& o) {
   io::MergeRequest request;
   request.dtype = parse_dtype(o.torch_dtype);
-  request.max_shard_bytes = parse_size(o.max_shard_size, "--max_shard_size");
+  request.max_shard_bytes = o.max_shard_bytes;
   HICI_CHECK_USAGE(o.context_size == -1 || o.context_size > 0, "--context_size: ", o.context_size,
                    " is no context; use the tokens of a training sequence, or -1 for what the adapter says");
   const StopSignals signals;
@@ -129,15 +128,16 @@ CommandEntry merge_command() {
             add_option(app, "base_model", o->base_model, "Directory of the base model")->required();
             add_option(app, "peft_model", o->peft_model, "Directory of the adapter, checkpoint or run")->required();
             add_option(app, "save_path", o->save_path, "Directory to make; must not exist, or be empty")->required();
-            add_option(app, "context_size", o->context_size,
-                       "Tokens of a training sequence, which decide the RoPE factor; -1: what the adapter says");
+            add_tokens(app, "context_size", o->context_size,
+                       "Tokens of a training sequence, which decide the RoPE factor; -1: what the adapter says",
+                       {-1, config::kMaxSequenceTokens});
             add_bool(app, "with_hici", o->with_hici,
                      "Keep the HiCI modules, in hici_modules.safetensors and hici_config.json of the same directory");
             add_option(app, "torch_dtype", o->torch_dtype,
                        "Type of the merged weights: auto (the base's), float16, bfloat16 or float32");
-            add_option(app, "max_shard_size", o->max_shard_size,
-                       "Largest file of weights: a number of bytes, KB, MB or GB");
-            add_option(app, "compress_dim", o->compress_dim, "Another name of --bottleneck_dim, checked like it");
+            add_bytes(app, "max_shard_size", o->max_shard_bytes, "5GB", "Largest file of weights, as in 5GB or 5GiB");
+            add_option(app, "compress_dim", o->compress_dim, "Another name of --bottleneck_dim, checked like it",
+                       {1, config::kMaxDim});
             add_inherited(app, "cache_dir", "nothing is downloaded");
             add_inherited(app, "use_local_constructor_flash",
                           "local construction never makes the scores' keys and values");

@@ -32,15 +32,18 @@ void keep_stored(const HiciOptions& options, const std::string& name, T& value, 
 
 void HiciOptions::bind(CLI::App& command) {
   app = &command;
-  add_option(command, "num_chunks", values.num_segments, "Segments that a sequence is cut into");
-  add_option(command, "num_local_slots", values.num_local_slots, "Local slots of each segment (M)");
-  add_option(command, "global_slots", values.global_slots, "Global slots (K)");
-  add_option(command, "num_heads", values.num_heads, "Attention heads inside both HiCI modules");
+  add_option(command, "num_chunks", values.num_segments, "Segments that a sequence is cut into",
+             {1, config::kMaxSegments});
+  add_option(command, "num_local_slots", values.num_local_slots, "Local slots of each segment (M)",
+             {1, config::kMaxSlots});
+  add_option(command, "global_slots", values.global_slots, "Global slots (K)", {1, config::kMaxSlots});
+  add_option(command, "num_heads", values.num_heads, "Attention heads inside both HiCI modules", {1, config::kMaxDim});
   add_bool(command, "use_bottleneck", values.use_bottleneck,
            "Local construction in --bottleneck_dim instead of the model's width");
-  add_option(command, "bottleneck_dim", values.bottleneck_dim, "Width of local construction and global integration");
+  add_option(command, "bottleneck_dim", values.bottleneck_dim, "Width of local construction and global integration",
+             {1, config::kMaxDim});
   add_option(command, "shared_compress_dim", values.shared_compress_dim,
-             "Width of the compressor shared by the statistics");
+             "Width of the compressor shared by the statistics", {1, config::kMaxDim});
   add_bool(command, "shared_compressor", values.shared_compressor,
            "One compressor for all statistics instead of one for each");
   add_bool(command, "use_local_constructor", values.use_local_constructor,

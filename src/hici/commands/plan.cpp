@@ -19,7 +19,7 @@ struct PlanOptions {
   std::vector<std::string> lengths{"8192", "16384", "32768", "65536"};
   std::string attention = "hici";
   std::string dtype = "bfloat16";
-  double memory = 80;
+  std::string memory = "80";
   std::string device = "cuda";
   int64_t num_gpus = 1;
   std::string trainable_params = "embed,norm";
@@ -62,7 +62,7 @@ int run_plan(PlanOptions& o) {
   o.spec.trainable.name_parts = split_at_commas(o.trainable_params);
   o.spec.dtype = parse_dtype(o.dtype);
   o.spec.policy = o.activations.resolve();
-  o.spec.memory_bytes = static_cast<int64_t>(o.memory * 1024 * 1024 * 1024);
+  o.spec.memory_bytes = static_cast<int64_t>(parse_memory(o.memory, "--memory"));
   o.spec.validate();
   const bench::MemoryTable table = bench::make_memory_table(o.spec);
   if (!o.output.empty()) write_file_atomically(o.output, table.json.dump(1) + "\n");
@@ -82,21 +82,22 @@ CommandEntry plan_command() {
             add_option(app, "model_max_length", o->lengths, "Tokens of a training sequence, a list: 8192,16384,32768")
                 ->expected(1, -1)
                 ->default_str("8192,16384,32768,65536");
-            add_option(app, "memory", o->memory, "Memory of the GPU in GiB: 80 (H100), 141 (H200), ...");
+            add_option(app, "memory", o->memory,
+                       "Memory of the GPU, in GiB unless a unit says otherwise: 80 (H100), 141GiB (H200), 24GB");
             add_option(app, "device", o->device, "cuda: the memory of a GPU; cpu: of the process");
-            add_option(app, "num_gpus", o->num_gpus, "Only 1: nothing is spread over several GPUs yet");
+            add_option(app, "num_gpus", o->num_gpus, "Only 1: nothing is spread over several GPUs yet", kFromOne);
             add_option(app, "attention", o->attention, "hici, full, s2, or segments: inside segments, no slots");
-            add_option(app, "per_device_train_batch_size", o->spec.batch_size, "Sequences in one forward");
+            add_option(app, "per_device_train_batch_size", o->spec.batch_size, "Sequences in one forward", kBatch);
             add_option(app, "gradient_accumulation_steps", o->spec.accumulation_steps,
-                       "Forwards in one optimizer step; with several, their sum in float32 waits meanwhile");
+                       "Forwards in one optimizer step; with several, their sum in float32 waits meanwhile", kBatch);
             add_option(app, "dtype", o->dtype, "Type of the weights: bfloat16 or float32");
             add_bool(app, "low_rank_training", o->spec.trainable.low_rank,
                      "LoRA and --trainable_params; False: every parameter");
             add_option(app, "trainable_params", o->trainable_params,
                        "Parts of names that are trained beside LoRA and HiCI, separated by commas");
-            add_option(app, "lora_r", o->spec.lora.rank, "Rank of the adapters");
+            add_option(app, "lora_r", o->spec.lora.rank, "Rank of the adapters", {1, config::kMaxLoraRank});
             add_bool(app, "stream_segments", o->spec.stream_segments, "Work on one segment at a time");
-            add_option(app, "segment_length", o->spec.segment_length,
+            add_tokens(app, "segment_length", o->spec.segment_length,
                        "Tokens of a segment, instead of --num_chunks; 0: --num_chunks decides");
             o->activations.bind(app);
             add_option(app, "output", o->output, "Write everything that was counted as JSON");

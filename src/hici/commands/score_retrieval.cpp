@@ -49,14 +49,6 @@ void validate(const ScoreRetrievalOptions& o, const std::string& command) {
                    "judges, as its server knows it");
   HICI_CHECK_USAGE(judging.url.starts_with("http://") || judging.url.starts_with("https://"), "--judge_url: '",
                    judging.url, "' begins with neither http:// nor https://");
-  HICI_CHECK_USAGE(judging.requests_per_minute >= 0, "--judge_rate: ", judging.requests_per_minute,
-                   " is negative; use 0 for no limit");
-  HICI_CHECK_USAGE(judging.max_retries >= 0 && judging.max_retries <= 100, "--judge_retries: ", judging.max_retries,
-                   " is not between 0 and 100");
-  HICI_CHECK_USAGE(judging.backoff_seconds >= 0 && judging.backoff_seconds <= 60,
-                   "--judge_backoff: ", judging.backoff_seconds, " is not between 0 and 60 seconds");
-  HICI_CHECK_USAGE(judging.timeout_seconds > 0 && judging.timeout_seconds <= 3600,
-                   "--judge_timeout: ", judging.timeout_seconds, " is not between 0 and 3600 seconds");
   HICI_CHECK(
       text::has_text_support(),
       "--judge: this hici was built without text support (HICI_TEXT=OFF), which brings HTTP; install Rust (cargo), "
@@ -180,11 +172,12 @@ void bind_judge(CLI::App& app, ScoreRetrievalOptions& o) {
   o.judge_options = {
       add_option(app, "judge_url", judging.url, "Where the judge is, up to the part before /chat/completions"),
       add_option(app, "judge_model", judging.model, "Name of the model that judges"),
-      add_option(app, "judge_rate", judging.requests_per_minute, "Requests in a minute at most; 0: no limit"),
-      add_option(app, "judge_retries", judging.max_retries, "Times to ask again after an error or without a verdict"),
+      add_option(app, "judge_rate", judging.requests_per_minute, "Requests in a minute at most; 0: no limit", {0, 1e6}),
+      add_option(app, "judge_retries", judging.max_retries, "Times to ask again after an error or without a verdict",
+                 {0, 100}),
       add_option(app, "judge_backoff", judging.backoff_seconds,
-                 "Seconds before asking again, doubled each time up to 60"),
-      add_option(app, "judge_timeout", judging.timeout_seconds, "Seconds to wait for one verdict")};
+                 "Seconds before asking again, doubled each time up to 60", {0, 60}),
+      add_option(app, "judge_timeout", judging.timeout_seconds, "Seconds to wait for one verdict", {0.001, 3600})};
 }
 
 CommandEntry command_of(RetrievalTask task, const std::string& name, const std::string& summary) {

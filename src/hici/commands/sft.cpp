@@ -36,7 +36,6 @@ void join_aliases(SftOptions& o) {
 
 void check_segments(const SftOptions& o) {
   const int64_t segment = o.sft.segment_length;
-  HICI_CHECK_USAGE(o.sft.max_samples >= 0, "--max_samples: ", o.sft.max_samples, " is below 0; use 0 for all");
   if (segment != 0)
     config::check_divides("--sft_segment_length", segment, "--model_max_length", o.spec.train.sequence_length,
                           "use a divisor of it, or 0 for one segment");
@@ -95,8 +94,8 @@ void bind_sft(CLI::App& app, SftOptions& o) {
       "system prompt) <</SYS>> {instruction} [/INST]; alpaca = Below is an instruction that describes a task. ... "
       "### Instruction: {instruction} ### Response:. An input follows its instruction on a line of its own (alpaca: "
       "under ### Input:). Conversations take the tokenizer's chat template");
-  add_option(app, "max_samples", o.sft.max_samples, "Rows that are read, the first ones; 0: all");
-  add_option(app, "sft_segment_length", o.sft.segment_length,
+  add_option(app, "max_samples", o.sft.max_samples, "Rows that are read, the first ones; 0: all", kFromZero);
+  add_tokens(app, "sft_segment_length", o.sft.segment_length,
              "Tokens of a segment; examples are padded to whole segments. 0: an example is one segment");
   add_bool(app, "packing", o.sft.packing,
            "Fill sequences of --model_max_length with several examples that do not see each other");
@@ -104,7 +103,7 @@ void bind_sft(CLI::App& app, SftOptions& o) {
              "Start from HiCI modules and adapters of this run; the same as --init_adapter");
   o.bind_what_to_train(app);
   o.bind_how_to_train(app);
-  add_option(app, "max_seq_length", o.max_seq_length, "The same as --model_max_length; 0: not given");
+  add_tokens(app, "max_seq_length", o.max_seq_length, "The same as --model_max_length; 0: not given");
   o.bind_rest(app);
   add_inherited(app, "per_device_eval_batch_size", "nothing is evaluated during training");
 }

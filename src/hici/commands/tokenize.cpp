@@ -46,7 +46,7 @@ void bind_options(CLI::App& app, TokenizeOptions& o) {
            "Around every document what tokenizer.json asks for, as Python's encode() does");
   add_bool(app, "add_bos", o.add_bos, "BOS before every document, unless it is there already");
   add_bool(app, "add_eos", o.add_eos, "EOS after every document, unless it is there already");
-  add_option(app, "num_threads", o.num_threads, "Threads that encode; 0: all cores");
+  add_option(app, "num_threads", o.num_threads, "Threads that encode; 0: all cores", kThreads);
 }
 
 void validate(const TokenizeOptions& o) {

@@ -49,7 +49,7 @@ void bind_train(CLI::App& app, TrainOptions& o) {
              "uint16 or uint32; default: the sidecar's, else what fits the vocabulary");
   o.bind_what_to_train(app);
   o.bind_how_to_train(app);
-  add_option(app, "segment_length", o.segment_length,
+  add_tokens(app, "segment_length", o.segment_length,
              "Tokens of a segment, instead of --num_chunks; 0: --num_chunks decides");
   o.bind_rest(app);
 }

@@ -39,13 +39,13 @@ void bind_options(CLI::App& app, TrainTokenizerOptions& o) {
   add_option(app, "text_field", o.text_field, "Field of JSON objects, column of Arrow data sets");
   add_option(app, "split", o.split, "Split of a data set with several");
   add_option(app, "output_dir", o.output_dir, "Folder for tokenizer.json and tokenizer_config.json");
-  add_option(app, "vocab_size", o.vocab_size, "Ids in all, special tokens and the 256 bytes included");
-  add_option(app, "min_frequency", o.min_frequency, "Pairs seen less often are not merged");
+  add_option(app, "vocab_size", o.vocab_size, "Ids in all, special tokens and the 256 bytes included", kFromZero);
+  add_option(app, "min_frequency", o.min_frequency, "Pairs seen less often are not merged", kFromZero);
   add_option(app, "bos_token", o.bos_token, "Special token for the beginning of a text; empty: none");
   add_option(app, "eos_token", o.eos_token, "Special token for its end; empty: none");
   add_option(app, "pad_token", o.pad_token, "Special token for padding; empty: none");
   add_bool(app, "add_bos_token", o.add_bos_token, "Encoding puts the BOS token in front of every text");
-  add_option(app, "num_threads", o.num_threads, "Threads; 0: all cores");
+  add_option(app, "num_threads", o.num_threads, "Threads; 0: all cores", kThreads);
 }
 
 void validate(const TrainTokenizerOptions& o) {

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/config/bounds.h"
 
 #include <algorithm>
 #include <array>
@@ -18,10 +19,6 @@ constexpr std::array<const char*, 5> kCausalModes = {"none", "causal_gi", "causa
                                                      "causal_gi_gonly"};
 constexpr std::array<const char*, 7> kLinearLayers = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
                                                       "gate_proj", "up_proj", "down_proj"};
-
-constexpr int64_t kMaxSlots = 1 << 16;
-constexpr int64_t kMaxSegments = int64_t{1} << 32;
-constexpr int64_t kMaxDim = 1 << 20;
 
 // Messages about one value, for options ("--num_heads: ...") and for files ("hici_config.json: num_heads: ...").
 class Rules {
@@ -121,7 +118,7 @@ bool LoraConfig::targets_layer(std::string_view leaf) const {
 
 void LoraConfig::validate(const std::string& subject) const {
   const Rules rules(subject);
-  rules.in_range("lora_r", rank, 1 << 14);
+  rules.in_range("lora_r", rank, kMaxLoraRank);
   rules.check(std::isfinite(alpha) && alpha > 0, "lora_alpha", alpha, " is no scale; use a number above 0, such as 16");
   rules.check(!targets.empty(), "lora_targets", "is empty; known: ", joined(kLinearLayers));
   for (const std::string& target : targets) {
@@ -167,7 +164,7 @@ AdapterSettings parse_adapter_settings(const json& value, const std::string& sub
   hici.shared_compressor = object.boolean_or("shared_compressor", true);
   hici.use_local_constructor = object.boolean_or("use_local_constructor", true);
   hici.use_global_integrator = object.boolean_or("use_global_integrator", true);
-  out.context_size = object.integer_or("context_size", 0, 1, int64_t{1} << 32);
+  out.context_size = object.integer_or("context_size", 0, 1, kMaxSequenceTokens);
   out.rope_factor = object.number_or("rope_factor", 1);
   HICI_CHECK(out.rope_factor >= 1 && out.rope_factor <= 1e9, subject, ": rope_factor is ", out.rope_factor,
              ", expected 1 or more");

@@ -2,6 +2,7 @@
 #include "hici/config/train_config.h"
 
 #include "hici/base/error.h"
+#include "hici/config/bounds.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +10,8 @@
 
 namespace hici::config {
 namespace {
+
+constexpr double kMaxEpochs = 1e6;
 
 // Collects what is wrong, so that one message names every bad value.
 class Problems {
@@ -29,6 +32,14 @@ class Problems {
   std::ostringstream text_;
 };
 
+// Each number is within its own bounds by now.
+void check_step(const TrainConfig& t) {
+  check_tokens_at_once("--per_device_train_batch_size", t.batch_size, "--model_max_length", t.sequence_length);
+  HICI_CHECK_USAGE(t.accumulation_steps <= kMaxTokensOfStep / (t.batch_size * t.sequence_length),
+                   "--gradient_accumulation_steps: ", t.accumulation_steps, " forwards of ", t.batch_size, " x ",
+                   t.sequence_length, " tokens are more than ", kMaxTokensOfStep, " in a step; use fewer");
+}
+
 }  // namespace
 
 int64_t TrainConfig::total_steps(int64_t num_blocks) const {
@@ -46,7 +57,8 @@ void TrainConfig::validate() const {
   problems.expect(sequence_length >= 2, "--model_max_length", static_cast<double>(sequence_length), "2 or more");
   problems.expect(max_steps == -1 || max_steps > 0, "--max_steps", static_cast<double>(max_steps),
                   "1 or more, or -1 (--num_train_epochs decides)");
-  problems.not_negative("--num_train_epochs", num_epochs);
+  problems.expect(std::isfinite(num_epochs) && num_epochs >= 0 && num_epochs <= kMaxEpochs, "--num_train_epochs",
+                  num_epochs, "0 to 1000000");
   problems.not_negative("--learning_rate", learning_rate);
   problems.not_negative("--hici_lr", hici_learning_rate);
   problems.not_negative("--weight_decay", weight_decay);
@@ -56,6 +68,7 @@ void TrainConfig::validate() const {
   problems.not_negative("--save_steps", static_cast<double>(save_steps));
   problems.not_negative("--save_total_limit", static_cast<double>(save_total_limit));
   problems.raise();
+  check_step(*this);
 }
 
 }  // namespace hici::config
