@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`hici score` as a user calls it; the judge is an HTTP server of Python that errs in every way a server can."""
+import base64
 import csv
 import http.server
 import json
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import threading
 import unittest
+import urllib.parse
 
 import support
 from support import FolderTest, HICI, hici
@@ -82,11 +84,13 @@ class Judge(http.server.BaseHTTPRequestHandler):
         action = self.server.script.pop(0) if self.server.script else self.server.default
         if isinstance(action, int):
             return self.send(action, {"error": {"message": "out of\nservice"}}, {"Retry-After": "0"})
+        if callable(action):
+            return action(self)
         verdict = "1" if answer.rstrip(".'\" ").lower().endswith(topic.split()[-1].lower()) else "0"
         self.send(200, {"choices": [{"message": {"role": "assistant", "content": action or verdict}}]})
 
     def send(self, status, value, headers=None):
-        data = json.dumps(value).encode()
+        data = (value if isinstance(value, str) else json.dumps(value)).encode()
         self.send_response(status)
         for name, text in {"Content-Length": str(len(data)), **(headers or {})}.items():
             self.send_header(name, text)
@@ -187,6 +191,55 @@ class TopicsTest(FolderTest):
         done = self.judge(code=1)
         self.assertEqual(len(self.server.requests), 1, "nor is anything asked about the other file")
         self.assertIn("OPENAI_API_KEY", done.stderr)
+
+    def judge_at_an_address_with_secrets(self, default, key=""):
+        """The judge says nothing of them, whatever the server sends; also not in what it leaves in files."""
+        self.server.default = default
+        self.server.requests.clear()
+        done = self.judge("--judge_retries", "0", "--output", str(self.folder / "scores.json"), code=1, key=key,
+                          url=self.url.replace("://", "://an-user:pass%2Fword@") + "?key=query%20value")
+        kept = "".join(file.read_text() for file in self.folder.rglob("*") if file.is_file())
+        for secret in ("pass/word", "pass%2Fword", "pass\\/word", "YW4tdXNlcjpwYXNz", "query value", "query%20value",
+                       "query+value", "cXVlcnk", "secret-key", "secret%2Dkey"):
+            self.assertNotIn(secret, done.stdout + done.stderr + kept)
+        self.assertTrue(all(" " <= c <= "~" or c == "\n" for c in done.stderr), ascii(done.stderr))
+        return done
+
+    def test_secrets_of_the_address_reach_the_server_and_nobody_else(self):
+        def echo(status, form):
+            def answer(handler):
+                seen = f"{handler.headers['Authorization']} {handler.path} {urllib.parse.unquote(handler.path)} an-user:pass/word " + \
+                    base64.b64encode(b"an-user:pass/word").decode()
+                handler.send(status, form(f"{seen} {urllib.parse.quote(seen)} \x1b[31m\u202eodd"))
+            return answer
+        for form in (str, lambda text: {"error": text}, lambda text: '{"choices": ' + text, lambda text: {"choices": text}):
+            for status in (200, 401):
+                done = self.judge_at_an_address_with_secrets(echo(status, form))
+                self.assertIn(f"--judge: http://***@127.0.0.1:{self.server.server_port}/v1/chat/completions?***: ", done.stderr)
+        self.assertEqual(self.server.requests[0][:2], ("/v1/chat/completions?key=query%20value",
+                                                       "Basic " + base64.b64encode(b"an-user:pass%2Fword").decode()))
+        self.judge_at_an_address_with_secrets(echo(403, str), key="secret-key")
+
+    def test_a_redirect_is_not_followed(self):
+        other = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Judge)
+        other.script, other.default, other.requests = [], None, []
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        self.addCleanup(other.server_close)
+        self.addCleanup(other.shutdown)
+        for status in (301, 302, 303, 307, 308):
+            def answer(handler, status=status):
+                handler.send(status, "moved", {"Location": f"http://127.0.0.1:{other.server_port}{handler.path}"})
+            done = self.judge_at_an_address_with_secrets(answer)
+            self.assertIn(f"status {status} (moved); it sends elsewhere", done.stderr)
+            self.assertEqual(len(self.server.requests), 1)
+        self.assertEqual(other.requests, [])
+
+    def test_an_address_of_no_use_is_shown_without_its_secrets(self):
+        done = self.judge(code=2, url="htp://an-user:pass-word@127.0.0.1/v1?key=query-value")
+        self.assert_one_error_line(done, "score topics", "--judge_url: 'htp://***@127.0.0.1/v1?***' begins with neither http://")
+        done = self.judge("--judge_retries", "0", code=1, url="http://an-user:pass-word@[::/v1?key=query-value")
+        self.assertNotIn("pass-word", done.stderr)
+        self.assertNotIn("query-value", done.stderr)
 
     def test_bad_options_and_files(self):
         def refused(code, *arguments):

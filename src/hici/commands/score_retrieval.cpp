@@ -48,7 +48,7 @@ void validate(const ScoreRetrievalOptions& o, const std::string& command) {
                    "--judge_model: must be given with --judge openai; the name of the model that "
                    "judges, as its server knows it");
   HICI_CHECK_USAGE(judging.url.starts_with("http://") || judging.url.starts_with("https://"), "--judge_url: '",
-                   judging.url, "' begins with neither http:// nor https://");
+                   eval::shown_url(judging.url), "' begins with neither http:// nor https://");
   HICI_CHECK(
       text::has_text_support(),
       "--judge: this hici was built without text support (HICI_TEXT=OFF), which brings HTTP; install Rust (cargo), "

@@ -29,9 +29,13 @@ bool wait_or_stop(Seconds time) {
   return false;
 }
 
+// The query, where an address has one, stays behind the path.
 std::string endpoint(std::string url) {
+  const size_t path_end = std::min(url.find_first_of("?#"), url.size());
+  const std::string behind = url.substr(path_end);
+  url.resize(path_end);
   while (url.ends_with('/')) url.pop_back();
-  return url.ends_with("/chat/completions") ? url : url + "/chat/completions";
+  return (url.ends_with("/chat/completions") ? url : url + "/chat/completions") + behind;
 }
 
 // What the model says in an answer of a chat-completions server; an hici::Error when it is none.
@@ -43,15 +47,26 @@ std::string content_of(const std::string& body) {
   return JsonObject(choices[0], "the answer: choices").object("message").string("content");
 }
 
+// An error quotes the body, and cuts what it quotes: so the secrets must be out of it before.
+std::string why_no_content(const std::string& body_without_secrets) {
+  try {
+    content_of(body_without_secrets);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "the answer: not what a chat-completions server sends";
+}
+
 // 408, 409, 429 and 5xx may be gone the next time; so may a connection that could not be made.
 bool may_pass(uint32_t status) {
   return status == 0 || status == 408 || status == 409 || status == 429 || status >= 500;
 }
 
-std::string shown_trouble(const text::HttpAnswer& answer) {
-  if (answer.status == 0) return "no answer (" + printable(answer.body) + ")";
-  std::string trouble = detail::concat("status ", answer.status, " (", printable(answer.body), ")");
-  if (answer.status == 401 || answer.status == 403) trouble += "; the key is taken from OPENAI_API_KEY";
+std::string shown_trouble(uint32_t status, const std::string& words) {
+  if (status == 0) return "no answer (" + printable(words) + ")";
+  std::string trouble = detail::concat("status ", status, " (", printable(words), ")");
+  if (status == 401 || status == 403) trouble += "; the key is taken from OPENAI_API_KEY";
+  if (status >= 300 && status < 400) trouble += "; it sends elsewhere, which is not followed: give that address itself";
   return trouble;
 }
 
@@ -86,7 +101,7 @@ std::optional<bool> parse_verdict(std::string_view text) {
 }
 
 Judge::Judge(JudgeOptions options, JudgeConnection connection)
-    : options_(std::move(options)), connection_(std::move(connection)) {
+    : options_(std::move(options)), connection_(std::move(connection)), secrets_(options_.url, options_.api_key) {
   options_.url = endpoint(options_.url);
 }
 
@@ -115,7 +130,7 @@ Judgement Judge::judge(const std::vector<RetrievalAnswer>& answers, JudgeCache& 
 void Judge::note_trouble(const Reply& reply) {
   troubles_in_a_row_ = reply.outcome == Outcome::kServerTrouble ? troubles_in_a_row_ + 1 : 0;
   const bool gives_up = reply.outcome == Outcome::kHopeless || troubles_in_a_row_ >= kMaxTroublesInARow;
-  if (gives_up) trouble_ = options_.url + ": " + reply.text;
+  if (gives_up) trouble_ = shown_url(options_.url) + ": " + reply.text;
   if (was_stopped_) trouble_ = "stopped by a signal";
 }
 
@@ -141,7 +156,7 @@ Judge::Reply Judge::ask(const std::string& question) {
                         .timeout = std::chrono::milliseconds(std::llround(options_.timeout_seconds * 1000))});
   Reply reply{.outcome = may_pass(answer.status) ? Outcome::kServerTrouble : Outcome::kHopeless,
               .verdict = false,
-              .text = shown_trouble(answer),
+              .text = shown_trouble(answer.status, secrets_.hidden(answer.body)),
               .retry_after_seconds = answer.retry_after_seconds};
   if (answer.status != 200) return reply;
   try {
@@ -149,9 +164,10 @@ Judge::Reply Judge::ask(const std::string& question) {
     const std::optional<bool> verdict = parse_verdict(reply.text);
     reply.outcome = verdict ? Outcome::kVerdict : Outcome::kNonsense;
     reply.verdict = verdict.value_or(false);
-  } catch (const Error& e) {
+    reply.text = secrets_.hidden(reply.text);
+  } catch (const Error&) {
     reply.outcome = Outcome::kServerTrouble;  // not what a chat-completions server sends
-    reply.text = e.what();
+    reply.text = why_no_content(secrets_.hidden(answer.body));
   }
   return reply;
 }

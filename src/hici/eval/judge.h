@@ -5,6 +5,7 @@
 #pragma once
 
 #include "hici/eval/judge_cache.h"
+#include "hici/eval/judge_secrets.h"
 #include "hici/eval/retrieval_answers.h"
 #include "hici/text/http.h"
 
@@ -74,6 +75,7 @@ class Judge {
 
   JudgeOptions options_;
   JudgeConnection connection_;
+  JudgeSecrets secrets_;
   std::optional<std::chrono::steady_clock::time_point> last_request_;
   int64_t num_asked_ = 0;
   int troubles_in_a_row_ = 0;
