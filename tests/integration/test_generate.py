@@ -143,9 +143,22 @@ class GenerateTest(FolderTest):
         ids = self.tokenizer.encode(rendered, add_special_tokens=False).ids
         expected = transformers_ids(self.net, ids, eos_token_id=None)[:10]
         options = ["--chat", "--system", "Be brief.", "--max_new_tokens", 10, "--ignore_eos"]
-        self.assertEqual(self.generate("Hello", *options).stdout, self.tokenizer.decode(expected) + "\n")
+        for words in (["Hello", *options], [*options[1:], "--chat", "Hello"], [*options[1:], "--chat", "True", "Hello"]):
+            self.assertEqual(self.generate(*words).stdout, self.tokenizer.decode(expected) + "\n", words)
         chats = self.batch_file([{"messages": [{"role": "user", "content": "Hello"}]}, {"prompt": "Hello"}])
         self.assertEqual([line["ids"] for line in self.lines("--batch_file", chats, *options)], [expected, expected])
+
+    def test_prompt_styles_are_those_of_sft(self):
+        forms = {"llama2": "[INST]Hello[/INST]",
+                 "alpaca": "Below is an instruction that describes a task. Write a response that appropriately completes the "
+                           "request.\n\n### Instruction:\nHello\n\n### Response:",
+                 "vicuna": "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+                           "detailed, and polite answers to the user's questions. USER: Hello ASSISTANT:"}
+        for style, prompt in forms.items():
+            expected = transformers_ids(self.net, self.tokenizer.encode(prompt).ids, eos_token_id=None)[:10]
+            done = self.lines("--batch_file", self.batch_file([{"prompt": "Hello"}]), "--prompt_style", style, "--max_new_tokens", 10,
+                              "--ignore_eos")
+            self.assertEqual(done[0]["ids"], expected, style)
 
     def test_long_prompts_are_an_error_or_cut(self):
         ids = self.tokenizer.encode(TEXT).ids
@@ -190,6 +203,10 @@ class GenerateTest(FolderTest):
                  (2, ["a", "--stop", ""], "--stop: an empty string would stop everything"),
                  (2, ["a", "--prompt_file", "b"], "--prompt, --prompt_file, --batch_file: give one of them"),
                  (2, ["a", "--system", "b"], "--system: has no effect without --chat"),
+                 (2, ["a", "--prompt_style", "chatml"], "--prompt_style: unknown style 'chatml'; use llama2, llama2_chat, alpaca or"),
+                 (2, ["a", "--prompt_style", "alpaca", "--chat"], "--chat, --prompt_style: give one of the two"),
+                 (1, ["--prompt", "", "--prompt_style", "alpaca"], "--prompt: is empty; write something"),
+                 (2, ["--chat", "a", "b"], "unexpected argument 'b'"),
                  (2, ["a", "--attention", "hici"], "--attention: hici, and neither base nor adapter has HiCI modules"),
                  (2, ["a", "--cache_slots", "False"], "--cache_slots: has no effect with --attention full"),
                  (2, ["a", "--pretraining_length", 64], "--pretraining_length: has no effect without --attention dca"),

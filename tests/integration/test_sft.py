@@ -399,7 +399,7 @@ class SftTest(FolderTest):
 
     def test_bad_options_are_refused_before_anything_is_written(self):
         rows = instruction_rows(2)
-        self.refuse(rows, "--prompt_style: unknown style 'vicuna'; use llama2, llama2_chat or alpaca", code=2, prompt_style="vicuna")
+        self.refuse(rows, "--prompt_style: unknown style 'chat'; use llama2, llama2_chat, alpaca or vicuna", code=2, prompt_style="chat")
         self.refuse(rows, "--sft_segment_length: 48 does not divide --model_max_length 128", code=2, sft_segment_length=48)
         self.refuse(rows, "--stream_segments: needs several segments", code=2, stream_segments=True)
         self.refuse(rows, "--sft_segment_length: 0 leaves no slots to see", code=2, causal_mode="causal_shift")

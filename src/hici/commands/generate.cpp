@@ -33,6 +33,7 @@ struct GenerateCommandOptions {
   std::string output;
   std::string system;
   bool chat = false;
+  std::string prompt_style;
   std::string truncate = "error";
   std::vector<std::string> stop;
   std::vector<std::string> stop_token;
@@ -50,6 +51,11 @@ struct GenerateCommandOptions {
   bool is_batch() const { return !batch_file.empty() || num_return > 1; }
 };
 
+std::optional<data::PromptStyle> style_of(const GenerateCommandOptions& o) {
+  if (o.prompt_style.empty()) return std::nullopt;
+  return data::prompt_style_from_name(o.prompt_style, "--prompt_style");
+}
+
 // All that the options alone decide, before any file is read.
 void check_options(GenerateCommandOptions& o) {
   const int sources = o.given("prompt") + o.given("prompt_file") + o.given("batch_file");
@@ -57,6 +63,8 @@ void check_options(GenerateCommandOptions& o) {
   HICI_CHECK_USAGE(sources == 1 || isatty(STDIN_FILENO) == 0,
                    "--prompt: missing; give a text, --prompt_file, --batch_file, or a text on standard input");
   HICI_CHECK_USAGE(o.chat || o.system.empty(), "--system: has no effect without --chat; give --chat");
+  HICI_CHECK_USAGE(!o.chat || o.prompt_style.empty(), "--chat, --prompt_style: give one of the two");
+  style_of(o);
   HICI_CHECK_USAGE(o.is_batch() || !o.given("batch_size"),
                    "--batch_size: has no effect with one answer; give --batch_file or --num_return");
   HICI_CHECK_USAGE(o.is_batch() || o.output.empty(),
@@ -224,7 +232,7 @@ int run_generate(GenerateCommandOptions& o) {
   if (o.chat) chat = text::ChatTemplate::load(o.answering.tokenizer_folder());
   const StopSignals signals;
   const AnsweringModel model = o.answering.load();
-  const generate::PromptEncoder encoder(model.tokenizer, chat, o.system);
+  const generate::PromptEncoder encoder(model.tokenizer, chat, o.system, style_of(o));
   const int64_t room = room_for_prompts(o, model);
   std::vector<generate::Ids> ids;
   for (const generate::Prompt& prompt : prompts) {
@@ -246,6 +254,10 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
              "JSON lines with \"prompt\", or with \"messages\" for --chat; the answers are JSON lines");
   add_option(app, "output", o.output, "File for the JSON lines of answers; empty: stdout");
   add_bool(app, "chat", o.chat, "Through the model's chat template: the prompt is what the user says");
+  add_option(
+      app, "prompt_style", o.prompt_style,
+      "The prompt is an instruction in the style of hici sft: llama2, llama2_chat, alpaca or vicuna; empty: as it "
+      "stands");
   add_option(app, "system", o.system, "System message in front, with --chat");
   add_option(app, "truncate", o.truncate,
              "A prompt longer than the context without --max_new_tokens: error, or drop its middle or left");

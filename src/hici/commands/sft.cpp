@@ -92,7 +92,9 @@ void bind_sft(CLI::App& app, SftOptions& o) {
       app, "prompt_style", o.sft.prompt_style,
       "How instructions are written: llama2 = [INST]{instruction}[/INST]; llama2_chat = [INST] <<SYS>> (Llama-2's "
       "system prompt) <</SYS>> {instruction} [/INST]; alpaca = Below is an instruction that describes a task. ... "
-      "### Instruction: {instruction} ### Response:. An input follows its instruction on a line of its own (alpaca: "
+      "### Instruction: {instruction} ### Response:; vicuna = A chat between ... USER: {instruction} ASSISTANT:. An "
+      "input "
+      "follows its instruction on a line of its own (alpaca: "
       "under ### Input:). Conversations take the tokenizer's chat template");
   add_option(app, "max_samples", o.sft.max_samples, "Rows that are read, the first ones; 0: all", kFromZero);
   add_tokens(app, "sft_segment_length", o.sft.segment_length,

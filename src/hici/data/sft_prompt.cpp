@@ -18,6 +18,11 @@ constexpr const char* kLlama2System =
     "correct. If you don't know the answer to a question, please don't share false information.\n"
     "<</SYS>> \n\n ";
 
+constexpr const char* kVicunaSystem =
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and "
+    "polite answers to the user's questions. USER: ";
+
 std::string alpaca_prompt(const std::string& instruction, const std::string& input) {
   if (input.empty()) {
     return "Below is an instruction that describes a task. Write a response that appropriately completes the "
@@ -34,13 +39,15 @@ std::string alpaca_prompt(const std::string& instruction, const std::string& inp
 PromptStyle prompt_style_from_name(std::string_view name, std::string_view option) {
   if (name == "llama2") return PromptStyle::kLlama2;
   if (name == "llama2_chat") return PromptStyle::kLlama2Chat;
-  HICI_CHECK_USAGE(name == "alpaca", option, ": unknown style '", name, "'; use llama2, llama2_chat or alpaca");
-  return PromptStyle::kAlpaca;
+  if (name == "alpaca") return PromptStyle::kAlpaca;
+  HICI_CHECK_USAGE(name == "vicuna", option, ": unknown style '", name, "'; use llama2, llama2_chat, alpaca or vicuna");
+  return PromptStyle::kVicuna;
 }
 
 std::string make_prompt(PromptStyle style, const std::string& instruction, const std::string& input) {
   if (style == PromptStyle::kAlpaca) return alpaca_prompt(instruction, input);
   const std::string text = input.empty() ? instruction : instruction + "\n" + input;
+  if (style == PromptStyle::kVicuna) return kVicunaSystem + text + " ASSISTANT:";
   return style == PromptStyle::kLlama2 ? "[INST]" + text + "[/INST]" : kLlama2System + text + " [/INST]";
 }
 

@@ -16,16 +16,10 @@ constexpr std::array<std::pair<std::string_view, ChatForm>, 5> kForms = {{{"mode
                                                                           {"llama2_chat", ChatForm::kLlama2Chat},
                                                                           {"alpaca", ChatForm::kAlpaca}}};
 
-std::string vicuna_prompt(const std::string& text) {
-  return "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
-         "detailed, and polite answers to the user's questions. USER: " +
-         text + " ASSISTANT:";
-}
-
 std::string written_prompt(ChatForm form, const std::string& text) {
   switch (form) {
     case ChatForm::kVicuna:
-      return vicuna_prompt(text);
+      return data::make_prompt(data::PromptStyle::kVicuna, text, "");
     case ChatForm::kLlama2:
       return data::make_prompt(data::PromptStyle::kLlama2, text, "");
     case ChatForm::kLlama2Chat:

@@ -24,7 +24,7 @@ Ids PromptEncoder::encode(const Prompt& prompt) const {
     // The template writes BOS and all else itself.
     ids = tokenizer_.encode(chat_->render(messages_of(prompt), {.add_generation_prompt = true}), false);
   } else {
-    ids = tokenizer_.encode(prompt.text, true);
+    ids = tokenizer_.encode(style_ ? data::make_prompt(*style_, prompt.text, "") : prompt.text, true);
     // An end-of-text token behind the prompt would end it before the answer begins.
     const size_t behind = tokenizer_.special_ids_after().size();
     if (ids.size() >= behind) ids.resize(ids.size() - behind);

@@ -2,6 +2,7 @@
 // From a prompt to token ids.
 #pragma once
 
+#include "hici/data/sft_prompt.h"
 #include "hici/generate/prompt_file.h"
 #include "hici/generate/prompt_length.h"
 #include "hici/text/tokenizer.h"
@@ -13,10 +14,12 @@ namespace hici::generate {
 
 class PromptEncoder {
  public:
-  // With a chat template a text is what the user says, and `system` (may be empty) stands before it; without one the
-  // text is encoded as it is, with what the tokenizer puts around texts.
-  PromptEncoder(text::Tokenizer tokenizer, std::optional<text::ChatTemplate> chat, std::string system)
-      : tokenizer_(std::move(tokenizer)), chat_(std::move(chat)), system_(std::move(system)) {}
+  // With a chat template a text is what the user says, and `system` (may be empty) stands before it; with a style it is
+  // an instruction in that style; without either it is encoded as it is. Without a template the tokenizer puts around
+  // the text what it puts around texts.
+  PromptEncoder(text::Tokenizer tokenizer, std::optional<text::ChatTemplate> chat, std::string system,
+                std::optional<data::PromptStyle> style = {})
+      : tokenizer_(std::move(tokenizer)), chat_(std::move(chat)), system_(std::move(system)), style_(style) {}
 
   Ids encode(const Prompt& prompt) const;
   // Tokens that a prompt begins with whatever its text: what Truncation::kLeft keeps.
@@ -28,6 +31,7 @@ class PromptEncoder {
   text::Tokenizer tokenizer_;
   std::optional<text::ChatTemplate> chat_;
   std::string system_;
+  std::optional<data::PromptStyle> style_;
 };
 
 }  // namespace hici::generate
