@@ -49,6 +49,11 @@ void CorpusTokenizer::add(TextPiece piece) {
   if (short_bytes_ >= batch_bytes()) flush_short();
 }
 
+double CorpusTokenizer::share_encoded() const {
+  const double waiting = static_cast<double>(short_bytes_ + long_encoder_.waiting_bytes());
+  return counts_.num_bytes > 0 ? 1 - waiting / static_cast<double>(counts_.num_bytes) : 0;
+}
+
 void CorpusTokenizer::add_long(const TextPiece& piece) {
   if (!std::exchange(in_long_document_, true)) {
     flush_short();

@@ -18,20 +18,19 @@ std::vector<std::unique_ptr<TextSource>> open_sources(const TokenizeJob& job) {
   return sources;
 }
 
-// Pours all sources into `tokenizer`, with a progress line. Returns the seconds it took.
-double tokenize_all(const std::vector<std::unique_ptr<TextSource>>& sources, CorpusTokenizer& tokenizer) {
-  uint64_t total_bytes = 0;
-  for (const auto& source : sources) total_bytes += source->total_bytes();
-  Progress progress("tokenizing", static_cast<int64_t>(total_bytes), ProgressUnit::kBytes);
+// Pours all sources into `tokenizer`. What the progress line counts has been encoded and handed to the sink: of the
+// bytes that were read, the share that the text has which is through.
+void tokenize_all(const std::vector<std::unique_ptr<TextSource>>& sources, CorpusTokenizer& tokenizer,
+                  Progress& progress) {
   uint64_t done_bytes = 0;
   for (const auto& source : sources) {
     for (TextPiece piece; source->next(piece);) {
       tokenizer.add(std::move(piece));
-      progress.update(static_cast<int64_t>(done_bytes + source->bytes_consumed()));
+      const auto read = static_cast<double>(done_bytes + source->bytes_consumed());
+      progress.update(static_cast<int64_t>(read * tokenizer.share_encoded()));
     }
     done_bytes += source->total_bytes();
   }
-  return progress.seconds();
 }
 
 bool ends_with(const std::string& text, const std::string& end) {
@@ -47,7 +46,10 @@ TokenizeResult tokenize_corpus(const TokenizeJob& job) {
   TokenFileWriter writer(job.output, job.type.value_or(token_type_for_vocabulary(tokenizer.vocab_size())));
   CorpusTokenizer corpus(tokenizer, frame, [&](std::span<const uint32_t> ids) { writer.write(ids); });
   TokenizeResult result;
-  result.seconds = tokenize_all(sources, corpus);
+  uint64_t total_bytes = 0;
+  for (const auto& source : sources) total_bytes += source->total_bytes();
+  Progress progress("tokenizing", static_cast<int64_t>(total_bytes), ProgressUnit::kBytes);
+  tokenize_all(sources, corpus, progress);
   result.counts = corpus.finish();
   HICI_CHECK(result.counts.num_tokens > 0, job.inputs.front(), ": holds no text; nothing is written");
   result.info = writer.commit({.vocab_size = tokenizer.vocab_size(),
@@ -55,6 +57,7 @@ TokenizeResult tokenize_corpus(const TokenizeJob& job) {
                                .tokenizer_path = tokenizer.path().string(),
                                .tokenizer_sha256 = tokenizer.sha256(),
                                .sources = job.inputs});
+  result.seconds = progress.seconds();
   return result;
 }
 

@@ -26,7 +26,7 @@ struct TokenizeJob {
 struct TokenizeResult {
   TokenFileInfo info;
   CorpusCounts counts;
-  double seconds = 0;
+  double seconds = 0;  // from the first byte read to the last one written
 };
 
 // Streams the inputs through the tokenizer, with a progress line; the token file and its sidecar appear whole or not at

@@ -35,7 +35,7 @@ class Tokenizer {
   // Each text by itself, on all threads.
   std::vector<Ids> encode_batch(std::span<const std::string> texts, bool add_special_tokens) const;
   Ids encode(const std::string& text, bool add_special_tokens) const;
-  // Without special tokens, on this thread.
+  // Without special tokens, on one thread and in one piece.
   PlacedIds encode_with_places(const std::string& text) const;
   // What add_special_tokens puts before and after a text.
   const Ids& special_ids_before() const;
@@ -90,6 +90,8 @@ class LongTextEncoder {
   void append(std::string_view text, Ids& ids);
   // The text ends here: appends the rest of its ids. The encoder is then as new.
   void finish(Ids& ids);
+  // Text that was appended and has no ids yet.
+  size_t waiting_bytes() const { return collected_.size() - start_; }
 
  private:
   void encode_window(bool is_last, Ids& ids);
