@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A text in pieces must give the ids of the whole: the comparison with Python is in parity_test.py, this one is with
-// encode() of the whole.
+// the text encoded in one piece.
 #include "hici/base/error.h"
 #include "hici/text/tokenizer.h"
 #include "hici/text/utf8.h"
@@ -30,6 +30,8 @@ Ids encoded_in_pieces(const Tokenizer& tokenizer, std::string_view text, size_t 
   return ids;
 }
 
+Ids whole(const Tokenizer& tokenizer, const std::string& text) { return tokenizer.encode_with_places(text).ids; }
+
 std::string random_text(size_t num_bytes, unsigned seed) {
   std::mt19937 random(seed);
   const std::vector<std::string> parts = {" ",     "  ",   "\n", "\n\n",    "\r\n", "\t", "the", " dog", "'s",
@@ -44,14 +46,26 @@ TEST(LongTextEncoderTest, PiecesGiveTheIdsOfTheWhole) {
   const Tokenizer tokenizer = train_small_tokenizer(folder);
   for (const size_t window_bytes : {size_t{20000}, size_t{700000}}) {
     const std::string text = random_text(800000, static_cast<unsigned>(window_bytes));
-    EXPECT_EQ(encoded_in_pieces(tokenizer, text, 9999, window_bytes), tokenizer.encode(text, false)) << window_bytes;
+    EXPECT_EQ(encoded_in_pieces(tokenizer, text, 9999, window_bytes), whole(tokenizer, text)) << window_bytes;
+  }
+}
+
+TEST(LongTextEncoderTest, ABatchCutsItsLongTexts) {
+  const TemporaryFolder folder;
+  const Tokenizer tokenizer = train_small_tokenizer(folder, true);
+  const std::vector<std::string> texts = {"short", random_text(600000, 1), "", random_text(300000, 2), mixed_text()};
+  const std::vector<Ids> batch = tokenizer.encode_batch(texts, true);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    Ids expected = whole(tokenizer, texts[i]);
+    expected.insert(expected.begin(), 0);  // <s>
+    EXPECT_EQ(batch[i], expected) << i;
   }
 }
 
 TEST(LongTextEncoderTest, ShortAndEmptyTexts) {
   const TemporaryFolder folder;
   const Tokenizer tokenizer = train_small_tokenizer(folder);
-  EXPECT_EQ(encoded_in_pieces(tokenizer, mixed_text(), 10, 100), tokenizer.encode(mixed_text(), false));
+  EXPECT_EQ(encoded_in_pieces(tokenizer, mixed_text(), 10, 100), whole(tokenizer, mixed_text()));
   EXPECT_TRUE(encoded_in_pieces(tokenizer, "", 10, 100).empty());
 }
 
@@ -62,7 +76,7 @@ TEST(LongTextEncoderTest, OneEndlessWordGrowsTheWindow) {
     std::string text = "start ";
     while (text.size() < 150000) text += unit;
     text += " and an end";
-    EXPECT_EQ(encoded_in_pieces(tokenizer, text, 15000, 30000), tokenizer.encode(text, false)) << unit;
+    EXPECT_EQ(encoded_in_pieces(tokenizer, text, 15000, 30000), whole(tokenizer, text)) << unit;
   }
 }
 
@@ -88,9 +102,9 @@ TEST(LongTextEncoderTest, TokenizersWithoutWordsAreCutWhereNothingMerges) {
           vocab + R"(},"merges":["t h","th e","▁ the","d o","do g","▁ dog","▁ ▁"]}})");
   const Tokenizer tokenizer = Tokenizer::from_path(folder.path(), 2);
   const std::string text = random_text(700000, 5);
-  const Ids whole = tokenizer.encode(text, false);
-  EXPECT_EQ(encoded_in_pieces(tokenizer, text, 50000, 100000), whole);
-  EXPECT_EQ(encoded_in_pieces(tokenizer, text, 300000, 600000), whole);
+  const Ids expected = whole(tokenizer, text);
+  EXPECT_EQ(encoded_in_pieces(tokenizer, text, 50000, 100000), expected);
+  EXPECT_EQ(encoded_in_pieces(tokenizer, text, 300000, 600000), expected);
 }
 
 }  // namespace

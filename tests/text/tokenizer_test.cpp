@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/text/utf8.h"
 #include "support/error_message.h"
+#include "text/scoped_cpu_bound.h"
 #include "text/trained.h"
 
 #include <gtest/gtest.h>
@@ -80,6 +81,98 @@ TEST(TokenizerTest, AFileThatIsNoTokenizerIsAnError) {
   for (int i = 0; i < 100000; ++i) deep += "[";
   EXPECT_NE(message_for(deep).find("is no tokenizer"), std::string::npos);
   EXPECT_ERROR_SAYS(Tokenizer::from_file(folder / "none.json"), "none.json: cannot open");
+}
+
+// A tokenizer of the letters a to z and the space, with a normalizer, a pre-tokenizer and a decoder.
+std::string letters_json(const std::string& normalizer, const std::string& pre_tokenizer = "null",
+                         const std::string& decoder = "null") {
+  std::string vocab = "\" \":0";
+  for (char c = 'a'; c <= 'z'; ++c) vocab += std::string(",\"") + c + "\":" + std::to_string(c - 'a' + 1);
+  return R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":)" + normalizer +
+         R"(,"pre_tokenizer":)" + pre_tokenizer + R"(,"post_processor":null,"decoder":)" + decoder +
+         R"(,"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":)"
+         R"(null,"fuse_unk":false,"byte_fallback":false,"vocab":{)" +
+         vocab + R"(},"merges":[]}})";
+}
+
+std::string replace_json(const std::string& pattern, const std::string& content) {
+  return R"({"type":"Replace","pattern":{"Regex":")" + pattern + R"("},"content":")" + content + "\"}";
+}
+
+std::string sequence_json(const std::string& kind, const std::string& item, int count) {
+  std::string items = item;
+  for (int i = 1; i < count; ++i) items += "," + item;
+  return R"({"type":"Sequence",")" + kind + "\":[" + items + "]}";
+}
+
+class HostileTokenizerTest : public ::testing::Test {
+ protected:
+  std::string error_of(const std::string& json, const std::string& text, bool decodes = false) {
+    write_file_atomically(folder_ / "tokenizer.json", json);
+    const std::string message = hici::testing::error_message([&] {
+      const Tokenizer tokenizer = Tokenizer::from_path(folder_.path(), 2);
+      if (decodes) tokenizer.decode(Ids(text.size(), 1), false);
+      tokenizer.encode(text, false);
+    });
+    EXPECT_TRUE(hici::testing::is_one_clean_line(message)) << message;
+    EXPECT_NE(message.find("tokenizer.json: "), std::string::npos) << message;
+    for (const char* word : {"panic", "unwrap", "Result", "Onig", "untagged", "enum"})
+      EXPECT_EQ(message.find(word), std::string::npos) << message;
+    return message;
+  }
+
+  TemporaryFolder folder_;
+};
+
+// Ten letters for each of ten for each of ten ...; what a tokenizer does to "a b" is tried when it is loaded.
+TEST_F(HostileTokenizerTest, TextThatGrowsWithoutEndIsRefused) {
+  const auto growing = [](const char* kind, const std::string& letter) {
+    return sequence_json(kind, replace_json(letter, std::string(10, letter[0])), 30);
+  };
+  EXPECT_NE(error_of(letters_json(growing("normalizers", "x")), "fox").find("cannot encode: takes more than 64 MiB of"),
+            std::string::npos);
+  EXPECT_NE(error_of(letters_json(growing("normalizers", "a")), "fox")
+                .find("is no tokenizer that can be used: takes more than 256 MiB of memory"),
+            std::string::npos);
+  EXPECT_NE(error_of(letters_json("null", "null", growing("decoders", "a")), "fox", true)
+                .find("cannot decode: takes more than 64 MiB of memory"),
+            std::string::npos);
+}
+
+TEST_F(HostileTokenizerTest, RegularExpressionsWithoutEndAreRefused) {
+  const std::string text = std::string(2000, 'a') + "b";
+  const std::string split =
+      R"({"type":"Split","pattern":{"Regex":"(a|aa|a?)+$"},"behavior":"Isolated","invert":false})";
+  EXPECT_NE(error_of(letters_json("null", split), text).find("tries too many ways to match this text"),
+            std::string::npos);
+  EXPECT_NE(error_of(letters_json(replace_json("(a|aa|a?)+$", "")), text).find("tries too many ways"),
+            std::string::npos);
+  // Each place tries long, but none too long.
+  const hici::testing::ScopedCpuBound bound(100);
+  const std::string slow =
+      R"({"type":"Split","pattern":{"Regex":"a(?=(a|b)*c)|a"},"behavior":"Isolated","invert":false})";
+  EXPECT_NE(error_of(letters_json("null", slow), std::string(100'000, 'a')).find("takes more than 0.1 s"),
+            std::string::npos);
+}
+
+TEST_F(HostileTokenizerTest, AfterABoundTheSameErrorComesAtOnce) {
+  write_file_atomically(folder_ / "tokenizer.json",
+                        letters_json(sequence_json("normalizers", replace_json("x", "xxxxxxxxxx"), 30)));
+  const Tokenizer tokenizer = Tokenizer::from_path(folder_.path(), 2);
+  EXPECT_EQ(tokenizer.encode("b", false), Ids{2});
+  const std::string first = hici::testing::error_message([&] { tokenizer.encode("x", false); });
+  EXPECT_NE(first.find("cannot encode: takes more than"), std::string::npos);
+  EXPECT_EQ(hici::testing::error_message([&] { tokenizer.encode("b", false); }), first);
+}
+
+TEST_F(HostileTokenizerTest, PartsThatBreakTheLibraryAreOneLine) {
+  const std::string precompiled = R"({"type":"Precompiled","precompiled_charsmap":"AAAA"})";
+  EXPECT_NE(error_of(letters_json(precompiled), "a").find("is no tokenizer that can be used"), std::string::npos);
+  EXPECT_NE(error_of(letters_json("{\"type\":\"Magic\"}"), "a").find("is no tokenizer that can be used"),
+            std::string::npos);
+  std::string nested = "{\"type\":\"NFC\"}";
+  for (int i = 0; i < 1000; ++i) nested = R"({"type":"Sequence","normalizers":[)" + nested + "]}";
+  EXPECT_NE(error_of(letters_json(nested), "a").find("is no tokenizer that can be used"), std::string::npos);
 }
 
 // What a stream hands out, and a check that each part is whole characters.

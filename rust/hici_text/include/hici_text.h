@@ -9,6 +9,9 @@
  * alone, or returns false (or NULL) and stores one line of text there, to be freed with hici_text_free_string().
  * `error` may be NULL.
  *  - Panics of the Rust side are caught and come back as errors. Nothing is printed.
+ *  - Work on tokenizers and chat templates has bounds on memory and processor time, relative to the size of what it is
+ * given; to overstep one is an error. The thread that did it may never end, so such a tokenizer gives that error from
+ * then on.
  *  - What a function hands out belongs to the caller, who gives it back to the function named beside it. Freeing NULL
  * is a no-op.
  *  - A tokenizer or chat template may be used by several threads at once; streams and trainers by one at a time.
@@ -60,6 +63,9 @@ void hici_text_free_ids(HiciTextIds* ids);
 void hici_text_free_bytes(HiciTextBytes* bytes);
 void hici_text_free_spans(HiciTextSpans* spans);
 
+/* For tests: milliseconds of processor time that one piece of work may take, whatever its size; 0: the usual bounds. */
+void hici_text_set_cpu_bound(uint64_t millis);
+
 /* The content of a tokenizer.json. Truncation and padding that it asks for are switched off: they are for batches of a
  * model's input, not for text. `num_threads` 0: as many as there are cores. Free with hici_tokenizer_free(). */
 HiciTokenizer* hici_tokenizer_new(HiciTextView json, size_t num_threads, char** error);
@@ -73,10 +79,10 @@ uint32_t hici_tokenizer_largest_id(const HiciTokenizer* tokenizer);
 bool hici_tokenizer_token_to_id(const HiciTokenizer* tokenizer, HiciTextView token, uint32_t* id);
 bool hici_tokenizer_id_to_token(const HiciTokenizer* tokenizer, uint32_t id, HiciTextBytes* token);
 
-/* Encodes every text by itself, on all threads. */
+/* Encodes every text by itself, on all threads: long ones in pieces (hici_tokenizer_encode_part). */
 bool hici_tokenizer_encode_batch(const HiciTokenizer* tokenizer, const HiciTextView* texts, size_t num_texts,
                                  bool add_special_tokens, HiciTextIds* ids, char** error);
-/* Encodes one text on this thread, without special tokens: one "text" in `ids`, and the bytes that each id stands for.
+/* Encodes one text on one thread, without special tokens: one "text" in `ids`, and the bytes that each id stands for.
  */
 bool hici_tokenizer_encode_with_places(const HiciTokenizer* tokenizer, HiciTextView text, HiciTextIds* ids,
                                        HiciTextSpans* places, char** error);

@@ -1,19 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Chat templates: Jinja as transformers' apply_chat_template sets it up.
+//!
+//! A template is a program out of a foreign file. The engine counts what it does in units of fuel: an instruction, or 64
+//! bytes of text. What the engine does not count (an item of a list that is a list of lists of lists) meets the bounds
+//! of the thread that renders.
 
+use crate::bounds::{self, Bounds};
 use crate::ffi::Result;
 use crate::python_json::{self, Layout};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use serde_json::{Map, Value as Json};
+use std::fmt::Write;
+use std::time::Duration;
 
 const NAME: &str = "chat template";
 const GENERATION: &str = "hici_generation";
 /// Around what a `{% generation %}` block wrote: noncharacters of Unicode, which no text holds (render() checks it).
 const MARKS: [char; 2] = ['\u{FDD0}', '\u{FDD1}'];
+/// The way out where a bound is met.
+const TAKE_ANOTHER: &str = "take the template that the model came with";
 /// Names of a message's reasoning; transformers gives it to the template under the first two.
 const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+
+/// What any template may do, and what more for each message and each byte of the variables: far above what those of
+/// models need (some hundred steps a message, some passes over its text; a look from each message at all others).
+const BASE_FUEL: u64 = 4_000_000;
+const FUEL_FOR_EACH_MESSAGE: u64 = 10_000;
+const FUEL_FOR_EACH_BYTE: u64 = 4;
+/// Of the text that comes out.
+const BASE_OUTPUT: usize = 16 << 20;
+const OUTPUT_FOR_EACH_BYTE: usize = 16;
+const RENDERING: Bounds = Bounds { bytes: 256 << 20, cpu: Duration::from_secs(5) };
+const RENDERING_BYTES_FOR_EACH: usize = 1024;
+const RENDERING_TIME_FOR_EACH: Duration = Duration::from_micros(10);
+/// A list in a list in a list costs ten units of fuel a level, and as many frames of the stack when it is written or freed.
+/// Only what is touched of a stack takes memory.
+const BASE_STACK: usize = 64 << 20;
+const STACK_FOR_EACH_FUEL: usize = 80;
+/// A sum of a million parts is parsed in a loop but compiled in as many frames.
+const STACK_FOR_EACH_SOURCE_BYTE: usize = 1024;
+/// Of a template. Those of models have up to some ten thousand.
+const MAX_SOURCE_BYTES: usize = 1 << 20;
 
 pub struct ChatTemplate {
     environment: Environment<'static>,
@@ -28,19 +57,13 @@ pub struct Rendered {
 
 impl ChatTemplate {
     pub fn new(source: &str) -> Result<ChatTemplate> {
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(format!("has {} bytes, more than {MAX_SOURCE_BYTES}; {TAKE_ANOTHER}", source.len()));
+        }
         let rewritten = generation_as_call(source);
         let marks_generation = rewritten != source;
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|e| one_line(&e))?;
-        environment.set_syntax(syntax);
-        environment.set_unknown_method_callback(python_method);
-        environment.add_filter("tojson", to_json);
-        environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", strftime_now);
-        environment.add_function(GENERATION, generation);
-        environment.add_test("sequence", |v: &Value| v.is_undefined() || has_length(v));
-        environment.add_test("iterable", |v: &Value| v.is_undefined() || has_length(v) || v.try_iter().is_ok());
-        environment.add_template_owned(NAME, rewritten).map_err(|e| one_line(&e))?;
+        let stack = BASE_STACK + STACK_FOR_EACH_SOURCE_BYTE * source.len();
+        let environment = bounds::run_apart(RENDERING, stack, move || compiled(rewritten)).map_err(|e| e.told(TAKE_ANOTHER))?;
         Ok(ChatTemplate { environment, marks_generation })
     }
 
@@ -50,6 +73,7 @@ impl ChatTemplate {
 
     /// `variables` is a JSON object: all that the template sees.
     pub fn render(&self, variables: &str) -> Result<Rendered> {
+        let num_bytes = variables.len();
         let mut variables: Map<String, Json> = serde_json::from_str(variables).map_err(|e| format!("the variables are no JSON object: {e}"))?;
         if let Some(Json::Array(messages)) = variables.get_mut("messages") {
             messages.iter_mut().for_each(alias_reasoning);
@@ -57,9 +81,92 @@ impl ChatTemplate {
         if self.marks_generation && variables.values().any(holds_mark) {
             return Err("the messages hold the characters U+FDD0 or U+FDD1, which mark what an assistant writes".to_string());
         }
-        let template = self.environment.get_template(NAME).map_err(|e| one_line(&e))?;
-        let text = template.render(Value::from(Serde(&variables))).map_err(|e| one_line(&e))?;
+        let num_messages = variables.get("messages").and_then(Json::as_array).map_or(0, Vec::len);
+        let fuel = BASE_FUEL + FUEL_FOR_EACH_MESSAGE * num_messages as u64 + FUEL_FOR_EACH_BYTE * num_bytes as u64;
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
+        let max_output = BASE_OUTPUT + OUTPUT_FOR_EACH_BYTE * num_bytes;
+        let bounds = Bounds::relative(RENDERING, num_bytes, RENDERING_BYTES_FOR_EACH, RENDERING_TIME_FOR_EACH);
+        let stack = BASE_STACK + STACK_FOR_EACH_FUEL * fuel as usize;
+        let render = move || rendered(environment, variables, fuel, max_output);
+        let text = bounds::run_apart(bounds, stack, render).map_err(|e| e.told(TAKE_ANOTHER))?;
         Ok(if self.marks_generation { take_marks_out(&text) } else { Rendered { text, generation: Vec::new() } })
+    }
+}
+
+fn compiled(source: String) -> Result<Environment<'static>> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|e| one_line(&e))?;
+    environment.set_syntax(syntax);
+    environment.set_unknown_method_callback(python_method);
+    environment.add_filter("tojson", to_json);
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", strftime_now);
+    environment.add_function(GENERATION, generation);
+    environment.add_test("sequence", |v: &Value| v.is_undefined() || has_length(v));
+    environment.add_test("iterable", |v: &Value| v.is_undefined() || has_length(v) || v.try_iter().is_ok());
+    environment.add_template_owned(NAME, source).map_err(|e| one_line(&e))?;
+    Ok(environment)
+}
+
+fn rendered(environment: Environment<'static>, variables: Map<String, Json>, fuel: u64, max_output: usize) -> Result<String> {
+    let template = environment.get_template(NAME).map_err(|e| one_line(&e))?;
+    let mut output = BoundedText { bytes: Vec::new(), limit: max_output, is_full: false };
+    let done = template.render_captured_to(Value::from(Serde(&variables)), &mut output).map(drop);
+    match done {
+        _ if output.is_full => Err(format!("writes more than {max_output} bytes for these messages; {TAKE_ANOTHER}")),
+        Err(e) if is_out_of_fuel(&e) => Err(format!("takes more than {fuel} steps for these messages; {TAKE_ANOTHER}")),
+        Err(e) => Err(one_line(&e)),
+        Ok(()) => String::from_utf8(output.bytes).map_err(|_| "writes what is no UTF-8".to_string()),
+    }
+}
+
+fn is_out_of_fuel(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(at) = cause {
+        if at.downcast_ref::<Error>().is_some_and(|e| e.kind() == ErrorKind::OutOfFuel) {
+            return true;
+        }
+        cause = at.source();
+    }
+    false
+}
+
+/// Text up to a limit; what would go beyond is an error and is not kept.
+struct BoundedText {
+    bytes: Vec<u8>,
+    limit: usize,
+    is_full: bool,
+}
+
+impl BoundedText {
+    fn has_room_for(&mut self, num_bytes: usize) -> bool {
+        self.is_full |= num_bytes > self.limit - self.bytes.len();
+        !self.is_full
+    }
+}
+
+impl std::io::Write for BoundedText {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if !self.has_room_for(bytes.len()) {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl std::fmt::Write for BoundedText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        if !self.has_room_for(text.len()) {
+            return Err(std::fmt::Error);
+        }
+        self.bytes.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -76,7 +183,10 @@ impl std::fmt::Display for Raised {
 impl std::error::Error for Raised {}
 
 fn raise_exception(message: &Value) -> std::result::Result<Value, Error> {
-    let message = message.to_string();
+    const MAX_BYTES: usize = 4096;
+    let mut text = BoundedText { bytes: Vec::new(), limit: MAX_BYTES, is_full: false };
+    let _ = write!(text, "{message}"); // what does not fit is left out
+    let message = String::from_utf8_lossy(&text.bytes).into_owned();
     Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
 }
 
@@ -91,7 +201,7 @@ fn one_line(error: &Error) -> String {
     error.to_string()
 }
 
-fn to_json(value: &Value, indent: Option<Value>, options: Kwargs) -> std::result::Result<String, Error> {
+fn to_json(state: &State, value: &Value, indent: Option<Value>, options: Kwargs) -> std::result::Result<String, Error> {
     let indent = indent.or(options.get("indent")?);
     let separators: Option<Vec<String>> = options.get("separators")?;
     let mut layout = Layout::default();
@@ -104,7 +214,7 @@ fn to_json(value: &Value, indent: Option<Value>, options: Kwargs) -> std::result
         Some(other) => return Err(Error::new(ErrorKind::InvalidOperation, format!("tojson: separators has {} parts, expected 2", other.len()))),
         None => {}
     }
-    python_json::dump(value, &layout)
+    python_json::dump(state, value, &layout)
 }
 
 fn generation(state: &mut State, options: Kwargs) -> std::result::Result<String, Error> {

@@ -3,14 +3,13 @@
 
 use crate::ffi::Result;
 use crate::tokenizer::Tokenizer;
-use std::sync::Arc;
 
 /// A character takes at most four bytes. When this many ids in a row complete nothing, their bytes are not UTF-8 at all, and
 /// waiting longer would hold back everything that follows.
 const MAX_WAITING: usize = 4;
 
 pub struct DecodeStream {
-    tokenizer: Arc<tokenizers::Tokenizer>,
+    tokenizer: Tokenizer,
     skip_special_tokens: bool,
     /// Ids whose text is out already but which the decoder needs to see (it may drop a space at the very start), then
     /// those whose text is not, or not all of it.
@@ -23,7 +22,7 @@ pub struct DecodeStream {
 
 impl DecodeStream {
     pub fn new(tokenizer: &Tokenizer, skip_special_tokens: bool) -> DecodeStream {
-        DecodeStream { tokenizer: tokenizer.shared(), skip_special_tokens, ids: Vec::new(), num_context: 0, told: 0, waiting: 0 }
+        DecodeStream { tokenizer: tokenizer.clone(), skip_special_tokens, ids: Vec::new(), num_context: 0, told: 0, waiting: 0 }
     }
 
     pub fn push(&mut self, id: u32) -> Result<String> {
@@ -62,8 +61,8 @@ impl DecodeStream {
     }
 
     fn pending_text(&self) -> Result<String> {
-        let decode = |ids: &[u32]| self.tokenizer.decode(ids, self.skip_special_tokens).map_err(|e| e.to_string());
-        let context = decode(&self.ids[..self.num_context])?;
+        let decode = |ids: &[u32]| self.tokenizer.decode(ids, self.skip_special_tokens);
+        let context = if self.num_context == 0 { String::new() } else { decode(&self.ids[..self.num_context])? };
         let whole = decode(&self.ids)?;
         Ok(whole[common_prefix(&context, &whole)..].to_string())
     }

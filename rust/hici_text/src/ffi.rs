@@ -202,27 +202,41 @@ pub fn guard<T>(error: *mut *mut c_char, failed: T, work: impl FnOnce() -> Resul
     let message = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => return value,
         Ok(Err(message)) => message,
-        Err(payload) => format!("the text library panicked: {}", panic_text(payload.as_ref())),
+        Err(payload) => panic_message(payload.as_ref()),
     };
     store_error(error, &message);
     failed
+}
+
+/// Characters of a message.
+const MAX_MESSAGE: usize = 1000;
+
+fn printable(c: char) -> char {
+    match c {
+        ' '..='~' => c,
+        c if c.is_control() => ' ',
+        _ => '?',
+    }
 }
 
 fn store_error(error: *mut *mut c_char, message: &str) {
     if error.is_null() {
         return;
     }
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    // What a library says may hold text of a foreign file: letters that steer a terminal or turn its line around.
+    let line: String = message.chars().take(MAX_MESSAGE).map(printable).collect();
     let text = CString::new(line).unwrap_or_default();
     // Safety: the header asks for NULL or a writable pointer.
     unsafe { *error = text.into_raw() };
 }
 
-fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        return text.to_string();
+/// What a library that broke down says to a user, who has no use for its own words.
+pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or_default();
+    match text {
+        regex if regex.contains("limit") && regex.starts_with("Onig") => "one of its regular expressions tries too many ways to match this text".into(),
+        _ => "it is damaged, or asks for something that cannot be done".into(),
     }
-    payload.downcast_ref::<String>().cloned().unwrap_or_else(|| "no message".to_string())
 }
 
 /// The default hook prints a back trace to stderr although the panic is caught and reported as an error.

@@ -3,6 +3,7 @@
 //! slices, results to return values, panics to errors. The work is in the modules.
 
 mod answers;
+mod bounds;
 mod chat_template;
 mod chinese;
 mod decode;
@@ -53,6 +54,13 @@ pub unsafe extern "C" fn hici_text_free_spans(spans: *mut Spans) {
     if let Some(spans) = spans.as_mut() {
         spans.free();
     }
+}
+
+// ---- bounds ----------------------------------------------------------------------------------------------------
+
+#[no_mangle]
+pub extern "C" fn hici_text_set_cpu_bound(millis: u64) {
+    bounds::set_cpu_bound(millis);
 }
 
 // ---- tokenizer -------------------------------------------------------------------------------------------------

@@ -14,12 +14,10 @@
 //! that share no such boundary (one word of many kilobytes) are encoded again as one.
 
 use crate::ffi::Result;
-use crate::tokenizer::Tokenizer;
-use rayon::prelude::*;
+use crate::tokenizer::{coding_bounds, Tokenizer};
 use std::ops::Range;
-use tokenizers::Encoding;
 
-const PIECE: usize = 256 << 10;
+pub const PIECE: usize = 256 << 10;
 const CONTEXT: usize = 4 << 10;
 const MARGIN: usize = CONTEXT / 2;
 const AGREEING: usize = 4;
@@ -36,7 +34,8 @@ pub fn encode_part(tokenizer: &Tokenizer, text: &str, start: usize, is_last: boo
         return Err(format!("byte {start} is no place to start"));
     }
     if is_last && start == 0 && text.len() <= PIECE {
-        return Ok(Part { ids: tokenizer.encode(text)?, keep_from: text.len(), next_start: 0 });
+        let ids = tokenizer.encode_batch(&[text], false)?.pop().unwrap_or_default();
+        return Ok(Part { ids, keep_from: text.len(), next_start: 0 });
     }
     let mut links = join_all(tokenizer, text, encode_links(tokenizer, text, is_last)?)?;
     links[0].begin = links[0].token_at(start).ok_or_else(|| format!("no token starts at byte {start}"))?;
@@ -51,25 +50,57 @@ pub fn encode_part(tokenizer: &Tokenizer, text: &str, start: usize, is_last: boo
     Ok(Part { ids: ids_of(&links), keep_from: last.range.start, next_start: last.begin_byte() - last.range.start })
 }
 
-/// A stretch of text with its encoding, of which tokens[begin..end] belong to the result.
+/// A stretch of text with what is needed of its encoding, of which tokens [begin, end) belong to the result.
 struct Link {
     range: Range<usize>,
-    encoding: Encoding,
+    ids: Vec<u32>,
+    /// First and last byte of each token, in the stretch.
+    offsets: Vec<(usize, usize)>,
+    /// Number of the word that each token belongs to.
+    words: Vec<Option<u32>>,
+    /// The texts of the tokens near the two ends, where links are joined.
+    first_tokens: Vec<String>,
+    last_tokens: Vec<String>,
     begin: usize,
     end: usize,
 }
 
 impl Link {
-    fn new(tokenizer: &Tokenizer, text: &str, range: Range<usize>) -> Result<Link> {
-        let encoding = tokenizer.encode_with_offsets(&text[range.clone()])?;
-        let end = encoding.len();
-        Ok(Link { range, encoding, begin: 0, end })
+    /// On a thread of the tokenizer, which frees the large part of the encoding too.
+    fn new(inner: &tokenizers::Tokenizer, text: String, range: Range<usize>) -> Result<Link> {
+        const EDGE: usize = 2 * CONTEXT;
+        let encoding = inner.encode(text, false).map_err(|e| e.to_string())?;
+        let offsets = encoding.get_offsets().to_vec();
+        let first_from = |byte: usize| offsets.partition_point(|&(begin, _)| begin < byte);
+        let first = first_from(EDGE + 1);
+        let last = first_from((range.len() + 1).saturating_sub(EDGE)).max(first);
+        let end = offsets.len();
+        Ok(Link {
+            ids: encoding.get_ids().to_vec(),
+            words: encoding.get_word_ids().to_vec(),
+            first_tokens: encoding.get_tokens()[..first].to_vec(),
+            last_tokens: encoding.get_tokens()[last..].to_vec(),
+            range,
+            offsets,
+            begin: 0,
+            end,
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.ids.len()
     }
 
     /// First and last byte of a token, in the text.
     fn place(&self, token: usize) -> (usize, usize) {
-        let (begin, end) = self.encoding.get_offsets()[token];
+        let (begin, end) = self.offsets[token];
         (self.range.start + begin, self.range.start + end)
+    }
+
+    /// None for tokens far from the ends.
+    fn text_of(&self, token: usize) -> Option<&String> {
+        let last_at = self.len() - self.last_tokens.len();
+        self.first_tokens.get(token).or_else(|| self.last_tokens.get(token.checked_sub(last_at)?))
     }
 
     fn begin_byte(&self) -> usize {
@@ -82,25 +113,25 @@ impl Link {
             return Some(0);
         }
         let from = self.first_from(byte);
-        (from..self.encoding.len()).take_while(|&t| self.place(t).0 == byte).find(|&t| t == 0 || self.place(t - 1).1 <= byte)
+        (from..self.len()).take_while(|&t| self.place(t).0 == byte).find(|&t| t == 0 || self.place(t - 1).1 <= byte)
     }
 
     /// The first token that starts at `byte` or later.
     fn first_from(&self, byte: usize) -> usize {
-        self.encoding.get_offsets().partition_point(|&(begin, _)| self.range.start + begin < byte)
+        self.offsets.partition_point(|&(begin, _)| self.range.start + begin < byte)
     }
 
     fn same_token(&self, token: usize, other: &Link, other_token: usize) -> bool {
-        self.encoding.get_ids()[token] == other.encoding.get_ids()[other_token] && self.place(token) == other.place(other_token)
+        self.ids[token] == other.ids[other_token] && self.place(token) == other.place(other_token)
     }
 
     fn word_starts(&self, token: usize) -> bool {
-        self.encoding.get_word_ids()[token] != self.encoding.get_word_ids()[token - 1]
+        self.words[token] != self.words[token - 1]
     }
 
     /// True when no token of the vocabulary holds the two characters at the boundary before `token` side by side.
     fn never_merged(&self, tokenizer: &Tokenizer, token: usize) -> bool {
-        let (left, right) = (&self.encoding.get_tokens()[token - 1], &self.encoding.get_tokens()[token]);
+        let (Some(left), Some(right)) = (self.text_of(token - 1), self.text_of(token)) else { return false };
         match (left.chars().last(), right.chars().next()) {
             (Some(x), Some(y)) => tokenizer.is_plain_token(left) && tokenizer.is_plain_token(right) && !tokenizer.has_bigram(x, y),
             _ => false,
@@ -109,17 +140,25 @@ impl Link {
 }
 
 fn ids_of(links: &[Link]) -> Vec<u32> {
-    links.iter().flat_map(|link| link.encoding.get_ids()[link.begin..link.end].iter().copied()).collect()
+    links.iter().flat_map(|link| link.ids[link.begin..link.end].iter().copied()).collect()
 }
 
 /// When the text goes on, the last link is a short one: it finds the boundary at which the next part goes on.
 fn encode_links(tokenizer: &Tokenizer, text: &str, is_last: bool) -> Result<Vec<Link>> {
     let cuts = cut_places(text, if is_last { text.len() } else { text.len().saturating_sub(CONTEXT) });
-    let encode = |cut: &[usize]| {
-        let begin = floor_boundary(text, cut[0].saturating_sub(CONTEXT));
-        Link::new(tokenizer, text, begin..floor_boundary(text, cut[1] + CONTEXT))
+    let ranges: Vec<_> = cuts
+        .windows(2)
+        .map(|cut| floor_boundary(text, cut[0].saturating_sub(CONTEXT))..floor_boundary(text, cut[1] + CONTEXT))
+        .collect();
+    links_of(tokenizer, text, ranges)
+}
+
+fn links_of(tokenizer: &Tokenizer, text: &str, ranges: Vec<Range<usize>>) -> Result<Vec<Link>> {
+    let job = |range: Range<usize>| {
+        let (piece, bounds) = (text[range.clone()].to_string(), coding_bounds(range.len()));
+        (move |inner: &tokenizers::Tokenizer| Link::new(inner, piece, range), bounds)
     };
-    tokenizer.on_threads(|| cuts.par_windows(2).map(encode).collect())?
+    tokenizer.run_all(ranges.into_iter().map(job).collect())
 }
 
 /// Where pieces meet: 0, then a place every PIECE bytes or less up to `last_cut`, and the end of the text.
@@ -163,9 +202,9 @@ fn join_all(tokenizer: &Tokenizer, text: &str, links: Vec<Link>) -> Result<Vec<L
         }
         let end = rest.by_ref().take(absorbed - 1).last().map_or(next.range.end, |link| link.range.end);
         absorbed *= 2;
-        let merged = Link::new(tokenizer, text, last.range.start..end)?;
+        let merged = last.range.start..end;
         let begin_byte = last.begin_byte();
-        *last = merged;
+        *last = links_of(tokenizer, text, vec![merged])?.pop().ok_or("no link")?;
         last.begin = last.token_at(begin_byte).ok_or_else(|| format!("no token starts at byte {begin_byte}"))?;
     }
     Ok(joined)
@@ -177,7 +216,7 @@ fn shared_boundary(tokenizer: &Tokenizer, left: &Link, right: &Link) -> Option<(
     let (low, high) = (right.range.start + MARGIN, left.range.end.checked_sub(MARGIN)?);
     let (mut l, mut r) = (left.first_from(low), right.first_from(low));
     let mut run = 0;
-    while l < left.encoding.len() && r < right.encoding.len() && left.place(l).0 <= high {
+    while l < left.len() && r < right.len() && left.place(l).0 <= high {
         if left.same_token(l, right, r) {
             run += 1;
             if run >= 2 * AGREEING {

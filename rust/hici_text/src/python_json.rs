@@ -2,7 +2,7 @@
 //! Values of a template as Python's json.dumps writes them.
 
 use minijinja::value::ValueKind;
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 
 /// json.dumps' arguments.
 pub struct Layout {
@@ -26,6 +26,10 @@ impl Layout {
         const MAX_INDENT: usize = 64;
         let Some(indent) = indent else { return Ok(()) };
         self.indent = Some(match indent.as_str() {
+            Some(text) if text.len() > MAX_INDENT => {
+                let message = format!("tojson: an indent of {} bytes, more than {MAX_INDENT}", text.len());
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
+            }
             Some(text) => text.to_string(),
             None => " ".repeat(usize::try_from(indent)?.min(MAX_INDENT)),
         });
@@ -34,17 +38,21 @@ impl Layout {
     }
 }
 
-pub fn dump(value: &Value, layout: &Layout) -> Result<String, Error> {
+pub fn dump(state: &State, value: &Value, layout: &Layout) -> Result<String, Error> {
     let mut out = String::new();
-    write_value(value, layout, 0, &mut out)?;
+    write_value(state, value, layout, 0, &mut out)?;
     Ok(out)
 }
 
-fn write_value(value: &Value, layout: &Layout, depth: usize, out: &mut String) -> Result<(), Error> {
+/// What a value costs in fuel, beside what the engine charges for the text as a whole: a list may hold itself many times over.
+const FUEL_FOR_EACH_VALUE: u64 = 2;
+
+fn write_value(state: &State, value: &Value, layout: &Layout, depth: usize, out: &mut String) -> Result<(), Error> {
     const MAX_DEPTH: usize = 100;
     if depth > MAX_DEPTH {
         return Err(Error::new(ErrorKind::InvalidOperation, format!("tojson: nested deeper than {MAX_DEPTH} levels")));
     }
+    let begin = out.len();
     match value.kind() {
         ValueKind::None => out.push_str("null"),
         ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -52,12 +60,18 @@ fn write_value(value: &Value, layout: &Layout, depth: usize, out: &mut String) -
         ValueKind::String => write_text(value.as_str().unwrap_or_default(), layout, out),
         ValueKind::Seq => {
             let items = value.try_iter()?.map(|item| (None, item)).collect();
-            write_items(['[', ']'], items, layout, depth, out)?;
+            return write_items(state, ['[', ']'], items, layout, depth, out);
         }
-        ValueKind::Map => write_items(['{', '}'], members(value, layout)?, layout, depth, out)?,
+        ValueKind::Map => return write_items(state, ['{', '}'], members(value, layout)?, layout, depth, out),
         kind => return Err(Error::new(ErrorKind::InvalidOperation, format!("tojson: a value of type {kind} has no JSON form"))),
     }
-    Ok(())
+    charge(state, out.len() - begin)
+}
+
+/// For a value and the text that it took.
+fn charge(state: &State, num_bytes: usize) -> Result<(), Error> {
+    const BYTES_FOR_A_UNIT: u64 = 4; // as the engine's own filter: writing JSON is slower than copying
+    state.consume_fuel(FUEL_FOR_EACH_VALUE + num_bytes as u64 / BYTES_FOR_A_UNIT)
 }
 
 fn members(value: &Value, layout: &Layout) -> Result<Vec<(Option<String>, Value)>, Error> {
@@ -81,7 +95,7 @@ fn key_text(key: &Value) -> String {
     }
 }
 
-fn write_items(brackets: [char; 2], items: Vec<(Option<String>, Value)>, layout: &Layout, depth: usize, out: &mut String) -> Result<(), Error> {
+fn write_items(state: &State, brackets: [char; 2], items: Vec<(Option<String>, Value)>, layout: &Layout, depth: usize, out: &mut String) -> Result<(), Error> {
     out.push(brackets[0]);
     let new_line = |levels: usize, out: &mut String| {
         if let Some(indent) = &layout.indent {
@@ -90,6 +104,7 @@ fn write_items(brackets: [char; 2], items: Vec<(Option<String>, Value)>, layout:
         }
     };
     for (i, (key, item)) in items.iter().enumerate() {
+        let begin = out.len();
         if i > 0 {
             out.push_str(&layout.item_separator);
         }
@@ -98,8 +113,10 @@ fn write_items(brackets: [char; 2], items: Vec<(Option<String>, Value)>, layout:
             write_text(key, layout, out);
             out.push_str(&layout.key_separator);
         }
-        write_value(item, layout, depth + 1, out)?;
+        charge(state, out.len() - begin)?;
+        write_value(state, item, layout, depth + 1, out)?;
     }
+    charge(state, 0)?;
     if !items.is_empty() {
         new_line(depth, out);
     }

@@ -1,41 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A tokenizer.json, ready to encode and decode, with its own threads.
 
+use crate::bounds::{self, Bounds, Failure};
 use crate::ffi::Result;
-use rayon::prelude::*;
+use crate::long_text;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokenizers::Encoding;
 
+/// Of loading: a vocabulary takes up to thirty bytes of memory for each of its file.
+const LOADING: Bounds = Bounds { bytes: 256 << 20, cpu: Duration::from_secs(60) };
+const LOADING_BYTES_FOR_EACH: usize = 40;
+/// Of encoding and decoding. Offsets and tokens take some hundred bytes for each of the text where every byte is a token of its
+/// own. What has less than a fiftieth of the usual speed is no use to anybody.
+const CODING: Bounds = Bounds { bytes: 64 << 20, cpu: Duration::from_secs(10) };
+const CODING_BYTES_FOR_EACH: usize = 1024;
+const CODING_TIME_FOR_EACH: Duration = Duration::from_micros(40);
+/// Regular expressions and nested parts of a tokenizer go deep.
+const STACK_BYTES: usize = 64 << 20;
+/// Short texts are worked on together, up to this many bytes.
+const GROUP_BYTES: usize = 64 << 10;
+
+/// Bounds of encoding or decoding something that has `num_bytes`.
+pub fn coding_bounds(num_bytes: usize) -> Bounds {
+    Bounds::relative(CODING, num_bytes, CODING_BYTES_FOR_EACH, CODING_TIME_FOR_EACH)
+}
+
+#[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     special_before: Vec<u32>,
     special_after: Vec<u32>,
-    num_threads: usize,
-    pool: OnceLock<std::result::Result<rayon::ThreadPool, String>>,
-    bigrams: OnceLock<HashSet<(char, char)>>,
+    threads: Arc<Threads>,
+    bigrams: Arc<OnceLock<HashSet<(char, char)>>>,
+}
+
+/// Started at the first work.
+struct Threads {
+    wanted: usize,
+    pool: OnceLock<Result<rayon::ThreadPool>>,
+    /// Why they are not to be used any more: one of them never came back.
+    lost: OnceLock<String>,
+}
+
+impl Threads {
+    fn start(&self, task: bounds::Task) -> Result<()> {
+        let build = || {
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(self.wanted).stack_size(STACK_BYTES);
+            builder.build().map_err(|e| format!("cannot start threads: {e}"))
+        };
+        self.pool.get_or_init(build).as_ref().map_err(String::clone)?.spawn(task);
+        Ok(())
+    }
 }
 
 impl Tokenizer {
     pub fn from_json(json: &[u8], num_threads: usize) -> Result<Tokenizer> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| e.to_string())?;
-        inner.with_truncation(None).map_err(|e| e.to_string())?;
-        inner.with_padding(None);
-        let (special_before, special_after) = probe_special_ids(&inner)?;
-        // What is left of a post-processor once the special tokens are known only trims offsets; exact ones are needed.
-        inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
+        let bounds = Bounds::relative(LOADING, json.len(), LOADING_BYTES_FOR_EACH, Duration::ZERO);
+        let json = json.to_vec();
+        let load = move || {
+            let mut inner = tokenizers::Tokenizer::from_bytes(&json).map_err(|e| in_plain_words(e.to_string()))?;
+            inner.with_truncation(None).map_err(|e| e.to_string())?;
+            inner.with_padding(None);
+            let (special_before, special_after) = probe_special_ids(&inner)?;
+            // What is left of a post-processor once the special tokens are known only trims offsets; exact ones are needed.
+            inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
+            Ok((inner, special_before, special_after))
+        };
+        let (inner, special_before, special_after) = bounds::run_apart(bounds, STACK_BYTES, load).map_err(|e| match e {
+            Failure::Job(message) | Failure::Bound(message) => message,
+        })?;
+        let threads = Threads { wanted: num_threads, pool: OnceLock::new(), lost: OnceLock::new() };
         Ok(Tokenizer {
             inner: Arc::new(inner),
             special_before,
             special_after,
-            num_threads,
-            pool: OnceLock::new(),
-            bigrams: OnceLock::new(),
+            threads: Arc::new(threads),
+            bigrams: Arc::new(OnceLock::new()),
         })
-    }
-
-    pub fn shared(&self) -> Arc<tokenizers::Tokenizer> {
-        self.inner.clone()
     }
 
     pub fn vocab_size(&self) -> usize {
@@ -58,38 +101,60 @@ impl Tokenizer {
         (&self.special_before, &self.special_after)
     }
 
-    /// Runs `work` on this tokenizer's threads, which are started at the first call.
-    pub fn on_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        let build = || rayon::ThreadPoolBuilder::new().num_threads(self.num_threads).build().map_err(|e| e.to_string());
-        match self.pool.get_or_init(build) {
-            Ok(pool) => Ok(pool.install(work)),
-            Err(message) => Err(format!("cannot start threads: {message}")),
+    /// Runs `jobs` on this tokenizer's threads, each within its bounds, and returns their results in order.
+    pub fn run_all<T, J>(&self, jobs: Vec<(J, Bounds)>) -> Result<Vec<T>>
+    where
+        T: Send + 'static,
+        J: FnOnce(&tokenizers::Tokenizer) -> Result<T> + Send + 'static,
+    {
+        if let Some(lost) = self.threads.lost.get() {
+            return Err(lost.clone());
+        }
+        let bind = |(job, bounds): (J, Bounds)| {
+            let inner = self.inner.clone();
+            (move || job(&inner), bounds)
+        };
+        match bounds::run_all(jobs.into_iter().map(bind).collect(), |task| self.threads.start(task)) {
+            Ok(results) => Ok(results),
+            Err(Failure::Job(message)) => Err(message),
+            Err(bound) => Err(self.threads.lost.get_or_init(|| bound.told("take the tokenizer.json that the model came with")).clone()),
         }
     }
 
+    fn run<T: Send + 'static>(&self, num_bytes: usize, job: impl FnOnce(&tokenizers::Tokenizer) -> Result<T> + Send + 'static) -> Result<T> {
+        self.run_all(vec![(job, coding_bounds(num_bytes))])?.pop().ok_or_else(|| "no result".to_string())
+    }
+
+    /// Long texts in pieces, short ones in groups, all threads at work on either.
     pub fn encode_batch(&self, texts: &[&str], add_special_tokens: bool) -> Result<Vec<Vec<u32>>> {
-        let encode = |text: &&str| {
-            let ids = self.encode(text)?;
-            if !add_special_tokens {
-                return Ok(ids);
-            }
-            Ok([&self.special_before[..], &ids, &self.special_after].concat())
-        };
-        self.on_threads(|| texts.par_iter().map(encode).collect())?
+        let (long, short): (Vec<usize>, Vec<usize>) = (0..texts.len()).partition(|&i| texts[i].len() > long_text::PIECE);
+        let mut all = vec![Vec::new(); texts.len()];
+        let jobs = groups_of(&short, texts).into_iter().map(|group| {
+            let num_bytes = group.iter().map(String::len).sum();
+            let encode = move |inner: &tokenizers::Tokenizer| group.iter().map(|text| ids_of(inner, text)).collect::<Result<Vec<_>>>();
+            (encode, coding_bounds(num_bytes))
+        });
+        for (i, ids) in short.iter().zip(self.run_all(jobs.collect())?.into_iter().flatten()) {
+            all[*i] = ids;
+        }
+        for i in long {
+            all[i] = long_text::encode_part(self, texts[i], 0, true)?.ids;
+        }
+        if add_special_tokens {
+            all.iter_mut().for_each(|ids| *ids = [&self.special_before[..], ids, &self.special_after].concat());
+        }
+        Ok(all)
     }
 
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, false).map_err(|e| e.to_string())?;
-        Ok(encoding.get_ids().to_vec())
-    }
-
-    /// As `encode`, with the place and the word of every token.
+    /// One text on one thread, with the place and the word of every token.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Encoding> {
-        self.inner.encode(text, false).map_err(|e| e.to_string())
+        let text = text.to_string();
+        self.run(text.len(), move |inner| inner.encode(text, false).map_err(|e| e.to_string()))
     }
 
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special_tokens).map_err(|e| e.to_string())
+        let (ids, num_bytes) = (ids.to_vec(), std::mem::size_of_val(ids));
+        self.run(num_bytes, move |inner| inner.decode(&ids, skip_special_tokens).map_err(|e| e.to_string()))
     }
 
     /// True when some token of the model holds the two characters side by side. A pair that none holds is never merged.
@@ -106,6 +171,36 @@ impl Tokenizer {
     pub fn is_plain_token(&self, token: &str) -> bool {
         token.chars().count() == 1 || !(token.starts_with('<') && token.ends_with('>'))
     }
+}
+
+/// serde speaks of the Rust type that a part of the file should have become.
+fn in_plain_words(message: String) -> String {
+    const UNKNOWN: &str = "data did not match any variant of untagged enum ";
+    match message.strip_prefix(UNKNOWN) {
+        Some(rest) => format!("a part of it is of no known type{}", rest.find(' ').map_or("", |at| &rest[at..])),
+        None => message,
+    }
+}
+
+/// Copies of the texts that `chosen` names, in groups of GROUP_BYTES or a little more.
+fn groups_of(chosen: &[usize], texts: &[&str]) -> Vec<Vec<String>> {
+    let mut groups: Vec<Vec<String>> = Vec::new();
+    let mut room = 0;
+    for &i in chosen {
+        match groups.last_mut() {
+            Some(group) if room > 0 => group.push(texts[i].to_string()),
+            _ => {
+                groups.push(vec![texts[i].to_string()]);
+                room = GROUP_BYTES;
+            }
+        }
+        room = room.saturating_sub(texts[i].len().max(1));
+    }
+    groups
+}
+
+fn ids_of(inner: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {
+    Ok(inner.encode_fast(text, false).map_err(|e| e.to_string())?.get_ids().to_vec())
 }
 
 /// The ids that the post-processor puts around a text: found by comparing encodings, and refused when what it does depends
