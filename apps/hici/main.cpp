@@ -3,8 +3,7 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/commands/command.h"
-
-#include <c10/util/Exception.h>
+#include "hici/commands/failure_text.h"
 
 namespace {
 
@@ -21,9 +20,7 @@ int main(int argc, char** argv) {
     return hici::commands::run_command_line(argc, argv);
   } catch (const hici::UsageError& e) {
     return report(program, e.what(), 2);
-  } catch (const c10::Error& e) {
-    return report(program, e.what_without_backtrace(), 1);
   } catch (const std::exception& e) {
-    return report(program, e.what(), 1);
+    return report(program, hici::commands::failure_text(e), 1);
   }
 }

@@ -23,6 +23,18 @@ TEST(JsonLinesTest, LeavesOutATornLastLineAndNamesOtherBadLines) {
   EXPECT_EQ(warnings.find("line 5"), std::string::npos) << warnings;
 }
 
+// What followed a NUL on a line used to be dropped, so that a damaged answer counted.
+TEST(JsonLinesTest, LeavesOutALineWithANul) {
+  const testing::TemporaryFolder folder;
+  std::ofstream(folder / "log") << "{\"a\":1}\n{\"a\":2}" << std::string(3, '\0') << ",\"b\":1}\n{\"a\":3}\n";
+  ::testing::internal::CaptureStderr();
+  const std::vector<JsonLine> lines = read_json_lines(folder / "log");
+  const std::string warnings = ::testing::internal::GetCapturedStderr();
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[1].value, nlohmann::json({{"a", 3}}));
+  EXPECT_NE(warnings.find("log: line 2: not JSON, a NUL is byte 8"), std::string::npos) << warnings;
+}
+
 TEST(JsonLinesTest, AFileThatIsNotThereHasNoLines) { EXPECT_TRUE(read_json_lines("/no/such/file").empty()); }
 
 }  // namespace

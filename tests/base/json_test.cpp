@@ -37,6 +37,17 @@ TEST(ParseJsonTest, NamesTheByteWhereReadingStopped) {
   EXPECT_ERROR_SAYS(parse_json(std::string("\x80\x02}q\x00", 5), "f.json"), "f.json: not JSON");
 }
 
+// nlohmann's reader stops at a NUL and calls it the end.
+TEST(ParseJsonTest, RefusesNulWhereverItStands) {
+  const auto with_nul = [](const std::string& before, const std::string& behind) { return before + '\0' + behind; };
+  EXPECT_ERROR_SAYS(parse_json(with_nul("{\"a\": 1}", ""), "f.json"), "f.json: not JSON, a NUL is byte 9;");
+  EXPECT_ERROR_SAYS(parse_json(with_nul("{\"a\": 1}", ", \"b\": 2}"), "f.json"), "a NUL is byte 9");
+  EXPECT_ERROR_SAYS(parse_json(with_nul("{\"a\": ", "1}"), "f.json"), "a NUL is byte 7");
+  EXPECT_ERROR_SAYS(parse_json(with_nul("", "{}"), "f.json"), "a NUL is byte 1");
+  EXPECT_ERROR_SAYS(parse_json(with_nul("{\"a", "\": 1}"), "f.json"), "a NUL is byte 4");
+  EXPECT_EQ(parse_json("\"a\\u0000b\"", "f.json").get<std::string>(), std::string("a\0b", 3));
+}
+
 TEST(ParseJsonTest, BoundsDepthAndSizeBeforeBuilding) {
   const auto nested = [](int depth) {
     return std::string(static_cast<size_t>(depth), '[') + std::string(static_cast<size_t>(depth), ']');

@@ -52,6 +52,15 @@ TEST(LiveLineTest, WritesOnlyWholeLinesWhenTheStreamIsNoTerminal) {
   EXPECT_EQ(contents(file.get()), "note\n");
 }
 
+// Paths and messages of libraries used to come out as they were.
+TEST(LiveLineTest, TakesOutWhatATerminalMightObey) {
+  const TemporaryFile file(std::tmpfile());
+  LiveLine live(file.get(), true);
+  live.write_line(std::string("a\x1b[2J\nb\0c", 9) + "\u202Etxt");
+  live.show("d\x1b]0;x\x07");
+  EXPECT_EQ(contents(file.get()), "a?[2J b?c?txt\n\r\x1b[Kd?]0;x?");
+}
+
 TEST(LiveLineTest, CutsToTheWidthWithoutCuttingACharacter) {
   const TemporaryFile file(std::tmpfile());
   LiveLine live(file.get(), true);

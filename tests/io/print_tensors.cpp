@@ -22,7 +22,7 @@ nlohmann::json values_of(const hici::io::TensorSource& source, const std::string
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   try {
-    const auto source = hici::io::open_weight_file(argv[1]);
+    const auto source = hici::io::open_weight_file(argv[1], hici::Links::kAny);
     nlohmann::json out = nlohmann::json::object();
     for (const auto& [name, info] : source->tensors())
       out[name] = {

@@ -25,6 +25,7 @@ std::string reason(int error) { return std::strerror(error); }
 // Closes on every way out.
 struct Descriptor {
   int value = -1;
+  explicit Descriptor(int descriptor) : value(descriptor) {}
   Descriptor(const fs::path& path, int flags) : value(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
   ~Descriptor() {
     if (value >= 0) ::close(value);
@@ -34,11 +35,7 @@ struct Descriptor {
   int release() { return std::exchange(value, -1); }
 };
 
-// O_NONBLOCK: opening a FIFO must not wait for a writer; it is refused just below.
-constexpr int kReadFlags = O_RDONLY | O_NONBLOCK;
-
 struct stat regular_file_status(const Descriptor& file, const fs::path& path) {
-  HICI_CHECK(file.value >= 0, path.string(), ": cannot open: ", reason(errno));
   struct stat status{};
   HICI_CHECK(::fstat(file.value, &status) == 0, path.string(), ": cannot read its size: ", reason(errno));
   HICI_CHECK(!S_ISDIR(status.st_mode), path.string(), ": is a directory, expected a file");
@@ -68,8 +65,8 @@ fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.
 
 }  // namespace
 
-std::string read_file(const fs::path& path, size_t max_bytes) {
-  const Descriptor file(path, kReadFlags);
+std::string read_file(const fs::path& path, size_t max_bytes, Links links) {
+  const Descriptor file(open_for_reading(path, links));
   const struct stat status = regular_file_status(file, path);
   const auto size = static_cast<uint64_t>(status.st_size);
   HICI_CHECK(size <= max_bytes, path.string(), ": ", size, " bytes, more than the ", max_bytes,
@@ -78,6 +75,8 @@ std::string read_file(const fs::path& path, size_t max_bytes) {
   read_exactly(file.value, path, 0, text.data(), text.size());
   return text;
 }
+
+std::string read_file(const fs::path& path, size_t max_bytes) { return read_file(path, max_bytes, Links::kAny); }
 
 bool is_plain_name(std::string_view name) {
   const auto is_allowed = [](unsigned char c) { return c >= ' ' && c != 0x7f && c != '/' && c != '\\'; };
@@ -154,8 +153,10 @@ void write_file_atomically(const fs::path& path, std::string_view bytes) {
   file.commit();
 }
 
-MappedFile::MappedFile(fs::path path) : path_(std::move(path)) {
-  Descriptor file(path_, kReadFlags);
+MappedFile::MappedFile(fs::path path) : MappedFile(std::move(path), Links::kAny) {}
+
+MappedFile::MappedFile(fs::path path, Links links) : path_(std::move(path)) {
+  Descriptor file(open_for_reading(path_, links));
   const struct stat status = regular_file_status(file, path_);
   size_ = static_cast<size_t>(status.st_size);
   modified_ns_ = modified_ns(status);

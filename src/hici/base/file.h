@@ -3,6 +3,8 @@
 // read-only mappings that notice a file that changed underneath. Every message names the path as it was given.
 #pragma once
 
+#include "hici/base/links.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -16,6 +18,7 @@ namespace fs = std::filesystem;
 
 // The whole of a regular file; an error when it is larger than `max_bytes` (named with its size), or ends early.
 std::string read_file(const fs::path& path, size_t max_bytes);
+std::string read_file(const fs::path& path, size_t max_bytes, Links links);
 
 // True for a name that stays inside a folder: 1 to 255 bytes (more is none on any file system), no '/', '\' or control
 // character, not "." or "..". Names of shards and data files found inside other files must pass it.
@@ -57,6 +60,7 @@ void write_file_atomically(const fs::path& path, std::string_view bytes);
 class MappedFile {
  public:
   explicit MappedFile(fs::path path);
+  MappedFile(fs::path path, Links links);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;

@@ -33,6 +33,14 @@ void check_depth(std::string_view text, const std::string& subject, int max_dept
   }
 }
 
+// nlohmann takes a NUL for the end of the text: what stands behind it would be lost without a word. JSON has none
+// (inside a string it is written \u0000).
+void check_no_nul(std::string_view text, const std::string& subject) {
+  const size_t at = text.find('\0');
+  HICI_CHECK(at == std::string_view::npos, subject, ": not JSON, a NUL is byte ", at + 1,
+             "; the file is damaged or of another kind");
+}
+
 // Builds the document from nlohmann's events; unlike json::parse it notices a key that occurs twice.
 class DocumentBuilder {
  public:
@@ -120,6 +128,7 @@ std::string printable(std::string_view text, size_t max_length) {
 json parse_json(std::string_view text, const std::string& subject, size_t max_bytes, int max_depth) {
   HICI_CHECK(text.size() <= max_bytes, subject, ": ", text.size(), " bytes of JSON, more than the ", max_bytes,
              " allowed; not a file of this kind");
+  check_no_nul(text, subject);
   check_depth(text, subject, max_depth);
   DocumentBuilder builder(subject);
   json::sax_parse(text, &builder);  // an error leaves through parse_error, which throws
@@ -128,6 +137,10 @@ json parse_json(std::string_view text, const std::string& subject, size_t max_by
 
 json read_json_file(const std::filesystem::path& path, size_t max_bytes) {
   return parse_json(read_file(path, max_bytes), path.string(), max_bytes);
+}
+
+json read_companion_json(const std::filesystem::path& path, size_t max_bytes) {
+  return parse_json(read_file(path, max_bytes, Links::kCompanion), path.string(), max_bytes);
 }
 
 JsonObject::JsonObject(const json& value, std::string subject) : value_(&value), subject_(std::move(subject)) {

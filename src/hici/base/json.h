@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON from outside the program: bounded in size and depth before anything is built, no duplicate keys, UTF-8 only;
+// JSON from outside the program: bounded in size and depth before anything is built, no duplicate keys, no NUL, UTF-8
+// only;
 // and typed access to it whose messages name the file and the key. Every reader of foreign JSON goes through here.
 #pragma once
 
@@ -22,6 +23,8 @@ constexpr int kMaxJsonDepth = 64;
 nlohmann::json parse_json(std::string_view text, const std::string& subject, size_t max_bytes = kMaxJsonBytes,
                           int max_depth = kMaxJsonDepth);
 nlohmann::json read_json_file(const std::filesystem::path& path, size_t max_bytes = kMaxJsonBytes);
+// A companion (base/links.h): config.json of a model folder and the like.
+nlohmann::json read_companion_json(const std::filesystem::path& path, size_t max_bytes = kMaxJsonBytes);
 
 // Typed view of a JSON object; the object and the subject must outlive it. A key whose value is null counts as absent:
 // that is how Python libraries write "not set".

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/base/live_line.h"
 
+#include "hici/base/clean_text.h"
+
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -36,7 +38,7 @@ bool stderr_rewrites() {
 void LiveLine::show(const std::string& text) {
   if (!rewrites_) return;
   const std::lock_guard<std::mutex> lock(mutex_);
-  shown_ = text;
+  shown_ = clean_line(text);
   draw_locked();
 }
 
@@ -56,7 +58,7 @@ void LiveLine::finish() {
 void LiveLine::write_line(const std::string& line) {
   const std::lock_guard<std::mutex> lock(mutex_);
   erase_locked();
-  std::fprintf(stream_, "%s\n", line.c_str());
+  std::fprintf(stream_, "%s\n", clean_line(line).c_str());
   draw_locked();
 }
 

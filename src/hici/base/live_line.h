@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one line of a terminal that is rewritten in place (training steps, progress bars), and whole lines above it.
 // Everything that goes to stderr passes through the one object of stderr_live_line(), so that a log line never lands
-// in the middle of a live one. All functions may be called from any thread.
+// in the middle of a live one, and is cleaned here (base/clean_text.h): no message moves the cursor or turns the
+// writing around, whichever library or file its words came from. All functions may be called from any thread.
 #pragma once
 
 #include <cstdio>
@@ -19,7 +20,7 @@ class LiveLine {
   LiveLine& operator=(const LiveLine&) = delete;
 
   bool rewrites() const { return rewrites_; }
-  // Replaces the live line; cut to the width of the terminal. One line of text, no control characters.
+  // Replaces the live line; cut to the width of the terminal.
   void show(const std::string& text);
   // Takes the live line off the screen.
   void erase();

@@ -3,8 +3,8 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/base/parse_number.h"
 
-#include <charconv>
 #include <cstdlib>
 #include <string_view>
 
@@ -27,12 +27,11 @@ int64_t number_of(const Environment& environment, const char* name, int64_t low,
              ": is not set, but others of its launcher's variables are; start with torchrun or ",
              "srun, or unset them");
   const std::string_view text = value;
-  int64_t number = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  HICI_CHECK(problem == std::errc() && end == text.data() + text.size() && number >= low && number <= high, name, ": '",
-             printable(text), "' in the environment is no number from ", low, " to ", high,
+  const auto number = parse_number<int64_t>(text);
+  HICI_CHECK(number && *number >= low && *number <= high, name, ": '", printable(text),
+             "' in the environment is no number from ", low, " to ", high,
              "; start with torchrun or srun, or unset it");
-  return number;
+  return *number;
 }
 
 ProcessRank read(const Environment& environment, const Names& names) {

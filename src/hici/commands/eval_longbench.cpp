@@ -3,6 +3,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/human.h"
+#include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/base/sha256.h"
 #include "hici/base/signals.h"
@@ -93,6 +94,8 @@ void write_predictions(const fs::path& path, const json& identity, const eval::L
                        const std::vector<json>& answers) {
   std::string text;
   for (size_t i = 0; i < answers.size(); ++i) {
+    HICI_CHECK(answers[i].is_string(), path.string(), ": answer in a journal is ", shown_json(answers[i]),
+               ", expected text; remove the journal");
     text += eval::longbench_prediction_line(data.cases[i], answers[i].get<std::string>()) + "\n";
   }
   json settings = identity;

@@ -2,6 +2,7 @@
 // `hici eval topics` and `hici eval lines`: a model's answers to LongEval's retrieval tasks, in LongEval's files.
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/base/sha256.h"
 #include "hici/base/signals.h"
@@ -116,8 +117,9 @@ void write_answers(const EvalRetrievalOptions& o, const Work& work, const std::v
   std::string text;
   int64_t num_correct = 0, longest = 0;
   for (size_t i = 0; i < answers.size(); ++i) {
-    const eval::RetrievalAnswer answer{work.file->cases[i].label, answers[i].at(kAnswer).get<std::string>()};
-    const auto prompt_tokens = answers[i].at(kPromptTokens).get<int64_t>();
+    const JsonObject kept(answers[i], work.file->path.string() + ": answer in a journal");
+    const eval::RetrievalAnswer answer{work.file->cases[i].label, kept.string(kAnswer)};
+    const int64_t prompt_tokens = kept.integer(kPromptTokens, 1, INT64_MAX);
     text += eval::response_line(answer, prompt_tokens, o.task) + "\n";
     num_correct += eval::has_retrieved(answer, o.task) ? 1 : 0;
     longest = std::max(longest, prompt_tokens);

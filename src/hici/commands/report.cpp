@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici report`: run directories in; a page out, and its tables as text, CSV and LaTeX.
+#include "hici/base/clean_text.h"
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/log.h"
 #include "hici/commands/commands.h"
-#include "hici/report/clean_text.h"
 #include "hici/report/collect.h"
 #include "hici/report/page.h"
 #include "hici/report/report_tables.h"
@@ -55,7 +55,7 @@ void validate(const ReportOptions& options) {
 int run(const ReportOptions& options) {
   validate(options);
   const report::ReportData data = report::collect(options.paths);
-  write_file_atomically(options.output, report::render_page(data, report::clean_text(options.title)));
+  write_file_atomically(options.output, report::render_page(data, clean_text(options.title)));
   log_info("wrote ", options.output.string());
   write_tables(report::report_tables(data), options.output);
   return data.num_named_left_out > 0 ? 1 : 0;

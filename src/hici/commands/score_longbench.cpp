@@ -7,7 +7,7 @@
 #include "hici/commands/commands.h"
 #include "hici/eval/longbench_scores.h"
 #include "hici/report/answer_settings.h"
-#include "hici/report/clean_text.h"
+#include "hici/base/clean_text.h"
 #include "hici/report/report_tables.h"
 #include "hici/report/tell_apart.h"
 
@@ -77,7 +77,7 @@ void write_tables(const fs::path& path, const std::vector<report::Table>& tables
 }
 
 report::LongBenchResult result_of(const eval::LongBenchModelScores& scores, const fs::path& folder, bool by_length) {
-  report::LongBenchResult result{.label = report::clean_text(scores.model),
+  report::LongBenchResult result{.label = clean_text(scores.model),
                                  .scores = scores,
                                  .by_length = by_length,
                                  .conditions = {},

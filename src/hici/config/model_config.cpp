@@ -178,7 +178,7 @@ ModelConfig read_model_config(const std::filesystem::path& dir) {
   const std::filesystem::path file = dir / "config.json";
   HICI_CHECK(std::filesystem::exists(file), dir.string(),
              ": has no config.json; expected a Hugging Face model directory");
-  return parse_model_config(read_json_file(file), file.string());
+  return parse_model_config(read_companion_json(file), file.string());
 }
 
 json to_json(const ModelConfig& config) {

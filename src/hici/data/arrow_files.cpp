@@ -15,7 +15,7 @@ constexpr size_t kMaxStateBytes = size_t{16} << 20;
 std::filesystem::path split_folder(const std::filesystem::path& folder, const std::string& split) {
   const std::filesystem::path dict = folder / "dataset_dict.json";
   if (!std::filesystem::exists(dict)) return folder;
-  const nlohmann::json value = read_json_file(dict, kMaxStateBytes);
+  const nlohmann::json value = read_companion_json(dict, kMaxStateBytes);
   const std::vector<std::string> splits = JsonObject(value, dict.string()).strings("splits");
   std::string names;
   for (const std::string& name : splits) names += (names.empty() ? "" : ", ") + shown_json(name);
@@ -32,7 +32,7 @@ std::vector<std::filesystem::path> arrow_files(const std::filesystem::path& fold
   const std::filesystem::path state = place / "state.json";
   HICI_CHECK(std::filesystem::exists(state), place.string(),
              ": has no state.json; expected a folder that datasets.save_to_disk wrote");
-  const nlohmann::json value = read_json_file(state, kMaxStateBytes);
+  const nlohmann::json value = read_companion_json(state, kMaxStateBytes);
   const JsonObject object(value, state.string());
   HICI_CHECK(!object.has("_indices_data_files") || object.at("_indices_data_files").empty(), state.string(),
              ": chooses its rows by an index file, which is not supported; call flatten_indices() and save it again");

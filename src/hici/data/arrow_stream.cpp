@@ -19,7 +19,7 @@ namespace hici::data {
 // then, and what was read does not stay in memory. Exceptions of ours pass through libarrow, which is exception-safe.
 class ArrowFileStream : public arrow::io::InputStream {
  public:
-  explicit ArrowFileStream(const std::filesystem::path& path) : file_(path) {}
+  explicit ArrowFileStream(const std::filesystem::path& path) : file_(path, Links::kData) {}
 
   arrow::Status Close() override {
     is_closed_ = true;

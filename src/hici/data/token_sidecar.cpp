@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <limits>
+#include <system_error>
 
 namespace hici::data {
 namespace {
@@ -87,7 +88,12 @@ TokenFileInfo sidecar_from_json(const std::string& text, const std::string& subj
 std::optional<TokenFileInfo> read_sidecar(const std::filesystem::path& token_file) {
   const std::filesystem::path path = sidecar_path(token_file);
   if (!std::filesystem::exists(path)) return std::nullopt;
-  return sidecar_from_json(read_file(path, kMaxSidecarBytes), path.string());
+  // Both may be links into one folder (ln -s /data/tokens.bin* .).
+  std::error_code problem;
+  const std::filesystem::path real = std::filesystem::canonical(path, problem);
+  const bool lies_beside =
+      !problem && real.parent_path() == std::filesystem::weakly_canonical(token_file, problem).parent_path();
+  return sidecar_from_json(read_file(lies_beside ? real : path, kMaxSidecarBytes, Links::kCompanion), path.string());
 }
 
 }  // namespace hici::data

@@ -103,7 +103,7 @@ LongBenchData read_longbench_data(const fs::path& folder, const LongBenchTask& t
   const std::string name(task.name);
   const fs::path prompts_file = folder / "config" / "dataset2prompt.json";
   const fs::path lengths_file = folder / "config" / "dataset2maxlen.json";
-  const json prompts = read_json_file(prompts_file), lengths = read_json_file(lengths_file);
+  const json prompts = read_companion_json(prompts_file), lengths = read_companion_json(lengths_file);
   LongBenchPrompt prompt(JsonObject(prompts, prompts_file.string()).string(name), prompts_file.string() + ": " + name);
   const int64_t max_new_tokens = JsonObject(lengths, lengths_file.string()).integer(name, 1, kMaxNewTokens);
   const fs::path file = longbench_data_file(folder, task, is_e);

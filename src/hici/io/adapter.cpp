@@ -222,7 +222,7 @@ void settle_rank_and_alpha(Adapter& adapter, const AdapterReading& reading) {
   const fs::path file = adapter.path / "adapter_config.json";
   const auto& factors = adapter.lora_tensors->tensors();
   const bool is_said = fs::exists(file);
-  if (is_said) read_peft_config(read_json_file(file), file.string(), adapter);
+  if (is_said) read_peft_config(read_companion_json(file), file.string(), adapter);
   HICI_CHECK(!is_said || !reading.lora_alpha || *reading.lora_alpha == adapter.lora.alpha, file.string(),
              ": lora_alpha is ", adapter.lora.alpha, ", and --lora_alpha says ", reading.lora_alpha.value_or(0),
              "; leave the option out");
@@ -334,7 +334,7 @@ Adapter read_adapter(const fs::path& path, const AdapterReading& reading) {
   settle_rank_and_alpha(adapter, reading);
   adapter.lora.targets = targets_in(*adapter.lora_tensors);
   const fs::path own = path / "hici_config.json";
-  if (fs::exists(own)) adapter.settings = config::parse_adapter_settings(read_json_file(own), own.string());
+  if (fs::exists(own)) adapter.settings = config::parse_adapter_settings(read_companion_json(own), own.string());
   return adapter;
 }
 

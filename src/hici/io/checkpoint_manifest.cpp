@@ -114,7 +114,7 @@ CheckpointManifest verify_checkpoint(const fs::path& checkpoint, VerifyDepth dep
   const fs::path file = checkpoint / kManifestName;
   HICI_CHECK(fs::is_directory(checkpoint), checkpoint.string(), ": no such directory; expected a checkpoint");
   HICI_CHECK(fs::exists(file), file.string(), ": no such file; this is no whole checkpoint");
-  CheckpointManifest manifest = parse_manifest(read_file(file, kMaxManifestBytes), file.string());
+  CheckpointManifest manifest = parse_manifest(read_file(file, kMaxManifestBytes, Links::kCompanion), file.string());
   for (const ManifestFile& listed : manifest.files) verify_file(checkpoint / listed.name, listed, depth);
   return manifest;
 }

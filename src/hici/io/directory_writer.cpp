@@ -47,7 +47,8 @@ DirectoryWriter::~DirectoryWriter() {
 }
 
 void DirectoryWriter::copy_if_there(const fs::path& file) {
-  if (fs::exists(file)) write_file_atomically(folder_ / file.filename(), read_file(file, kMaxCopiedBytes));
+  if (fs::exists(file))
+    write_file_atomically(folder_ / file.filename(), read_file(file, kMaxCopiedBytes, Links::kCompanion));
 }
 
 void DirectoryWriter::publish() {

@@ -9,7 +9,7 @@ namespace hici::io {
 std::vector<int64_t> read_stop_ids(const std::filesystem::path& dir, const config::ModelConfig& config) {
   const std::filesystem::path path = dir / "generation_config.json";
   if (!std::filesystem::exists(path)) return config.eos_token_id;
-  const nlohmann::json json = read_json_file(path);
+  const nlohmann::json json = read_companion_json(path);
   const JsonObject object(json, path.string());
   if (!object.has("eos_token_id")) return config.eos_token_id;
   const nlohmann::json& value = object.at("eos_token_id");

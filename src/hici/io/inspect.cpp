@@ -265,7 +265,7 @@ json inspect_path(const InspectRequest& request) {
   } else if (is_weight_file(request.path)) {
     report["kind"] = "file of weights";
     add_files(report, {request.path});
-    add_tensors(report, *open_weight_file(request.path), request.list_tensors);
+    add_tensors(report, *open_weight_file(request.path, Links::kAny), request.list_tensors);
   } else {
     inspect_tokens(request, report);
   }

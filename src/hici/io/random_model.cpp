@@ -78,12 +78,12 @@ TokenizerFacts read_tokenizer_facts(const fs::path& dir) {
   const fs::path file = dir / "tokenizer.json", config_file = dir / "tokenizer_config.json";
   HICI_CHECK(fs::exists(file), dir.string(),
              ": has no tokenizer.json; expected the folder of a Hugging Face tokenizer");
-  const auto ids = read_ids(read_json_file(file, kMaxTokenizerBytes), file.string());
+  const auto ids = read_ids(read_companion_json(file, kMaxTokenizerBytes), file.string());
   TokenizerFacts out;
   for (const auto& [token, id] : ids) out.vocab_size = std::max(out.vocab_size, id + 1);
   HICI_CHECK(out.vocab_size > 0, file.string(), ": has no tokens; is the file whole?");
   if (!fs::exists(config_file)) return out;
-  const json config = read_json_file(config_file);
+  const json config = read_companion_json(config_file);
   const JsonObject object(config, config_file.string());
   out.bos_token_id = id_of(object, "bos_token", ids);
   out.eos_token_id = id_of(object, "eos_token", ids);

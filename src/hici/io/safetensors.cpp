@@ -247,7 +247,9 @@ SafetensorsHeader parse_safetensors_header(std::string_view header, uint64_t dat
   return out;
 }
 
-SafetensorsFile::SafetensorsFile(const fs::path& path) : file_(path), header_(read_header(file_)) {}
+SafetensorsFile::SafetensorsFile(const fs::path& path) : SafetensorsFile(path, Links::kAny) {}
+
+SafetensorsFile::SafetensorsFile(const fs::path& path, Links links) : file_(path, links), header_(read_header(file_)) {}
 
 std::span<const std::byte> SafetensorsFile::bytes_of(const std::string& name) const {
   const uint64_t num_bytes = info(name).num_bytes();

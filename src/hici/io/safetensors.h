@@ -28,6 +28,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view header, uint64_t dat
 class SafetensorsFile final : public TensorSource {
  public:
   explicit SafetensorsFile(const fs::path& path);
+  SafetensorsFile(const fs::path& path, Links links);
 
   using TensorSource::read;
   const std::map<std::string, TensorInfo>& tensors() const override { return header_.tensors; }

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/base/parse_number.h"
 
 #include <c10/util/Exception.h>
 #include <caffe2/serialize/inline_container.h>
@@ -100,9 +101,7 @@ void check_checksum(const std::string& subject, const std::string& name, const Z
 void check_version(const std::string& text, const std::string& subject) {
   namespace torch_format = caffe2::serialize;
   const std::string digits = text.substr(0, text.find('\n'));
-  const bool is_number = !digits.empty() && digits.size() <= 4 &&
-                         std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
-  const uint64_t version = is_number ? std::stoul(digits) : 0;
+  const uint64_t version = parse_number<uint64_t>(digits).value_or(0);
   HICI_CHECK(version >= torch_format::kMinSupportedFileFormatVersion &&
                  version <= torch_format::kMaxSupportedFileFormatVersion,
              subject, ": archive of version '", printable(digits, 20), "', this program reads ",
@@ -127,8 +126,8 @@ void check_small_records(const ReadAdapterInterface& bytes, const std::map<std::
 
 }  // namespace
 
-TorchArchive::TorchArchive(const fs::path& path)
-    : TorchArchive(std::make_shared<FileBytes>(MappedFile(path)), path.string()) {}
+TorchArchive::TorchArchive(const fs::path& path, Links links)
+    : TorchArchive(std::make_shared<FileBytes>(MappedFile(path, links)), path.string()) {}
 
 TorchArchive::TorchArchive(std::string_view bytes, const std::string& subject)
     : TorchArchive(std::make_shared<MemoryBytes>(bytes), subject) {}

@@ -22,7 +22,7 @@ namespace hici::io {
 
 class TorchArchive {
  public:
-  explicit TorchArchive(const fs::path& path);
+  TorchArchive(const fs::path& path, Links links);
   // `bytes` must outlive the object.
   TorchArchive(std::string_view bytes, const std::string& subject);
   ~TorchArchive();

@@ -47,7 +47,7 @@ bool is_bounded(const PickledTensor& view) {
 
 }  // namespace
 
-TorchFile::TorchFile(const fs::path& path) : archive_(path) { load_index(); }
+TorchFile::TorchFile(const fs::path& path, Links links) : archive_(path, links) { load_index(); }
 
 TorchFile::TorchFile(std::string_view bytes, const std::string& subject) : archive_(bytes, subject) { load_index(); }
 

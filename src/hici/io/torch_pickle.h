@@ -14,7 +14,7 @@ namespace hici::io {
 
 class TorchFile final : public TensorSource {
  public:
-  explicit TorchFile(const fs::path& path);
+  TorchFile(const fs::path& path, Links links);
   // An archive that is in memory already; the fuzz target enters here. `bytes` must outlive the object.
   TorchFile(std::string_view bytes, const std::string& subject);
 

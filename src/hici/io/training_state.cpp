@@ -186,7 +186,7 @@ void write_training_state(const fs::path& checkpoint, const TrainingState& state
 
 TrainingState read_training_state(const fs::path& checkpoint) {
   const fs::path file = checkpoint / kTrainingStateName;
-  return parse_training_state(read_file(file, kMaxStateBytes), file.string());
+  return parse_training_state(read_file(file, kMaxStateBytes, Links::kCompanion), file.string());
 }
 
 void check_resumable(const fs::path& checkpoint, const TrainingState& saved, const TrainingState& current,

@@ -93,7 +93,7 @@ int64_t rows_for(const ModelDirectory& base, const Adapter& adapter) {
 void check_pad_token_is_new(const ModelDirectory& base) {
   const fs::path file = base.path() / "tokenizer_config.json";
   if (fs::exists(file)) {
-    const nlohmann::json config = read_json_file(file);
+    const nlohmann::json config = read_companion_json(file);
     HICI_CHECK(!JsonObject(config, file.string()).has("pad_token"), "--add_pad_token: ", file.string(),
                " has the pad_token ", shown_json(config["pad_token"]), " already; leave the option out");
   }

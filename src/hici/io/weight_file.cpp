@@ -22,7 +22,7 @@ class ShardedSource final : public TensorSource {
     for (const fs::path& file : files) {
       HICI_CHECK(fs::exists(file), index_path_, ": names shard ", printable(file.filename().string()),
                  ", which is missing; fetch it again");
-      shards_.emplace(file.filename().string(), open_weight_file(file));
+      shards_.emplace(file.filename().string(), open_weight_file(file, Links::kData));
     }
     for (const auto& [name, shard] : index) {
       const TensorSource& source = *shards_.at(shard);
@@ -56,7 +56,7 @@ class ShardedSource final : public TensorSource {
 };
 
 OpenedWeights open_sharded(const fs::path& index_path) {
-  const ShardIndex index = parse_shard_index(read_json_file(index_path), index_path.string());
+  const ShardIndex index = parse_shard_index(read_companion_json(index_path), index_path.string());
   std::set<std::string> names;
   for (const auto& [ignored, shard] : index) names.insert(shard);
   OpenedWeights out;
@@ -80,18 +80,18 @@ ShardIndex parse_shard_index(const nlohmann::json& json, const std::string& subj
   return out;
 }
 
-std::shared_ptr<const TensorSource> open_weight_file(const fs::path& path) {
+std::shared_ptr<const TensorSource> open_weight_file(const fs::path& path, Links links) {
   const std::string extension = path.extension().string();
-  if (extension == ".safetensors") return std::make_shared<SafetensorsFile>(path);
+  if (extension == ".safetensors") return std::make_shared<SafetensorsFile>(path, links);
   HICI_CHECK(extension == ".bin" || extension == ".pt" || extension == ".pth", path.string(),
              ": is no file of weights; expected .safetensors, .bin, .pt or .pth");
-  return std::make_shared<TorchFile>(path);
+  return std::make_shared<TorchFile>(path, links);
 }
 
 OpenedWeights open_weights(const fs::path& dir, const std::string& stem, const std::string& bin_stem) {
   for (const std::string& name : {stem + ".safetensors", bin_stem + ".bin"}) {
     const fs::path single = dir / name, index = dir / (name + ".index.json");
-    if (fs::exists(single)) return {open_weight_file(single), {single}};
+    if (fs::exists(single)) return {open_weight_file(single, Links::kData), {single}};
     if (fs::exists(index)) return open_sharded(index);
   }
   return {};

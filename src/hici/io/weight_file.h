@@ -2,6 +2,7 @@
 // One file of weights, whichever form it has.
 #pragma once
 
+#include "hici/base/links.h"
 #include "hici/io/tensor_source.h"
 
 #include <filesystem>
@@ -12,7 +13,8 @@
 namespace hici::io {
 
 // A .safetensors, or a .bin, .pt or .pth of torch.save, told apart by their name.
-std::shared_ptr<const TensorSource> open_weight_file(const std::filesystem::path& path);
+// `links`: kData where the user named the folder alone.
+std::shared_ptr<const TensorSource> open_weight_file(const std::filesystem::path& path, Links links);
 
 // The weights that lie in `dir` under one of the usual names, `stem` first as safetensors, then as .bin:
 // STEM.safetensors, STEM.safetensors.index.json, BIN_STEM.bin, BIN_STEM.bin.index.json. Null when none of them is

@@ -4,7 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
-#include "hici/report/clean_text.h"
+#include "hici/base/clean_text.h"
 #include "hici/report/origin.h"
 
 #include <optional>

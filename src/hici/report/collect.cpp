@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/collect.h"
 
+#include "hici/base/clean_text.h"
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/eval/retrieval_scores.h"
-#include "hici/report/clean_text.h"
 #include "hici/report/model_names.h"
 #include "hici/report/origin.h"
 #include "hici/report/result_files.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/origin.h"
 
-#include "hici/report/clean_text.h"
+#include "hici/base/clean_text.h"
 
 namespace hici::report {
 

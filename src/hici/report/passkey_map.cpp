@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/passkey_map.h"
 
+#include "hici/base/clean_text.h"
 #include "hici/base/text_table.h"
-#include "hici/report/clean_text.h"
 
 #include <cmath>
 

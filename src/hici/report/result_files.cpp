@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/result_files.h"
 
+#include "hici/base/clean_text.h"
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
 #include "hici/base/text_table.h"
 #include "hici/eval/retrieval_scores.h"
 #include "hici/report/answer_settings.h"
-#include "hici/report/clean_text.h"
 #include "hici/report/origin.h"
 
 #include <nlohmann/json.hpp>

@@ -6,7 +6,7 @@
 #include "hici/base/json_lines.h"
 #include "hici/base/log.h"
 #include "hici/io/training_state.h"
-#include "hici/report/clean_text.h"
+#include "hici/base/clean_text.h"
 #include "hici/report/origin.h"
 
 #include <nlohmann/json.hpp>

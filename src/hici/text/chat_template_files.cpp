@@ -13,7 +13,7 @@ constexpr size_t kMaxTemplateBytes = size_t{4} << 20;
 constexpr const char* kDefaultName = "default";
 
 nlohmann::json read_json_if_there(const std::filesystem::path& file) {
-  return std::filesystem::exists(file) ? read_json_file(file, kMaxConfigBytes) : nlohmann::json::object();
+  return std::filesystem::exists(file) ? read_companion_json(file, kMaxConfigBytes) : nlohmann::json::object();
 }
 
 std::map<std::string, std::string> templates_of(const nlohmann::json& config, const std::string& subject) {
@@ -58,7 +58,7 @@ std::optional<ChatTemplateFiles> read_chat_template_files(const std::filesystem:
                               json = model_directory / "chat_template.json";
   if (std::filesystem::exists(jinja)) {
     files.subject = jinja.string();
-    files.templates = {{kDefaultName, read_file(jinja, kMaxTemplateBytes)}};
+    files.templates = {{kDefaultName, read_file(jinja, kMaxTemplateBytes, Links::kCompanion)}};
     return files;
   }
   for (const std::filesystem::path& file : {config_file, json}) {

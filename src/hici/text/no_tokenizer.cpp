@@ -25,7 +25,7 @@ struct ChatTemplate::Impl {};
 
 bool has_text_support() { return false; }
 
-Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int) {
+Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int, Links) {
   no_text_support(tokenizer_json.string());
 }
 Tokenizer Tokenizer::from_path(const std::filesystem::path& folder_or_file, int) {

@@ -26,9 +26,9 @@ struct Tokenizer::Impl {
 
 bool has_text_support() { return true; }
 
-Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int num_threads) {
+Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int num_threads, Links links) {
   HICI_CHECK_USAGE(num_threads >= 0, "--num_threads: ", num_threads, " is negative; use 0 for all cores");
-  const std::string json = read_file(tokenizer_json, kMaxTokenizerBytes);
+  const std::string json = read_file(tokenizer_json, kMaxTokenizerBytes, links);
   const auto impl = std::make_shared<Impl>();
   crate::ErrorText error;
   impl->handle = hici_tokenizer_new(crate::view(json), static_cast<size_t>(num_threads), error.out());
@@ -46,7 +46,8 @@ Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int 
 
 Tokenizer Tokenizer::from_path(const std::filesystem::path& folder_or_file, int num_threads) {
   const std::filesystem::path file = find_tokenizer_json(folder_or_file);
-  Tokenizer tokenizer = from_file(file, num_threads);
+  const bool is_named = !std::filesystem::is_directory(folder_or_file);
+  Tokenizer tokenizer = from_file(file, num_threads, is_named ? Links::kAny : Links::kCompanion);
   const auto impl = std::const_pointer_cast<Impl>(tokenizer.impl_);
   impl->named = read_named_tokens(file.parent_path());
   return tokenizer;

@@ -3,6 +3,7 @@
 // `tokenizers`. In a binary built with HICI_TEXT=OFF everything is declared, and loading throws an error that says so.
 #pragma once
 
+#include "hici/base/links.h"
 #include "hici/text/text_span.h"
 #include "hici/text/tokenizer_files.h"
 
@@ -27,8 +28,10 @@ struct PlacedIds {
 // Immutable and cheap to copy; may be used by several threads at once. Texts must be UTF-8 (else hici::Error).
 class Tokenizer {
  public:
-  // `num_threads` 0: as many as there are cores. The threads start at the first encoding.
-  static Tokenizer from_file(const std::filesystem::path& tokenizer_json, int num_threads = 0);
+  // `num_threads` 0: as many as there are cores. The threads start at the first encoding. `links`: kCompanion where the
+  // user named the folder alone.
+  static Tokenizer from_file(const std::filesystem::path& tokenizer_json, int num_threads = 0,
+                             Links links = Links::kAny);
   // A folder with tokenizer.json, and tokenizer_config.json for bos_id() and eos_id(); or tokenizer.json itself.
   static Tokenizer from_path(const std::filesystem::path& folder_or_file, int num_threads = 0);
 

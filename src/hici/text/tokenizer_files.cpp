@@ -21,7 +21,7 @@ std::optional<std::string> token_text(const JsonObject& json, const std::string&
 
 void fill_named_tokens(const std::filesystem::path& file, NamedTokens& named) {
   if (!std::filesystem::exists(file)) return;
-  const nlohmann::json value = read_json_file(file, kMaxConfigBytes);
+  const nlohmann::json value = read_companion_json(file, kMaxConfigBytes);
   const JsonObject json(value, file.string());
   if (!named.bos) named.bos = token_text(json, "bos_token");
   if (!named.eos) named.eos = token_text(json, "eos_token");

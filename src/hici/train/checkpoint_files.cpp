@@ -4,6 +4,8 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/human.h"
+#include "hici/base/json.h"
+#include "hici/base/parse_number.h"
 #include "hici/base/version.h"
 #include "hici/config/parameter_names.h"
 #include "hici/io/adapter.h"
@@ -186,7 +188,10 @@ void read_optimizer(const std::filesystem::path& checkpoint, optim::AdamW& optim
   const auto steps = file.metadata().find(kStepsKey);
   HICI_CHECK(steps != file.metadata().end(), path.string(), ": says no ", kStepsKey,
              "; it is no optimizer state of a checkpoint");
-  optimizer.set_steps_taken(std::stoll(steps->second));
+  const auto taken = parse_number<int64_t>(steps->second);
+  HICI_CHECK(taken && *taken >= 0, path.string(), ": ", kStepsKey, " is '", printable(steps->second),
+             "', expected a whole number; the file is damaged");
+  optimizer.set_steps_taken(*taken);
 }
 
 }  // namespace hici::train

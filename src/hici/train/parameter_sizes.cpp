@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/train/parameter_sizes.h"
 
+#include "hici/base/error.h"
+#include "hici/base/parse_number.h"
 #include "hici/hierarchy/hierarchy.h"
 
 #include <string>
@@ -21,7 +23,10 @@ ParameterSizes count_parameters(nn::CausalLm& model) {
     if (is_embedding) {
       sizes.trains_embedding = true;
     } else if (name.rfind(kLayer, 0) == 0) {
-      sizes.trained_of_layer[std::stoul(name.substr(kLayer.size()))] += t.numel();
+      const size_t end = name.find('.', kLayer.size());
+      const auto layer = parse_number<size_t>(std::string_view(name).substr(kLayer.size(), end - kLayer.size()));
+      HICI_ASSERT(layer && *layer < sizes.trained_of_layer.size(), name);
+      sizes.trained_of_layer[*layer] += t.numel();
     } else {
       sizes.trained_of_end += t.numel();
     }
