@@ -66,6 +66,17 @@ TEST(ContextExtensionTest, ALinearScalingThatIsThereCounts) {
   EXPECT_EQ(context_extension_factor(config, 17000), 5.0 / 4);
 }
 
+// Both factors are within bounds; their product is beyond 64 bits, which used to be undefined.
+TEST(RopeContextTest, AbsurdFactorsAreBounded) {
+  ModelConfig config = model(Family::kLlama, 4096);
+  EXPECT_EQ(rope_context(config), 4096);
+  config.rope.context_factor = 2.5;
+  EXPECT_EQ(rope_context(config), 10240);
+  config.rope.type = RopeType::kLinear;
+  config.rope.factor = config.rope.context_factor = 1e9;
+  EXPECT_EQ(rope_context(config), int64_t{1} << 40);
+}
+
 TEST(ContextExtensionTest, YarnAndLlama3CoverWhatTheyPromise) {
   ModelConfig yarn = model(Family::kQwen3, 40960);
   yarn.rope.type = RopeType::kYarn;

@@ -239,6 +239,66 @@ TEST(GeneratorTest, ACacheBeyondTheMemorySaysWhatItNeeds) {
       << message;
 }
 
+// They used to give answers: nan is larger than every number for argmax.
+TEST(GeneratorTest, WeightsThatAreNoNumbersEndItWithTheirName) {
+  for (const double value : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    nn::CausalLm model = tiny_model(Family::kLlama, at::kFloat);
+    model.visit_parameters([&](const std::string& name, at::Tensor& t) {
+      if (name == "model.layers.1.mlp.up_proj.weight") t[3][2].fill_(value);
+    });
+    model.set_file_of("model.layers.1.mlp.up_proj.weight", "m/model.safetensors");
+    for (const double temperature : {0.0, 0.7}) {
+      Generator generator(model);
+      const GenerateOptions options{.max_new_tokens = 4, .sampling = {.temperature = temperature}};
+      const std::string message = hici::testing::error_message(
+          [&] { generator.generate({counted_prompt(5, 9), counted_prompt(5, 9)}, options); });
+      EXPECT_NE(message.find("m/model.safetensors: tensor 'model.layers.1.mlp.up_proj.weight' holds "),
+                std::string::npos)
+          << message;
+      EXPECT_NE(message.find("token 0 of its answer) is not finite; fetch the file again"), std::string::npos)
+          << message;
+    }
+  }
+}
+
+// A row of the embedding that no token of the prompt has: it shows when that token was chosen.
+TEST(GeneratorTest, LogitsThatAreNoNumbersAreSeenAtEveryStep) {
+  nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
+  const Ids prompt = counted_prompt(5, 9);
+  Generator whole(model);
+  const Ids ids = whole.generate({prompt}, {.max_new_tokens = 8})[0].ids;
+  const auto is_new = [&](size_t i) {
+    return std::find(prompt.begin(), prompt.end(), ids[i]) == prompt.end() &&
+           std::find(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(i), ids[i]) ==
+               ids.begin() + static_cast<std::ptrdiff_t>(i);
+  };
+  size_t at = 2;
+  while (at < 7 && !is_new(at)) ++at;
+  ASSERT_TRUE(is_new(at));
+  model.embed_tokens()[ids[at]].fill_(std::numeric_limits<double>::quiet_NaN());
+  Ids seen;
+  const std::string message = hici::testing::error_message([&] {
+    Generator(model).generate({prompt}, {.max_new_tokens = 8}, [&](size_t, int64_t id) {
+      seen.push_back(id);
+      return true;
+    });
+  });
+  EXPECT_EQ(seen, Ids(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(at) + 1));
+  EXPECT_NE(message.find("model: tensor 'model.embed_tokens.weight' holds nan"), std::string::npos) << message;
+}
+
+TEST(GeneratorTest, FiniteWeightsWhoseLogitsAreNotAreSaidToo) {
+  nn::CausalLm model = tiny_model(Family::kLlama, at::kFloat);
+  model.visit_parameters([&](const std::string& name, at::Tensor& t) {
+    if (name == "lm_head.weight") t.fill_(std::numeric_limits<float>::max());
+  });
+  const std::string message =
+      hici::testing::error_message([&] { Generator(model).generate({counted_prompt(5, 9)}, {.max_new_tokens = 2}); });
+  EXPECT_NE(message.find("is not finite (nan or infinite), although all weights are finite; weights or config.json"),
+            std::string::npos)
+      << message;
+}
+
 TEST(GeneratorTest, BadPromptsAndOptionsAreOneLineEach) {
   const nn::CausalLm model = tiny_model(Family::kLlama, at::kDouble);
   Generator generator(model);

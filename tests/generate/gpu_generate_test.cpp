@@ -4,9 +4,13 @@
 #include "generate/tiny_model.h"
 #include "hici/generate/generator.h"
 #include "hici/ops/cuda_plugin.h"
+#include "support/error_message.h"
 
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
 
 namespace hici::generate {
 namespace {
@@ -87,6 +91,27 @@ TEST_F(GpuGenerateTest, ARecordedStepGivesTheAnswersOfTheSameStepDoneAnew) {
       EXPECT_EQ(ids_of(anew.generate(prompts_, options)), first);
     }
   }
+}
+
+// The flag comes out of the recorded step too: a row of the embedding that shows once its token was chosen.
+TEST_F(GpuGenerateTest, LogitsThatAreNoNumbersAreSeenInARecordedStep) {
+  nn::CausalLm model = tiny_model(Family::kLlama, at::kFloat, {at::kCUDA, 0});
+  const GenerateOptions options{.max_new_tokens = 30};
+  const Ids ids = Generator(model).generate({prompts_[0]}, options)[0].ids;
+  Ids seen = prompts_[0];
+  size_t at = 0;  // the first new token of the replayed steps that did not come before
+  for (; at < ids.size() && (at < 4 || std::find(seen.begin(), seen.end(), ids[at]) != seen.end()); ++at)
+    seen.push_back(ids[at]);
+  ASSERT_LT(at + 1, ids.size());
+  {
+    const at::NoGradGuard no_grad;
+    model.embed_tokens()[ids[at]].fill_(std::numeric_limits<double>::quiet_NaN());
+  }
+  size_t num_seen = 0;
+  const auto count = [&](size_t, int64_t) { return ++num_seen > 0; };
+  EXPECT_ERROR_SAYS(Generator(model).generate({prompts_[0]}, options, count),
+                    "tensor 'model.embed_tokens.weight' holds nan");
+  EXPECT_EQ(num_seen, at + 1);
 }
 
 TEST_F(GpuGenerateTest, GreedyAnswersInFloat32AreThoseOfTheCpu) {

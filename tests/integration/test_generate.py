@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import struct
 import subprocess
 import time
 import unittest
@@ -12,7 +13,8 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from models import ascii_tokenizer
-from support import ENVIRONMENT, GOLDEN, HICI, TIMEOUT_SECONDS, FolderTest, golden_hici_options, last_line
+from support import (ENVIRONMENT, GOLDEN, HICI, TIMEOUT_SECONDS, FolderTest, golden_hici_options, last_line,
+                     read_safetensors, write_safetensors)
 
 VOCABULARY, NEW_TOKENS = 200, 40
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2,
@@ -87,6 +89,23 @@ class GenerateTest(FolderTest):
                             self.assertEqual(line["answer"], tokenizer.decode(line["ids"]))
                 if options:
                     self.assertTrue(all(len(ids) == NEW_TOKENS for ids in expected))
+
+    def test_weights_that_are_no_numbers_end_every_answering_command_with_their_name(self):
+        name = "model.layers.1.mlp.up_proj.weight"
+        tensors = read_safetensors(self.model / "model.safetensors")
+        dtype, shape, data = tensors[name]
+        self.assertEqual(dtype, "F32")
+        tensors[name] = (dtype, shape, struct.pack("<f", float("nan")) + data[4:])
+        write_safetensors(self.model / "model.safetensors", tensors)
+        words = f"{self.model}/model.safetensors: tensor '{name}' holds nan, so that the choice of the next token "
+        output = self.folder / "out.jsonl"
+        batch = ["--batch_file", self.batch_file([{"prompt": prompt} for prompt in PROMPTS]), "--batch_size", 2]
+        for options in ([PROMPTS[0]], ["--chat", "--prompt", PROMPTS[0]], ["--temperature", 1, "--prompt", PROMPTS[0]],
+                        [*batch, "--output", output]):
+            done = self.generate(*options, "--max_new_tokens", 4, code=1)
+            self.assertEqual(done.stdout, "")
+            self.assert_one_error_line(done, "generate", words)
+        self.assertFalse(output.exists())
 
     def test_an_answer_ends_at_every_eos_id_of_the_generation_config(self):
         ids = transformers_ids(self.net, self.tokenizer.encode(PROMPTS[0]).ids, eos_token_id=None)

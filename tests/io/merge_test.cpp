@@ -3,6 +3,7 @@
 
 #include "hici/base/file.h"
 #include "hici/io/adapter.h"
+#include "hici/io/extract.h"
 #include "hici/io/random_model.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
@@ -11,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace hici::io {
 namespace {
@@ -143,6 +145,38 @@ TEST_F(MergeTest, NothingAppearsWhenItFails) {
   EXPECT_FALSE(fs::exists(request_.output));
   const auto entries = std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator{});
   EXPECT_EQ(entries, 2) << "something was left beside base and adapter";
+}
+
+// They used to be merged, or to be taken for values too large for float16.
+TEST_F(MergeTest, WeightsThatAreNoNumbersAreNamed) {
+  const auto with_nan = [](const fs::path& file, const std::string& damaged) {
+    const SafetensorsFile source(file);
+    std::vector<TensorToWrite> tensors;
+    for (const auto& [name, ignored] : source.tensors()) {
+      at::Tensor tensor = source.read(name);
+      if (name == damaged) tensor.view({-1})[5].fill_(std::numeric_limits<double>::quiet_NaN());
+      tensors.emplace_back(name, tensor);
+    }
+    write_safetensors(file, tensors);
+  };
+  const fs::path factors = folder_ / "adapter/adapter_model.safetensors", base = folder_ / "base/model.safetensors";
+  const std::string layer = "model.layers.1.self_attn.q_proj.lora_B.weight";
+  with_nan(factors, "base_model.model." + layer);
+  for (const at::ScalarType dtype : {at::kFloat, at::kHalf}) {
+    request_.dtype = dtype;
+    EXPECT_ERROR_SAYS(merge_adapter(request_), "adapter_model.safetensors: tensor '" + layer + "' holds nan; fetch");
+  }
+  with_nan(base, "model.layers.0.mlp.up_proj.weight");
+  EXPECT_ERROR_SAYS(merge_adapter(request_), "tensor 'model.layers.0.mlp.up_proj.weight' holds nan; fetch");
+  EXPECT_FALSE(fs::exists(request_.output));
+  EXPECT_ERROR_SAYS(extract_adapter({.checkpoint = folder_ / "adapter",
+                                     .output = folder_ / "bin",
+                                     .trainable_parts = {},
+                                     .lora_alpha = {},
+                                     .format = AdapterFormat::kBin,
+                                     .progress = {}}),
+                    "tensor '" + layer + "' holds nan; fetch");
+  EXPECT_FALSE(fs::exists(folder_ / "bin"));
 }
 
 TEST_F(MergeTest, AnAdapterOfTheMergedModelMayBeMergedIntoIt) {

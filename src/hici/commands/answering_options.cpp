@@ -16,8 +16,7 @@ constexpr int64_t kUnboundedContext = int64_t{1} << 40;
 
 int64_t AnsweringModel::context() const {
   if (unstretched_context > 0) return unstretched_context;
-  const config::ModelConfig& config = loaded.model->config();
-  return static_cast<int64_t>(config::rope_reach(config) * config.rope.context_factor);
+  return config::rope_context(loaded.model->config());
 }
 
 void AnsweringOptions::bind(CLI::App& command) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici score longbench`: folders of predictions in; result.json in each, a table as text, CSV and LaTeX out.
+#include "hici/base/clean_text.h"
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/log.h"
@@ -7,7 +8,6 @@
 #include "hici/commands/commands.h"
 #include "hici/eval/longbench_scores.h"
 #include "hici/report/answer_settings.h"
-#include "hici/base/clean_text.h"
 #include "hici/report/report_tables.h"
 #include "hici/report/tell_apart.h"
 

@@ -21,8 +21,7 @@ double magnitude_for(const ModelConfig& config, int64_t length) {
 }  // namespace
 
 int64_t DualChunkRule::pretraining_length_of(const ModelConfig& config) const {
-  return pretraining_length > 0 ? pretraining_length
-                                : static_cast<int64_t>(rope_reach(config) * config.rope.context_factor);
+  return pretraining_length > 0 ? pretraining_length : rope_context(config);
 }
 
 DualChunk DualChunkRule::resolve(const ModelConfig& config) const {

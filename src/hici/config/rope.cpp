@@ -102,6 +102,11 @@ double rope_reach(const ModelConfig& config) {
   return 0;
 }
 
+int64_t rope_context(const ModelConfig& config) {
+  constexpr double kMost = 0x1p40;
+  return static_cast<int64_t>(std::min(rope_reach(config) * config.rope.context_factor, kMost));
+}
+
 double context_extension_factor(const ModelConfig& config, int64_t context) {
   HICI_CHECK(context >= 1, "context of ", context, " tokens; expected 1 or more");
   const auto wanted = static_cast<double>(context);

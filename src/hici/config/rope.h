@@ -19,6 +19,8 @@ double rope_attention_scale(const RopeConfig& rope);
 
 // Positions that the model covers as its config stands, before any context factor.
 double rope_reach(const ModelConfig& config);
+// The same times the context factor, in whole tokens: 2^40 at the most, whatever the factors.
+int64_t rope_context(const ModelConfig& config);
 
 // The factor of linear interpolation that `context` tokens need on top of what the config covers; 1 when they fit.
 // Llama rounds context / original up to a whole number, Qwen3 takes the ratio. The result is for

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/signals.h"
 #include "hici/eval/attention_rows.h"
+#include "hici/nn/non_finite.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -34,8 +35,8 @@ BatchShares see_batch(const nn::CausalLm& model, const TokenWindows& windows, in
   forward.observer = &shares;
   model.forward_hidden(windows.read(batch).to(model.head_weight().device()), forward);
   const at::Tensor sums_LHX = shares.sums_LHX().contiguous();
-  HICI_CHECK(sums_LHX.isfinite().all().item<bool>(), "window ", first, " (from token ", windows.start_of(first),
-             "): the attention is not finite; are the weights whole and --dtype wide enough?");
+  if (!sums_LHX.isfinite().all().item<bool>())
+    nn::fail_not_finite(model, "the attention of " + windows.described(batch));
   const auto* data = sums_LHX.const_data_ptr<double>();
   return {{data, data + sums_LHX.numel()}, shares.num_queries(), shares.map()};
 }

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/nn/non_finite.h"
 #include "hici/ops/linear_cross_entropy.h"
 
 #include <ATen/ATen.h>
@@ -77,9 +78,7 @@ BatchScores score_batch(const nn::CausalLm& model, const TokenWindows& windows, 
   BatchScores scores;
   add_windows(scores, model, windows.read(batch), options);
   for (const double value : scores.negative_log_likelihoods) {
-    HICI_CHECK(std::isfinite(value), "window ", windows.first_window(batch), " (from token ",
-               windows.start_of(windows.first_window(batch)),
-               "): the loss is not finite; are the weights whole and --dtype wide enough?");
+    if (!std::isfinite(value)) nn::fail_not_finite(model, "the loss of " + windows.described(batch));
   }
   return scores;
 }
@@ -89,6 +88,8 @@ PerplexityResult result_of(const Sums& sums, const TokenWindows& windows, const 
   PerplexityResult result;
   result.loss = sums.loss();
   result.perplexity = std::exp(result.loss);
+  HICI_CHECK(std::isfinite(result.perplexity), "perplexity: is ", result.perplexity, " (mean loss ", result.loss,
+             " over ", sums.predicted, " tokens); the model predicts nothing of this text, is it the right one?");
   result.accuracy = static_cast<double>(sums.hits) / static_cast<double>(sums.predicted);
   result.windows = windows.num_windows();
   result.predicted_tokens = sums.predicted;

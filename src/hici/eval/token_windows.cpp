@@ -14,7 +14,7 @@ namespace hici::eval {
 
 int64_t count_windows(int64_t num_tokens, int64_t seq_len, int64_t stride) {
   const int64_t room = num_tokens - seq_len;
-  return room <= 0 ? 0 : (room + stride - 1) / stride;
+  return room <= 0 ? 0 : (room - 1) / stride + 1;
 }
 
 TokenWindows::TokenWindows(const data::TokenFile& tokens, const WindowOptions& options)
@@ -24,6 +24,14 @@ TokenWindows::TokenWindows(const data::TokenFile& tokens, const WindowOptions& o
   HICI_CHECK(num_windows_ > 0, tokens.path().string(), ": ", length,
              " tokens are not more than one window of --seq_len ", options.seq_len,
              "; use a longer file or a shorter window");
+  options_.batch_size = std::min(options_.batch_size, num_windows_);  // what is beyond it overflows below
+}
+
+std::string TokenWindows::described(int64_t batch) const {
+  const int64_t first = first_window(batch), count = windows_of(batch);
+  return count == 1
+             ? detail::concat("window ", first, " (from token ", start_of(first), ")")
+             : detail::concat("windows ", first, " to ", first + count - 1, " (from token ", start_of(first), ")");
 }
 
 int64_t TokenWindows::windows_of(int64_t batch) const {

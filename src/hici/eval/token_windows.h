@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace hici::eval {
 
@@ -32,6 +33,8 @@ class TokenWindows {
   int64_t num_batches() const { return (num_windows_ + options_.batch_size - 1) / options_.batch_size; }
   int64_t first_window(int64_t batch) const { return batch * options_.batch_size; }
   int64_t windows_of(int64_t batch) const;
+  // "windows 4 to 7 (from token 1024)", for messages.
+  std::string described(int64_t batch) const;
   // Where a window begins in the file.
   int64_t start_of(int64_t window) const { return window * options_.stride; }
   at::Tensor read(int64_t batch) const;  // int64 [B, T], on the host

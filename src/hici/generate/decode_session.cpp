@@ -5,6 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/text_table.h"
 #include "hici/ops/device.h"
+#include "hici/ops/non_finite.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -41,17 +42,26 @@ DecodeSession::DecodeSession(const nn::CausalLm& model, const SessionShape& shap
       tokens_B_(at::zeros({shape.batch}, at::TensorOptions().dtype(at::kLong).device(model.head_weight().device()))),
       positions_B_(at::zeros_like(tokens_B_)),
       logits_BV_(at::empty({shape.batch, model.head_weight().size(0)}, model.head_weight().options())),
+      finite_B_(at::ones({shape.batch}, tokens_B_.options().dtype(at::kBool))),
       step_(model.head_weight().device(), [this] { step(); }, shape.records_graph) {}
 
 void DecodeSession::step() {
   const at::NoGradGuard no_grad;
   logits_BV_.copy_(at::linear(model_.decode(tokens_B_, positions_B_, cache_, frequencies_), model_.head_weight()));
+  finite_B_.copy_(ops::rows_are_finite(logits_BV_));
   positions_B_.add_(1);
 }
 
 void DecodeSession::set_logits(int64_t b, const at::Tensor& hidden_1C) {
   const at::NoGradGuard no_grad;
-  logits_BV_.narrow(0, b, 1).copy_(at::linear(hidden_1C, model_.head_weight()));
+  const at::Tensor row_1V = logits_BV_.narrow(0, b, 1);
+  row_1V.copy_(at::linear(hidden_1C, model_.head_weight()));
+  finite_B_.narrow(0, b, 1).copy_(ops::rows_are_finite(row_1V));
+}
+
+void DecodeSession::copy_logits(int64_t from, int64_t b) {
+  logits_BV_.select(0, b).copy_(logits_BV_.select(0, from));
+  finite_B_.narrow(0, b, 1).copy_(finite_B_.narrow(0, from, 1));
 }
 
 }  // namespace hici::generate

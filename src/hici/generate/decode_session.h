@@ -32,12 +32,15 @@ class DecodeSession {
   // int64: where those tokens stand in their sequences; below capacity - num_slots, which nothing checks.
   at::Tensor& positions_B() { return positions_B_; }
   const at::Tensor& logits_BV() const { return logits_BV_; }  // in the model's type
+  const at::Tensor& finite_B() const { return finite_B_; }    // bool: whether each sequence's logits are finite
 
   // Logits behind the tokens, which enter the cache; then each position is one further. Queues work and waits for
   // nothing on a GPU.
   void advance() { step_.run(); }
   // Logits of sequence b from the hidden state [1, C] that its prefill gave.
   void set_logits(int64_t b, const at::Tensor& hidden_1C);
+  // The logits of sequence `from`, which has the same tokens.
+  void copy_logits(int64_t from, int64_t b);
 
  private:
   void step();
@@ -46,7 +49,7 @@ class DecodeSession {
   SessionShape shape_;
   nn::KvCache cache_;
   ops::RotaryFrequencies frequencies_;
-  at::Tensor tokens_B_, positions_B_, logits_BV_;
+  at::Tensor tokens_B_, positions_B_, logits_BV_, finite_B_;
   ops::DeviceGraph step_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/signals.h"
+#include "hici/nn/non_finite.h"
 #include "hici/ops/device.h"
 
 #include <ATen/ATen.h>
@@ -15,6 +16,9 @@ namespace hici::generate {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// In place of a token where the logits are not finite: so that one copy to the host says both.
+constexpr int64_t kNoToken = -1;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -190,7 +194,7 @@ bool Generator::prefill(const std::vector<Ids>& prompts, const GenerateOptions& 
     if (has_penalty) seen_BV_.narrow(0, b, 1).scatter_(1, ids_1T, true);
     if (i > 0 && prompts[i] == prompts[i - 1]) {
       session_->cache().copy_rows(b - 1, b, session_->cache().num_slots + positions.back());
-      session_->logits_BV().select(0, b).copy_(session_->logits_BV().select(0, b - 1));
+      session_->copy_logits(b - 1, b);
       cached_[i] = cached_[i - 1];
       continue;
     }
@@ -200,6 +204,12 @@ bool Generator::prefill(const std::vector<Ids>& prompts, const GenerateOptions& 
   ops::synchronize(device);
   speed_.prefill_seconds = seconds_since(start);
   return true;
+}
+
+// Says which tensor of the weights is to blame where one is.
+void Generator::fail_not_finite(size_t i, size_t num_answered) const {
+  nn::fail_not_finite(model_, detail::concat("the choice of the next token (prompt ", i, " of the batch, token ",
+                                             num_answered, " of its answer)"));
 }
 
 void Generator::decode(std::vector<Answer>& answers, const GenerateOptions& options, const OnToken& on_token) {
@@ -229,9 +239,12 @@ void Generator::decode(std::vector<Answer>& answers, const GenerateOptions& opti
         choose_tokens(logits_BV, uniform.defined() ? uniform[step] : uniform, seen_BV_, options.sampling);
     session_->tokens_B().copy_(tokens_B);
     if (seen_BV_.defined()) seen_BV_.scatter_(1, tokens_B.unsqueeze(1), true);
-    const at::Tensor on_host = tokens_B.cpu();
+    const at::Tensor on_host = at::where(session_->finite_B(), tokens_B, kNoToken).cpu();
     for (size_t i = 0; i < answers.size(); ++i) {
-      if (!is_active[i] || take(i, on_host.const_data_ptr<int64_t>()[i], options, on_token, answers[i])) continue;
+      if (!is_active[i]) continue;
+      const int64_t id = on_host.const_data_ptr<int64_t>()[i];
+      if (id == kNoToken) fail_not_finite(i, answers[i].ids.size());
+      if (take(i, id, options, on_token, answers[i])) continue;
       is_active[i] = false;
       --num_active;
     }

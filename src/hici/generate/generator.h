@@ -73,7 +73,7 @@ class Generator {
 
   // Answers in the order of the prompts, of which there is at least one, none empty. Equal prompts in a row are
   // prefilled once, with HiCI attention too. Errors: ids that the model does not have, a cache larger than the free
-  // memory (with its size).
+  // memory (with its size), logits that are nan or infinite (with the tensor of the weights that is).
   std::vector<Answer> generate(const std::vector<Ids>& prompts, const GenerateOptions& options,
                                const OnToken& on_token = {});
   const GenerateSpeed& speed() const { return speed_; }
@@ -84,6 +84,7 @@ class Generator {
   bool prefill_sequence(size_t i, const Ids& prompt, const at::Tensor& ids_1T, nn::PrefillOptions how);
   int64_t reuse_prefix(size_t i, const Ids& prompt);
   void decode(std::vector<Answer>& answers, const GenerateOptions& options, const OnToken& on_token);
+  [[noreturn]] void fail_not_finite(size_t i, size_t num_answered) const;
 
   const nn::CausalLm& model_;
   std::unique_ptr<DecodeSession> session_;

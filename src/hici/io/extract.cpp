@@ -59,6 +59,7 @@ class Reading {
       total_ += info.num_bytes();
       out.emplace_back(name, info.dtype, info.shape, [this, source, name] {
         at::Tensor tensor = source->read(name);
+        check_finite(tensor, *source, name);
         done_ += tensor.nbytes();
         if (request_.progress) request_.progress(total_, done_);
         return tensor;

@@ -24,7 +24,7 @@ namespace {
 std::optional<config::AdapterSettings> read_settings(const std::filesystem::path& dir) {
   const std::filesystem::path file = dir / "hici_config.json";
   if (!std::filesystem::exists(file)) return std::nullopt;
-  return config::parse_adapter_settings(read_json_file(file), file.string());
+  return config::parse_adapter_settings(read_companion_json(file), file.string());
 }
 
 void check_files(const OpenedModel& opened, const LoadedModel& loaded) {
@@ -63,6 +63,7 @@ void fill_parameters(const ModelRequest& request, const OpenedModel& opened, Loa
   loaded.model->visit_parameters([&](const std::string& name, at::Tensor& parameter) {
     if (const TensorSource* source = opened.source_of(name)) {
       parameter = read_parameter(*source, name, parameter, request.dtype, request.device);
+      loaded.model->set_file_of(name, source->file_of(name));
       return;
     }
     parameter = at::zeros(parameter.sizes(), at::TensorOptions().dtype(request.dtype).device(request.device));

@@ -9,6 +9,7 @@
 #include "hici/config/parameter_names.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/opened_model.h"
+#include "hici/ops/non_finite.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -58,18 +59,31 @@ struct Part {
   at::Tensor read() const {
     const at::NoGradGuard no_grad;
     at::Tensor out = lora == nullptr ? source->read(name, dtype) : folded().to(dtype);
-    // What float16 cannot hold becomes infinite.
-    HICI_CHECK(dtype != at::kHalf || at::isfinite(out).all().item<bool>(), source->file_of(name), ": tensor '",
-               printable(name), "' has values that float16 cannot hold (above 65504); use --torch_dtype bfloat16");
+    if (!ops::first_non_finite(out).empty()) fail_not_finite();
     return out;
   }
 
  private:
+  // Damaged weights, or values that the type cannot hold, which became infinite.
+  [[noreturn]] void fail_not_finite() const {
+    check_finite(source->read(name), *source, name);
+    if (lora != nullptr) {
+      for (const std::string& factor : {layer() + "lora_A.weight", layer() + "lora_B.weight"})
+        check_finite(lora->read(factor), *lora, factor);
+    }
+    if (dtype == at::kHalf)
+      fail(source->file_of(name), ": tensor '", printable(name),
+           "' has values that float16 cannot hold (above 65504); use --torch_dtype bfloat16");
+    fail(source->file_of(name), ": tensor '", printable(name), "' has values that ", name_of(dtype),
+         " cannot hold once its LoRA factors are added; is the adapter of this model?");
+  }
+
+  std::string layer() const { return name.substr(0, name.size() - std::string("weight").size()); }
+
   at::Tensor folded() const {
     const at::ScalarType wide = dtype == at::kDouble ? at::kDouble : at::kFloat;
-    const std::string layer = name.substr(0, name.size() - std::string("weight").size());
     at::Tensor weight = source->read(name, wide);
-    return weight.addmm_(lora->read(layer + "lora_B.weight", wide), lora->read(layer + "lora_A.weight", wide), 1,
+    return weight.addmm_(lora->read(layer() + "lora_B.weight", wide), lora->read(layer() + "lora_A.weight", wide), 1,
                          scale);
   }
 };
@@ -139,7 +153,7 @@ class Merge {
     std::error_code ignored;
     const fs::path& trained_on = opened_.adapter->base_model;
     if (fs::equivalent(trained_on, base, ignored)) return;
-    const json record = read_json_file(file);
+    const json record = read_companion_json(file);
     const JsonObject object(record, file.string());
     fail(base.string(), ": is a merged model already (", printable(object.object("adapter").string_or("path", "")),
          " on ", printable(object.object("base").string_or("path", "")), "), and ", opened_.adapter->path.string(),

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/ops/non_finite.h"
 
 #include <c10/core/ScalarType.h>
 
@@ -56,6 +57,12 @@ at::Tensor JoinedSource::read(const std::string& name, at::ScalarType dtype, at:
 }
 
 std::string JoinedSource::file_of(const std::string& name) const { return holder_of(name).file_of(name); }
+
+void check_finite(const at::Tensor& tensor, const TensorSource& source, const std::string& name) {
+  const std::string value = ops::first_non_finite(tensor);
+  HICI_CHECK(value.empty(), source.file_of(name), ": tensor '", printable(name), "' holds ", value,
+             "; fetch the file again, or use another checkpoint");
+}
 
 std::string shown_shape(const std::vector<int64_t>& shape) {
   std::string out = "[";

@@ -82,6 +82,10 @@ class JoinedSource final : public TensorSource {
   std::map<std::string, TensorInfo> tensors_;
 };
 
+// An error that names file, tensor and value where the tensor, as it was read from `source`, is not finite: no command
+// makes new weights out of nan.
+void check_finite(const at::Tensor& tensor, const TensorSource& source, const std::string& name);
+
 // "[4096, 4096]", "BF16": as messages and `hici inspect` show them.
 std::string shown_shape(const std::vector<int64_t>& shape);
 std::string shown_dtype(at::ScalarType dtype);

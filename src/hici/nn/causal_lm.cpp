@@ -201,6 +201,12 @@ void CausalLm::visit_parameters(const ParameterVisitor& visit) {
   if (lm_head_.defined()) visit("lm_head.weight", lm_head_);
 }
 
+const std::string& CausalLm::file_of(const std::string& parameter) const {
+  static const std::string kNothing;
+  const auto found = files_.find(parameter);
+  return found == files_.end() ? kNothing : found->second;
+}
+
 void CausalLm::quantise_frozen(std::string_view subject) {
   const at::NoGradGuard no_grad;
   const std::string reason =

@@ -8,6 +8,9 @@
 #include "hici/nn/attention.h"
 
 #include <functional>
+#include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace hici::nn {
@@ -130,6 +133,9 @@ class CausalLm {
   const config::ModelConfig& config() const { return config_; }
   std::vector<DecoderLayer>& layers() { return layers_; }
   at::Tensor& embed_tokens() { return embed_tokens_; }
+  // Where a parameter was read from, for messages; "" where nothing was said of it.
+  void set_file_of(const std::string& parameter, std::string file) { files_[parameter] = std::move(file); }
+  const std::string& file_of(const std::string& parameter) const;
   void set_context_factor(double factor) { config_.rope.context_factor = factor; }
 
  private:
@@ -146,6 +152,7 @@ class CausalLm {
   config::ModelConfig config_;
   at::Tensor embed_tokens_, norm_, lm_head_;
   std::vector<DecoderLayer> layers_;
+  std::map<std::string, std::string> files_;  // by parameter
 };
 
 }  // namespace hici::nn

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/answer_settings.h"
 
+#include "hici/base/clean_text.h"
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
-#include "hici/base/clean_text.h"
 #include "hici/report/origin.h"
 
 #include <optional>

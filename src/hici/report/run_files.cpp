@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/run_files.h"
 
+#include "hici/base/clean_text.h"
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/json_lines.h"
 #include "hici/base/log.h"
 #include "hici/io/training_state.h"
-#include "hici/base/clean_text.h"
 #include "hici/report/origin.h"
 
 #include <nlohmann/json.hpp>
