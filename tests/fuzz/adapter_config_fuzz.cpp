@@ -42,5 +42,3 @@ std::vector<std::string> adapter_config_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_adapter_config)

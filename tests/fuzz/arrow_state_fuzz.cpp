@@ -34,5 +34,3 @@ std::vector<std::string> arrow_state_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_arrow_state)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What all fuzz targets share. A target reads one input as the program would; it may refuse it with an hici::Error of
-// one clean line and nothing else. Each NAME_fuzz.cpp holds a target and valid inputs to start from; it becomes the
-// program fuzz_NAME under clang's libFuzzer (HICI_FUZZ=ON), and a part of fuzz_tests always.
+// one clean line and nothing else. Each NAME_fuzz.cpp holds a target and valid inputs to start from; with
+// libfuzzer_entry.cpp it becomes the program fuzz_NAME under clang's libFuzzer (HICI_FUZZ=ON). It is a part of
+// fuzz_tests always.
 #pragma once
 
 #include "hici/base/error.h"
@@ -64,15 +65,3 @@ class ScratchFolder {
 };
 
 }  // namespace hici::fuzz
-
-// Ends each target's file.
-#ifdef HICI_LIBFUZZER
-#define HICI_FUZZ_ENTRY(read) \
-  extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size); \
-  extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) { \
-    ::hici::fuzz::accepts(read, {reinterpret_cast<const char*>(data), size}); \
-    return 0; \
-  }
-#else
-#define HICI_FUZZ_ENTRY(read)
-#endif

@@ -23,5 +23,3 @@ std::vector<std::string> generation_config_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_generation_config)

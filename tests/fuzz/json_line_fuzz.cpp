@@ -17,5 +17,3 @@ std::vector<std::string> json_line_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_json_line)

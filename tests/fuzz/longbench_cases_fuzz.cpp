@@ -29,5 +29,3 @@ std::vector<std::string> longbench_cases_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_longbench_cases)

@@ -23,5 +23,3 @@ std::vector<std::string> longbench_predictions_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_longbench_predictions)

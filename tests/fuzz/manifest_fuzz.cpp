@@ -20,5 +20,3 @@ std::vector<std::string> manifest_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_manifest)

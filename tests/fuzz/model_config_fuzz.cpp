@@ -57,5 +57,3 @@ std::vector<std::string> model_config_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_model_config)

@@ -35,5 +35,3 @@ std::vector<std::string> pickle_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_pickle)

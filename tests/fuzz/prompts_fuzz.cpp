@@ -22,5 +22,3 @@ std::vector<std::string> prompts_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_prompts)

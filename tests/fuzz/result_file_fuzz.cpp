@@ -32,5 +32,3 @@ std::vector<std::string> result_file_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_result_file)

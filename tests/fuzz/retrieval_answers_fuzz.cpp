@@ -25,5 +25,3 @@ std::vector<std::string> retrieval_answers_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_retrieval_answers)

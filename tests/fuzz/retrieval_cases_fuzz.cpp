@@ -37,5 +37,3 @@ std::vector<std::string> retrieval_cases_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_retrieval_cases)

@@ -31,5 +31,3 @@ std::vector<std::string> safetensors_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_safetensors)

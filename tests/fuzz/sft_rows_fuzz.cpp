@@ -28,5 +28,3 @@ std::vector<std::string> sft_rows_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_sft_rows)

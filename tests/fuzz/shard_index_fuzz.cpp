@@ -24,5 +24,3 @@ std::vector<std::string> shard_index_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_shard_index)

@@ -10,6 +10,8 @@ namespace {
 constexpr TargetEntry kTargets[] = {
     {"adapter_config", read_adapter_config, adapter_config_seeds, 400},
     {"arrow_state", read_arrow_state, arrow_state_seeds, 1000},
+    {"case_journal", read_case_journal, case_journal_seeds, 400},
+    {"compressed_text", read_compressed_text, compressed_text_seeds, 400},
     {"generation_config", read_generation_config, generation_config_seeds, 400},
     {"hici_config", read_hici_config, hici_config_seeds, 2000},
     {"json_line", read_json_line, json_line_seeds, 2000},
@@ -29,7 +31,9 @@ constexpr TargetEntry kTargets[] = {
 #ifdef HICI_FUZZ_TOKENIZER
     {"tokenizer", read_tokenizer, tokenizer_seeds, 150},
 #endif
+    {"tokenizer_files", read_tokenizer_files, tokenizer_files_seeds, 400},
     {"torch_file", read_torch_file, torch_file_seeds, 2000},
+    {"training_state", read_training_state, training_state_seeds, 1000},
 };
 
 }  // namespace

@@ -12,6 +12,10 @@ void read_adapter_config(std::string_view bytes);
 std::vector<std::string> adapter_config_seeds();
 void read_arrow_state(std::string_view bytes);
 std::vector<std::string> arrow_state_seeds();
+void read_case_journal(std::string_view bytes);
+std::vector<std::string> case_journal_seeds();
+void read_compressed_text(std::string_view bytes);
+std::vector<std::string> compressed_text_seeds();
 void read_generation_config(std::string_view bytes);
 std::vector<std::string> generation_config_seeds();
 void read_hici_config(std::string_view bytes);
@@ -46,7 +50,11 @@ void read_token_file(std::string_view bytes);
 std::vector<std::string> token_file_seeds();
 void read_tokenizer(std::string_view bytes);
 std::vector<std::string> tokenizer_seeds();
+void read_tokenizer_files(std::string_view bytes);
+std::vector<std::string> tokenizer_files_seeds();
 void read_torch_file(std::string_view bytes);
 std::vector<std::string> torch_file_seeds();
+void read_training_state(std::string_view bytes);
+std::vector<std::string> training_state_seeds();
 
 }  // namespace hici::fuzz

@@ -50,5 +50,3 @@ std::vector<std::string> token_file_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_token_file)

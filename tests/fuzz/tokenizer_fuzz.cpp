@@ -21,5 +21,3 @@ std::vector<std::string> tokenizer_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_tokenizer)

@@ -49,5 +49,3 @@ std::vector<std::string> torch_file_seeds() {
 }
 
 }  // namespace hici::fuzz
-
-HICI_FUZZ_ENTRY(hici::fuzz::read_torch_file)
