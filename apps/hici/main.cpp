@@ -2,6 +2,7 @@
 // The one catch of the program: an error is one line on stderr and an exit code (2 usage, 1 failure).
 #include "hici/base/error.h"
 #include "hici/base/log.h"
+#include "hici/base/signals.h"
 #include "hici/commands/command.h"
 #include "hici/commands/failure_text.h"
 
@@ -18,6 +19,9 @@ int main(int argc, char** argv) {
   const std::string program = hici::commands::program_name(argc, argv);
   try {
     return hici::commands::run_command_line(argc, argv);
+  } catch (const hici::Stopped& e) {
+    hici::write_log_line(program + ": " + e.what());
+    return e.exit_code();
   } catch (const hici::UsageError& e) {
     return report(program, e.what(), 2);
   } catch (const std::exception& e) {

@@ -58,5 +58,22 @@ TEST(AppendFileTest, AFileThatMustBeNewIsNotOpenedTwice) {
                     "log: cannot be opened for writing (File exists)");
 }
 
+TEST(AppendFileTest, ALinkIsNotFollowed) {
+  const testing::TemporaryFolder folder;
+  write_file_atomically(folder / "precious", "x");
+  fs::create_symlink("precious", folder / "log");
+  EXPECT_ERROR_SAYS(AppendFile(folder / "log"), "log: is a symbolic link");
+  EXPECT_EQ(read_file(folder / "precious", 100), "x");
+}
+
+TEST(AppendFileTest, AFileOfOneIsRefusedToASecond) {
+  const testing::TemporaryFolder folder;
+  {
+    const AppendFile file(folder / "log", AppendFile::Open::kAlone);
+    EXPECT_ERROR_SAYS(AppendFile(folder / "log", AppendFile::Open::kAlone), "log: another process is writing it");
+  }
+  EXPECT_NO_THROW(AppendFile(folder / "log", AppendFile::Open::kAlone));
+}
+
 }  // namespace
 }  // namespace hici

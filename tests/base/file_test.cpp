@@ -65,7 +65,8 @@ TEST(AtomicFileTest, NamesTheFileThatCannotBeWritten) {
   const TemporaryFolder folder;
   EXPECT_ERROR_SAYS(AtomicFile(folder / "no/such/f"), "no/such/f: cannot create: No such file or directory");
   fs::create_directory(folder / "d");
-  EXPECT_ERROR_SAYS(write_file_atomically(folder / "d", "x"), "d: cannot publish: Is a directory");
+  EXPECT_ERROR_SAYS(write_file_atomically(folder / "d", "x"),
+                    "d: is a directory, expected the name of a file to write");
   EXPECT_EQ(num_entries(folder.path()), 1U);
 }
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <string>
 
@@ -45,7 +46,33 @@ TEST_F(RunLockTest, ASecondHolderIsRefusedWithTheNameOfTheFirst) {
       << message;
   lock.reset();
   EXPECT_EQ(refusal(), "");
+  EXPECT_FALSE(std::filesystem::exists(directory_)) << "made for nothing";
+}
+
+TEST_F(RunLockTest, ALinkIsNotFollowed) {
+  std::filesystem::create_directories(directory_);
+  const std::filesystem::path target = directory_ / "precious";
+  for (const bool is_there : {false, true}) {
+    if (is_there) std::ofstream(target) << "text";
+    std::filesystem::create_symlink("precious", directory_ / RunLock::kFileName);
+    EXPECT_NE(refusal().find(RunLock::kFileName + std::string(": is a symbolic link")), std::string::npos) << refusal();
+    EXPECT_EQ(std::filesystem::exists(target), is_there);
+    std::filesystem::remove(directory_ / RunLock::kFileName);
+  }
+  EXPECT_EQ(std::filesystem::file_size(target), 4U);
+}
+
+TEST_F(RunLockTest, AFolderThatWasThereOrIsUsedStays) {
+  std::filesystem::create_directories(directory_);
+  {
+    const RunLock lock(directory_);
+  }
   EXPECT_TRUE(std::filesystem::is_empty(directory_));
+  {
+    const RunLock lock(directory_ / "a" / "b");
+    std::ofstream(directory_ / "a" / "b" / "metrics.jsonl") << "x";
+  }
+  EXPECT_TRUE(std::filesystem::exists(directory_ / "a" / "b" / "metrics.jsonl"));
 }
 
 TEST_F(RunLockTest, AKilledProcessLeavesNoLock) {

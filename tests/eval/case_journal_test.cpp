@@ -150,6 +150,44 @@ TEST_F(CaseJournalTest, SurvivesATornFirstLine) {
   EXPECT_TRUE(journal.finish(writes_lines_to(file)));
 }
 
+TEST_F(CaseJournalTest, ASecondProcessOfTheSamePlaceIsRefused) {
+  CaseJournal first = opened(false);
+  first.add(0, answer_to(0));
+  EXPECT_ERROR_SAYS(opened(true), "out.txt.part-0-of-1: another process is writing it");
+  EXPECT_NO_THROW(opened(true, {.rank = 1, .world = 2, .local_rank = 1}));
+}
+
+TEST_F(CaseJournalTest, MakesItsFolderWithTheFirstAnswer) {
+  file = folder / "a/b/out.txt";
+  CaseJournal journal = opened(false);
+  EXPECT_FALSE(fs::exists(folder / "a"));
+  work_off(journal);
+  EXPECT_TRUE(journal.finish(writes_lines_to(file)));
+  EXPECT_EQ(text_of(file), "answer 0\nanswer 1\nanswer 2\n");
+}
+
+TEST_F(CaseJournalTest, ALinkIsNotFollowed) {
+  fs::create_symlink("precious", folder / "out.txt.part-0-of-1");
+  CaseJournal journal = opened(true);
+  EXPECT_ERROR_SAYS(journal.add(0, answer_to(0)), "out.txt.part-0-of-1: is a symbolic link");
+  EXPECT_FALSE(fs::exists(folder / "precious"));
+}
+
+// `hici eval ppl --output result.json` once more: the result stays until the new one is there.
+TEST_F(CaseJournalTest, AResultThatIsReplacedStaysUntilTheNewOneIsWhole) {
+  write_file_atomically(file, "earlier\n");
+  EXPECT_ERROR_SAYS(opened(false), "out.txt: is there already");
+  CaseJournal(file, kIdentity, 3, {}, false, /*replaces_file=*/true).add(1, answer_to(1));  // and is stopped
+  EXPECT_EQ(text_of(file), "earlier\n");
+  EXPECT_ERROR_SAYS(CaseJournal(file, kIdentity, 3, {}, false, true), "give --resume to go on from them");
+  CaseJournal journal = opened(true);
+  EXPECT_EQ(journal.open_cases(), (std::vector<int64_t>{0, 2}));
+  work_off(journal);
+  EXPECT_TRUE(journal.finish(writes_lines_to(file)));
+  EXPECT_EQ(text_of(file), "answer 0\nanswer 1\nanswer 2\n");
+  EXPECT_TRUE(opened(true).is_finished());
+}
+
 TEST_F(CaseJournalTest, NamesAJournalThatIsNone) {
   std::ofstream(folder / "out.txt.part-0-of-1") << "{\"case\": 1, \"answer\": \"?\"}\n";
   EXPECT_ERROR_SAYS(opened(true), "out.txt.part-0-of-1: line 1");

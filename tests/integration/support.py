@@ -40,9 +40,9 @@ def hici(*arguments, wrapper=(), **keywords):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **keywords)
 
 
-def start_hici(*arguments):
+def start_hici(*arguments, **keywords):
     return subprocess.Popen([HICI, *map(str, arguments)], env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+                            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **keywords)
 
 
 def stop_now(process, signal_number=signal.SIGKILL):

@@ -70,7 +70,7 @@ class ArrowTest(FolderTest):
 
     def tokenize(self, *more, code=0, data=None):
         return self.run_hici("tokenize", "--tokenizer", self.folder / "tokenizer.json", "--input", data or self.data,
-                             "--output", self.folder / "ids.bin", *more, code=code)
+                             "--output", self.folder / "ids.bin", "--overwrite", *more, code=code)
 
     def assert_ids_are_of(self, texts):
         ids = array.array("H", (self.folder / "ids.bin").read_bytes()).tolist()

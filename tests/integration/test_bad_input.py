@@ -315,12 +315,6 @@ class OutputTest(BadInputTest):
         self.assert_one_error_line(done, "train", self.out)
         self.assertEqual(self.out.read_text(), "mine")
 
-    def test_result_file_in_a_missing_folder(self):
-        result = self.folder / "none" / "result.json"
-        done = self.eval_ppl("--output", result)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assert_one_error_line(done, "eval ppl", result.parent)
-
     def test_full_output_pipe(self):
         with open("/dev/full", "w") as full:
             done = subprocess.run([os.environ["HICI"], "--version"], stdout=full, stderr=subprocess.PIPE, text=True)

@@ -51,7 +51,7 @@ def kill_at_random_moments(output_dir, seed, num_kills, **changes):
         delay = chance.uniform(0, 0.03)
 
         def is_time(start=num_metric_lines(output_dir), steps=lines, aim_at_save=attempt % 2 == 1):
-            return any(output_dir.glob("checkpoint-*.tmp")) if aim_at_save else num_metric_lines(output_dir) != start \
+            return any(output_dir.glob("checkpoint-*.hici-tmp-*")) if aim_at_save else num_metric_lines(output_dir) != start \
                 and num_metric_lines(output_dir) >= steps
 
         if wait_until(process, is_time):
@@ -68,7 +68,7 @@ class KillTest(FolderTest):
         self.assertGreaterEqual(hits, 2, "the run ended before it could be killed; make it longer")
         self.run_hici(*train_options(out, **changes, **RESUME))
         self.assert_same_training(out, reference, STEPS)
-        left_over = [name for name in os.listdir(out) if ".tmp" in name or ".deleting" in name or name.endswith(".lock")]
+        left_over = [name for name in os.listdir(out) if "tmp-" in name or name.endswith(".lock")]
         self.assertEqual(left_over, [])
 
     def test_killed_lora_run_goes_on_bit_for_bit(self):
@@ -100,6 +100,30 @@ class KillTest(FolderTest):
 
     def test_sigterm_saves_and_exits_with_143(self):
         self.check_stop(signal.SIGTERM)
+
+    def test_sighup_saves_and_exits_with_129(self):
+        self.check_stop(signal.SIGHUP)
+
+    def test_nohup_stays_in_force(self):
+        out = self.folder / "out"
+        process = start_hici(*train_options(out, save_steps=0), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        self.assertTrue(wait_until(process, lambda: num_metric_lines(out) >= 3))
+        code, stderr = stop_now(process, signal.SIGHUP)
+        self.assertEqual(code, 0, stderr)
+        self.assertEqual(num_metric_lines(out), STEPS)
+
+    def test_closed_pipe_saves_and_exits_with_141(self):
+        """hici train 2>&1 | head"""
+        out = self.folder / "out"
+        process = start_hici(*train_options(out, save_steps=0))
+        while num_metric_lines(out) < 2:
+            self.assertTrue(process.stderr.readline(), "the run ended early")
+        process.stderr.close()
+        self.assertEqual(process.wait(timeout=240), 128 + signal.SIGPIPE)
+        (saved,) = out.glob("checkpoint-*")
+        self.assertLess(int(saved.name.split("-")[1]), STEPS)
+        self.run_hici(*train_options(out, **RESUME))
+        self.assert_same_training(out, reference_run(), STEPS)
 
     def test_sigusr1_saves_and_exits_with_138(self):
         self.check_stop(signal.SIGUSR1)

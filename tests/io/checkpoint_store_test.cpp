@@ -143,24 +143,34 @@ TEST_F(CheckpointStoreTest, GoingBackToAnEarlierStepSetsLaterOnesAside) {
 TEST_F(CheckpointStoreTest, WhatADeadProcessLeftIsRemovedAndNothingElse) {
   CheckpointStore store(out_);
   save_steps(store, {1});
-  for (const char* name : {"checkpoint-2.tmp", "checkpoint-0.deleting", "my.tmp", "checkpoint-1.aside-1"}) {
+  for (const char* name : {"checkpoint-2.tmp", "checkpoint-0.deleting", "checkpoint-3.hici-tmp-00000000000000aa",
+                           "my.tmp", "checkpoint-1.aside-1"}) {
     fs::create_directory(out_ / name);
     write_weights(out_ / name);
   }
-  for (const char* name : {"metrics.jsonl.tmp-123-0", "notes.tmp-draft", "metrics.jsonl"}) write_text(out_ / name, "x");
+  for (const char* name : {"metrics.jsonl.hici-tmp-00000000000000ab", "metrics.jsonl.tmp-123-0", "notes.tmp-2026-11",
+                           "checkpoint-5.tmp", "metrics.jsonl"})
+    write_text(out_ / name, "x");
+  const AtomicFile live(out_ / "data.bin");  // of a `hici tokenize`
+  std::set<std::string> expected{"checkpoint-1", "checkpoint-1.aside-1",    "checkpoint-5.tmp", "metrics.jsonl",
+                                 "my.tmp",       "metrics.jsonl.tmp-123-0", "notes.tmp-2026-11"};
+  for (const Leftover& leftover : leftovers_of(out_ / "data.bin")) expected.insert(leftover.path.filename().string());
+  ASSERT_EQ(expected.size(), 8U);
   const std::string notes = said([&] { store.clean_up(); });
-  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-1", "checkpoint-1.aside-1", "metrics.jsonl", "my.tmp",
-                                            "notes.tmp-draft"}));
+  EXPECT_EQ(names(), expected);
   EXPECT_NE(notes.find("checkpoint-2.tmp: left by a process that ended early, removed"), std::string::npos) << notes;
 }
 
-TEST_F(CheckpointStoreTest, AnUnpublishedCheckpointDisappears) {
+TEST_F(CheckpointStoreTest, AnUnpublishedCheckpointDisappearsAndTakesOverNothing) {
+  fs::create_directory(out_ / "checkpoint-4.tmp");
+  write_text(out_ / "checkpoint-4.tmp" / "precious", "x");
   {
-    const CheckpointWriter writer(out_, 4);
+    CheckpointWriter writer(out_, 4);
     write_weights(writer.folder());
-    EXPECT_EQ(names(), std::set<std::string>{"checkpoint-4.tmp"});
+    EXPECT_TRUE(is_temporary_name(writer.folder().filename().string()));
   }
-  EXPECT_TRUE(names().empty());
+  EXPECT_EQ(names(), std::set<std::string>{"checkpoint-4.tmp"});
+  EXPECT_TRUE(fs::exists(out_ / "checkpoint-4.tmp" / "precious"));
 }
 
 }  // namespace

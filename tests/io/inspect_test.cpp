@@ -115,5 +115,27 @@ TEST(InspectTest, TellsWeightsFromTokens) {
   EXPECT_ERROR_SAYS(inspect_path({.path = folder.path()}), "nothing here that hici reads");
 }
 
+TEST(InspectTest, NamesWhatWasBeingWritten) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "m.hici-tmp-0000000000000001");
+  fs::create_directory(folder / "other.hici-tmp-0000000000000001");
+  const json missing = inspect_path({.path = folder / "m/"});
+  EXPECT_EQ(missing["kind"], "not there");
+  ASSERT_EQ(missing["leftovers"].size(), 1U);
+  EXPECT_NE(inspection_text(missing).find("m.hici-tmp-0000000000000001: left by a process that ended early"),
+            std::string::npos);
+  write_random_model(folder / "m", small());  // and removes it
+  EXPECT_FALSE(inspect_path({.path = folder / "m"}).contains("leftovers"));
+  const AtomicFile live(folder / "m/config.json");
+  fs::create_directory(folder / "m/checkpoint-3.tmp");
+  const json report = inspect_path({.path = folder / "m"});
+  ASSERT_EQ(report["leftovers"].size(), 2U);
+  EXPECT_EQ(report["leftovers"][0]["in_use"], true);
+  EXPECT_EQ(report["leftovers"][1]["in_use"], false);
+  EXPECT_EQ(report["leftovers"][1]["path"], (folder / "m/checkpoint-3.tmp").string());
+  EXPECT_TRUE(report["problems"].empty()) << "the model itself is whole";
+  EXPECT_EQ(inspect_path({.path = folder.path()})["kind"], "directory");
+}
+
 }  // namespace
 }  // namespace hici::io

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,22 @@ TEST(EventFileTest, EachRunHasItsOwnFile) {
   const EventFileWriter second(folder.path());
   EXPECT_NE(first.path(), second.path());
   EXPECT_NE(first.path().filename().string().find("tfevents"), std::string::npos);
+}
+
+// In a container the next process may have the same id, within the same second.
+TEST(EventFileTest, ANameThatIsTakenIsNoFailure) {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path first = EventFileWriter(folder.path()).path();
+  const std::string name = first.filename().string();  // events.out.tfevents.SECONDS.HOST.PID.0
+  const size_t begin = std::string("events.out.tfevents.").size(), end = name.find('.', begin);
+  const int64_t seconds = std::stoll(name.substr(begin, end - begin));
+  const std::string rest = name.substr(end, name.rfind('.') + 1 - end);
+  for (int64_t later = 0; later < 10; ++later) {
+    for (int number = 0; number < 4; ++number)
+      std::ofstream(folder / (name.substr(0, begin) + std::to_string(seconds + later) + rest + std::to_string(number)));
+  }
+  const EventFileWriter second(folder.path());
+  EXPECT_EQ(second.path().filename().string().back(), '4');
 }
 
 // What read_event_files.py looks at with TensorBoard's reader.

@@ -2,9 +2,11 @@
 #include "hici/base/append_file.h"
 
 #include "hici/base/error.h"
+#include "hici/base/file.h"
 #include "hici/base/log.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,10 +17,14 @@
 namespace hici {
 
 AppendFile::AppendFile(std::filesystem::path path, Open open_as) : path_(std::move(path)) {
-  const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (open_as == Open::kMustBeNew ? O_EXCL : 0);
+  check_replaceable(path_);
+  const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | (open_as == Open::kMustBeNew ? O_EXCL : 0);
   descriptor_ = open(path_.c_str(), flags, 0644);
   HICI_CHECK(descriptor_ >= 0, path_.string(), ": cannot be opened for writing (", std::strerror(errno),
              "); choose another output directory");
+  if (open_as != Open::kAlone || flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  close(descriptor_);
+  fail(path_.string(), ": another process is writing it; wait for it to end, or choose another output");
 }
 
 AppendFile::~AppendFile() { close(descriptor_); }

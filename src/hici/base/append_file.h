@@ -11,9 +11,10 @@ namespace hici {
 
 class AppendFile {
  public:
-  enum class Open { kAppend, kMustBeNew };
+  // kAlone: by one process at a time, as far as the file system has locks.
+  enum class Open { kAppend, kMustBeNew, kAlone };
 
-  // Opens for appending, made when not there; throws hici::Error when that fails.
+  // Opens for appending, made when not there; throws hici::Error when that fails, or for a link.
   explicit AppendFile(std::filesystem::path path, Open open = Open::kAppend);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;

@@ -2,9 +2,10 @@
 #include "hici/base/file.h"
 
 #include "hici/base/error.h"
+#include "hici/base/signals.h"
+#include "hici/base/temporary.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -61,8 +62,6 @@ void read_exactly(int descriptor, const fs::path& path, uint64_t offset, void* o
   }
 }
 
-fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
-
 }  // namespace
 
 std::string read_file(const fs::path& path, size_t max_bytes, Links links) {
@@ -92,6 +91,22 @@ uint64_t free_bytes(const fs::path& path) {
   return uint64_t{status.f_bavail} * status.f_frsize;
 }
 
+fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+
+fs::path without_last_slash(const fs::path& path) {
+  return path.has_filename() || !path.has_parent_path() ? path : path.parent_path();
+}
+
+void check_replaceable(const fs::path& path) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0) return;
+  HICI_CHECK(!S_ISLNK(status.st_mode), path.string(),
+             ": is a symbolic link, which is not written through; give the name of a file, or remove the link");
+  HICI_CHECK(!S_ISDIR(status.st_mode), path.string(), ": is a directory, expected the name of a file to write");
+  HICI_CHECK(S_ISREG(status.st_mode), path.string(),
+             ": is no regular file (a pipe or a device); give the name of a file to write");
+}
+
 void sync_folder(const fs::path& folder) {
   const Descriptor file(folder, O_RDONLY | O_DIRECTORY);
   HICI_CHECK(file.value >= 0, folder.string(), ": cannot open the folder: ", reason(errno));
@@ -100,24 +115,23 @@ void sync_folder(const fs::path& folder) {
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
-  static std::atomic<unsigned> counter{0};
-  temporary_ = path_;
-  temporary_ += detail::concat(".tmp-", ::getpid(), "-", counter++);
-  Descriptor file(temporary_, O_WRONLY | O_CREAT | O_EXCL);
-  HICI_CHECK(file.value >= 0, path_.string(), ": cannot create: ", reason(errno));
-  descriptor_ = file.release();
+  check_replaceable(path_);
+  remove_leftovers(leftovers_of(path_));
+  TemporaryFile file = open_temporary_file(path_);
+  temporary_ = std::move(file.path);
+  descriptor_ = file.descriptor;
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
+  ::unlink(temporary_.c_str());  // before its lock goes: it is no leftover
   ::close(descriptor_);
-  ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::failed(const char* what) const {
   const int error = errno;
   if (error == ENOSPC || error == EDQUOT)
-    fail(path_.string(), ": disk full after ", written_, " bytes, ", free_bytes(parent_of(path_)),
+    fail(path_.string(), ": disk full after ", written_, " bytes, ", free_bytes(folder_of(path_)),
          " bytes free; make room and run again");
   fail(path_.string(), ": cannot ", what, ": ", reason(error));
 }
@@ -137,6 +151,9 @@ void AtomicFile::write(const void* data, size_t num_bytes) {
 void AtomicFile::commit() {
   HICI_ASSERT(descriptor_ >= 0, path_.string(), " is committed twice");
   if (::fsync(descriptor_) != 0) failed("sync");
+  check_replaceable(path_);  // what came there meanwhile
+  // The lock goes with the last descriptor: without one, the file would be a leftover between here and the rename.
+  const Descriptor lock(::fcntl(descriptor_, F_DUPFD_CLOEXEC, 0));
   // close() may report what a network file system could not write; only then is the rename safe.
   if (::close(std::exchange(descriptor_, -1)) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
     const int error = errno;
@@ -144,10 +161,11 @@ void AtomicFile::commit() {
     errno = error;
     failed("publish");
   }
-  sync_folder(parent_of(path_));
+  sync_folder(folder_of(path_));
 }
 
 void write_file_atomically(const fs::path& path, std::string_view bytes) {
+  const PostponedSignals signals;
   AtomicFile file(path);
   file.write(bytes);
   file.commit();

@@ -27,13 +27,25 @@ bool is_plain_name(std::string_view name);
 // Bytes that this process may still write where `path` is or would be made.
 uint64_t free_bytes(const fs::path& path);
 
+// The folder that holds `path`: "." for a name alone.
+fs::path folder_of(const fs::path& path);
+
+// "out" for "out/", which is the same folder.
+fs::path without_last_slash(const fs::path& path);
+
+// An error unless `path` is free for a file, or the name of a regular file that may be replaced: a link is not written
+// through and not replaced, a device or a folder even less.
+void check_replaceable(const fs::path& path);
+
 // The entry itself (its name) on disk, after a file was created, renamed or removed in `folder`.
 void sync_folder(const fs::path& folder);
 
-// A file written beside its final name and renamed over it by commit(). Without commit() the destructor removes it, so
-// that nothing half-written is ever seen under `path`. Errors (full disk among them) name the path and what was needed.
+// A file written beside its final name (base/temporary.h) and renamed over it by commit(). Without commit() the
+// destructor removes it, so that nothing half-written is ever seen under `path`. Errors (full disk among them) name the
+// path and what was needed.
 class AtomicFile {
  public:
+  // Needs a path that check_replaceable() lets pass. Removes what dead processes left of the same file.
   explicit AtomicFile(fs::path path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
@@ -54,6 +66,7 @@ class AtomicFile {
   uint64_t written_ = 0;
 };
 
+// In one go. A stop signal that would end the process on the spot waits until the file is there.
 void write_file_atomically(const fs::path& path, std::string_view bytes);
 
 // A regular file, mapped read-only. Movable. The file is identified when it is opened (device, inode, size, time).

@@ -2,8 +2,10 @@
 #include "hici/base/log.h"
 
 #include "hici/base/live_line.h"
+#include "hici/base/signals.h"
 #include "hici/base/version.h"
 
+#include <cerrno>
 #include <cstdio>
 
 namespace hici {
@@ -11,7 +13,9 @@ namespace hici {
 void write_stdout(const std::string& text) {
   stderr_live_line().erase();  // both streams may be the same terminal
   const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  HICI_CHECK(whole, "stdout: cannot write ", text.size(), " bytes; is the disk full or the pipe closed?");
+  // A reader that has seen enough (head) is no failure; nobody may be there to read a line about it either.
+  if (!whole && errno == EPIPE) throw Stopped(SIGPIPE, "stdout: nobody reads the pipe any more");
+  HICI_CHECK(whole, "stdout: cannot write ", text.size(), " bytes; is the disk full?");
 }
 
 void write_log_line(const std::string& line) { stderr_live_line().write_line(line); }

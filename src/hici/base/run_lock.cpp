@@ -34,22 +34,30 @@ std::string read_holder(int descriptor) {
   return holder.empty() ? "pid unknown" : holder;
 }
 
+bool is_folder(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const int reason = errno;
+  const bool is_there = std::filesystem::is_directory(path, ignored);
+  errno = reason;
+  return is_there;
+}
+
 bool is_same_file(int descriptor, const std::filesystem::path& path) {
   struct stat opened{};
   struct stat named{};
-  return fstat(descriptor, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+  return fstat(descriptor, &opened) == 0 && lstat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
          opened.st_dev == named.st_dev;
 }
 
 }  // namespace
 
 RunLock::RunLock(const std::filesystem::path& directory) : file_(directory / kFileName) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  HICI_CHECK(!error, directory.string(), ": cannot make this directory (", error.message(),
-             "); choose another output directory");
-  // A holder removes the file as it ends, so a lock may be won on a file that is gone: then take the new one.
-  while (!try_lock()) close(std::exchange(descriptor_, -1));
+  // A holder removes the file as it ends, and a folder that it made and has put nothing into: a lock may be won on what
+  // is gone. Then take the new one.
+  do {
+    if (descriptor_ >= 0) close(std::exchange(descriptor_, -1));
+    folders_.emplace(directory);
+  } while (!try_lock());
 }
 
 RunLock::~RunLock() {
@@ -59,7 +67,10 @@ RunLock::~RunLock() {
 }
 
 bool RunLock::try_lock() {
-  descriptor_ = open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  descriptor_ = open(file_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (descriptor_ < 0 && errno == ENOENT && !is_folder(file_.parent_path())) return false;
+  HICI_CHECK(descriptor_ >= 0 || errno != ELOOP, file_.string(),
+             ": is a symbolic link, which is not followed; remove it or choose another output directory");
   HICI_CHECK(descriptor_ >= 0, file_.string(), ": cannot write here (", std::strerror(errno),
              "); choose another output directory");
   if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {

@@ -3,8 +3,10 @@
 // go of when the process ends, however it ends. In a run of many processes rank 0 holds it.
 #pragma once
 
+#include "hici/base/output_place.h"
+
 #include <filesystem>
-#include <string>
+#include <optional>
 
 namespace hici {
 
@@ -23,6 +25,7 @@ class RunLock {
   bool try_lock();
   void write_holder() const;
 
+  std::optional<MadeFolders> folders_;
   std::filesystem::path file_;
   int descriptor_ = -1;
 };

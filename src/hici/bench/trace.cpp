@@ -2,21 +2,25 @@
 #include "hici/bench/trace.h"
 
 #include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/output_place.h"
+#include "hici/base/temporary.h"
 #include "hici/ops/device.h"
 
 #include <torch/csrc/autograd/profiler_kineto.h>
 
 #include <set>
+#include <system_error>
 
 namespace hici::bench {
 
 void write_trace(at::Device device, const std::filesystem::path& path, const std::function<void()>& action) {
   namespace profiler = torch::autograd::profiler;
   using torch::profiler::impl::ActivityType;
-  std::error_code failure;
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), failure);
-  HICI_CHECK(!failure, path.parent_path().string(), ": cannot make the folder: ", failure.message(),
-             "; give another --trace");
+  check_replaceable(path);
+  const MadeFolders folders(folder_of(path));
+  const WorkingFolder work(path);  // LibTorch opens the name that it gets whatever stands there
+  const std::filesystem::path file = work.path() / path.filename();
   const torch::profiler::impl::ProfilerConfig config(torch::profiler::impl::ProfilerState::KINETO);
   // On a GPU its kernels alone: to record the host's operations too takes longer than some kernels do, and shows waits
   // that are not there.
@@ -26,8 +30,10 @@ void write_trace(at::Device device, const std::filesystem::path& path, const std
   profiler::enableProfiler(config, activities);
   action();
   ops::synchronize(device);
-  profiler::disableProfiler()->save(path.string());
-  HICI_CHECK(std::filesystem::exists(path), path.string(), ": the trace was not written; give another --trace");
+  profiler::disableProfiler()->save(file.string());
+  std::error_code failure;
+  std::filesystem::rename(file, path, failure);
+  HICI_CHECK(!failure, path.string(), ": the trace was not written (", failure.message(), "); give another --trace");
 }
 
 }  // namespace hici::bench

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici bench step`, `decode`, `attention`, `loss` and `eval`: speed and memory of a model's shapes, on drawn weights.
-#include "hici/base/file.h"
-#include "hici/base/log.h"
+#include "hici/base/error.h"
+#include "hici/base/output_place.h"
 #include "hici/bench/decode_bench.h"
 #include "hici/bench/model_bench.h"
 #include "hici/bench/op_bench.h"
@@ -9,6 +9,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/lists.h"
 #include "hici/commands/model_options.h"
+#include "hici/commands/output_options.h"
 
 #include <memory>
 
@@ -31,10 +32,11 @@ struct BenchOptions {
 };
 
 int show(const BenchOptions& o, const bench::BenchReport& report) {
-  if (!o.output.empty()) write_file_atomically(o.output, report.json().dump(1) + "\n");
-  if (!o.csv.empty()) write_file_atomically(o.csv, report.csv());
-  if (!o.latex.empty()) write_file_atomically(o.latex, report.latex());
-  write_stdout(report.text());
+  show_and_write(report.text(), [&] {
+    if (!o.output.empty()) write_output_file(o.output, report.json().dump(1) + "\n");
+    if (!o.csv.empty()) write_output_file(o.csv, report.csv());
+    if (!o.latex.empty()) write_output_file(o.latex, report.latex());
+  });
   return report.all_failed() ? 1 : 0;
 }
 
@@ -60,6 +62,8 @@ void resolve_common(BenchOptions& o) {
   const std::string reason =
       ops::why_not(o.spec.attention_backend, {o.spec.device, o.spec.dtype, o.spec.model.config.head_dim});
   HICI_CHECK_USAGE(reason.empty(), "--attention_backend: ", reason);
+  for (const std::string& file : {o.output, o.csv, o.latex}) check_output_file(file);
+  check_output_folder(o.spec.trace_folder);
 }
 
 void add_list(CLI::App& app, const std::string& names, std::vector<std::string>& words, const std::string& help) {

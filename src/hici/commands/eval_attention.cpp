@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici eval attention`: which share of attention goes to global slots, local slots and tokens, by layer and head.
 #include "hici/base/error.h"
-#include "hici/base/file.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/base/text_table.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/model_options.h"
+#include "hici/commands/output_options.h"
 #include "hici/commands/sharing_options.h"
 #include "hici/config/bounds.h"
 #include "hici/config/divides.h"
@@ -151,15 +152,9 @@ std::string result_text(const eval::AttentionProfile& profile) {
   return aligned_text(cells, 1);
 }
 
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code problem;
-  std::filesystem::create_directories(folder, problem);
-  HICI_CHECK(!problem, "--figures: ", folder.string(), " cannot be made (", problem.message(), "); use another folder");
-}
-
 void write_figures(const std::filesystem::path& folder, const eval::AttentionProfile& profile) {
   for (const report::Figure& figure : report::attention_figures(profile)) {
-    write_file_atomically(folder / figure.file_name, figure.svg);
+    write_output_file(folder / figure.file_name, figure.svg);
     log_info("wrote ", (folder / figure.file_name).string());
   }
 }
@@ -168,7 +163,8 @@ int run_eval_attention(const EvalAttentionOptions& o) {
   check_options(o);
   std::optional<data::TokenType> type;
   if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
-  if (!o.figures.empty()) make_folder(o.figures);
+  check_output_file(o.output);
+  check_output_folder(o.figures);
   const StopSignals signals;
   io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici);
   request.hash_weights = !o.output.empty();
@@ -181,11 +177,12 @@ int run_eval_attention(const EvalAttentionOptions& o) {
   const eval::AttentionProfileOptions options = profile_options(o, loaded, tokens);
   const nlohmann::json settings = settings_json(o, loaded, tokens, options);
   auto write = [&](const eval::AttentionProfile& profile) {
-    if (!o.figures.empty()) write_figures(o.figures, profile);
-    if (!o.output.empty()) write_file_atomically(o.output, result_json(settings, profile).dump(1) + "\n");
-    write_stdout(result_text(profile));
+    show_and_write(result_text(profile), [&] {
+      if (!o.figures.empty()) write_figures(o.figures, profile);
+      if (!o.output.empty()) write_output_file(o.output, result_json(settings, profile).dump(1) + "\n");
+    });
   };
-  if (o.sharing.shares()) {
+  if (!o.output.empty()) {
     eval::share_attention_profile(*loaded.model, tokens, options, o.sharing.work(o.output, settings), write);
     return 0;
   }

@@ -5,10 +5,12 @@
 #include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/base/sha256.h"
 #include "hici/base/signals.h"
 #include "hici/commands/benchmark_options.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/output_options.h"
 #include "hici/eval/answer_cases.h"
 #include "hici/eval/case_journal.h"
 #include "hici/eval/longbench_budget.h"
@@ -102,8 +104,8 @@ void write_predictions(const fs::path& path, const json& identity, const eval::L
   settings["data"] = data.file.string();
   settings["cases"] = answers.size();
   fs::path json_file = path;
-  write_file_atomically(json_file.replace_extension(".json"), settings.dump(1) + "\n");
-  write_file_atomically(path, text);
+  write_output_file(json_file.replace_extension(".json"), settings.dump(1) + "\n");
+  write_output_file(path, text);
   log_info("wrote ", path.string());
 }
 
@@ -137,13 +139,14 @@ bool predict(Run& run, const eval::LongBenchData& data) {
 
 int run_longbench(EvalLongBenchOptions& o) {
   check(o);
+  check_output_folder(o.folder());
   const std::vector<eval::LongBenchData> all = read_data(o);
   const StopSignals signals;
   const AnsweringModel model = o.benchmark.answering.load();
   for (const eval::LongBenchData& data : all) budget_of(o, data, model).check(std::string(data.task->name));
   Run run{o, model, o.benchmark.prompts(model), generate::Generator(*model.loaded.model)};
   for (const eval::LongBenchData& data : all) {
-    if (!predict(run, data)) return 128 + stop_requested();
+    if (!predict(run, data)) check_stop(kAnswersAreKept);
   }
   return 0;
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici eval passkey`: a number hidden in filler text, at several lengths; accuracies by length and depth.
 #include "hici/base/error.h"
-#include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/base/process_rank.h"
 #include "hici/base/signals.h"
 #include "hici/commands/answering_options.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/output_options.h"
 #include "hici/eval/case_journal.h"
 #include "hici/eval/passkey_run.h"
 #include "hici/ops/types.h"
@@ -100,9 +101,8 @@ nlohmann::ordered_json result_json(const EvalPasskeyOptions& o, const AnsweringM
 void write_files(const EvalPasskeyOptions& o, const nlohmann::ordered_json& result,
                  const std::vector<eval::PasskeyLength>& lengths) {
   const fs::path figure = o.figure_path();
-  if (!figure.empty())
-    write_file_atomically(figure, report::heat_map_file(report::passkey_heat_map(lengths, title_of(o))));
-  if (!o.output.empty()) write_file_atomically(o.output, result.dump(1) + "\n");
+  if (!figure.empty()) write_output_file(figure, report::heat_map_file(report::passkey_heat_map(lengths, title_of(o))));
+  if (!o.output.empty()) write_output_file(o.output, result.dump(1) + "\n");
 }
 
 // The table of a result that was there already.
@@ -150,6 +150,7 @@ class KeptTests {
 
 int run_eval_passkey(EvalPasskeyOptions& o) {
   check_options(o);
+  for (const fs::path& file : {o.output, o.figure_path()}) check_output_file(file);
   KeptTests kept(o);
   if (kept.is_finished()) return show_finished(o);
   const StopSignals signals;
@@ -159,11 +160,12 @@ int run_eval_passkey(EvalPasskeyOptions& o) {
       .plan = o.plan, .rope = rope_of(o, model), .generation = o.answering.generation, .batch_size = o.batch_size};
   run.generation.stop_ids = model.stop_ids;
   const auto keep = [&](int64_t index, const eval::PasskeyTest& test) { kept.keep(index, test); };
-  if (!eval::answer_passkey_tests(lm, model.tokenizer, run, kept.open(), keep)) return 128 + stop_requested();
+  if (!eval::answer_passkey_tests(lm, model.tokenizer, run, kept.open(), keep))
+    check_stop(o.output.empty() ? "; nothing is kept without --output" : kAnswersAreKept);
   const bool is_whole = kept.finish([&](std::vector<eval::PasskeyTest> tests) {
     const auto lengths = eval::passkey_lengths(o.plan, run.rope, std::move(tests));
-    write_files(o, result_json(o, model, run.rope, lengths), lengths);
-    write_stdout(report::passkey_table_text(lengths));
+    show_and_write(report::passkey_table_text(lengths),
+                   [&] { write_files(o, result_json(o, model, run.rope, lengths), lengths); });
   });
   if (!is_whole) log_info(o.output.string(), ": other processes have tests left; the last one writes it");
   return 0;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici eval ppl`: perplexity over sliding windows, of a base model or of base and adapter.
 #include "hici/base/error.h"
-#include "hici/base/file.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/dual_chunk_options.h"
 #include "hici/commands/model_options.h"
+#include "hici/commands/output_options.h"
 #include "hici/commands/sharing_options.h"
 #include "hici/config/bounds.h"
 #include "hici/config/divides.h"
@@ -180,6 +181,7 @@ int run_eval_ppl(const EvalPplOptions& o) {
                    ", where tokens see beyond their segment; use --eval_mode hici");
   std::optional<data::TokenType> type;
   if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
+  check_output_file(o.output);
   const StopSignals signals;
   const io::LoadedModel loaded = load(o, mode);
   const nn::ForwardOptions forward = make_forward(o, mode, loaded);
@@ -190,8 +192,9 @@ int run_eval_ppl(const EvalPplOptions& o) {
   if (forward.dual_chunk) settings["dual_chunk"] = dual_chunk_json(o, loaded.model->config(), forward.dual_chunk);
   const auto write = [&](const eval::PerplexityResult& result) {
     const nlohmann::json json = result_json(settings, result);
-    if (!o.output.empty()) write_file_atomically(o.output, json.dump(1) + "\n");
-    write_stdout(result_text(json));
+    show_and_write(result_text(json), [&] {
+      if (!o.output.empty()) write_output_file(o.output, json.dump(1) + "\n");
+    });
   };
   const eval::PerplexityOptions options{.seq_len = o.seq_len,
                                         .stride = o.sliding_window,
@@ -199,7 +202,7 @@ int run_eval_ppl(const EvalPplOptions& o) {
                                         .limit_tokens = o.limit_tokens,
                                         .forward = forward,
                                         .stream_segments = o.stream_segments};
-  if (o.sharing.shares()) {
+  if (!o.output.empty()) {
     eval::share_perplexity(*loaded.model, tokens, options, o.sharing.work(o.output, settings), write);
     return 0;
   }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici eval topics` and `hici eval lines`: a model's answers to LongEval's retrieval tasks, in LongEval's files.
 #include "hici/base/error.h"
-#include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/base/sha256.h"
 #include "hici/base/signals.h"
 #include "hici/commands/benchmark_options.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/output_options.h"
 #include "hici/config/rope.h"
 #include "hici/eval/answer_cases.h"
 #include "hici/eval/case_journal.h"
@@ -132,15 +133,17 @@ void write_answers(const EvalRetrievalOptions& o, const Work& work, const std::v
   result["cases"] = num_answers;
   result["longest_prompt"] = longest;
   fs::path json_file = work.file->path;
-  write_file_atomically(json_file.replace_extension(".json"), result.dump(1) + "\n");
-  write_file_atomically(work.file->path, text);
-  write_stdout(detail::concat(work.file->path.string(), "  correct ", num_correct, "/", num_answers, "\n"));
+  show_and_write(detail::concat(work.file->path.string(), "  correct ", num_correct, "/", num_answers, "\n"), [&] {
+    write_output_file(json_file.replace_extension(".json"), result.dump(1) + "\n");
+    write_output_file(work.file->path, text);
+  });
 }
 
 int run(EvalRetrievalOptions& o) {
   o.benchmark.check();
   HICI_CHECK_USAGE(!o.testcases.empty(), "hici ", o.command,
                    ": no test cases given; give a file of LongEval's or a folder of such files");
+  check_output_folder(fs::path(o.benchmark.output_dir) / o.benchmark.model_label());
   const std::vector<ResponseFile> files = read_testcases(o);
   const StopSignals signals;
   const AnsweringModel model = o.benchmark.answering.load();
@@ -156,7 +159,7 @@ int run(EvalRetrievalOptions& o) {
       work.journal.add(i, {{kAnswer, prompts.answer_text(answer)}, {kPromptTokens, prompt_tokens}});
     };
     if (!eval::answer_cases(generator, std::move(work.prompts), options, o.benchmark.batch_size, on_answer))
-      return 128 + stop_requested();
+      check_stop(kAnswersAreKept);
     work.journal.finish([&](const std::vector<json>& answers) { write_answers(o, work, answers); });
   }
   return 0;

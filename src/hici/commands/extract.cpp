@@ -3,7 +3,9 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/base/progress.h"
+#include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/lists.h"
 #include "hici/io/extract.h"
@@ -39,11 +41,14 @@ int run_extract(const ExtractOptions& o, const CLI::App& app) {
                      " is no scale; use a number above 0, such as 16");
     request.lora_alpha = o.lora_alpha;
   }
+  check_new_folder(o.output_dir);
+  const StopSignals signals;
   std::optional<Progress> progress;
   request.progress = [&](uint64_t total, uint64_t done) {
     if (!progress)
       progress.emplace("extracting", static_cast<int64_t>(total), ProgressUnit::kBytes, std::chrono::seconds(1));
     progress->update(static_cast<int64_t>(done));
+    check_stop("; nothing was written");
   };
   const io::ExtractResult result = io::extract_adapter(request);
   progress.reset();

@@ -4,11 +4,13 @@
 #include "hici/base/file.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/base/text_table.h"
 #include "hici/commands/answering_options.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/output_options.h"
 #include "hici/generate/answer_text.h"
 #include "hici/generate/generator.h"
 #include "hici/generate/prompt_encoder.h"
@@ -21,6 +23,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 
 namespace hici::commands {
 namespace {
@@ -43,6 +46,7 @@ struct GenerateCommandOptions {
   int64_t num_return = 1;
   int64_t batch_size = 1;
   int64_t seed = 42;
+  OverwriteOption overwrite;
 
   generate::GenerateOptions& generation() { return answering.generation; }
   const generate::GenerateOptions& generation() const { return answering.generation; }
@@ -69,6 +73,8 @@ void check_options(GenerateCommandOptions& o) {
                    "--batch_size: has no effect with one answer; give --batch_file or --num_return");
   HICI_CHECK_USAGE(o.is_batch() || o.output.empty(),
                    "--output: has no effect with one answer, which goes to stdout; give --batch_file or --num_return");
+  HICI_CHECK_USAGE(!o.output.empty() || !o.given("overwrite"),
+                   "--overwrite: has no effect without --output; leave it out");
   HICI_CHECK_USAGE(o.is_batch() || !o.return_ids,
                    "--return_ids: has no effect with one answer; give --batch_file or --num_return");
   HICI_CHECK_USAGE(!o.given("min_new_tokens") || !o.ignore_eos || !o.stop_token.empty(),
@@ -207,8 +213,12 @@ int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
   for (size_t i = 0; i < prompts.size(); ++i) {
     for (int64_t sample = 0; sample < run.o.num_return; ++sample) sequences.push_back({i, sample});
   }
+  std::optional<MadeFolders> folders;
   std::unique_ptr<AtomicFile> file;
-  if (!run.o.output.empty()) file = std::make_unique<AtomicFile>(run.o.output);
+  if (!run.o.output.empty()) {
+    folders.emplace(folder_of(run.o.output));
+    file = std::make_unique<AtomicFile>(run.o.output);
+  }
   Progress progress("answers", static_cast<int64_t>(sequences.size()));
   generate::GenerateSpeed speed;
   for (size_t at = 0; at < sequences.size(); at += static_cast<size_t>(run.o.batch_size)) {
@@ -227,6 +237,8 @@ int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
 
 int run_generate(GenerateCommandOptions& o) {
   check_options(o);
+  check_output_file(o.output);
+  o.overwrite.check({o.output});
   const std::vector<generate::Prompt> prompts = read_prompts(o);
   std::optional<text::ChatTemplate> chat;
   if (o.chat) chat = text::ChatTemplate::load(o.answering.tokenizer_folder());
@@ -253,6 +265,7 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
   add_option(app, "batch_file", o.batch_file,
              "JSON lines with \"prompt\", or with \"messages\" for --chat; the answers are JSON lines");
   add_option(app, "output", o.output, "File for the JSON lines of answers; empty: stdout");
+  o.overwrite.bind(app);
   add_bool(app, "chat", o.chat, "Through the model's chat template: the prompt is what the user says");
   add_option(
       app, "prompt_style", o.prompt_style,

@@ -2,6 +2,8 @@
 // `hici init`: a randomly initialised model directory from sizes.
 #include "hici/base/error.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
+#include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/io/random_model.h"
 
@@ -90,6 +92,8 @@ int run_init(const InitOptions& o) {
                               .dtype = parse_dtype(o.dtype),
                               .seed = static_cast<uint64_t>(o.seed),
                               .tokenizer_dir = o.tokenizer};
+  check_new_folder(o.output_dir);
+  const StopSignals signals;
   io::write_random_model(o.output_dir, model);
   write_stdout(detail::concat(o.output_dir, ": ", o.family, " with ", model.config.num_parameters(),
                               " parameters, vocabulary ", model.config.vocab_size, ", ", o.dtype, "\n"));

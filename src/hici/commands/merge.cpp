@@ -4,6 +4,7 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/memory.h"
+#include "hici/base/output_place.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
@@ -58,7 +59,7 @@ std::string assumed_text(const MergeOptions& o, const config::HiciConfig& hici) 
 class Stages {
  public:
   void update(const std::string& what, uint64_t total, uint64_t done) {
-    if (stop_requested() != 0) fail("stopped by signal ", stop_requested(), "; nothing was written");
+    check_stop("; nothing was written");
     if (what != what_) {
       line_.reset();
       const bool is_bytes = what == "merging";
@@ -96,6 +97,7 @@ int run_merge(const MergeOptions& o) {
   request.max_shard_bytes = o.max_shard_bytes;
   HICI_CHECK_USAGE(o.context_size == -1 || o.context_size > 0, "--context_size: ", o.context_size,
                    " is no context; use the tokens of a training sequence, or -1 for what the adapter says");
+  check_new_folder(o.save_path);
   const StopSignals signals;
   request.model.base = o.base_model;
   request.model.adapter = o.peft_model;

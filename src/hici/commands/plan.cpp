@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici plan`: the memory of a training step, counted before anything is bought, downloaded or run.
-#include "hici/base/file.h"
-#include "hici/base/log.h"
+#include "hici/base/error.h"
+#include "hici/base/output_place.h"
 #include "hici/bench/memory_table.h"
 #include "hici/commands/activation_options.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/lists.h"
 #include "hici/commands/model_options.h"
+#include "hici/commands/output_options.h"
 
 #include <memory>
 
@@ -64,9 +65,11 @@ int run_plan(PlanOptions& o) {
   o.spec.policy = o.activations.resolve();
   o.spec.memory_bytes = static_cast<int64_t>(parse_memory(o.memory, "--memory"));
   o.spec.validate();
+  check_output_file(o.output);
   const bench::MemoryTable table = bench::make_memory_table(o.spec);
-  if (!o.output.empty()) write_file_atomically(o.output, table.json.dump(1) + "\n");
-  write_stdout(table.text);
+  show_and_write(table.text, [&] {
+    if (!o.output.empty()) write_output_file(o.output, table.json.dump(1) + "\n");
+  });
   return 0;
 }
 

@@ -2,9 +2,10 @@
 // `hici report`: run directories in; a page out, and its tables as text, CSV and LaTeX.
 #include "hici/base/clean_text.h"
 #include "hici/base/error.h"
-#include "hici/base/file.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/output_options.h"
 #include "hici/report/collect.h"
 #include "hici/report/page.h"
 #include "hici/report/report_tables.h"
@@ -31,17 +32,22 @@ fs::path beside(const fs::path& output, const report::Table& table, const char* 
   return path.replace_extension("." + table.name + extension);
 }
 
-void write_tables(const std::vector<report::Table>& tables, const fs::path& output) {
+std::string shown_tables(const std::vector<report::Table>& tables) {
   std::string shown;
   for (const report::Table& table : tables) {
-    const fs::path latex = beside(output, table, ".tex");
-    write_file_atomically(beside(output, table, ".csv"), report::table_csv(table));
-    write_file_atomically(latex, report::table_latex(table));
-    log_info("wrote ", beside(output, table, ".csv").string(), " and ", latex.filename().string());
     if (!table.is_for_files)
       shown += (shown.empty() ? "" : "\n") + table.full_caption() + "\n" + report::table_text(table);
   }
-  if (!shown.empty()) write_stdout(shown);
+  return shown;
+}
+
+void write_tables(const std::vector<report::Table>& tables, const fs::path& output) {
+  for (const report::Table& table : tables) {
+    const fs::path latex = beside(output, table, ".tex");
+    write_output_file(beside(output, table, ".csv"), report::table_csv(table));
+    write_output_file(latex, report::table_latex(table));
+    log_info("wrote ", beside(output, table, ".csv").string(), " and ", latex.filename().string());
+  }
 }
 
 void validate(const ReportOptions& options) {
@@ -54,10 +60,14 @@ void validate(const ReportOptions& options) {
 
 int run(const ReportOptions& options) {
   validate(options);
+  check_output_file(options.output);
   const report::ReportData data = report::collect(options.paths);
-  write_file_atomically(options.output, report::render_page(data, clean_text(options.title)));
-  log_info("wrote ", options.output.string());
-  write_tables(report::report_tables(data), options.output);
+  const std::vector<report::Table> tables = report::report_tables(data);
+  show_and_write(shown_tables(tables), [&] {
+    write_output_file(options.output, report::render_page(data, clean_text(options.title)));
+    log_info("wrote ", options.output.string());
+    write_tables(tables, options.output);
+  });
   return data.num_named_left_out > 0 ? 1 : 0;
 }
 

@@ -2,10 +2,11 @@
 // `hici score longbench`: folders of predictions in; result.json in each, a table as text, CSV and LaTeX out.
 #include "hici/base/clean_text.h"
 #include "hici/base/error.h"
-#include "hici/base/file.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/commands/benchmark_options.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/output_options.h"
 #include "hici/eval/longbench_scores.h"
 #include "hici/report/answer_settings.h"
 #include "hici/report/report_tables.h"
@@ -21,6 +22,8 @@ namespace hici::commands {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kResultName = "result.json";
 
 struct ScoreLongBenchOptions {
   std::vector<fs::path> folders;
@@ -70,8 +73,8 @@ void write_tables(const fs::path& path, const std::vector<report::Table>& tables
     if (++number > 1) csv.replace_filename(path.stem().string() + "-" + std::to_string(number) + ".csv");
     fs::path latex = csv;
     latex.replace_extension(".tex");
-    write_file_atomically(csv, report::table_csv(table));
-    write_file_atomically(latex, report::table_latex(table));
+    write_output_file(csv, report::table_csv(table));
+    write_output_file(latex, report::table_latex(table));
     log_info("wrote ", csv.string(), " and ", latex.string());
   }
 }
@@ -86,22 +89,33 @@ report::LongBenchResult result_of(const eval::LongBenchModelScores& scores, cons
   return result;
 }
 
+void write_results(const ScoreLongBenchOptions& o, const std::vector<report::LongBenchResult>& results) {
+  for (size_t i = 0; i < results.size(); ++i) {
+    const fs::path file = o.folders[i] / kResultName;
+    write_output_file(file, eval::longbench_result(results[i].scores, o.by_length).dump(4) + "\n");
+    log_info("wrote ", file.string());
+  }
+}
+
 int run(const ScoreLongBenchOptions& o) {
   validate(o);
+  check_output_file(o.table);
+  for (const fs::path& folder : o.folders) {
+    if (fs::is_directory(folder)) check_output_file(folder / kResultName);
+  }
   const eval::LongBenchScoring scoring{.datasets = longbench_dataset_names(o.datasets), .by_length = o.by_length};
   report::ReportData data;
   for (const fs::path& folder : o.folders) {
     const eval::LongBenchModelScores scores = eval::score_longbench(folder, scoring);
-    const fs::path result = folder / "result.json";
-    write_file_atomically(result, eval::longbench_result(scores, o.by_length).dump(4) + "\n");
-    log_info("wrote ", result.string());
     if (!o.by_length && scoring.datasets.empty()) note_missing(scores);
     data.longbench.push_back(result_of(scores, folder, o.by_length));
   }
   report::tell_apart(data);
   const std::vector<report::Table> tables = report::longbench_tables(data.longbench);
-  write_stdout(shown_tables(tables));
-  if (!o.table.empty()) write_tables(o.table, tables);
+  show_and_write(shown_tables(tables), [&] {
+    write_results(o, data.longbench);
+    if (!o.table.empty()) write_tables(o.table, tables);
+  });
   return 0;
 }
 

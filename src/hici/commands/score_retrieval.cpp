@@ -2,12 +2,13 @@
 // `hici score topics` and `hici score lines`: answers to LongEval's retrieval tasks in; correct/total for each file
 // out.
 #include "hici/base/error.h"
-#include "hici/base/file.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/base/text_table.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/output_options.h"
 #include "hici/eval/judge.h"
 #include "hici/eval/retrieval_scores.h"
 #include "hici/text/tokenizer.h"
@@ -145,7 +146,11 @@ nlohmann::ordered_json result_json(const std::vector<eval::RetrievalScore>& scor
 
 int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& command) {
   validate(o, command);
+  check_output_file(o.output);
   const std::vector<fs::path> files = files_of(o.paths);
+  if (!o.judge.empty()) {
+    for (const fs::path& file : files) check_output_file(eval::JudgeCache::beside(file));
+  }
   std::vector<std::vector<eval::RetrievalAnswer>> answers;
   std::vector<eval::RetrievalScore> scores;
   for (const fs::path& file : files) {
@@ -159,10 +164,13 @@ int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& c
     judging.api_key = key ? key : "";
     judgements = judge_all(files, answers, judging);
   }
-  write_stdout(score_table(scores, judgements));
-  if (!o.output.empty())
-    write_file_atomically(o.output, result_json(scores, answers, judgements, o.judging.model).dump(1) + "\n");
-  return report_trouble(judgements);
+  show_and_write(score_table(scores, judgements), [&] {
+    if (!o.output.empty())
+      write_output_file(o.output, result_json(scores, answers, judgements, o.judging.model).dump(1) + "\n");
+  });
+  const int exit_code = report_trouble(judgements);
+  check_stop("; the verdicts until then are kept, the same command goes on from them");
+  return exit_code;
 }
 
 void bind_judge(CLI::App& app, ScoreRetrievalOptions& o) {

@@ -7,21 +7,25 @@ namespace hici::commands {
 
 void SharingOptions::bind(CLI::App& command) {
   add_bool(command, "resume", resume,
-           "Keep what an earlier run left beside --output, and go on from there; several processes always keep it");
+           "Go on from what an earlier run of the same command left beside --output, and keep a result that is there");
 }
-
-bool SharingOptions::shares() const { return resume || process_rank().world > 1; }
 
 void SharingOptions::check(const std::string& output) const {
   HICI_CHECK_USAGE(!output.empty() || !resume, "--resume: needs --output, beside which the work is kept; give it");
-  HICI_CHECK_USAGE(!output.empty() || !shares(), "--output: missing, and ", process_rank().world,
+  const int64_t world = process_rank().world;
+  HICI_CHECK_USAGE(!output.empty() || world == 1, "--output: missing, and ", world,
                    " processes meet beside it; give a file that all of them see");
 }
 
 eval::SharedWork SharingOptions::work(const std::string& output, const nlohmann::json& settings) const {
   nlohmann::json identity = settings;
   identity.erase("device");
-  return {.output = output, .identity = std::move(identity), .process = process_rank(), .resume = resume};
+  const ProcessRank process = process_rank();
+  return {.output = output,
+          .identity = std::move(identity),
+          .process = process,
+          .resume = resume,
+          .replaces_result = process.world == 1};
 }
 
 }  // namespace hici::commands

@@ -15,11 +15,10 @@ struct SharingOptions {
   bool resume = false;
 
   void bind(CLI::App& command);
-  // True when answers go through journals beside --output: several processes, or --resume.
-  bool shares() const;
-  // Sharing needs an --output.
+  // Answers go through journals beside --output; several processes and --resume need one.
   void check(const std::string& output) const;
-  // `settings`: all that repeats the evaluation. What may differ between its processes ("device") is left out.
+  // A result that is there already is replaced by one process, and an error to several, one of which may have written
+  // it. `settings`: all that repeats the evaluation. What may differ between its processes ("device") is left out.
   eval::SharedWork work(const std::string& output, const nlohmann::json& settings) const;
 };
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // hici tokenize: text files to a token file and its sidecar.
 #include "hici/base/error.h"
+#include "hici/base/file.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
+#include "hici/base/signals.h"
 #include "hici/commands/command.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/output_options.h"
 #include "hici/data/tokenize_corpus.h"
 
 #include <array>
@@ -29,6 +33,7 @@ struct TokenizeOptions {
   bool add_bos = false;
   bool add_eos = false;
   int num_threads = 0;
+  OverwriteOption overwrite;
 };
 
 void bind_options(CLI::App& app, TokenizeOptions& o) {
@@ -47,6 +52,7 @@ void bind_options(CLI::App& app, TokenizeOptions& o) {
   add_bool(app, "add_bos", o.add_bos, "BOS before every document, unless it is there already");
   add_bool(app, "add_eos", o.add_eos, "EOS after every document, unless it is there already");
   add_option(app, "num_threads", o.num_threads, "Threads that encode; 0: all cores", kThreads);
+  o.overwrite.bind(app);
 }
 
 void validate(const TokenizeOptions& o) {
@@ -90,7 +96,11 @@ int run(const TokenizeOptions& o) {
       .frame = {.add_special_tokens = o.add_special_tokens, .add_bos = o.add_bos, .add_eos = o.add_eos},
       .num_threads = o.num_threads};
   if (!o.token_type.empty()) job.type = data::parse_token_type(o.token_type, "--token_type");
-  if (!o.output_dir.empty()) std::filesystem::create_directories(o.output_dir);
+  check_output_file(path);
+  o.overwrite.check({path});
+  if (!o.overwrite.overwrite) data::read_sidecar(path);  // what has its name and is none is somebody's
+  const StopSignals signals;
+  const MadeFolders folders(folder_of(path));
   const data::TokenizeResult result = data::tokenize_corpus(job);
   write_stdout(summary(path, result.info, result.counts, result.seconds));
   return 0;

@@ -3,9 +3,11 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/base/progress.h"
 #include "hici/commands/command.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/output_options.h"
 #include "hici/data/text_source.h"
 #include "hici/text/tokenizer.h"
 
@@ -19,6 +21,8 @@
 namespace hici::commands {
 namespace {
 
+constexpr size_t kMaxConfigBytes = size_t{64} << 20;
+
 struct TrainTokenizerOptions {
   std::vector<std::string> text_file;
   std::string text_field = "text";
@@ -31,6 +35,7 @@ struct TrainTokenizerOptions {
   std::string pad_token;
   bool add_bos_token = false;
   int num_threads = 0;
+  OverwriteOption overwrite;
 };
 
 void bind_options(CLI::App& app, TrainTokenizerOptions& o) {
@@ -46,6 +51,7 @@ void bind_options(CLI::App& app, TrainTokenizerOptions& o) {
   add_option(app, "pad_token", o.pad_token, "Special token for padding; empty: none");
   add_bool(app, "add_bos_token", o.add_bos_token, "Encoding puts the BOS token in front of every text");
   add_option(app, "num_threads", o.num_threads, "Threads; 0: all cores", kThreads);
+  o.overwrite.bind(app);
 }
 
 void validate(const TrainTokenizerOptions& o) {
@@ -107,8 +113,20 @@ std::optional<std::string> unless_empty(const std::string& token) {
   return token.empty() ? std::nullopt : std::optional(token);
 }
 
+// tokenizer_config.json alone, as we would write it, is what a killed process left.
+void check_overwriting(const TrainTokenizerOptions& o, const std::filesystem::path& folder, const std::string& config) {
+  const std::filesystem::path file = folder / "tokenizer_config.json";
+  o.overwrite.check({folder / "tokenizer.json"});
+  if (std::filesystem::exists(file) && read_file(file, kMaxConfigBytes) != config) o.overwrite.check({file});
+}
+
 int run(const TrainTokenizerOptions& o) {
   validate(o);
+  const std::filesystem::path folder = o.output_dir;
+  check_output_folder(folder);
+  const text::NamedTokens named = {.bos = unless_empty(o.bos_token), .eos = unless_empty(o.eos_token)};
+  const std::string config = text::tokenizer_config_json(named, unless_empty(o.pad_token));
+  check_overwriting(o, folder, config);
   text::BpeTraining training({.vocab_size = o.vocab_size,
                               .min_frequency = o.min_frequency,
                               .special_tokens = special_tokens(o),
@@ -116,13 +134,9 @@ int run(const TrainTokenizerOptions& o) {
                               .num_threads = o.num_threads});
   for (const std::string& file : o.text_file) feed_file(file, o, training);
   const std::string json = training.finish();
-  const std::filesystem::path folder = o.output_dir;
-  std::filesystem::create_directories(folder);
   // tokenizer.json last: a folder that has it is whole.
-  const text::NamedTokens named = {.bos = unless_empty(o.bos_token), .eos = unless_empty(o.eos_token)};
-  write_file_atomically(folder / "tokenizer_config.json",
-                        text::tokenizer_config_json(named, unless_empty(o.pad_token)));
-  write_file_atomically(folder / "tokenizer.json", json);
+  write_output_file(folder / "tokenizer_config.json", config);
+  write_output_file(folder / "tokenizer.json", json);
   const int64_t vocab_size = text::Tokenizer::from_path(folder).vocab_size();
   if (vocab_size < o.vocab_size) {
     log_warning("--vocab_size: the text gives ", vocab_size, " tokens only, ", o.vocab_size, " were asked for");

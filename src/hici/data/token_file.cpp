@@ -51,6 +51,28 @@ TokenType choose_type(const std::string& subject, const TokenFileOptions& option
   return token_type_for_vocabulary(options.vocab_size);
 }
 
+// A process that is killed between the two renames leaves no file without its sidecar.
+void publish_with_sidecar(AtomicFile& file, const std::filesystem::path& path, const TokenFileInfo& info) {
+  write_file_atomically(sidecar_path(path), sidecar_to_json(info));
+  try {
+    file.commit();
+  } catch (...) {
+    std::error_code ignored;
+    std::filesystem::remove(sidecar_path(path), ignored);
+    throw;
+  }
+}
+
+// The sidecar of the earlier file never stands beside the new one, whatever happens between the two renames.
+void replace_with_sidecar(AtomicFile& file, const std::filesystem::path& path, const TokenFileInfo& info) {
+  std::error_code removal;
+  std::filesystem::remove(sidecar_path(path), removal);
+  HICI_CHECK(!removal, sidecar_path(path).string(),
+             ": cannot remove the description of the earlier file: ", removal.message());
+  file.commit();
+  write_file_atomically(sidecar_path(path), sidecar_to_json(info));
+}
+
 }  // namespace
 
 TokenFile TokenFile::open(const std::filesystem::path& path, const TokenFileOptions& options) {
@@ -182,13 +204,7 @@ TokenFileInfo TokenFileWriter::commit(TokenFileInfo info) {
   info.type = type_;
   info.num_tokens = num_tokens_;
   info.sha256 = hash_.hex_digest();
-  // A sidecar of an earlier file must never stand beside the new one, whatever happens between the two renames.
-  std::error_code removal;
-  std::filesystem::remove(sidecar_path(path_), removal);
-  HICI_CHECK(!removal, sidecar_path(path_).string(),
-             ": cannot remove the description of the earlier file: ", removal.message());
-  file_.commit();
-  write_file_atomically(sidecar_path(path_), sidecar_to_json(info));
+  std::filesystem::exists(path_) ? replace_with_sidecar(file_, path_, info) : publish_with_sidecar(file_, path_, info);
   return info;
 }
 

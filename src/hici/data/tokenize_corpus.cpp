@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/progress.h"
+#include "hici/base/signals.h"
 #include "hici/data/text_source.h"
 
 #include <memory>
@@ -25,6 +26,7 @@ void tokenize_all(const std::vector<std::unique_ptr<TextSource>>& sources, Corpu
   uint64_t done_bytes = 0;
   for (const auto& source : sources) {
     for (TextPiece piece; source->next(piece);) {
+      check_stop("; nothing was written");
       tokenizer.add(std::move(piece));
       const auto read = static_cast<double>(done_bytes + source->bytes_consumed());
       progress.update(static_cast<int64_t>(read * tokenizer.share_encoded()));

@@ -2,6 +2,7 @@
 #include "hici/eval/case_journal.h"
 
 #include "hici/base/error.h"
+#include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/base/json_lines.h"
 
@@ -31,20 +32,22 @@ bool ends_in_the_middle_of_a_line(const fs::path& path) {
 
 }  // namespace
 
-CaseJournal::CaseJournal(fs::path file, json identity, int64_t num_cases, ProcessRank process, bool resume)
+CaseJournal::CaseJournal(fs::path file, json identity, int64_t num_cases, ProcessRank process, bool resume,
+                         bool replaces_file)
     : file_(std::move(file)), identity_(std::move(identity)), num_cases_(num_cases), process_(process) {
   HICI_ASSERT(identity_.is_object() && num_cases >= 0, "identity ", identity_.dump(), ", cases ", num_cases);
-  std::error_code ignored;
-  if (file_.has_parent_path()) fs::create_directories(file_.parent_path(), ignored);
   if (process_.rank >= std::max<int64_t>(num_cases, 1)) return;  // more processes than cases
-  is_finished_ = fs::exists(file_);
+  const std::vector<fs::path> earlier = journals();
+  // A run of one process that was to replace the file left a journal: that is what is gone on from.
+  const bool keeps_file = resume ? process_.world > 1 || earlier.empty() : !replaces_file;
+  is_finished_ = fs::exists(file_) && keeps_file;
   HICI_CHECK(resume || !is_finished_, file_.string(),
              ": is there already; give --resume to keep it, or another place for the output, or remove it");
   if (is_finished_) {
     num_found_ = num_cases;
     return;
   }
-  const std::vector<fs::path> earlier = journals();
+  if (resume && fs::exists(own_journal())) open();  // and it is ours alone, before it is read
   for (const fs::path& journal : earlier) {
     // Another process of this run may have begun already: only a journal of its own place or of another run is old.
     const bool is_of_this_run =
@@ -67,7 +70,7 @@ fs::path CaseJournal::own_journal() const {
 }
 
 std::vector<fs::path> CaseJournal::journals() const {
-  const fs::path folder = file_.has_parent_path() ? file_.parent_path() : fs::path(".");
+  const fs::path folder = folder_of(file_);
   const std::string prefix = file_.filename().string() + ".part-";
   std::vector<fs::path> found;
   std::error_code problem;
@@ -77,8 +80,8 @@ std::vector<fs::path> CaseJournal::journals() const {
     fs::path path = file_;
     found.push_back(path.replace_filename(name));
   }
-  HICI_CHECK(!problem, folder.string(), ": cannot be read (", problem.message(),
-             "); choose another place for the output");
+  HICI_CHECK(!problem || problem == std::errc::no_such_file_or_directory, folder.string(), ": cannot be read (",
+             problem.message(), "); choose another place for the output");
   std::sort(found.begin(), found.end());
   return found;
 }
@@ -120,7 +123,9 @@ void CaseJournal::open() {
   const bool is_new = read_json_lines(path).empty();
   if (is_new) fs::remove(path);  // not even its first line is whole
   const bool is_torn = ends_in_the_middle_of_a_line(path);
-  own_ = std::make_unique<AppendFile>(path);
+  std::error_code ignored;  // opening says what is wrong
+  fs::create_directories(folder_of(path), ignored);
+  own_ = std::make_unique<AppendFile>(path, AppendFile::Open::kAlone);
   const json header = {{kIdentity, identity_}, {kNumCases, num_cases_}};
   const std::string begin = is_new ? header.dump() + "\n" : is_torn ? "\n" : "";
   HICI_CHECK(begin.empty() || own_->append(begin), path.string(),

@@ -25,10 +25,12 @@ namespace hici::eval {
 
 class CaseJournal {
  public:
-  // `file`: what finish() writes; its folder is made. `identity`: an object of all that decides the answers (model,
-  // data, settings); a journal that says otherwise is an hici::Error that names the field. Without `resume` a finished
-  // file or a journal of earlier work is an error; with it what they hold is kept.
-  CaseJournal(std::filesystem::path file, nlohmann::json identity, int64_t num_cases, ProcessRank process, bool resume);
+  // `file`: what finish() writes; its folder is made at the first add(). `identity`: an object of all that decides the
+  // answers (model, data, settings); a journal that says otherwise is an hici::Error that names the field. Without
+  // `resume` a finished file (unless `replaces_file`) or a journal of earlier work is an error; with it what they hold
+  // is kept. So is a journal that another process is writing, always.
+  CaseJournal(std::filesystem::path file, nlohmann::json identity, int64_t num_cases, ProcessRank process, bool resume,
+              bool replaces_file = false);
 
   // Cases of this process without an answer, ascending. None when the file is there.
   const std::vector<int64_t>& open_cases() const { return open_cases_; }

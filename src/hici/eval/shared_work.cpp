@@ -39,7 +39,7 @@ void merge_timed(const SharedWork& work, const std::vector<json>& timed, const M
 
 bool share_cases(const SharedWork& work, int64_t num_cases, const std::function<json(int64_t)>& answer,
                  const MergeAnswers& merge) {
-  CaseJournal journal(work.output, work.identity, num_cases, work.process, work.resume);
+  CaseJournal journal(work.output, work.identity, num_cases, work.process, work.resume, work.replaces_result);
   if (journal.is_finished()) {
     log_info(work.output.string(), ": is there already; nothing to do");
     return false;
@@ -48,8 +48,7 @@ bool share_cases(const SharedWork& work, int64_t num_cases, const std::function<
   const auto all = static_cast<int64_t>(open.size());
   Progress progress("batches", all);
   for (int64_t done = 0; done < all; ++done) {
-    HICI_CHECK(stop_requested() == 0, "stopped by signal ", stop_requested(), " after ", done, " of ", all,
-               " batches; give --resume to go on from them");
+    check_stop(" after ", done, " of ", all, " batches; give --resume to go on from them");
     const int64_t index = open[static_cast<size_t>(done)];
     journal.add(index, timed_answer(answer, index, work.process.rank));
     progress.update(done + 1);

@@ -13,6 +13,7 @@ struct SharedWork {
   nlohmann::json identity;       // all that decides the answers; the same in every process
   ProcessRank process;
   bool resume = false;
+  bool replaces_result = false;  // without `resume`: an earlier result under `output` is no error
 };
 
 // `answers` in the order of the cases, and the seconds of the process that took longest for its own.
@@ -20,7 +21,7 @@ using MergeAnswers = std::function<void(const std::vector<nlohmann::json>& answe
 
 // Calls `answer` for each case of this process that has none yet, with a line of progress; then, in the process that
 // finds every answer, `merge`, which must write work.output atomically. True when `merge` was called. Looks at the stop
-// signals before each case; the answers until then are kept.
+// signals before each case and throws Stopped; the answers until then are kept.
 bool share_cases(const SharedWork& work, int64_t num_cases, const std::function<nlohmann::json(int64_t)>& answer,
                  const MergeAnswers& merge);
 

@@ -43,8 +43,7 @@ double TokenWindows::for_each_batch(const std::function<void(int64_t)>& on_batch
   const auto started = std::chrono::steady_clock::now();
   for (int64_t batch = 0; batch < num_batches(); ++batch) {
     const int64_t first = first_window(batch);
-    HICI_CHECK(stop_requested() == 0, "stopped by signal ", stop_requested(), " after ", first, " of ",
-               counted(num_windows_, "window"));
+    check_stop(" after ", first, " of ", counted(num_windows_, "window"), "; nothing is kept without --output");
     on_batch(batch);
     on_progress(first + windows_of(batch));
   }

@@ -8,6 +8,7 @@
 #include "hici/io/checkpoint_manifest.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,8 +26,6 @@ namespace hici::io {
 namespace {
 
 constexpr std::string_view kPrefix = "checkpoint-";
-constexpr std::string_view kTemporary = ".tmp";
-constexpr std::string_view kDeleting = ".deleting";
 constexpr std::string_view kAside = ".aside";
 constexpr uint64_t kManifestRoom = uint64_t{64} << 10;  // the manifest, the folder, and what files leave of a block
 
@@ -84,10 +83,11 @@ void rename_or_fail(const fs::path& from, const fs::path& to) {
   HICI_CHECK(!error, from.string(), ": cannot rename to ", to.filename().string(), ": ", error.message());
 }
 
-void remove_whole_tree(const fs::path& path) {
+const fs::path& made_folder(const fs::path& folder) {
   std::error_code error;
-  fs::remove_all(path, error);
-  if (error) log_warning(path.string(), ": cannot be removed (", error.message(), ")");
+  fs::create_directories(folder, error);
+  HICI_CHECK(!error, folder.string(), ": cannot make this directory: ", error.message());
+  return folder;
 }
 
 // Under a name that find_latest_checkpoint does not look at, but people do.
@@ -103,26 +103,40 @@ void move_aside(const fs::path& checkpoint) {
 
 // Gone from its name at once: a process killed while it deletes leaves nothing that looks like a checkpoint.
 void delete_checkpoint(const fs::path& checkpoint) {
-  const fs::path doomed = with_suffix(checkpoint, kDeleting);
-  rename_or_fail(checkpoint, doomed);
-  sync_folder(doomed.parent_path());
-  remove_whole_tree(doomed);
+  const WorkingFolder doomed(checkpoint);  // removed with the checkpoint in it
+  rename_or_fail(checkpoint, doomed.path() / checkpoint.filename());
+  sync_folder(checkpoint.parent_path());
 }
 
-// NAME.tmp-PID-NUMBER, as AtomicFile (base/file.h) calls its file before it is whole.
-bool is_atomic_file_name(const std::string& name) {
-  const size_t mark = name.rfind(".tmp-");
-  if (mark == std::string::npos) return false;
-  const std::string_view numbers = std::string_view(name).substr(mark + 5);
-  return numbers.find('-') != std::string_view::npos &&
-         numbers.find_first_not_of("0123456789-") == std::string_view::npos;
+// As earlier versions called a checkpoint on its way in or out.
+bool is_former_name(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  return step_of_name(path.stem().string()) && (extension == ".tmp" || extension == ".deleting");
 }
 
-bool is_left_over(const fs::directory_entry& entry) {
-  const std::string stem = entry.path().stem().string();
-  const std::string extension = entry.path().extension().string();
-  if (entry.is_directory()) return step_of_name(stem) && (extension == kTemporary || extension == kDeleting);
-  return entry.is_regular_file() && is_atomic_file_name(entry.path().filename().string());
+// checkpoint-N.hici-tmp-... or one of the former names.
+bool is_checkpoint_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(fs::symlink_status(path, ignored)) && step_of_name(path.stem().string()).has_value();
+}
+
+// True when a process of this machine certainly holds it.
+bool is_locked(const fs::path& folder) {
+  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool is_held = flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(descriptor);
+  return is_held;
+}
+
+void remove_checkpoint_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  if (error) {
+    log_warning(folder.string(), ": cannot be removed (", error.message(), ")");
+  } else {
+    log_info(folder.string(), ": left by a process that ended early, removed");
+  }
 }
 
 // The message of what went wrong, "" when nothing did. Bugs pass through.
@@ -142,24 +156,14 @@ std::string failure_of(const std::function<void()>& work) {
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(const fs::path& output_dir, int64_t step)
-    : final_(checkpoint_path(output_dir, step)), temporary_(with_suffix(final_, kTemporary)), step_(step) {
-  remove_whole_tree(temporary_);
-  std::error_code error;
-  fs::create_directories(temporary_, error);
-  HICI_CHECK(!error, temporary_.string(), ": cannot make this directory: ", error.message());
-}
-
-CheckpointWriter::~CheckpointWriter() {
-  std::error_code ignored;  // what stays is removed at the next start
-  fs::remove_all(temporary_, ignored);
-}
+    : final_(checkpoint_path(made_folder(output_dir), step)), folder_(final_), step_(step) {}
 
 uint64_t CheckpointWriter::publish() {
-  const CheckpointManifest manifest = manifest_of_folder(temporary_, step_);
-  for (const ManifestFile& file : manifest.files) sync_file(temporary_ / file.name);
-  write_file_atomically(temporary_ / kManifestName, manifest_text(manifest));  // syncs itself and the folder
+  const CheckpointManifest manifest = manifest_of_folder(folder(), step_);
+  for (const ManifestFile& file : manifest.files) sync_file(folder() / file.name);
+  write_file_atomically(folder() / kManifestName, manifest_text(manifest));  // syncs itself and the folder
   if (fs::exists(final_)) move_aside(final_);
-  rename_or_fail(temporary_, final_);
+  HICI_CHECK(folder_.rename_to(final_), final_.string(), ": cannot publish: ", std::strerror(errno));
   sync_folder(final_.parent_path());
   uint64_t bytes = 0;
   for (const ManifestFile& file : manifest.files) bytes += file.size_bytes;
@@ -174,15 +178,24 @@ CheckpointStore::CheckpointStore(fs::path output_dir, int64_t save_total_limit, 
                    " is negative; use 0 to keep all checkpoints");
 }
 
-void CheckpointStore::clean_up() const {
-  if (!fs::is_directory(output_dir_)) return;
-  std::vector<fs::path> left_over;
-  for (const fs::directory_entry& entry : fs::directory_iterator(output_dir_)) {
-    if (is_left_over(entry)) left_over.push_back(entry.path());
+std::vector<Leftover> leftovers_of_run(const fs::path& output_dir) {
+  std::vector<Leftover> found = leftovers_in(output_dir);
+  std::error_code error;
+  for (fs::directory_iterator at(output_dir, error), end; !error && at != end; at.increment(error)) {
+    if (at->is_directory() && !at->is_symlink() && is_former_name(at->path()))
+      found.push_back({at->path(), is_in_use(at->path())});
   }
-  for (const fs::path& path : left_over) {
-    log_info(path.string(), ": left by a process that ended early, removed");
-    remove_whole_tree(path);
+  return found;
+}
+
+void CheckpointStore::clean_up() const {
+  const std::vector<Leftover> leftovers = leftovers_of_run(output_dir_);
+  remove_leftovers(leftovers);
+  // On a network file system nobody can tell by a folder's own lock; but only the process that holds the run's makes
+  // checkpoints here, and that is this one.
+  for (const Leftover& leftover : leftovers) {
+    if (leftover.is_in_use && is_checkpoint_folder(leftover.path) && !is_locked(leftover.path))
+      remove_checkpoint_folder(leftover.path);
   }
 }
 

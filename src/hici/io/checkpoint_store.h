@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checkpoints of an output directory: `checkpoint-N/` appears under its name only when every byte of it is on disk
-// (written as `checkpoint-N.tmp/`, synced, manifest last, one rename), the newest whole one is found again, old ones
-// are rotated out, broken ones are named and left alone. One process uses the directory at a time (base/run_lock.h).
+// (written beside it under a temporary one, synced, manifest last, one rename), the newest whole one is found again,
+// old ones are rotated out, broken ones are named and left alone. One process uses the directory at a time
+// (base/run_lock.h).
 #pragma once
+
+#include "hici/base/temporary.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -10,31 +13,29 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace hici::io {
 
 // Bytes that may still be written where the path is.
 using FreeBytes = std::function<uint64_t(const std::filesystem::path&)>;
 
-// One checkpoint on its way: files are written to folder(), publish() gives it its name. Without publish() the
-// destructor removes the folder.
+// One checkpoint on its way: files are written to folder(), a new folder (base/temporary.h); publish() gives it its
+// name. Without publish() the folder is removed.
 class CheckpointWriter {
  public:
   CheckpointWriter(const std::filesystem::path& output_dir, int64_t step);
-  ~CheckpointWriter();
-  CheckpointWriter(const CheckpointWriter&) = delete;
-  CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
   // Plain files only, each with at least one byte. Many ranks may write here; one of them publishes, after all have
   // written.
-  const std::filesystem::path& folder() const { return temporary_; }
+  const std::filesystem::path& folder() const { return folder_.path(); }
   // A checkpoint of that name that is there already (a broken one that was skipped) is moved aside. Returns the bytes
   // of the files.
   uint64_t publish();
 
  private:
   std::filesystem::path final_;
-  std::filesystem::path temporary_;
+  WorkingFolder folder_;
   int64_t step_;
 };
 
@@ -43,7 +44,8 @@ class CheckpointStore {
   // `save_total_limit`: how many checkpoints rotation leaves, 0 for all.
   explicit CheckpointStore(std::filesystem::path output_dir, int64_t save_total_limit = 0, FreeBytes free_bytes = {});
 
-  // Removes what a dead process left: checkpoints on their way in or out, and half-written files.
+  // Removes what dead processes left here: checkpoints on their way in or out, and half-written files. What a process
+  // that lives is writing stays, and so does everything that is not called as we call such things.
   void clean_up() const;
 
   // Before the first step: whether the disk has room for what a run that makes `saves` checkpoints of `bytes_each` will
@@ -75,6 +77,9 @@ class CheckpointStore {
   int64_t failed_saves_ = 0;
   std::set<int64_t> reported_;  // broken checkpoints that rotation has named
 };
+
+// What clean_up() would look at in a directory, and whether each is in use.
+std::vector<Leftover> leftovers_of_run(const std::filesystem::path& output_dir);
 
 std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, int64_t step);
 

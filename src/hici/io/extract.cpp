@@ -95,6 +95,7 @@ void check_is_new(const Adapter& adapter, const fs::path& directory, AdapterForm
 
 // Files of a finished working folder go beside those of an adapter, one rename each.
 void move_files(const fs::path& from, const fs::path& to) {
+  for (const auto& entry : fs::directory_iterator(from)) check_replaceable(to / entry.path().filename());
   for (const auto& entry : fs::directory_iterator(from)) {
     const fs::path target = to / entry.path().filename();
     std::error_code error;
@@ -133,7 +134,7 @@ ExtractResult extract_adapter(const ExtractRequest& request) {
   ExtractResult result;
   result.directory = request.output.empty() ? source : request.output;
   if (request.output.empty()) check_is_new(adapter, source, request.format);
-  if (!request.output.empty()) check_is_vacant(request.output);
+  if (!request.output.empty()) check_new_folder(request.output);
 
   Reading reading(request);
   AdapterToWrite to_write = describe(adapter, request, reading);
@@ -147,8 +148,10 @@ ExtractResult extract_adapter(const ExtractRequest& request) {
 
   DirectoryWriter writer(request.output.empty() ? source / "hici-extract" : request.output, adapter_bytes(to_write));
   write_adapter_files(writer.folder(), std::move(to_write));
-  // What PEFT or the research code wrote says more than the keys that we need.
-  writer.copy_if_there(source / "adapter_config.json");
+  // What PEFT or the research code wrote says more than the keys that we need. In place it stays as it is.
+  const fs::path config = source / "adapter_config.json";
+  if (request.output.empty() && fs::exists(config)) fs::remove(writer.folder() / config.filename());
+  if (!request.output.empty()) writer.copy_if_there(config);
   if (request.output.empty()) {
     move_files(writer.folder(), source);
   } else {

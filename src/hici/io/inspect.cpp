@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/hub_id.h"
 #include "hici/base/json.h"
+#include "hici/base/temporary.h"
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/data/token_file.h"
@@ -24,6 +25,10 @@ namespace hici::io {
 namespace {
 
 using nlohmann::json;
+
+constexpr const char* kNotThere = ": is not there; give a model directory, an adapter, a checkpoint or a file";
+constexpr const char* kNothingHere =
+    ": holds no config.json, no adapter and no checkpoint; nothing here that hici reads";
 
 // Runs a check; what it has to say becomes a line of the report instead of the end of it.
 void collect(json& problems, const std::function<void()>& check) {
@@ -207,6 +212,15 @@ bool has_checkpoints(const fs::path& path) {
   return false;
 }
 
+void add_leftovers(const fs::path& path, json& report) {
+  std::vector<Leftover> found = leftovers_of(without_last_slash(path));
+  if (fs::is_directory(path)) {
+    for (Leftover& leftover : leftovers_of_run(path)) found.push_back(std::move(leftover));
+  }
+  for (const Leftover& leftover : found)
+    report["leftovers"].push_back({{"path", printable(leftover.path.string(), 400)}, {"in_use", leftover.is_in_use}});
+}
+
 void inspect_directory(const InspectRequest& request, json& report) {
   const fs::path& path = request.path;
   const bool is_checkpoint = fs::exists(path / kManifestName);
@@ -216,10 +230,12 @@ void inspect_directory(const InspectRequest& request, json& report) {
     inspect_model(request, report);
   } else if (has_checkpoints(path)) {
     return inspect_run(path, report);
-  } else {
-    HICI_CHECK(is_checkpoint, path.string(),
-               ": holds no config.json, no adapter and no checkpoint; nothing here that hici reads");
+  } else if (is_checkpoint || !report.contains("leftovers")) {
+    HICI_CHECK(is_checkpoint, path.string(), kNothingHere);
     report["kind"] = "training state";
+  } else {
+    report["kind"] = "directory";
+    report["problems"].push_back(path.string() + kNothingHere);
   }
   if (is_checkpoint) add_checkpoint(path, report);
 }
@@ -256,11 +272,15 @@ void inspect_tokens(const InspectRequest& request, json& report) {
 }  // namespace
 
 json inspect_path(const InspectRequest& request) {
-  HICI_CHECK(fs::exists(request.path), request.path.string(),
-             ": is not there; give a model directory, an adapter, a checkpoint or a file",
-             hub_hint(request.path, HubKind::kModel));
   json report = {{"path", request.path.string()}, {"problems", json::array()}};
-  if (fs::is_directory(request.path)) {
+  add_leftovers(request.path, report);
+  const bool is_there = fs::exists(request.path);
+  HICI_CHECK(is_there || report.contains("leftovers"), request.path.string(), kNotThere,
+             hub_hint(request.path, HubKind::kModel));
+  if (!is_there) {
+    report["kind"] = "not there";
+    report["problems"].push_back(request.path.string() + kNotThere);
+  } else if (fs::is_directory(request.path)) {
     inspect_directory(request, report);
   } else if (is_weight_file(request.path)) {
     report["kind"] = "file of weights";

@@ -22,7 +22,8 @@ struct InspectRequest {
 };
 
 // Keys: path, kind, and by kind config, rope, lora, hici, weights, parameters, tensors, tokens, checkpoint; always
-// problems, a list of sentences. A path that is nothing of the above is an hici::Error.
+// problems, a list of sentences. `leftovers`, where there are some beside the path or in it: what was being written
+// there, each with `path` and `in_use` (base/temporary.h). A path that is nothing of the above is an hici::Error.
 nlohmann::json inspect_path(const InspectRequest& request);
 
 // The same for people, several lines.

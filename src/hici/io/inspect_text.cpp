@@ -51,6 +51,14 @@ void add_tensors(std::ostringstream& out, const json& tensors) {
         << tensor["dtype"].get<std::string>() << (tensor["count"] == 1 ? "" : " x" + tensor["count"].dump()) << "\n";
 }
 
+void add_leftovers(std::ostringstream& out, const json& leftovers) {
+  out << "  unfinished\n";
+  for (const json& leftover : leftovers)
+    out << "    " << leftover["path"].get<std::string>()
+        << (leftover["in_use"] == true ? ": is being written, or nobody can tell here\n"
+                                       : ": left by a process that ended early; what writes there next removes it\n");
+}
+
 }  // namespace
 
 std::string inspection_text(const json& report) {
@@ -63,6 +71,7 @@ std::string inspection_text(const json& report) {
   if (report.contains("weights")) add_weights(out, report);
   if (report.contains("parameters")) add_parameters(out, report["parameters"]);
   if (report.contains("tensors")) add_tensors(out, report["tensors"]);
+  if (report.contains("leftovers")) add_leftovers(out, report["leftovers"]);
   out << "  problems    " << (report["problems"].empty() ? "none" : std::to_string(report["problems"].size())) << "\n";
   for (const json& problem : report["problems"]) out << "    " << problem.get<std::string>() << "\n";
   return out.str();

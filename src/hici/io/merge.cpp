@@ -126,7 +126,7 @@ class Merge {
 
  private:
   LoadedModel describe() const {
-    check_is_vacant(request_.output);
+    check_new_folder(request_.output);
     HICI_ASSERT(opened_.adapter, "a merge without adapter");
     const std::string adapter = opened_.adapter->path.string();
     check_is_no_second_merge();

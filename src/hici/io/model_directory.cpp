@@ -137,7 +137,7 @@ void write_model_files(DirectoryWriter& writer, ModelToWrite model) {
 }
 
 void write_model_directory(const fs::path& path, ModelToWrite model) {
-  check_is_vacant(path);
+  check_new_folder(path);
   model.config.validate(path.string());
   DirectoryWriter writer(path, model_bytes(model));
   write_model_files(writer, std::move(model));

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/json.h"
+#include "hici/base/signals.h"
 #include "hici/io/model_directory.h"
 #include "hici/ops/types.h"
 
@@ -34,6 +35,7 @@ std::vector<TensorToWrite> random_tensors(const RandomModel& model) {
   for (const ExpectedTensor& tensor : expected_tensors(model.config)) {
     const bool is_norm = tensor.shape.size() == 1;
     out.emplace_back(tensor.name, model.dtype, tensor.shape, [tensor, is_norm, seed = model.seed, i = index++] {
+      check_stop("; nothing was written");
       return is_norm ? at::ones(tensor.shape) : normal_tensor(tensor, seed, i);
     });
   }

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <bit>
 #include <chrono>
 #include <cstring>
@@ -83,15 +82,18 @@ double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// TensorBoard reads the files of a directory in the order of their names, so the time comes first. The counter tells
-// apart two runs of one process within a second.
+// TensorBoard reads the files of a directory in the order of their names, so the time comes first. The number tells
+// apart two within a second, of one process or of two with the same id in two containers.
 std::filesystem::path new_event_path(const std::filesystem::path& directory) {
-  static std::atomic<int> counter{0};
   std::array<char, 256> host{};
   if (gethostname(host.data(), host.size() - 1) != 0) std::strcpy(host.data(), "localhost");
   const auto seconds = static_cast<int64_t>(seconds_since_1970());
-  return directory / ("events.out.tfevents." + std::to_string(seconds) + "." + host.data() + "." +
-                      std::to_string(getpid()) + "." + std::to_string(counter++));
+  const std::string name =
+      "events.out.tfevents." + std::to_string(seconds) + "." + host.data() + "." + std::to_string(getpid()) + ".";
+  for (int number = 0;; ++number) {
+    std::filesystem::path path = directory / (name + std::to_string(number));
+    if (!std::filesystem::exists(path)) return path;
+  }
 }
 
 std::string step_field(int64_t step) {

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where commands write: looked at first, never half filled, never taken from others, cleaned up behind the dead."""
+import fcntl
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import unittest
+
+from support import (ENVIRONMENT, GOLDEN, HICI, TIMEOUT_SECONDS, FolderTest, golden_hici_options, hici, last_line,
+                     start_hici, stop_now, train_options, wait_until)
+
+MODEL = GOLDEN / "qwen3-gqa"
+DEAD = "hici-tmp-0123456789abcdef"
+BY_CLOCK = ("seconds", "tokens_per_second")
+
+
+def eval_command(kind, *more):
+    return ["eval", kind, "--base_model", MODEL / "base", "--peft_model", MODEL / "adapter", *golden_hici_options("qwen3-gqa"),
+            "--data_path", MODEL / "tokens.bin", "--seq_len", 96, "--dtype", "float32", "--device", "cpu", *more]
+
+
+class PlaceTest(FolderTest):
+    def commands_into(self, place):
+        """Every command with an output, asked to write at or below `place`; what it reads is not there."""
+        none = self.folder / "none"
+        (self.folder / "prompts.jsonl").write_text('{"prompt": "a"}\n')
+        answers = self.folder / "10_response.txt"
+        answers.write_text("Label: a, Predict: b, prompt length: 5\n")
+        (self.folder / "text.txt").write_text("text\n")
+        prompts, text = self.folder / "prompts.jsonl", self.folder / "text.txt"
+        model, output = ["--base_model", none], ["--output", place / "out"]
+        return [
+            ["eval", "ppl", *model, "--data_path", none, *output],
+            ["eval", "attention", *model, "--data_path", none, *output],
+            ["eval", "attention", *model, "--data_path", none, "--figures", place / "figures"],
+            ["eval", "passkey", *model, "--max_tokens", 1024, "--interval", 1024, *output],
+            ["eval", "passkey", *model, "--max_tokens", 1024, "--interval", 1024, "--figure", place / "out.svg"],
+            ["eval", "topics", none, *model, "--output_dir", place],
+            ["eval", "lines", none, *model, "--output_dir", place],
+            ["eval", "longbench", "--longbench_dir", none, *model, "--output_dir", place],
+            ["bench", "loss", "--model", "quickstart", "--seq_len", 64, *output],
+            ["bench", "loss", "--model", "quickstart", "--seq_len", 64, "--csv", place / "out.csv"],
+            ["plan", *output],
+            ["generate", *model, "--batch_file", prompts, *output],
+            ["tokenize", "--tokenizer", none, "--input", none, *output],
+            ["tokenize", "--tokenizer", none, "--input", none, "--output_dir", place],
+            ["train-tokenizer", "--input", text, "--vocab_size", 300, "--output_dir", place],
+            ["init", "--vocab_size", 32, "--output_dir", place / "model"],
+            ["merge", *model, "--peft_model", none, "--save_path", place / "model"],
+            ["extract", "--checkpoint_path", none, "--output_dir", place / "adapter"],
+            ["report", none, "--output", place / "out.html"],
+            ["score", "topics", answers, *output],
+            ["score", "longbench", none, "--table", place / "out.csv"],
+            train_options(place, model_name_or_path=none),
+        ]
+
+    def test_a_place_that_cannot_be_written_is_said_first(self):
+        """Before the model is looked for, which is not there either."""
+        place = self.folder / "a file"
+        place.write_text("mine")
+        for command in self.commands_into(place):
+            with self.subTest(" ".join(map(str, command[:2]))):
+                done = self.run_hici(*command, code=1)
+                self.assertIn(str(place), last_line(done.stderr))
+                self.assertIn("error: ", last_line(done.stderr))
+        self.assertEqual(place.read_text(), "mine")
+
+    def test_a_command_that_fails_leaves_no_folder(self):
+        place = self.folder / "new" / "folder"
+        for command in self.commands_into(place):
+            if command[0] in ("bench", "plan", "init", "train-tokenizer") or command[:2] == ["score", "topics"]:
+                continue  # these have all that they need
+            with self.subTest(" ".join(map(str, command[:2]))):
+                done = self.run_hici(*command, code=1)
+                self.assertIn(str(self.folder / "none"), last_line(done.stderr))
+                self.assertFalse((self.folder / "new").exists())
+
+    def test_missing_folders_are_made(self):
+        place = self.folder / "results" / "new"
+        self.run_hici(*eval_command("ppl", "--limit_tokens", 400, "--output", place / "ppl.json"))
+        self.run_hici(*eval_command("attention", "--limit_tokens", 400, "--output", place / "b" / "attention.json",
+                                    "--figures", place / "figures"))
+        self.run_hici("plan", "--output", place / "c" / "plan.json")
+        self.run_hici("report", place, "--output", self.folder / "pages" / "report.html")
+        for file in ("ppl.json", "b/attention.json", "figures/map.svg", "c/plan.json", "../../pages/report.html"):
+            self.assertGreater((place / file).stat().st_size, 0, file)
+
+    def test_links_are_neither_followed_nor_replaced(self):
+        precious = self.folder / "precious"
+        precious.write_text("mine")
+        for name in ("result.json", "result.json.part-0-of-1"):
+            link = self.folder / name
+            link.symlink_to(precious)
+            done = self.run_hici(*eval_command("ppl", "--limit_tokens", 400, "--output", self.folder / "result.json"), code=1)
+            self.assertIn(f"{link}: ", last_line(done.stderr))
+            self.assertTrue(link.is_symlink())
+            link.unlink()
+        out = self.folder / "out"
+        out.mkdir()
+        (out / ".hici.lock").symlink_to(precious)
+        self.assert_one_error_line(hici(*train_options(out, max_steps=1)), "train", out / ".hici.lock", "symbolic link")
+        self.assertEqual(precious.read_text(), "mine")
+
+
+class StoppedEvalTest(FolderTest):
+    def result(self, path):
+        return {key: value for key, value in json.loads(path.read_text()).items() if key not in BY_CLOCK}
+
+    def test_what_is_scored_is_kept_though_the_first_start_had_no_resume(self):
+        options = ["--sliding_window", 1, "--limit_tokens", 400]
+        self.run_hici(*eval_command("ppl", *options, "--output", self.folder / "alone.json"))
+        output = self.folder / "ppl.json"
+        command = eval_command("ppl", *options, "--output", output)
+        journal = self.folder / "ppl.json.part-0-of-1"
+        process = start_hici(*command)
+        self.assertTrue(wait_until(process, lambda: journal.exists() and journal.read_bytes().count(b"\n") > 20))
+        code, stderr = stop_now(process, signal.SIGHUP)
+        self.assertEqual(code, 128 + signal.SIGHUP, stderr)
+        self.assertRegex(last_line(stderr), r"^hici eval ppl: stopped by signal 1 after \d+ of 304 batches; give --resume")
+        self.assertFalse(output.exists())
+        self.assertIn("--resume", last_line(self.run_hici(*command, code=1).stderr))
+        done = self.run_hici(*command, "--resume")
+        self.assertIn("perplexity", done.stdout)
+        self.assertEqual(self.result(output), self.result(self.folder / "alone.json"))
+        self.assertFalse(journal.exists())
+
+
+class OverwriteTest(FolderTest):
+    def setUp(self):
+        super().setUp()
+        self.text = self.folder / "text.txt"
+        self.text.write_text("some words and some more words\n" * 50)
+        self.run_hici("train-tokenizer", "--input", self.text, "--vocab_size", 300, "--output_dir", self.folder / "tokenizer")
+        self.output = self.folder / "ids.bin"
+        self.command = ["tokenize", "--tokenizer", self.folder / "tokenizer", "--input", self.text, "--output", self.output]
+
+    def test_a_file_that_is_there_is_replaced_only_when_told(self):
+        sidecar = self.folder / "ids.bin.json"
+        sidecar.write_text("mine")
+        self.assert_one_error_line(self.run_hici(*self.command, code=1), "tokenize", sidecar)
+        sidecar.unlink()
+        self.output.write_text("mine")
+        done = self.run_hici(*self.command, code=1)
+        self.assert_one_error_line(done, "tokenize", self.output, "is there already", "--overwrite True")
+        self.assertEqual(self.output.read_text(), "mine")
+        self.run_hici(*self.command, "--overwrite", "True")
+        self.assertNotEqual(self.output.read_bytes(), b"mine")
+        self.output.unlink()  # what is left is what a process leaves that is killed between the two renames
+        self.run_hici(*self.command)
+        self.assert_one_error_line(self.run_hici("train-tokenizer", "--input", self.text, "--vocab_size", 280, "--output_dir",
+                                                 self.folder / "tokenizer", code=1), "train-tokenizer", "tokenizer.json")
+        prompts, answers = self.folder / "prompts.jsonl", self.folder / "answers.jsonl"
+        prompts.write_text('{"prompt": "a"}\n')
+        answers.write_text("mine")
+        generate = ["generate", "--base_model", self.folder / "none", "--batch_file", prompts, "--output", answers]
+        self.assert_one_error_line(self.run_hici(*generate, code=1), "generate", answers, "--overwrite True")
+        # Then the next thing is wrong.
+        self.assert_one_error_line(self.run_hici(*generate, "--overwrite", code=1), "generate", self.folder / "none")
+        self.assertEqual(answers.read_text(), "mine")
+
+    def test_a_terminal_is_asked(self):
+        for answer, code in (("n", 1), ("y", 0)):
+            self.output.write_text("mine")
+            master, terminal = pty.openpty()
+            process = subprocess.Popen([HICI, *map(str, self.command)], env=ENVIRONMENT, stdin=terminal, stderr=terminal,
+                                       stdout=subprocess.DEVNULL)
+            os.close(terminal)
+            shown = b""
+            while b"[y/N]" not in shown:
+                shown += os.read(master, 1000)
+            self.assertIn(b"ids.bin is there already", shown.replace(b"\r\n", b""))
+            os.write(master, answer.encode() + b"\n")
+            self.assertEqual(process.wait(timeout=TIMEOUT_SECONDS), code)
+            os.close(master)
+            self.assertEqual(self.output.read_bytes() == b"mine", answer == "n")
+
+
+class LeftoverTest(FolderTest):
+    def setUp(self):
+        super().setUp()
+        small, self.text = self.folder / "small.txt", self.folder / "text.txt"
+        small.write_text("some words and some more words\n" * 50)
+        self.text.write_text("some words and some more words\n" * 1_000_000)
+        self.run_hici("train-tokenizer", "--input", small, "--vocab_size", 300, "--output_dir", self.folder / "tokenizer")
+        self.out = self.folder / "out"
+        self.out.mkdir()
+        self.tokenize = ["tokenize", "--tokenizer", self.folder / "tokenizer", "--output", self.out / "data.bin", "--input"]
+        self.quick = [*self.tokenize, small]
+
+    def start_tokenizing(self):
+        process = start_hici(*self.tokenize, self.text)
+        self.assertTrue(wait_until(process, lambda: any(self.out.glob("data.bin.hici-tmp-*"))))
+        return process
+
+    def names(self):
+        return sorted(path.name for path in self.out.iterdir())
+
+    def test_an_interrupt_leaves_nothing(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            code, stderr = stop_now(self.start_tokenizing(), number)
+            self.assertEqual(code, 128 + number, stderr)
+            self.assertEqual(last_line(stderr), f"hici tokenize: stopped by signal {int(number)}; nothing was written")
+            self.assertEqual(self.names(), [])
+
+    def test_of_a_killed_process_is_named_and_then_removed(self):
+        stop_now(self.start_tokenizing(), signal.SIGKILL)
+        (left,) = self.names()
+        for path in (self.out, self.out / "data.bin"):
+            done = self.run_hici("inspect", path, code=1)  # there is nothing else to inspect
+            self.assertIn(f"{left}: left by a process that ended early", done.stdout)
+        self.assertEqual(self.names(), [left])
+        done = self.run_hici(*self.quick)
+        self.assertIn(f"{self.out / left}: left by a process that ended early, removed", done.stderr)
+        self.assertEqual(self.names(), ["data.bin", "data.bin.json"])
+
+    def test_of_a_live_process_is_left_alone(self):
+        """By the same command, and by training in the same folder."""
+        notes = self.out / "notes.tmp-2026-11"
+        notes.write_text("mine")
+        former = self.out / "data.bin.tmp-1-0"  # as files were called before; nobody knows whether its process lives
+        former.write_text("?")
+        process = self.start_tokenizing()
+        process.send_signal(signal.SIGSTOP)
+        (live,) = self.out.glob("data.bin.hici-tmp-*")
+        self.assertIn(f"{live.name}: is being written", self.run_hici("inspect", self.out, code=1).stdout)
+        self.run_hici(*self.quick)
+        self.run_hici(*train_options(self.out, max_steps=1))
+        self.assertTrue(live.exists())
+        process.send_signal(signal.SIGCONT)
+        code, stderr = stop_now(process, signal.SIGTERM)
+        self.assertEqual(code, 143, stderr)
+        self.assertFalse(live.exists())
+        self.assertEqual((notes.read_text(), former.read_text()), ("mine", "?"))
+
+    def test_a_merge_publishes_nothing_of_a_killed_one(self):
+        model = GOLDEN / "llama-gqa"
+        merged = self.folder / "merged"
+        command = ["merge", "--base_model", model / "base", "--peft_model", model / "adapter", "--save_path", merged,
+                   "--context_size", 96]
+        for name in (f"merged.{DEAD}", "merged.tmp-12345"):
+            (self.folder / name).mkdir()
+            (self.folder / name / "hici_modules.safetensors").write_text("of a killed one")
+        held = os.open(self.folder / f"merged.{DEAD}", os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        self.run_hici(*command)
+        self.assertTrue((self.folder / f"merged.{DEAD}").exists(), "somebody writes there")
+        os.close(held)
+        shutil.rmtree(merged)
+        self.run_hici(*command)
+        self.assertFalse((self.folder / f"merged.{DEAD}").exists())
+        self.assertTrue((self.folder / "merged.tmp-12345").exists())
+        self.assertFalse((merged / "hici_modules.safetensors").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
