@@ -49,6 +49,17 @@ TEST(AttentionFiguresTest, ShallowAndDeepAreMeansOverAThirdOfTheLayersEach) {
   EXPECT_DOUBLE_EQ(plot.series[3].points[0].y, 0.09);  // layers 4 and 5
 }
 
+TEST(AttentionFiguresTest, APartHasOneColourInAllFigures) {
+  eval::AttentionProfile profile = sample_profile();
+  EXPECT_EQ(layer_trend_plot(profile).series[1].look.owner, depth_plot(profile).series[2].look.owner);
+  EXPECT_EQ(depth_plot(profile).series[3].look.owner, depth_plot(profile).series[2].look.owner);
+  EXPECT_NE(depth_plot(profile).series[3].look.variant, depth_plot(profile).series[2].look.variant);
+  const size_t local = layer_trend_plot(profile).series[1].look.owner;
+  for (std::vector<double>& heads : profile.global) heads = {0, 0};
+  EXPECT_EQ(layer_trend_plot(profile).series[0].name, "local slots");
+  EXPECT_EQ(layer_trend_plot(profile).series[0].look.owner, local) << "also where there are no global slots";
+}
+
 TEST(AttentionFiguresTest, OneLayerIsBothShallowAndDeep) {
   eval::AttentionProfile profile;
   profile.global = {{0.1}};

@@ -279,6 +279,19 @@ TEST_F(CollectTest, OtherTestCasesAreAnotherTable) {
   EXPECT_EQ(tables[1].name, "topics-2");
 }
 
+// A file of judged scores has 5 topics of other cases: the other model's 10 topics could stand beside them, its 5 not.
+TEST_F(CollectTest, TheAnswersOfAModelStayInOneTable) {
+  write("a.json", R"({"by_rule": {"j": {"5_response.txt": [1, 2]}}, "judge_model": "g", "by_judge": {},
+                      "cases": {"j": {"5_response.txt": "ffff"}}})");
+  write("m/10_response.txt", "Label: a, Predict: a, prompt length: 9\n");
+  write("m/5_response.txt", "Label: a, Predict: a, prompt length: 9\n");
+  const std::vector<Table> tables = retrieval_tables(collect({root_.path()}));
+  ASSERT_EQ(tables.size(), 2U);
+  EXPECT_EQ(tables[0].rows.at(0).names, std::vector<std::string>{"j"});
+  EXPECT_EQ(tables[0].rows.size(), 1U);
+  EXPECT_EQ(tables[1].value_columns, (std::vector<std::string>{"5", "10"}));
+}
+
 TEST_F(CollectTest, PasskeysOfOtherPromptsAreAnotherTable) {
   const auto passkey = [](const std::string& label, const std::string& tests) {
     return R"({"command": "eval passkey", "label": ")" + label +

@@ -64,6 +64,22 @@ TEST(HeatMapTest, LettersThatWouldMeetAreLeftOut) {
   EXPECT_LT(count(svg, "class='tick'"), 40u);
 }
 
+// The title of a model with a long name ran out of the drawing.
+TEST(HeatMapTest, ALongTitleIsShortenedInItsMiddle) {
+  HeatMap map{.title = "Passkey retrieval: " + std::string(200, 'm') + " end",
+              .x_label = "x",
+              .y_label = "y",
+              .columns = {"a"},
+              .rows = {"b"},
+              .values = {{0.5}}};
+  const std::string svg = heat_map_file(map);
+  const size_t begin = svg.find("text-anchor='start'>Passkey retrieval: m");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string title = svg.substr(begin + 20, svg.find('<', begin) - begin - 20);
+  EXPECT_TRUE(title.ends_with("m end")) << title;
+  EXPECT_LT(title.size(), 100U) << title;
+}
+
 eval::PasskeyLength length_with(int64_t target, std::vector<std::pair<double, bool>> tests) {
   eval::PasskeyLength length{.target = target, .tests = {}};
   for (const auto& [depth, is_correct] : tests)

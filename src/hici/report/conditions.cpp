@@ -27,6 +27,15 @@ std::string mark_of(const std::vector<const Conditions*>& group) {
   return short_hash(sha256_hex(text));
 }
 
+bool all_comparable(const std::vector<const Conditions*>& some, const std::vector<const Conditions*>& others) {
+  for (const Conditions* one : some) {
+    for (const Conditions* other : others) {
+      if (!one->comparable_with(*other)) return false;
+    }
+  }
+  return true;
+}
+
 // "pg19 test.bin" -> "-pg19-test": what a file's name may hold everywhere.
 std::string suffix_of(const std::string& data) {
   constexpr size_t kMaxLength = 40;
@@ -79,6 +88,34 @@ void name_data(const std::vector<Conditions*>& all) {
     conditions->data =
         hashes[name].size() == 1 ? name : hici::detail::concat(name, " (", short_hash(conditions->data_sha256), ")");
   }
+}
+
+std::vector<size_t> groups_of(const std::vector<const Conditions*>& all) {
+  using Unit = std::vector<const Conditions*>;
+  std::vector<Unit> units;
+  std::vector<size_t> unit_of;
+  std::map<std::string, size_t> by_source;
+  for (const Conditions* conditions : all) {
+    const std::string source =
+        conditions->source.empty() ? "" : hici::detail::concat(conditions->source, "\n", conditions->settings_text());
+    const size_t unit = source.empty() ? units.size() : by_source.try_emplace(source, units.size()).first->second;
+    const bool fits = unit < units.size() && all_comparable(units[unit], {conditions});
+    unit_of.push_back(fits ? unit : units.size());
+    if (!fits) units.emplace_back();
+    units[unit_of.back()].push_back(conditions);
+  }
+  std::vector<Unit> groups;
+  std::vector<size_t> group_of_unit;
+  for (const Unit& unit : units) {
+    size_t g = 0;
+    while (g < groups.size() && !all_comparable(groups[g], unit)) ++g;
+    if (g == groups.size()) groups.emplace_back();
+    groups[g].insert(groups[g].end(), unit.begin(), unit.end());
+    group_of_unit.push_back(g);
+  }
+  std::vector<size_t> numbers;
+  for (const size_t unit : unit_of) numbers.push_back(group_of_unit[unit]);
+  return numbers;
 }
 
 std::vector<CommonWords> common_words(const std::vector<std::vector<const Conditions*>>& groups) {

@@ -3,7 +3,7 @@
 // conditions never share a table.
 #pragma once
 
-#include <algorithm>
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,6 +16,7 @@ struct Conditions {
   std::vector<std::string> settings = {};         // as captions say them: "a window every 256 tokens"
   std::map<std::string, std::string> asked = {};  // column of a table -> what identifies that which was asked there
   std::vector<std::string> unstated = {};         // what the file should say and does not: "the data"
+  std::string source = {};                        // of several columns: the file or folder of all of them
 
   // May numbers under both stand in one column? The same data and settings, and in columns of both the same was asked.
   // Where something is not stated: the same is not stated.
@@ -42,21 +43,24 @@ struct CommonWords {
 // For groups of conditions, one group for each comparison.
 std::vector<CommonWords> common_words(const std::vector<std::vector<const Conditions*>>& groups);
 
+// The group of each, counted from 0 in the order of their first members. What has one source stays together.
+std::vector<size_t> groups_of(const std::vector<const Conditions*>& all);
+
 // In the order of their first results.
 template <typename Result>
 std::vector<Comparison<Result>> comparisons_of(const std::vector<Result>& results) {
+  std::vector<const Conditions*> all;
+  for (const Result& result : results) all.push_back(&result.conditions);
+  const std::vector<size_t> numbers = groups_of(all);
   std::vector<std::vector<const Conditions*>> groups;
   std::vector<Comparison<Result>> comparisons;
-  for (const Result& result : results) {
-    size_t g = 0;
-    const auto is_comparable = [&](const Conditions* member) { return member->comparable_with(result.conditions); };
-    while (g < groups.size() && !std::all_of(groups[g].begin(), groups[g].end(), is_comparable)) ++g;
-    if (g == groups.size()) {
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (numbers[i] == groups.size()) {
       groups.emplace_back();
-      comparisons.emplace_back().is_stated = result.conditions.unstated.empty();
+      comparisons.emplace_back().is_stated = all[i]->unstated.empty();
     }
-    groups[g].push_back(&result.conditions);
-    comparisons[g].results.push_back(result);
+    groups[numbers[i]].push_back(all[i]);
+    comparisons[numbers[i]].results.push_back(results[i]);
   }
   const std::vector<CommonWords> words = common_words(groups);
   for (size_t g = 0; g < groups.size(); ++g) {

@@ -95,7 +95,7 @@ std::vector<PasskeyResult> parse_passkey(const JsonObject& object, const fs::pat
                        .origin = origin_of(object, file, kPasskeyMethod)});
     PasskeyResult& result = results.back();
     result.conditions = passkey_conditions(result.length.tests, result.length.target);
-    result.origin.method["rope_factor"] = every_digit(result.length.rope_factor);
+    result.conditions.source = result.origin.file;
   }
   HICI_CHECK(!results.empty(), object.subject(), ": has no answered test at any length; run the evaluation to its end");
   return results;
@@ -180,6 +180,7 @@ std::vector<RetrievalResult> parse_retrieval(const JsonObject& object, const cha
                          .num_answers = counts[1].get<int64_t>(),
                          .conditions = {},
                          .origin = {.file = clean_text(source.string())}});
+      results.back().conditions.source = clean_text(source.string() + " " + model);
       if (!judge.empty()) results.back().conditions.settings = {"judge " + judge};
       add_cases(object, model, file, results.back());
     }
@@ -262,6 +263,7 @@ ReportData read_response_file(const fs::path& file) {
                          .conditions = {},
                          .origin = {.path = clean_text(fs::weakly_canonical(file).parent_path().string()),
                                     .file = clean_text(file.string())}};
+  result.conditions.source = result.origin.path;
   set_retrieval_settings(result, file, eval::labels_sha256(answers.answers));
   ReportData data;
   data.retrievals = {std::move(result)};
