@@ -335,6 +335,17 @@ TEST_F(CollectTest, LongBenchOfOtherSettingsIsAnotherTable) {
   EXPECT_FALSE(tables[2].is_best(1, 5));
 }
 
+// Their names are alike and their weights the same: one of them was dropped as a repeat of the other.
+TEST_F(CollectTest, PredictionsInTwoFoldersAreTwoResults) {
+  for (const char* folder : {"a/m/", "b/m/"}) {
+    write(std::string(folder) + "result.json", R"({"lcc": 50})");
+    write(std::string(folder) + "lcc.json", R"({"command": "eval longbench", "weights_hash": "w", "data_sha256": "d"})");
+  }
+  std::vector<std::string> labels;
+  for (const LongBenchResult& result : collect({root_.path()}).longbench) labels.push_back(result.label);
+  EXPECT_EQ(labels, (std::vector<std::string>{"a/m", "b/m"}));
+}
+
 TEST_F(CollectTest, RunsAreApartByDataAndLength) {
   const auto run = [&](const std::string& name, const std::string& options) {
     write(name + "/metrics.jsonl", "{\"step\": 1, \"loss\": 2, \"hici_grad_norm\": 0, \"hici_learning_rate\": 0.1}\n");

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <set>
+#include <type_traits>
 
 namespace hici::report {
 namespace {
@@ -49,6 +50,10 @@ bool meet(Result& a, Result& b) {
   return false;
 }
 
+// Is ModelOrigin::path the folder of the answers? Else it is the model's.
+template <typename Result>
+constexpr bool kIsOfAnswers = std::is_same_v<Result, RetrievalResult> || std::is_same_v<Result, LongBenchResult>;
+
 constexpr const char* kFolder = "folder";
 constexpr const char* kWeights = "weights";
 constexpr const char* kFile = "file";
@@ -65,8 +70,9 @@ std::string stated(const ModelOrigin& origin, const std::string& key) {
 template <typename Result>
 std::string difference(const Result& a, const Result& b, const std::set<std::string>& known) {
   std::vector<std::string> keys(known.begin(), known.end());
-  // The same weights under two paths are one model.
-  if (a.origin.weights.empty() || a.origin.weights != b.origin.weights) keys.emplace_back(kFolder);
+  // The same weights under two paths are one model; answers in two folders are two results of it.
+  if (kIsOfAnswers<Result> || a.origin.weights.empty() || a.origin.weights != b.origin.weights)
+    keys.emplace_back(kFolder);
   for (const auto& [key, value] : a.origin.method) keys.push_back(key);
   keys.emplace_back(kWeights);
   if (!a.conditions.unstated.empty()) keys.emplace_back(kFile);
