@@ -196,5 +196,23 @@ TEST_F(CaseJournalTest, NamesAJournalThatIsNone) {
   EXPECT_ERROR_SAYS(opened(true), "case");
 }
 
+TEST_F(CaseJournalTest, HoldsAFinishedFileAgainstItsRecord) {
+  const fs::path record = folder / "out.json";
+  const auto finished = [&](const json& identity) { return CaseJournal(file, identity, 3, {}, true, false, record); };
+  write_file_atomically(file, "answers");
+  EXPECT_TRUE(finished(kIdentity).is_finished());  // no record: a line says so
+  write_file_atomically(record, R"({"model": "tiny", "correct": 3})");
+  EXPECT_TRUE(finished(kIdentity).is_finished());  // it says nothing of max_new_tokens
+  json other = kIdentity;
+  other["model"] = "large";
+  EXPECT_ERROR_SAYS(finished(other), "out.txt: is finished, with model \"tiny\", now it is \"large\"; use model");
+  EXPECT_EQ(text_of(file), "answers");
+}
+
+TEST(IdentityOfTest, LeavesOutNamesAndPlaces) {
+  EXPECT_EQ(identity_of({{"label", "x"}, {"base_model", "m"}, {"device", "cpu"}, {"dtype", "Float"}}),
+            json({{"dtype", "Float"}}));
+}
+
 }  // namespace
 }  // namespace hici::eval

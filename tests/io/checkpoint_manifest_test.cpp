@@ -118,7 +118,7 @@ TEST_F(CheckpointManifestTest, HostileManifestsAreRefused) {
   expect_refused_with("\"size\": 22", "\"size\": -1", "size");
   expect_refused_with("\"size\": 22", "\"size\": 0", "size");
   expect_refused_with("\"size\": 22", "\"size\": 99999999999999999999", "size");
-  expect_refused_with("\"version\": 1", "\"version\": 2", "format version 2, this program reads 1");
+  expect_refused_with("\"version\": 2", "\"version\": 3", "format version 3, this program reads up to 2");
   expect_refused_with("hici-checkpoint", "another", "expected \"hici-checkpoint\"");
   expect_refused_with("\"step\": 7", "\"step\": 8", "its own SHA-256");
   for (const char* text : {"", "[]", "{}", "null", R"({"format":"hici-checkpoint","version":1,"step":1,"files":[]})"}) {

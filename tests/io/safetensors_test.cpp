@@ -69,6 +69,20 @@ TEST(SafetensorsTest, ConvertsInPiecesExactly) {
   EXPECT_TRUE(at::equal(file.read("t", at::kBFloat16), tensor.to(at::kBFloat16)));
 }
 
+// Large ones are hashed on a thread that follows the copy.
+TEST(SafetensorsTest, TheHashOfALargeTensorIsThatOfItsBytes) {
+  const TemporaryFolder folder;
+  const at::Tensor tensor = at::arange((int64_t{9} << 18) + 13, at::kInt);  // 9 MiB and a rest
+  write_safetensors(folder / "m.safetensors", {{"t", tensor}});
+  const SafetensorsFile file(folder / "m.safetensors");
+  EXPECT_TRUE(at::equal(file.read("t"), tensor));
+  ContentHash hash;
+  hash.update(tensor.const_data_ptr(), tensor.nbytes());
+  EXPECT_EQ(file.content_of("t"), content_text(file.info("t"), hash));
+  const SafetensorsHashes hashes = hash_safetensors(folder / "m.safetensors", [](const void*, size_t) {});
+  EXPECT_EQ(hashes.tensors.at("t"), hash.hex_digest());
+}
+
 TEST(SafetensorsTest, WritesViewsAndLoadsLazily) {
   const TemporaryFolder folder;
   const at::Tensor tensor = at::arange(12, at::kFloat).view({3, 4});

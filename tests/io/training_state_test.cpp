@@ -109,5 +109,51 @@ TEST(ResumeTest, AnOverriddenDifferenceIsAWarning) {
   EXPECT_NE(warnings.find("--seed is 1"), std::string::npos) << warnings;
 }
 
+TEST(ResumeTest, AnotherBaseOrTokenizerIsNamedWhereBothAreKnown) {
+  TrainingState saved = sample_state(), current = sample_state();
+  const auto refusal = [&](bool is_overridden) {
+    return testing::error_message([&] { check_resumable("c", saved, current, is_overridden, "--resume_anyway"); });
+  };
+  saved.identity = {{{"a", "1"}, {"b", "2"}}, std::string(64, 'a')};
+  EXPECT_EQ(refusal(false), "nothing was thrown");  // the new run does not know: a base without tokenizer.json
+  current.identity = {{{"b", "2"}}, std::string(64, 'a')};
+  EXPECT_EQ(refusal(false), "nothing was thrown");
+  current.identity.base["b"] = "3";
+  EXPECT_EQ(refusal(false),
+            "c: cannot go on exactly: the base model is another one (1 of 1 tensors differ, 'b' first); give what the "
+            "checkpoint has, or add --resume_anyway");
+  EXPECT_EQ(refusal(true), "nothing was thrown");
+  current.identity = {{}, std::string(64, 'b')};
+  EXPECT_NE(refusal(false).find("the tokenizer is tokenizer.json of SHA-256 bbbbbbbbbbbb..., the checkpoint has"),
+            std::string::npos);
+  saved.identity = {};  // of an older hici
+  EXPECT_EQ(refusal(false), "nothing was thrown");
+}
+
+TEST(ResumeTest, WhatACheckpointDecidesCannotBeOverridden) {
+  TrainingState saved = sample_state(), current = sample_state();
+  const auto refusal = [&](bool is_overridden) {
+    return testing::error_message([&] { check_resumable("c", saved, current, is_overridden, "--resume_anyway"); });
+  };
+  saved.start_options = {{"lora_r", "4"}, {"lora_alpha", "16"}};
+  current.start_options = {{"lora_r", "4"}, {"use_llama_init", "True"}};  // the last one is not known
+  EXPECT_EQ(refusal(false), "nothing was thrown");
+  current.start_options["lora_r"] = "8";
+  EXPECT_EQ(refusal(false),
+            "c: cannot go on exactly: --lora_r is 8, the checkpoint has 4; give what the checkpoint has");
+  EXPECT_EQ(refusal(true),
+            "c: --lora_r is 8, the checkpoint has 4; the checkpoint decides that, also with --resume_anyway: leave the "
+            "option out");
+}
+
+TEST(TrainingStateTest, AStateOfAnOlderHiciIsRead) {
+  TrainingState state = sample_state();
+  state.start_options = {{"lora_r", "4"}};
+  std::string text = training_state_text(state);
+  EXPECT_EQ(parse_training_state(text, "s").start_options, state.start_options);
+  const size_t begin = text.find(" \"start_options\""), end = text.find(" \"generators\"");
+  EXPECT_EQ(parse_training_state(text.erase(begin, end - begin), "s").start_options.size(), 0U);
+}
+
 }  // namespace
 }  // namespace hici::io

@@ -77,8 +77,9 @@ TEST_P(CheckpointBytesTest, CountedIsWithinFivePercentOfWhatIsWritten) {
   if (c.is_sft) spec.sft.emplace();
   const auto trained = select_trainable(*loaded.model, spec.trainable);
   optim::AdamW optimizer(trained, {});
-  const CheckpointContent content{loaded, spec, trained, optimizer,
-                                  describe_run(spec, loaded.hici, {"data.bin", std::string(64, 'f'), 1000})};
+  TrainingData data;
+  data.identity = {"data.bin", std::string(64, 'f'), 1000};
+  const CheckpointContent content{loaded, spec, trained, optimizer, describe_run(spec, loaded, data)};
 
   const auto counted = static_cast<double>(checkpoint_bytes(content));
   write_checkpoint_files(folder / "checkpoint", content);

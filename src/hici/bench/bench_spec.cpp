@@ -5,6 +5,7 @@
 #include "hici/base/hub_id.h"
 #include "hici/config/bounds.h"
 #include "hici/config/divides.h"
+#include "hici/io/folder_check.h"
 #include "hici/train/segment_streaming.h"
 
 #include <filesystem>
@@ -109,6 +110,7 @@ BenchModel find_bench_model(const std::string& name, const std::string& subject)
   HICI_CHECK_USAGE(std::filesystem::exists(std::filesystem::path(name) / "config.json"), subject, ": '", name,
                    "' is no preset and no directory with a config.json; the presets are ", joined(preset_names()),
                    hub_hint(name, HubKind::kModel));
+  const io::FolderCheck check(name);
   return {name, config::read_model_config(name), {}};
 }
 

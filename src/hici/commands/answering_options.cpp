@@ -3,9 +3,12 @@
 
 #include "hici/base/error.h"
 #include "hici/base/log.h"
+#include "hici/base/version.h"
 #include "hici/commands/command.h"
 #include "hici/config/rope.h"
+#include "hici/io/folder_check.h"
 #include "hici/io/generation_config.h"
+#include "hici/ops/types.h"
 
 namespace hici::commands {
 namespace {
@@ -56,20 +59,37 @@ void AnsweringOptions::check() {
                    "; use --attention hici");
 }
 
-nlohmann::json AnsweringOptions::settings() const {
-  nlohmann::json json{{"base_model", base_model},        {"peft_model", peft_model},
-                      {"tokenizer", tokenizer_folder()}, {"context_size", context_size},
-                      {"attention", attention},          {"dtype", device.bf16 ? "bfloat16" : device.dtype}};
+nlohmann::json AnsweringOptions::settings(const AnsweringModel& model) const {
+  const io::LoadedModel& loaded = model.loaded;
+  nlohmann::json json{{"base_model", base_model},
+                      {"peft_model", peft_model},
+                      {"tokenizer", tokenizer_folder()},
+                      {"attention", attention},
+                      {"context_size", loaded.context_size},
+                      {"rope_factor", loaded.model->config().rope.context_factor},
+                      {"dtype", ops::dtype_name(loaded.dtype)},
+                      {"device", loaded.device.str()},
+                      {"tokenizer_sha256", model.tokenizer.sha256()},
+                      {"weights_hash", loaded.weights_hash},
+                      {"config_hash", loaded.config_hash},
+                      {"stop_ids", model.stop_ids},
+                      {"library_version", kVersion}};
   if (generation.attention == nn::AttentionKind::kHici) {
     json["cache_slots"] = generation.cache_slots;
-    json["causal_mode"] = hici.causal_mode;
+    json["causal_mode"] = config::name_of(loaded.hici.causal_mode);
   }
   if (generation.attention == nn::AttentionKind::kDca) {
     json["pretraining_length"] = dual_chunk.pretraining_length;
     json["dca_local_window"] = dual_chunk.local_window;
     json["dca_mscale"] = dual_chunk.mscale;
+    json["dca_context_size"] = context_size;
   }
   return json;
+}
+
+text::Tokenizer AnsweringOptions::load_tokenizer() const {
+  const io::FolderCheck check(tokenizer_folder());  // the tokenizer of a checkpoint is what its manifest says
+  return text::Tokenizer::from_path(tokenizer_folder());
 }
 
 AnsweringModel AnsweringOptions::load() const {
@@ -82,6 +102,8 @@ AnsweringModel AnsweringOptions::load() const {
   HICI_CHECK_USAGE(generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
                    "--attention: hici, and neither base nor adapter has HiCI modules; use full");
   std::vector<int64_t> stop_ids = io::read_stop_ids(base_model, loaded.model->config());
+  if (!tokenizer.empty())
+    io::warn_of_foreign_tokens("--tokenizer " + tokenizer, tokenizer_of_model.sha256(), base_model, loaded);
   AnsweringModel model{std::move(loaded), std::move(tokenizer_of_model), std::move(stop_ids)};
   if (is_dca) model.unstretched_context = context_size > 0 ? context_size : kUnboundedContext;
   return model;

@@ -47,13 +47,14 @@ struct AnsweringOptions {
   bool given(const char* name) const { return app->get_option(std::string("--") + name)->count() > 0; }
   // Checks all that the options alone decide, before any file is read, and fills `generation` from them.
   void check();
-  // What was typed and decides the answers: for whoever must not mix answers of different settings.
-  nlohmann::json settings() const;
+  // All that decides the answers but the prompts, and names of the model: for whoever must not mix answers of different
+  // settings.
+  nlohmann::json settings(const AnsweringModel& model) const;
   const std::string& tokenizer_folder() const { return tokenizer.empty() ? base_model : tokenizer; }
   // Tokenizer first, then the model.
   AnsweringModel load() const;
   // Without the model, for what can be wrong in prompts.
-  text::Tokenizer load_tokenizer() const { return text::Tokenizer::from_path(tokenizer_folder()); }
+  text::Tokenizer load_tokenizer() const;
 };
 
 }  // namespace hici::commands

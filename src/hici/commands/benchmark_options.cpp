@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/base/sha256.h"
 #include "hici/commands/command.h"
 #include "hici/commands/lists.h"
 #include "hici/eval/longbench_tasks.h"
@@ -22,6 +23,13 @@ std::string folder_name(const fs::path& folder) {
   if (!path.has_filename()) path = path.parent_path();  // a '/' at the end
   const std::string name = path.filename().string();
   return name.starts_with("checkpoint-") ? path.parent_path().filename().string() + "-" + name : name;
+}
+
+// Of the model's own template and the special tokens that it may write.
+std::string hash_of_chat_template(const fs::path& folder) {
+  const std::optional<text::ChatTemplateFiles> files = text::read_chat_template_files(folder);
+  if (!files) return "";  // BenchmarkPrompts says so
+  return sha256_hex(nlohmann::json(files->templates).dump() + files->special_tokens.dump());
 }
 
 }  // namespace
@@ -71,15 +79,13 @@ eval::BenchmarkPrompts BenchmarkOptions::prompts(const AnsweringModel& model) co
 
 nlohmann::json BenchmarkOptions::settings(const std::string& command, const AnsweringModel& model) const {
   const std::optional<eval::ChatForm> form = chat_form();
-  nlohmann::json json = answering.settings();
+  nlohmann::json json = answering.settings(model);
   json.update({{"command", command},
                {"label", model_label()},
-               {"tokenizer_sha256", model.tokenizer.sha256()},
-               {"context_size", model.loaded.context_size},
-               {"rope_factor", model.loaded.model->config().rope.context_factor},
-               {"dtype", ops::dtype_name(model.loaded.dtype)},
                {"prompt_style", prompt_style},
                {"chat_template", form ? eval::chat_form_name(*form) : ""}});
+  if (form == eval::ChatForm::kModel)
+    json["chat_template_sha256"] = hash_of_chat_template(answering.tokenizer_folder());
   return json;
 }
 

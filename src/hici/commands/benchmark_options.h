@@ -34,8 +34,8 @@ struct BenchmarkOptions {
   // Nothing for --prompt_style continue. "auto" is the model's own template where it has one, else llama2.
   std::optional<eval::ChatForm> chat_form() const;
   eval::BenchmarkPrompts prompts(const AnsweringModel& model) const;
-  // All that decides the answers of `command` but the data and the lengths: for CaseJournal and the JSON beside
-  // answers.
+  // All that decides the answers of `command` but the data and the lengths, and names: for the JSON beside answers, and
+  // by eval::identity_of() for CaseJournal.
   nlohmann::json settings(const std::string& command, const AnsweringModel& model) const;
 };
 

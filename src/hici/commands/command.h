@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -62,8 +63,9 @@ CLI::Option* add_bool(CLI::App& app, const std::string& name, bool& member, cons
 // Accepted for users of the research scripts, without effect; one line says so when it is given.
 void add_inherited(CLI::App& app, const std::string& name, const std::string& reason);
 
-// "name = value" of every option in force, defaults as comments: a file for --config.
-std::string effective_options(const CLI::App& app);
+// "name = value" of every option in force, what was not typed as comments: a file for --config. `in_force`: values of
+// options that were not typed and have not their default, by name.
+std::string effective_options(const CLI::App& app, const std::map<std::string, std::string>& in_force = {});
 
 // The name in `known` with the smallest edit distance to `name`, or "" when none is near.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known);

@@ -5,6 +5,7 @@
 #include "hici/base/output_place.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
+#include "hici/base/version.h"
 #include "hici/base/text_table.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/model_options.h"
@@ -116,7 +117,9 @@ nlohmann::json settings_json(const EvalAttentionOptions& o, const io::LoadedMode
             {"segment", options.place->segment},
             {"window", options.map_window}}},
           {"data_sha256", tokens.sha256()},
-          {"weights_sha256", loaded.weights_sha256}};
+          {"weights_hash", loaded.weights_hash},
+          {"config_hash", loaded.config_hash},
+          {"library_version", kVersion}};
 }
 
 nlohmann::json result_json(const nlohmann::json& settings, const eval::AttentionProfile& profile) {
@@ -129,7 +132,6 @@ nlohmann::json result_json(const nlohmann::json& settings, const eval::Attention
   json["token"] = profile.token;
   json["map"] = eval::to_json(*profile.map);
   json["map"].update(json["map_place"]);
-  json.erase("map_place");
   return json;
 }
 
@@ -167,13 +169,13 @@ int run_eval_attention(const EvalAttentionOptions& o) {
   check_output_folder(o.figures);
   const StopSignals signals;
   io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici);
-  request.hash_weights = !o.output.empty();
   const io::LoadedModel loaded = io::load_model(request);
   HICI_CHECK(loaded.has_hierarchy, o.peft_model.empty() ? o.base_model : o.peft_model,
              ": has no HiCI modules, so that there are no slots to look at; give --peft_model with an adapter of hici "
              "train, or a model that was merged --with_hici True");
   const data::TokenFile tokens =
       data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
+  if (tokens.info()) io::warn_of_foreign_tokens(o.data_path, tokens.info()->tokenizer_sha256, o.base_model, loaded);
   const eval::AttentionProfileOptions options = profile_options(o, loaded, tokens);
   const nlohmann::json settings = settings_json(o, loaded, tokens, options);
   auto write = [&](const eval::AttentionProfile& profile) {

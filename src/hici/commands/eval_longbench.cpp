@@ -81,18 +81,20 @@ struct Run {
   generate::Generator generator;
 };
 
-json identity_of(const Run& run, const eval::LongBenchData& data) {
-  json identity = run.o.benchmark.settings("eval longbench", run.model);
-  identity["dataset"] = std::string(data.task->name);
-  identity["longbench_e"] = run.o.is_e;
-  identity["max_length"] = run.o.max_length;
-  identity["max_new_tokens"] = data.max_new_tokens;
-  identity["data_sha256"] = sha256_hex_of_file(data.file);
-  identity["prompt_sha256"] = sha256_hex(data.prompt.fill("{context}", "{input}"));
-  return identity;
+json settings_of(const Run& run, const eval::LongBenchData& data) {
+  json settings = run.o.benchmark.settings("eval longbench", run.model);
+  settings["dataset"] = std::string(data.task->name);
+  settings["longbench_e"] = run.o.is_e;
+  settings["max_length"] = run.o.max_length;
+  settings["max_new_tokens"] = data.max_new_tokens;
+  settings["data_sha256"] = sha256_hex_of_file(data.file);
+  settings["prompt_sha256"] = sha256_hex(data.prompt.fill("{context}", "{input}"));
+  return settings;
 }
 
-void write_predictions(const fs::path& path, const json& identity, const eval::LongBenchData& data,
+fs::path record_of(fs::path predictions) { return predictions.replace_extension(".json"); }
+
+void write_predictions(const fs::path& path, json settings, const eval::LongBenchData& data,
                        const std::vector<json>& answers) {
   std::string text;
   for (size_t i = 0; i < answers.size(); ++i) {
@@ -100,11 +102,9 @@ void write_predictions(const fs::path& path, const json& identity, const eval::L
                ", expected text; remove the journal");
     text += eval::longbench_prediction_line(data.cases[i], answers[i].get<std::string>()) + "\n";
   }
-  json settings = identity;
   settings["data"] = data.file.string();
   settings["cases"] = answers.size();
-  fs::path json_file = path;
-  write_output_file(json_file.replace_extension(".json"), settings.dump(1) + "\n");
+  write_output_file(record_of(path), settings.dump(1) + "\n");
   write_output_file(path, text);
   log_info("wrote ", path.string());
 }
@@ -112,9 +112,9 @@ void write_predictions(const fs::path& path, const json& identity, const eval::L
 // False when a stop signal came.
 bool predict(Run& run, const eval::LongBenchData& data) {
   const fs::path path = run.o.folder() / (std::string(data.task->name) + ".jsonl");
-  const json identity = identity_of(run, data);
-  eval::CaseJournal journal(path, identity, static_cast<int64_t>(data.cases.size()), process_rank(),
-                            run.o.benchmark.resume);
+  const json settings = settings_of(run, data);
+  eval::CaseJournal journal(path, eval::identity_of(settings), static_cast<int64_t>(data.cases.size()), process_rank(),
+                            run.o.benchmark.resume, false, record_of(path));
   if (journal.is_finished()) log_info(path.string(), ": is there already and stays");
   const eval::LongBenchBudget budget = budget_of(run.o, data, run.model);
   const bool is_chat = eval::takes_chat_prompt(*data.task);
@@ -133,7 +133,7 @@ bool predict(Run& run, const eval::LongBenchData& data) {
   if (!eval::answer_cases(run.generator, std::move(open), options_of(run.o, data, run.model),
                           run.o.benchmark.batch_size, on_answer))
     return false;
-  journal.finish([&](const std::vector<json>& answers) { write_predictions(path, identity, data, answers); });
+  journal.finish([&](const std::vector<json>& answers) { write_predictions(path, settings, data, answers); });
   return true;
 }
 

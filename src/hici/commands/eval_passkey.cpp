@@ -56,13 +56,6 @@ void check_options(EvalPasskeyOptions& o) {
   o.answering.check();
 }
 
-// All that decides the answers.
-json identity_of(const EvalPasskeyOptions& o) {
-  json identity = o.answering.settings();
-  identity.update({{"max_tokens", o.plan.max_tokens}, {"interval", o.plan.interval}, {"num_tests", o.plan.num_tests}});
-  return identity;
-}
-
 // Dual Chunk Attention is there to do without a stretched RoPE.
 eval::PasskeyRope rope_of(const EvalPasskeyOptions& o, const AnsweringModel& model) {
   const config::ModelConfig& config = model.loaded.model->config();
@@ -80,26 +73,26 @@ std::string title_of(const EvalPasskeyOptions& o) {
   return o.label.empty() ? report::short_name(label_of(o)) : o.label;
 }
 
-nlohmann::ordered_json result_json(const EvalPasskeyOptions& o, const AnsweringModel& model,
-                                   const eval::PasskeyRope& rope, const std::vector<eval::PasskeyLength>& lengths) {
-  nlohmann::ordered_json result{{"command", "eval passkey"},
-                                {"label", label_of(o)},
-                                {"base_model", o.answering.base_model},
-                                {"peft_model", o.answering.peft_model},
-                                {"attention", o.answering.attention},
-                                {"context_size", rope.context},
-                                {"max_tokens", o.plan.max_tokens},
-                                {"interval", o.plan.interval},
-                                {"num_tests", o.plan.num_tests},
-                                {"dtype", ops::dtype_name(model.loaded.dtype)},
-                                {"lengths", nlohmann::ordered_json::array()}};
-  for (const eval::PasskeyLength& length : lengths) result["lengths"].push_back(to_json(length));
-  return result;
+// All that repeats the result.
+json settings_of(const EvalPasskeyOptions& o, const AnsweringModel& model, const eval::PasskeyRope& rope) {
+  json settings = o.answering.settings(model);
+  settings.update({{"command", "eval passkey"},
+                   {"label", label_of(o)},
+                   {"context_size", rope.context},
+                   {"max_tokens", o.plan.max_tokens},
+                   {"interval", o.plan.interval},
+                   {"num_tests", o.plan.num_tests}});
+  return settings;
+}
+
+json result_json(json settings, const std::vector<eval::PasskeyLength>& lengths) {
+  settings["lengths"] = json::array();
+  for (const eval::PasskeyLength& length : lengths) settings["lengths"].push_back(json(to_json(length)));
+  return settings;
 }
 
 // The figure first: where the result is, the figure is too.
-void write_files(const EvalPasskeyOptions& o, const nlohmann::ordered_json& result,
-                 const std::vector<eval::PasskeyLength>& lengths) {
+void write_files(const EvalPasskeyOptions& o, const json& result, const std::vector<eval::PasskeyLength>& lengths) {
   const fs::path figure = o.figure_path();
   if (!figure.empty()) write_output_file(figure, report::heat_map_file(report::passkey_heat_map(lengths, title_of(o))));
   if (!o.output.empty()) write_output_file(o.output, result.dump(1) + "\n");
@@ -116,8 +109,10 @@ int show_finished(const EvalPasskeyOptions& o) {
 // Where answers are kept: in the journal, or with no --output in memory.
 class KeptTests {
  public:
-  explicit KeptTests(const EvalPasskeyOptions& o) : tests_(static_cast<size_t>(o.plan.num_cases())) {
-    if (!o.output.empty()) journal_.emplace(o.output, identity_of(o), o.plan.num_cases(), process_rank(), o.resume);
+  KeptTests(const EvalPasskeyOptions& o, const json& settings) : tests_(static_cast<size_t>(o.plan.num_cases())) {
+    if (!o.output.empty())
+      journal_.emplace(o.output, eval::identity_of(settings), o.plan.num_cases(), process_rank(), o.resume, false,
+                       o.output);
   }
 
   bool is_finished() const { return journal_ && journal_->is_finished(); }
@@ -151,13 +146,17 @@ class KeptTests {
 int run_eval_passkey(EvalPasskeyOptions& o) {
   check_options(o);
   for (const fs::path& file : {o.output, o.figure_path()}) check_output_file(file);
-  KeptTests kept(o);
-  if (kept.is_finished()) return show_finished(o);
+  // Before the model is loaded; among several processes CaseJournal knows whose file it may be.
+  HICI_CHECK(o.resume || o.output.empty() || process_rank().world > 1 || !fs::exists(o.output), o.output.string(),
+             ": is there already; give --resume to keep it, or another place for the output, or remove it");
   const StopSignals signals;
   const AnsweringModel model = o.answering.load();
+  const eval::PasskeyRope rope = rope_of(o, model);
+  const json settings = settings_of(o, model, rope);
+  KeptTests kept(o, settings);
+  if (kept.is_finished()) return show_finished(o);
   nn::CausalLm& lm = *model.loaded.model;
-  eval::PasskeyRun run{
-      .plan = o.plan, .rope = rope_of(o, model), .generation = o.answering.generation, .batch_size = o.batch_size};
+  eval::PasskeyRun run{.plan = o.plan, .rope = rope, .generation = o.answering.generation, .batch_size = o.batch_size};
   run.generation.stop_ids = model.stop_ids;
   const auto keep = [&](int64_t index, const eval::PasskeyTest& test) { kept.keep(index, test); };
   if (!eval::answer_passkey_tests(lm, model.tokenizer, run, kept.open(), keep))
@@ -165,7 +164,7 @@ int run_eval_passkey(EvalPasskeyOptions& o) {
   const bool is_whole = kept.finish([&](std::vector<eval::PasskeyTest> tests) {
     const auto lengths = eval::passkey_lengths(o.plan, run.rope, std::move(tests));
     show_and_write(report::passkey_table_text(lengths),
-                   [&] { write_files(o, result_json(o, model, run.rope, lengths), lengths); });
+                   [&] { write_files(o, result_json(settings, lengths), lengths); });
   });
   if (!is_whole) log_info(o.output.string(), ": other processes have tests left; the last one writes it");
   return 0;

@@ -6,6 +6,7 @@
 #include "hici/base/output_place.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
+#include "hici/base/version.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/dual_chunk_options.h"
 #include "hici/commands/model_options.h"
@@ -119,7 +120,9 @@ nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loa
           {"rope_theta", rope.theta},
           {"rope_factor", rope.context_factor},
           {"data_sha256", tokens.sha256()},
-          {"weights_sha256", loaded.weights_sha256}};
+          {"weights_hash", loaded.weights_hash},
+          {"config_hash", loaded.config_hash},
+          {"library_version", kVersion}};
 }
 
 nlohmann::json dual_chunk_json(const EvalPplOptions& o, const config::ModelConfig& model,
@@ -162,7 +165,6 @@ io::LoadedModel load(const EvalPplOptions& o, const EvalMode& mode) {
       return hici;
     };
   }
-  request.hash_weights = !o.output.empty();
   io::LoadedModel loaded = io::load_model(request);
   if (mode.attention == nn::AttentionKind::kHici && !loaded.has_hierarchy) {
     log_info("--eval_mode ", o.eval_mode,
@@ -187,6 +189,7 @@ int run_eval_ppl(const EvalPplOptions& o) {
   const nn::ForwardOptions forward = make_forward(o, mode, loaded);
   const data::TokenFile tokens =
       data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
+  if (tokens.info()) io::warn_of_foreign_tokens(o.data_path, tokens.info()->tokenizer_sha256, o.base_model, loaded);
 
   nlohmann::json settings = settings_json(o, loaded, tokens, forward);
   if (forward.dual_chunk) settings["dual_chunk"] = dual_chunk_json(o, loaded.model->config(), forward.dual_chunk);

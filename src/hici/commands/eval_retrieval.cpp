@@ -66,23 +66,25 @@ std::vector<ResponseFile> read_testcases(const EvalRetrievalOptions& o) {
 // Answers in the making: what is left to do of a file.
 struct Work {
   const ResponseFile* file;
-  json identity;
+  json settings;
   eval::CaseJournal journal;
   std::vector<eval::PromptCase> prompts = {};  // of the cases without an answer
   std::vector<int64_t> prompt_tokens = {};     // by case, where there is such a prompt
 };
 
+fs::path record_of(fs::path answers) { return answers.replace_extension(".json"); }
+
 std::vector<Work> find_work(const EvalRetrievalOptions& o, const std::vector<ResponseFile>& files,
                             const AnsweringModel& model, const eval::BenchmarkPrompts& prompts) {
   std::vector<Work> all;
   for (const ResponseFile& file : files) {
-    json identity = o.benchmark.settings(o.command, model);
-    identity["max_new_tokens"] = o.max_new_tokens();
-    identity["data_sha256"] = sha256_hex_of_file(file.testcases);
-    eval::CaseJournal journal(file.path, identity, static_cast<int64_t>(file.cases.size()), process_rank(),
-                              o.benchmark.resume);
+    json settings = o.benchmark.settings(o.command, model);
+    settings["max_new_tokens"] = o.max_new_tokens();
+    settings["data_sha256"] = sha256_hex_of_file(file.testcases);
+    eval::CaseJournal journal(file.path, eval::identity_of(settings), static_cast<int64_t>(file.cases.size()),
+                              process_rank(), o.benchmark.resume, false, record_of(file.path));
     if (journal.is_finished()) log_info(file.path.string(), ": is there already and stays");
-    all.push_back({&file, std::move(identity), std::move(journal)});
+    all.push_back({&file, std::move(settings), std::move(journal)});
     Work& work = all.back();
     work.prompt_tokens.resize(file.cases.size());
     for (const int64_t i : work.journal.open_cases()) {
@@ -127,14 +129,13 @@ void write_answers(const EvalRetrievalOptions& o, const Work& work, const std::v
   }
   const auto num_answers = static_cast<int64_t>(answers.size());
   if (o.task == RetrievalTask::kLines) text += eval::accuracy_line(num_correct, num_answers);
-  json result = work.identity;
+  json result = work.settings;
   result["testcases"] = work.file->testcases.string();
   result["correct"] = num_correct;
   result["cases"] = num_answers;
   result["longest_prompt"] = longest;
-  fs::path json_file = work.file->path;
   show_and_write(detail::concat(work.file->path.string(), "  correct ", num_correct, "/", num_answers, "\n"), [&] {
-    write_output_file(json_file.replace_extension(".json"), result.dump(1) + "\n");
+    write_output_file(record_of(work.file->path), result.dump(1) + "\n");
     write_output_file(work.file->path, text);
   });
 }

@@ -151,7 +151,7 @@ void add_inherited(CLI::App& app, const std::string& name, const std::string& re
   app.add_option("--" + name, note, "Accepted without effect: " + reason)->expected(0, 1)->group(kInherited);
 }
 
-std::string effective_options(const CLI::App& app) {
+std::string effective_options(const CLI::App& app, const std::map<std::string, std::string>& in_force) {
   std::ostringstream out;
   out << "# the options in force; " << app.get_name() << " --config THIS_FILE repeats the run\n";
   for (const CLI::Option* option : app.get_options()) {
@@ -162,10 +162,13 @@ std::string effective_options(const CLI::App& app) {
       for (const std::string& typed : option->results()) values.push_back(plain_value(*option, typed));
       if (is_bool(*option) && values.front().empty()) values.front() = "True";  // it stood alone
       out << names.front() << " = " << config_line_value(values, "--" + names.front()) << "\n";
-    } else if (!shown_default(*option).empty()) {
-      // Defaults stand there as comments: read back, they would count as typed, and some would then have no effect.
-      out << "# " << names.front() << " = " << shown_default(*option) << "\n";
+      continue;
     }
+    const auto decided = in_force.find(names.front());
+    const std::string value = decided != in_force.end() ? decided->second : shown_default(*option);
+    // What was not typed stands there as comment: read back, it would count as typed, and some would then have no
+    // effect.
+    if (!value.empty()) out << "# " << names.front() << " = " << value << "\n";
   }
   return out.str();
 }

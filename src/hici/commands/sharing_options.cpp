@@ -18,11 +18,9 @@ void SharingOptions::check(const std::string& output) const {
 }
 
 eval::SharedWork SharingOptions::work(const std::string& output, const nlohmann::json& settings) const {
-  nlohmann::json identity = settings;
-  identity.erase("device");
   const ProcessRank process = process_rank();
   return {.output = output,
-          .identity = std::move(identity),
+          .identity = eval::identity_of(settings),
           .process = process,
           .resume = resume,
           .replaces_result = process.world == 1};

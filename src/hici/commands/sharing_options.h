@@ -18,7 +18,8 @@ struct SharingOptions {
   // Answers go through journals beside --output; several processes and --resume need one.
   void check(const std::string& output) const;
   // A result that is there already is replaced by one process, and an error to several, one of which may have written
-  // it. `settings`: all that repeats the evaluation. What may differ between its processes ("device") is left out.
+  // it. `settings`: all that repeats the evaluation. What may differ between its processes is left
+  // out (eval::identity_of()).
   eval::SharedWork work(const std::string& output, const nlohmann::json& settings) const;
 };
 

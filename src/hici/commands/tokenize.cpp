@@ -10,6 +10,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/output_options.h"
 #include "hici/data/tokenize_corpus.h"
+#include "hici/io/folder_check.h"
 
 #include <array>
 #include <cstdio>
@@ -85,7 +86,9 @@ std::string summary(const std::filesystem::path& path, const data::TokenFileInfo
 
 int run(const TokenizeOptions& o) {
   validate(o);
-  const std::filesystem::path path = output_path(o);
+  const std::filesystem::path path = output_path(o), tokenizer = o.model_path;
+  // The tokenizer of a checkpoint is what its manifest says.
+  const io::FolderCheck check(std::filesystem::is_directory(tokenizer) ? tokenizer : tokenizer.parent_path());
   data::TokenizeJob job{
       .tokenizer = o.model_path,
       .inputs = o.text_file,

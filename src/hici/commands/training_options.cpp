@@ -177,7 +177,13 @@ void TrainingOptions::resolve() {
   spec.device = device.resolve_device();
   spec.dtype = device.resolve_dtype(spec.device);
   spec.attention_backend = device.resolve_attention_backend();
-  spec.effective_options = effective_options(*hici.app);
+  for (const char* name : {"lora_r", "lora_alpha", "use_llama_init", "add_pad_token"}) {
+    if (hici.given(name)) spec.typed_start_options.insert(name);
+  }
+  if (hici.given("use_attn_init")) spec.typed_start_options.insert("use_llama_init");
+  spec.effective_options = [app = hici.app](const std::map<std::string, std::string>& in_force) {
+    return effective_options(*app, in_force);
+  };
 }
 
 }  // namespace hici::commands

@@ -5,9 +5,11 @@
 #include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/base/json_lines.h"
+#include "hici/base/log.h"
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -21,6 +23,18 @@ constexpr const char* kIdentity = "identity";
 constexpr const char* kNumCases = "cases";
 constexpr const char* kCase = "case";
 constexpr const char* kAnswer = "answer";
+constexpr const char* kWeightsHash = "weights_hash";
+constexpr const char* kWayOut =
+    "; use model, data and settings of the earlier work, or another place for the output, or remove the file";
+
+// Results of an older hici have LibTorch's names of types.
+json in_present_spelling(const std::string& key, const json& value) {
+  static const std::map<std::string, std::string> kTypes{
+      {"Float", "float32"}, {"BFloat16", "bfloat16"}, {"Double", "float64"}};
+  if (key != "dtype" || !value.is_string()) return value;
+  const auto found = kTypes.find(value.get<std::string>());
+  return found == kTypes.end() ? value : json(found->second);
+}
 
 // A process that died while it wrote may have left a line without its end.
 bool ends_in_the_middle_of_a_line(const fs::path& path) {
@@ -32,8 +46,14 @@ bool ends_in_the_middle_of_a_line(const fs::path& path) {
 
 }  // namespace
 
+json identity_of(json settings) {
+  for (const char* key : {"label", "base_model", "peft_model", "tokenizer", "data_path", "device", "library_version"})
+    settings.erase(key);
+  return settings;
+}
+
 CaseJournal::CaseJournal(fs::path file, json identity, int64_t num_cases, ProcessRank process, bool resume,
-                         bool replaces_file)
+                         bool replaces_file, const fs::path& record)
     : file_(std::move(file)), identity_(std::move(identity)), num_cases_(num_cases), process_(process) {
   HICI_ASSERT(identity_.is_object() && num_cases >= 0, "identity ", identity_.dump(), ", cases ", num_cases);
   if (process_.rank >= std::max<int64_t>(num_cases, 1)) return;  // more processes than cases
@@ -44,6 +64,7 @@ CaseJournal::CaseJournal(fs::path file, json identity, int64_t num_cases, Proces
   HICI_CHECK(resume || !is_finished_, file_.string(),
              ": is there already; give --resume to keep it, or another place for the output, or remove it");
   if (is_finished_) {
+    check_finished(record);
     num_found_ = num_cases;
     return;
   }
@@ -104,17 +125,34 @@ void CaseJournal::read_journal(const fs::path& journal, Answers& answers) const 
   }
 }
 
+void CaseJournal::check_finished(const fs::path& record) const {
+  if (record.empty()) return;
+  if (!fs::exists(record)) {
+    log_warning(file_.string(), ": is there already, without ", record.filename().string(),
+                ", so that nothing says of which model and settings it is; it stays");
+    return;
+  }
+  const json found = read_json_file(record);
+  const JsonObject finished(found, record.string());
+  for (const auto& [key, value] : identity_.items()) {
+    const auto other = found.find(key);
+    HICI_CHECK(other == found.end() || in_present_spelling(key, *other) == value, file_.string(),
+               ": is finished, with ", key, " ", shown_json(*other), ", now it is ", shown_json(value), kWayOut);
+  }
+  if (identity_.contains(kWeightsHash) && !found.contains(kWeightsHash))
+    log_warning(record.string(), ": does not say of which weights it is, as an older hici wrote it; it stays");
+}
+
 void CaseJournal::check_identity(const json& found, const fs::path& journal) const {
   const JsonObject header(found, journal.string() + ": line 1");
-  const char* way_out = "; use the settings of the earlier work, or another place for the output, or remove the file";
   HICI_CHECK(header.integer(kNumCases, 0, INT64_MAX) == num_cases_, journal.string(), ": is of ",
-             header.integer(kNumCases, 0, INT64_MAX), " cases, now there are ", num_cases_, way_out);
+             header.integer(kNumCases, 0, INT64_MAX), " cases, now there are ", num_cases_, kWayOut);
   const JsonObject theirs = header.object(kIdentity);
   for (const auto& [key, value] : identity_.items()) {
     const auto other = theirs.value().find(key);
-    HICI_CHECK(other != theirs.value().end() && *other == value, journal.string(), ": answers with ", key, " ",
-               other == theirs.value().end() ? "not known" : shown_json(*other), ", now it is ", shown_json(value),
-               way_out);
+    HICI_CHECK(other != theirs.value().end() && in_present_spelling(key, *other) == value, journal.string(),
+               ": answers with ", key, " ", other == theirs.value().end() ? "not known" : shown_json(*other),
+               ", now it is ", shown_json(value), kWayOut);
   }
 }
 

@@ -9,7 +9,7 @@
 namespace hici::eval {
 
 struct SharedWork {
-  std::filesystem::path output;  // what `merge` writes
+  std::filesystem::path output;  // what `merge` writes: JSON that has the keys of `identity`
   nlohmann::json identity;       // all that decides the answers; the same in every process
   ProcessRank process;
   bool resume = false;

@@ -179,8 +179,8 @@ std::shared_ptr<const TensorSource> with_rest(std::shared_ptr<const TensorSource
 
 // The two files of an adapter; false when neither is there.
 bool open_pair(Adapter& adapter) {
-  const OpenedWeights lora = open_weights(adapter.path, "adapter_model", "adapter_model");
-  const OpenedWeights trained = open_weights(adapter.path, "trainable_params", "trainable_params");
+  const OpenedWeights lora = open_weights(adapter.path, "adapter_model", "adapter_model", adapter.check.get());
+  const OpenedWeights trained = open_weights(adapter.path, "trainable_params", "trainable_params", adapter.check.get());
   if (lora.source) {
     adapter.lora_tensors = plain_part(lora.source, config::is_lora_parameter);
     // PEFT keeps modules_to_save beside the factors.
@@ -195,7 +195,7 @@ bool open_pair(Adapter& adapter) {
 }
 
 bool open_full_dump(Adapter& adapter) {
-  OpenedWeights full = open_weights(adapter.path, "model", "pytorch_model");
+  OpenedWeights full = open_weights(adapter.path, "model", "pytorch_model", adapter.check.get());
   if (!full.source) return false;
   adapter.lora_tensors = plain_part(full.source, config::is_lora_parameter);
   adapter.trainables =
@@ -330,11 +330,13 @@ Adapter read_adapter(const fs::path& path, const AdapterReading& reading) {
              hub_hint(path, HubKind::kModel));
   Adapter adapter;
   adapter.path = path;
+  adapter.check = std::make_shared<FolderCheck>(path);
   open_parts(adapter, reading.prefer_full_dump);
   settle_rank_and_alpha(adapter, reading);
   adapter.lora.targets = targets_in(*adapter.lora_tensors);
   const fs::path own = path / "hici_config.json";
   if (fs::exists(own)) adapter.settings = config::parse_adapter_settings(read_companion_json(own), own.string());
+  adapter.identity = read_identity(path);
   return adapter;
 }
 
@@ -348,6 +350,7 @@ void write_adapter_files(const fs::path& folder, AdapterToWrite adapter) {
     write_tensors("adapter_model", with_prefix(std::move(adapter.lora_tensors), kPeftPrefix));
   }
   if (!adapter.trainables.empty()) write_tensors("trainable_params", std::move(adapter.trainables));
+  if (adapter.identity) write_identity(folder, *adapter.identity);
   if (!adapter.settings_are_known) return;
   if (adapter.settings.library_version.empty()) adapter.settings.library_version = kVersion;
   write_file_atomically(folder / "hici_config.json", config::to_json(adapter.settings).dump(2) + "\n");
@@ -359,6 +362,7 @@ uint64_t adapter_bytes(const AdapterToWrite& adapter) {
     bytes += safetensors_bytes(with_prefix(adapter.lora_tensors, kPeftPrefix)) + peft_config(adapter).dump(2).size();
   }
   if (!adapter.trainables.empty()) bytes += safetensors_bytes(adapter.trainables);
+  if (adapter.identity) bytes += identity_text(*adapter.identity).size();
   if (adapter.settings_are_known) bytes += config::to_json(adapter.settings).dump(2).size();
   return bytes;
 }

@@ -7,6 +7,8 @@
 
 #include "hici/config/hici_config.h"
 #include "hici/config/model_config.h"
+#include "hici/io/folder_check.h"
+#include "hici/io/model_identity.h"
 #include "hici/io/safetensors.h"
 #include "hici/io/tensor_source.h"
 
@@ -36,6 +38,8 @@ struct Adapter {
       lora_tensors;  // never null, may be empty; "model.layers.0.self_attn.q_proj.lora_A.weight"
   std::shared_ptr<const TensorSource> trainables;  // never null, may be empty; "model.embed_tokens.weight"
   std::vector<std::filesystem::path> files;        // with data, for hashing
+  std::optional<ModelIdentity> identity;           // what it was trained on, where that is known
+  std::shared_ptr<FolderCheck> check;              // never null; finish() it when all is read
 
   // Settings of the HiCI modules: shapes from the tensors, the rest from hici_config.json or `otherwise`. Nothing when
   // the adapter has none.
@@ -71,10 +75,11 @@ struct AdapterToWrite {
       lora_tensors;                       // plain names; none: no adapter_model.safetensors and no adapter_config.json
   std::vector<TensorToWrite> trainables;  // plain names
   bool settings_are_known = true;         // false: no hici_config.json
+  std::optional<ModelIdentity> identity = {};
   AdapterFormat format = AdapterFormat::kSafetensors;
 };
 
-// The four files into `folder`, which is there; each appears whole. Checkpoints call this inside their own unpublished
+// The files into `folder`, which is there; each appears whole. Checkpoints call this inside their own unpublished
 // folder.
 void write_adapter_files(const std::filesystem::path& folder, AdapterToWrite adapter);
 // A directory of its own, published at once.

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// manifest.json of a checkpoint: name, size and SHA-256 of every file, written last. A checkpoint is whole when its
-// manifest says so of every file; the manifest itself carries a hash of what it says.
+// manifest.json of a checkpoint: name, size and SHA-256 of every file, written last; of weights also what can be
+// checked while single tensors are read. A checkpoint is whole when its manifest says so of every file; the manifest
+// itself carries a hash of what it says.
 #pragma once
+
+#include "hici/io/safetensors.h"
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,11 +16,13 @@
 namespace hici::io {
 
 constexpr const char* kManifestName = "manifest.json";
+constexpr const char* kManifestFormat = "hici-checkpoint";
 
 struct ManifestFile {
   std::string name;  // plain, no folder
   uint64_t size_bytes = 0;
-  std::string sha256;  // 64 lower-case hex digits
+  std::string sha256;                            // 64 lower-case hex digits
+  std::optional<SafetensorsHashes> hashes = {};  // of a .safetensors; not in manifests of version 1
 
   bool operator==(const ManifestFile&) const = default;
 };
@@ -24,7 +30,11 @@ struct ManifestFile {
 struct CheckpointManifest {
   int64_t step = 0;
   std::vector<ManifestFile> files;  // in the order of the names
+  int64_t version = 2;
 };
+
+// N of "checkpoint-N": digits as we write them, nothing else.
+std::optional<int64_t> checkpoint_step_of_name(const std::string& name);
 
 // Reads what a file of unknown origin says; throws hici::Error that names `subject` and what is wrong.
 CheckpointManifest parse_manifest(std::string_view text, const std::string& subject);
@@ -37,6 +47,14 @@ enum class VerifyDepth {
   kSizes,   // manifest and sizes: cheap
   kHashes,  // every byte
 };
+
+// The manifest alone, which must be of the step that a folder "checkpoint-N" has in its name.
+CheckpointManifest read_manifest(const std::filesystem::path& checkpoint);
+
+// The SHA-256 that a file was found to have; another one than the manifest says is an hici::Error that names the file.
+void check_sha256(const std::filesystem::path& path, const std::string& found, const ManifestFile& expected);
+// One file against what the manifest says of it; throws hici::Error that names it.
+void verify_file(const std::filesystem::path& path, const ManifestFile& expected, VerifyDepth depth);
 
 // The manifest of a checkpoint that is whole; throws hici::Error that names the first thing that is not. Files that the
 // manifest does not know are left to the user.

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
@@ -36,22 +35,12 @@ struct FoundCheckpoint {
 
 fs::path with_suffix(fs::path path, std::string_view suffix) { return path += suffix; }
 
-// N of "checkpoint-N": digits as we write them, nothing else.
-std::optional<int64_t> step_of_name(const std::string& name) {
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  const std::string_view digits = std::string_view(name).substr(kPrefix.size());
-  int64_t step = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
-  const bool is_ours = error == std::errc() && end == digits.data() + digits.size() && std::to_string(step) == digits;
-  return is_ours && step >= 0 ? std::optional(step) : std::nullopt;
-}
-
 // Newest first.
 std::vector<FoundCheckpoint> list_checkpoints(const fs::path& output_dir) {
   std::vector<FoundCheckpoint> found;
   if (!fs::is_directory(output_dir)) return found;
   for (const fs::directory_entry& entry : fs::directory_iterator(output_dir)) {
-    const std::optional<int64_t> step = step_of_name(entry.path().filename().string());
+    const std::optional<int64_t> step = checkpoint_step_of_name(entry.path().filename().string());
     if (step && entry.is_directory()) found.push_back({*step, entry.path()});
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.step > b.step; });
@@ -61,9 +50,8 @@ std::vector<FoundCheckpoint> list_checkpoints(const fs::path& output_dir) {
 // What is wrong with a checkpoint, "" for a whole one.
 std::string fault_of(const FoundCheckpoint& checkpoint, VerifyDepth depth) {
   try {
-    const CheckpointManifest manifest = verify_checkpoint(checkpoint.path, depth);
-    if (manifest.step == checkpoint.step) return "";
-    return detail::concat((checkpoint.path / kManifestName).string(), ": is of step ", manifest.step);
+    verify_checkpoint(checkpoint.path, depth);
+    return "";
   } catch (const std::runtime_error& e) {  // hici::Error, and std::filesystem_error of a folder without permission
     return e.what();
   }
@@ -111,13 +99,13 @@ void delete_checkpoint(const fs::path& checkpoint) {
 // As earlier versions called a checkpoint on its way in or out.
 bool is_former_name(const fs::path& path) {
   const std::string extension = path.extension().string();
-  return step_of_name(path.stem().string()) && (extension == ".tmp" || extension == ".deleting");
+  return checkpoint_step_of_name(path.stem().string()) && (extension == ".tmp" || extension == ".deleting");
 }
 
 // checkpoint-N.hici-tmp-... or one of the former names.
 bool is_checkpoint_folder(const fs::path& path) {
   std::error_code ignored;
-  return fs::is_directory(fs::symlink_status(path, ignored)) && step_of_name(path.stem().string()).has_value();
+  return fs::is_directory(fs::symlink_status(path, ignored)) && checkpoint_step_of_name(path.stem().string()).has_value();
 }
 
 // True when a process of this machine certainly holds it.

@@ -117,6 +117,7 @@ AdapterToWrite describe(const Adapter& adapter, const ExtractRequest& request, R
   out.base_model = adapter.base_model;
   out.settings_are_known = adapter.settings.has_value();
   if (adapter.settings) out.settings = *adapter.settings;
+  out.identity = adapter.identity;
   out.format = request.format;
   out.lora_tensors = reading.tensors(adapter.lora_tensors, all_names(*adapter.lora_tensors));
   out.trainables = reading.tensors(adapter.trainables, names);
@@ -148,6 +149,7 @@ ExtractResult extract_adapter(const ExtractRequest& request) {
 
   DirectoryWriter writer(request.output.empty() ? source / "hici-extract" : request.output, adapter_bytes(to_write));
   write_adapter_files(writer.folder(), std::move(to_write));
+  adapter.check->finish();
   // What PEFT or the research code wrote says more than the keys that we need. In place it stays as it is.
   const fs::path config = source / "adapter_config.json";
   if (request.output.empty() && fs::exists(config)) fs::remove(writer.folder() / config.filename());

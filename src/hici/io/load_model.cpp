@@ -79,13 +79,37 @@ void fill_parameters(const ModelRequest& request, const OpenedModel& opened, Loa
   hierarchy::initialise_hierarchy(*loaded.model, generator, request.copy_attention_init);
 }
 
-std::string hash_of_files(const OpenedModel& opened) {
-  std::string all;
-  for (const auto& file : opened.base.weight_files()) all += sha256_hex_of_file(file);
-  if (opened.adapter) {
-    for (const auto& file : opened.adapter->files) all += sha256_hex_of_file(file);
+TensorContents contents_of(const TensorSource& source) {
+  TensorContents contents;
+  for (const auto& [name, ignored] : source.tensors()) {
+    std::string content = source.content_of(name);
+    if (!content.empty()) contents.emplace(name, std::move(content));
   }
-  return sha256_hex(all);
+  return contents;
+}
+
+std::string weights_hash(const OpenedModel& opened) {
+  std::string lines;
+  const auto add = [&](const char* of, const TensorSource& source) {
+    for (const auto& [name, content] : contents_of(source)) lines += detail::concat(of, " ", name, " ", content, "\n");
+  };
+  add("base", opened.base.weights());
+  if (opened.adapter) {
+    add("lora", *opened.adapter->lora_tensors);
+    add("trained", *opened.adapter->trainables);
+    lines += detail::concat("scale ", opened.adapter->lora.alpha, " / ", opened.adapter->lora.rank, "\n");
+  }
+  return sha256_hex(lines);
+}
+
+std::string config_hash(const LoadedModel& loaded) {
+  config::ModelConfig model = loaded.model->config();
+  model.source = nlohmann::json::object();  // keys that nobody here knows
+  model.torch_dtype.clear();
+  config::AdapterSettings settings;
+  if (loaded.has_hierarchy) settings.hici = loaded.hici;
+  settings.hici.num_segments = 1;
+  return sha256_hex(config::to_json(model).dump() + config::to_json(settings).dump());
 }
 
 }  // namespace
@@ -145,6 +169,37 @@ const TensorSource* OpenedModel::source_of(const std::string& name) const {
   return base.weights().has(name) ? &base.weights() : nullptr;
 }
 
+void OpenedModel::finish_checks() const {
+  base.finish_checks();
+  if (adapter) adapter->check->finish();
+}
+
+ModelIdentity OpenedModel::identity() const {
+  ModelIdentity now{contents_of(base.weights()), tokenizer_sha256_in(base.path())};
+  if (!adapter || !adapter->identity) return now;
+  const ModelIdentity& before = *adapter->identity;
+  if (difference_of(now.base, before.base).empty()) now.base = joined_contents(std::move(now.base), before.base);
+  if (now.tokenizer_sha256.empty()) now.tokenizer_sha256 = before.tokenizer_sha256;
+  return now;
+}
+
+void OpenedModel::warn_of_other_base() const {
+  if (!adapter || !adapter->identity) return;
+  const std::string difference = difference_of(adapter->identity->base, contents_of(base.weights()));
+  if (difference.empty()) return;
+  log_warning(adapter->path.string(), ": was trained on another base than ", base.path().string(), " (", difference,
+              "); give the one that it was trained on",
+              adapter->base_model.empty() ? "" : ", '" + printable(adapter->base_model) + "' at that time");
+}
+
+void OpenedModel::warn_of_other_tokenizer() const {
+  if (!adapter || !adapter->identity) return;
+  const std::string &theirs = adapter->identity->tokenizer_sha256, ours = tokenizer_sha256_in(base.path());
+  if (theirs.empty() || ours.empty() || theirs == ours) return;
+  log_warning(adapter->path.string(), ": was trained with another tokenizer (", shown_tokenizer(theirs), ") than ",
+              base.path().string(), " has (", shown_tokenizer(ours), "); its ids may stand for other text");
+}
+
 at::Tensor read_parameter(const TensorSource& source, const std::string& name, const at::Tensor& meta,
                           at::ScalarType dtype, at::Device device) {
   HICI_CHECK(source.info(name).shape == meta.sizes().vec(), source.file_of(name), ": tensor '", name, "' is ",
@@ -157,8 +212,21 @@ LoadedModel load_model(const ModelRequest& request) {
   const OpenedModel opened = open_model(request);
   LoadedModel loaded = describe_model(request, opened);
   fill_parameters(request, opened, loaded);
-  if (request.hash_weights) loaded.weights_sha256 = hash_of_files(opened);
+  opened.finish_checks();
+  if (request.warns_of_other_base) opened.warn_of_other_base();
+  opened.warn_of_other_tokenizer();
+  loaded.identity = opened.identity();
+  loaded.weights_hash = weights_hash(opened);
+  loaded.config_hash = config_hash(loaded);
   return loaded;
+}
+
+void warn_of_foreign_tokens(const std::string& data, const std::string& tokenizer_sha256, const std::string& model,
+                            const LoadedModel& loaded) {
+  const std::string& expected = loaded.identity.tokenizer_sha256;
+  if (tokenizer_sha256.empty() || expected.empty() || tokenizer_sha256 == expected) return;
+  log_warning(data, ": is of another tokenizer (", shown_tokenizer(tokenizer_sha256), ") than that of ", model, " (",
+              shown_tokenizer(expected), "); its ids may stand for other text");
 }
 
 std::filesystem::path resolve_run_directory(const std::filesystem::path& path) {

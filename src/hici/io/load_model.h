@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hici/config/hici_config.h"
+#include "hici/io/model_identity.h"
 #include "hici/nn/causal_lm.h"
 
 #include <filesystem>
@@ -27,8 +28,8 @@ struct ModelRequest {
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
   int64_t context_size = 0;  // decides the RoPE factor; 0: what the adapter was trained with, else the base as it is
-  bool hash_weights = false;
-  bool add_pad_token = false;  // a row more in the embedding, for [PAD]; see vocabulary.h
+  bool warns_of_other_base = true;  // false: the caller compares LoadedModel::identity with the adapter's
+  bool add_pad_token = false;       // a row more in the embedding, for [PAD]; see vocabulary.h
 
   // For training: modules that no file holds yet.
   bool fresh_hierarchy = false;            // attach HiCI modules when neither base nor adapter has them
@@ -48,12 +49,21 @@ struct LoadedModel {
   int64_t context_size = 0;  // 0: not known
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
-  std::string weights_sha256;  // of all weight files of base and adapter; empty unless asked for
+  // Of base and tokenizer. What the adapter replaces was not read: there the adapter's own record stands, if it is of
+  // the same base. Without a tokenizer.json beside the base it is the adapter's tokenizer.
+  ModelIdentity identity;
+  std::string weights_hash;  // over the contents of all tensors that were read, of base and adapter, and LoRA's scale
+  std::string config_hash;  // over what else decides outputs: sizes, RoPE, HiCI settings but for the number of segments
 };
 
 // Everything is checked against the config before memory for weights is taken. Errors name file, tensor and the way
-// out.
+// out. Files of a checkpoint are what its manifest says (io/folder_check.h). A line says so when the adapter was
+// trained on another base or with another tokenizer.
 LoadedModel load_model(const ModelRequest& request);
+
+// A line when the ids of `data` were made with another tokenizer than `model`, as it was given, has.
+void warn_of_foreign_tokens(const std::string& data, const std::string& tokenizer_sha256, const std::string& model,
+                            const LoadedModel& loaded);
 
 // `path` itself when it holds a model or an adapter; the newest whole checkpoint when it is a run directory.
 std::filesystem::path resolve_run_directory(const std::filesystem::path& path);

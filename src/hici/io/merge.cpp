@@ -119,6 +119,9 @@ class Merge {
                                   .with_hici = !hici_parts_.empty(),
                                   .rounded = rounded_,
                                   .progress = [&](uint64_t total, uint64_t done) { report("checking", total, done); }});
+    opened_.finish_checks();
+    opened_.warn_of_other_base();
+    opened_.warn_of_other_tokenizer();
     write_file_atomically(writer.folder() / kMergeRecordName, record().dump(2) + "\n");
     writer.publish();
     return std::move(result_);

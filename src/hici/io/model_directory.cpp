@@ -91,15 +91,16 @@ std::vector<ExpectedTensor> expected_tensors(const config::ModelConfig& c) {
 ModelDirectory ModelDirectory::open(const fs::path& path) {
   ModelDirectory out;
   out.path_ = path;
+  out.check_ = std::make_shared<FolderCheck>(path);
   out.config_ = config::read_model_config(path);
-  OpenedWeights opened = open_weights(path, "model", "pytorch_model");
+  OpenedWeights opened = open_weights(path, "model", "pytorch_model", out.check_.get());
   HICI_CHECK(opened.source, path.string(),
              ": has config.json and no weights; expected model.safetensors, model.safetensors.index.json, "
              "pytorch_model.bin or "
              "pytorch_model.bin.index.json");
   out.weights_ = std::move(opened.source);
   out.weight_files_ = std::move(opened.files);
-  const OpenedWeights modules = open_weights(path, kHiciModulesStem, kHiciModulesStem);
+  const OpenedWeights modules = open_weights(path, kHiciModulesStem, kHiciModulesStem, out.check_.get());
   if (modules.source) out.weights_ = std::make_shared<JoinedSource>(out.weights_, modules.source);
   out.weight_files_.insert(out.weight_files_.end(), modules.files.begin(), modules.files.end());
   return out;

@@ -6,6 +6,7 @@
 
 #include "hici/config/model_config.h"
 #include "hici/io/directory_writer.h"
+#include "hici/io/folder_check.h"
 #include "hici/io/safetensors.h"
 #include "hici/io/tensor_source.h"
 
@@ -35,6 +36,8 @@ class ModelDirectory {
   const config::ModelConfig& config() const { return config_; }
   const TensorSource& weights() const { return *weights_; }
   std::shared_ptr<const TensorSource> shared_weights() const { return weights_; }
+  // Waits until what was read of a checkpoint is known to be what its manifest says; an error where it is not.
+  void finish_checks() const { check_->finish(); }
   // The files with data, for hashing.
   const std::vector<std::filesystem::path>& weight_files() const { return weight_files_; }
 
@@ -51,6 +54,7 @@ class ModelDirectory {
  private:
   std::filesystem::path path_;
   config::ModelConfig config_;
+  std::shared_ptr<FolderCheck> check_;
   std::shared_ptr<const TensorSource> weights_;
   std::vector<std::filesystem::path> weight_files_;
 };

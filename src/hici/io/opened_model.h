@@ -22,6 +22,14 @@ struct OpenedModel {
   const std::optional<config::AdapterSettings>& settings() const { return adapter ? adapter->settings : base_settings; }
   // Where a parameter's values come from; null when no file has it.
   const TensorSource* source_of(const std::string& name) const;
+
+  // When all is read: what is not as a manifest says is an error.
+  void finish_checks() const;
+  // Of the base, by what was read of it until now; see LoadedModel::identity.
+  ModelIdentity identity() const;
+  // A line for another base than the adapter's, and for another tokenizer.
+  void warn_of_other_base() const;
+  void warn_of_other_tokenizer() const;
 };
 
 OpenedModel open_model(const ModelRequest& request);

@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/base/signals.h"
+#include "hici/io/folder_check.h"
 #include "hici/io/model_directory.h"
 #include "hici/ops/types.h"
 
@@ -77,6 +78,7 @@ std::optional<int64_t> id_of(const JsonObject& config, const char* key, const st
 }  // namespace
 
 TokenizerFacts read_tokenizer_facts(const fs::path& dir) {
+  const FolderCheck check(dir);
   const fs::path file = dir / "tokenizer.json", config_file = dir / "tokenizer_config.json";
   HICI_CHECK(fs::exists(file), dir.string(),
              ": has no tokenizer.json; expected the folder of a Hugging Face tokenizer");

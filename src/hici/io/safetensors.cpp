@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/io/hashed_copy.h"
 
 #include <ATen/Functions.h>
 #include <c10/core/ScalarType.h>
@@ -21,7 +22,8 @@ namespace {
 using nlohmann::json;
 
 constexpr int kMaxHeaderDepth = 8;
-constexpr int64_t kChunkElements = int64_t{1} << 20;  // converted at a time
+constexpr int64_t kChunkElements = int64_t{1} << 18;  // converted at a time
+constexpr const char* kIsDamaged = "is not what manifest.json says of it; the file is damaged, or of another run";
 
 constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {{"F64", at::kDouble},
                                                               {"F32", at::kFloat},
@@ -124,21 +126,6 @@ std::map<std::string, std::string> parse_metadata(const json& value, const std::
   return out;
 }
 
-// Reads the header itself: 8 bytes of length, then the JSON.
-SafetensorsHeader read_header(const MappedFile& file) {
-  const std::string subject = file.path().string();
-  HICI_CHECK(file.size() >= 8, subject, ": ", file.size(), " bytes, too short for a safetensors file");
-  uint64_t length = 0;
-  file.copy(0, &length, sizeof length);
-  HICI_CHECK(length <= kMaxSafetensorsHeader, subject, ": header of ", length, " bytes, more than the ",
-             kMaxSafetensorsHeader, " allowed; is it a safetensors file?");
-  HICI_CHECK(length <= file.size() - 8, subject, ": truncated, header promises ", length, " bytes, file has ",
-             file.size() - 8);
-  std::string header(length, '\0');
-  file.copy(8, header.data(), header.size());
-  return parse_safetensors_header(header, 8 + length, file.size(), subject);
-}
-
 // A bool is 0 or 1; any other byte in a file would be undefined behaviour in whatever reads the tensor.
 at::Tensor raw_buffer(at::IntArrayRef shape, at::ScalarType dtype) {
   return at::empty(shape, at::TensorOptions(dtype == at::kBool ? at::kByte : dtype));
@@ -230,6 +217,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view header, uint64_t dat
   HICI_CHECK(root.is_object() && root.size() <= kMaxTensors, subject, ": header holds ", root.size(),
              " entries, more than the ", kMaxTensors, " allowed");
   SafetensorsHeader out;
+  out.data_start = data_start;
   std::vector<Span> spans;
   for (const auto& [name, value] : root.items()) {
     if (name == "__metadata__") {
@@ -247,9 +235,48 @@ SafetensorsHeader parse_safetensors_header(std::string_view header, uint64_t dat
   return out;
 }
 
+SafetensorsHeader read_safetensors_header(const MappedFile& file) {
+  const std::string subject = file.path().string();
+  HICI_CHECK(file.size() >= 8, subject, ": ", file.size(), " bytes, too short for a safetensors file");
+  uint64_t length = 0;
+  file.copy(0, &length, sizeof length);
+  HICI_CHECK(length <= kMaxSafetensorsHeader, subject, ": header of ", length, " bytes, more than the ",
+             kMaxSafetensorsHeader, " allowed; is it a safetensors file?");
+  HICI_CHECK(length <= file.size() - 8, subject, ": truncated, header promises ", length, " bytes, file has ",
+             file.size() - 8);
+  std::string header(length, '\0');
+  file.copy(8, header.data(), header.size());
+  return parse_safetensors_header(header, 8 + length, file.size(), subject);
+}
+
 SafetensorsFile::SafetensorsFile(const fs::path& path) : SafetensorsFile(path, Links::kAny) {}
 
-SafetensorsFile::SafetensorsFile(const fs::path& path, Links links) : file_(path, links), header_(read_header(file_)) {}
+SafetensorsFile::SafetensorsFile(const fs::path& path, Links links, std::optional<SafetensorsHashes> expected)
+    : file_(path, links), header_(read_safetensors_header(file_)), expected_(std::move(expected)) {
+  if (expected_) check_header();
+}
+
+void SafetensorsFile::check_header() const {
+  std::string bytes(header_.data_start, '\0');
+  file_.copy(0, bytes.data(), bytes.size());
+  ContentHash hash;
+  hash.update(bytes.data(), bytes.size());
+  HICI_CHECK(hash.hex_digest() == expected_->header, file_.path().string(), ": its header ", kIsDamaged);
+}
+
+void SafetensorsFile::note_content(const std::string& name, const ContentHash& hash) const {
+  if (expected_) {
+    const auto wanted = expected_->tensors.find(name);
+    HICI_CHECK(wanted != expected_->tensors.end() && wanted->second == hash.hex_digest(),
+               tensor_in(file_.path().string(), name), " ", kIsDamaged);
+  }
+  contents_[name] = content_text(info(name), hash);
+}
+
+std::string SafetensorsFile::content_of(const std::string& name) const {
+  const auto found = contents_.find(name);
+  return found == contents_.end() ? "" : found->second;
+}
 
 std::span<const std::byte> SafetensorsFile::bytes_of(const std::string& name) const {
   const uint64_t num_bytes = info(name).num_bytes();
@@ -260,9 +287,11 @@ at::Tensor SafetensorsFile::read(const std::string& name, at::ScalarType dtype, 
   const TensorInfo& entry = info(name);
   const uint64_t offset = header_.offsets.at(name);
   file_.check_unchanged();
+  ContentHash hash;
   if (entry.dtype == dtype) {
     at::Tensor raw = raw_buffer(entry.shape, dtype);
-    file_.copy(offset, raw.mutable_data_ptr(), entry.num_bytes());
+    copy_and_hash(file_, offset, raw.mutable_data_ptr(), entry.num_bytes(), hash);
+    note_content(name, hash);
     return usable(std::move(raw), dtype).to(device);
   }
   at::Tensor out = at::empty(entry.shape, at::TensorOptions(dtype));
@@ -271,10 +300,11 @@ at::Tensor SafetensorsFile::read(const std::string& name, at::ScalarType dtype, 
   for (int64_t at = 0; at < count; at += kChunkElements) {
     const int64_t length = std::min(kChunkElements, count - at);
     at::Tensor raw = raw_buffer({length}, entry.dtype);
-    file_.copy(offset + static_cast<uint64_t>(at) * c10::elementSize(entry.dtype), raw.mutable_data_ptr(),
-               raw.nbytes());
+    copy_and_hash(file_, offset + static_cast<uint64_t>(at) * c10::elementSize(entry.dtype), raw.mutable_data_ptr(),
+                  raw.nbytes(), hash);
     flat.narrow(0, at, length).copy_(usable(std::move(raw), entry.dtype));
   }
+  note_content(name, hash);
   return out.to(device);
 }
 

@@ -16,6 +16,7 @@ namespace hici::io {
 constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
 
 struct SafetensorsHeader {
+  uint64_t data_start = 0;
   std::map<std::string, TensorInfo> tensors;
   std::map<std::string, uint64_t> offsets;  // of each tensor, from the start of the file
   std::map<std::string, std::string> metadata;
@@ -24,24 +25,43 @@ struct SafetensorsHeader {
 // `header` is the JSON; `data_start` where it ends in a file of `file_size` bytes. The fuzz target enters here.
 SafetensorsHeader parse_safetensors_header(std::string_view header, uint64_t data_start, uint64_t file_size,
                                            const std::string& subject);
+SafetensorsHeader read_safetensors_header(const MappedFile& file);
 
+// ContentHash in hex of the header (its length and the JSON) and of the bytes of each tensor.
+struct SafetensorsHashes {
+  std::string header;
+  std::map<std::string, std::string> tensors;
+
+  bool operator==(const SafetensorsHashes&) const = default;
+};
+// In one pass over the file, whose bytes `also` gets in their order.
+SafetensorsHashes hash_safetensors(const fs::path& path, const std::function<void(const void*, size_t)>& also);
+
+// Used by one thread at a time.
 class SafetensorsFile final : public TensorSource {
  public:
   explicit SafetensorsFile(const fs::path& path);
-  SafetensorsFile(const fs::path& path, Links links);
+  // What is read is held against `expected`, which a manifest gives, while it is read.
+  SafetensorsFile(const fs::path& path, Links links, std::optional<SafetensorsHashes> expected = {});
 
   using TensorSource::read;
   const std::map<std::string, TensorInfo>& tensors() const override { return header_.tensors; }
   at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
   std::string file_of(const std::string&) const override { return file_.path().string(); }
+  std::string content_of(const std::string& name) const override;
 
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
   // The raw bytes in the mapping (see MappedFile::bytes for when that is safe).
   std::span<const std::byte> bytes_of(const std::string& name) const;
 
  private:
+  void check_header() const;
+  void note_content(const std::string& name, const ContentHash& hash) const;
+
   MappedFile file_;
   SafetensorsHeader header_;
+  std::optional<SafetensorsHashes> expected_;
+  mutable std::map<std::string, std::string> contents_;  // of tensors that were read
 };
 
 // A tensor to write: what it will be is known at once, its data is asked for when its turn comes and released after.

@@ -45,6 +45,11 @@ std::string RenamedSource::file_of(const std::string& name) const {
   return inner_->file_of(found == inner_names_.end() ? name : found->second);
 }
 
+std::string RenamedSource::content_of(const std::string& name) const {
+  const auto found = inner_names_.find(name);
+  return found == inner_names_.end() ? "" : inner_->content_of(found->second);
+}
+
 JoinedSource::JoinedSource(std::shared_ptr<const TensorSource> first, std::shared_ptr<const TensorSource> second)
     : first_(std::move(first)), second_(std::move(second)), tensors_(first_->tensors()) {
   for (const auto& [name, info] : second_->tensors())
@@ -62,6 +67,10 @@ void check_finite(const at::Tensor& tensor, const TensorSource& source, const st
   const std::string value = ops::first_non_finite(tensor);
   HICI_CHECK(value.empty(), source.file_of(name), ": tensor '", printable(name), "' holds ", value,
              "; fetch the file again, or use another checkpoint");
+}
+
+std::string content_text(const TensorInfo& info, const ContentHash& hash) {
+  return shown_dtype(info.dtype) + shown_shape(info.shape) + " " + hash.hex_digest();
 }
 
 std::string shown_shape(const std::vector<int64_t>& shape) {

@@ -3,6 +3,8 @@
 // over safetensors files, .bin files and sharded directories; loading code never asks which it is.
 #pragma once
 
+#include "hici/base/content_hash.h"
+
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -40,6 +42,10 @@ class TensorSource {
   // The file that holds the tensor, for messages.
   virtual std::string file_of(const std::string& name) const = 0;
 
+  // What tells the stored tensor from others, once it was read: type, shape and ContentHash of the bytes of its
+  // elements, "BF16[2, 3] 0123...". The same in every file format. Empty before.
+  virtual std::string content_of(const std::string& /*name*/) const { return ""; }
+
   bool has(const std::string& name) const { return tensors().count(name) != 0; }
   // In the type that the file has.
   at::Tensor read(const std::string& name) const { return read(name, info(name).dtype); }
@@ -58,6 +64,7 @@ class RenamedSource final : public TensorSource {
   const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
   at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
   std::string file_of(const std::string& name) const override;
+  std::string content_of(const std::string& name) const override;
 
  private:
   std::shared_ptr<const TensorSource> inner_;
@@ -74,6 +81,7 @@ class JoinedSource final : public TensorSource {
   const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
   at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
   std::string file_of(const std::string& name) const override;
+  std::string content_of(const std::string& name) const override { return holder_of(name).content_of(name); }
 
  private:
   const TensorSource& holder_of(const std::string& name) const { return second_->has(name) ? *second_ : *first_; }
@@ -85,6 +93,9 @@ class JoinedSource final : public TensorSource {
 // An error that names file, tensor and value where the tensor, as it was read from `source`, is not finite: no command
 // makes new weights out of nan.
 void check_finite(const at::Tensor& tensor, const TensorSource& source, const std::string& name);
+
+// For TensorSource::content_of().
+std::string content_text(const TensorInfo& info, const ContentHash& hash);
 
 // "[4096, 4096]", "BF16": as messages and `hici inspect` show them.
 std::string shown_shape(const std::vector<int64_t>& shape);

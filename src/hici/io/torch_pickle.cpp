@@ -91,9 +91,20 @@ at::Tensor TorchFile::read(const std::string& name, at::ScalarType dtype, at::De
   archive_.read("data/" + view.storage_key, storage.mutable_data_ptr(), storage.nbytes());
   if (entry.dtype == at::kBool) storage = storage.ne(0);  // any other byte than 0 and 1 is no bool
   const at::Tensor shown = storage.as_strided(view.sizes, view.strides, view.offset);
+  if (!contents_.contains(name)) {
+    const at::Tensor stored = shown.contiguous();
+    ContentHash hash;
+    hash.update(stored.const_data_ptr(), stored.nbytes());
+    contents_.emplace(name, content_text(entry, hash));
+  }
   at::Tensor out = shown.to(dtype).contiguous().to(device);
   // A view of a part must not keep the whole storage alive.
   return out.storage().nbytes() > out.nbytes() ? out.clone() : out;
+}
+
+std::string TorchFile::content_of(const std::string& name) const {
+  const auto found = contents_.find(name);
+  return found == contents_.end() ? "" : found->second;
 }
 
 }  // namespace hici::io

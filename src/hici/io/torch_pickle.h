@@ -23,6 +23,7 @@ class TorchFile final : public TensorSource {
   // Every byte of the tensor's storage is compared with the archive's checksum on the way.
   at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
   std::string file_of(const std::string&) const override { return archive_.subject(); }
+  std::string content_of(const std::string& name) const override;
 
  private:
   void load_index();
@@ -31,6 +32,7 @@ class TorchFile final : public TensorSource {
   TorchArchive archive_;
   std::map<std::string, TensorInfo> tensors_;
   std::map<std::string, PickledTensor> views_;
+  mutable std::map<std::string, std::string> contents_;  // of tensors that were read
 };
 
 }  // namespace hici::io

@@ -100,6 +100,7 @@ class Differences {
   void add(const std::string& what, const std::string& saved, const std::string& current) {
     found_.push_back(detail::concat(what, " is ", current, ", the checkpoint has ", saved));
   }
+  void add(const std::string& difference) { found_.push_back(difference); }
   const std::vector<std::string>& found() const { return found_; }
 
  private:
@@ -126,6 +127,12 @@ std::vector<std::string> differences_of(const TrainingState& saved, const Traini
     };
     differences.add("the data", text(saved.data), text(current.data));
   }
+  const std::string other_base = difference_of(saved.identity.base, current.identity.base);
+  if (!other_base.empty()) differences.add("the base model is another one (" + other_base + ")");
+  const std::string &old_tokenizer = saved.identity.tokenizer_sha256, &tokenizer = current.identity.tokenizer_sha256;
+  if (!old_tokenizer.empty() && !tokenizer.empty() && old_tokenizer != tokenizer) {
+    differences.add("the tokenizer", shown_tokenizer(old_tokenizer), shown_tokenizer(tokenizer));
+  }
   if (saved.batch.size() != current.batch.size()) {
     differences.add("the global batch", batch_text(saved.batch), batch_text(current.batch));
   }
@@ -133,6 +140,21 @@ std::vector<std::string> differences_of(const TrainingState& saved, const Traini
   differences.compare("--seed", saved.seed, current.seed);
   compare_options(saved, current, differences);
   return differences.found();
+}
+
+std::vector<std::string> differences_of_start(const TrainingState& saved, const TrainingState& current) {
+  Differences differences;
+  for (const auto& [name, value] : current.start_options) {
+    const auto found = saved.start_options.find(name);
+    if (found != saved.start_options.end()) differences.compare("--" + name, found->second, value);
+  }
+  return differences.found();
+}
+
+std::string joined(const std::vector<std::string>& sentences) {
+  std::string all;
+  for (const std::string& sentence : sentences) all += (all.empty() ? "" : "; ") + sentence;
+  return all;
 }
 
 }  // namespace
@@ -152,6 +174,7 @@ std::string training_state_text(const TrainingState& state) {
   root["data"] = {
       {"path", state.data.path}, {"fingerprint", state.data.fingerprint}, {"num_samples", state.data.num_samples}};
   root["options"] = state.options;
+  root["start_options"] = state.start_options;
   root["generators"] = nlohmann::ordered_json::object();
   for (const auto& [name, bytes] : state.generators) root["generators"][name] = to_hex(bytes);
   return root.dump(1) + "\n";
@@ -174,6 +197,7 @@ TrainingState parse_training_state(std::string_view text, const std::string& sub
   state.data = parse_data(root.object("data"));
   state.options = parse_strings(root.object("options"));
   use_present_spelling(state.options);
+  if (root.has("start_options")) state.start_options = parse_strings(root.object("start_options"));
   for (const auto& [name, hex] : parse_strings(root.object("generators"))) {
     state.generators[name] = from_hex(hex, subject + ": generators");
   }
@@ -186,22 +210,27 @@ void write_training_state(const fs::path& checkpoint, const TrainingState& state
 
 TrainingState read_training_state(const fs::path& checkpoint) {
   const fs::path file = checkpoint / kTrainingStateName;
-  return parse_training_state(read_file(file, kMaxStateBytes, Links::kCompanion), file.string());
+  TrainingState state = parse_training_state(read_file(file, kMaxStateBytes, Links::kCompanion), file.string());
+  state.identity = read_identity(checkpoint).value_or(ModelIdentity{});
+  return state;
 }
 
 void check_resumable(const fs::path& checkpoint, const TrainingState& saved, const TrainingState& current,
                      bool is_overridden, const std::string& override_flag) {
-  const std::vector<std::string> differences = differences_of(saved, current);
+  std::vector<std::string> differences = differences_of(saved, current);
+  const std::vector<std::string> of_start = differences_of_start(saved, current);
   if (is_overridden) {
+    HICI_CHECK(of_start.empty(), checkpoint.string(), ": ", joined(of_start),
+               "; the checkpoint decides that, also with ", override_flag, ": leave the option out");
     for (const std::string& difference : differences) {
       log_warning(checkpoint.string(), ": ", difference, "; going on because of ", override_flag);
     }
     return;
   }
-  std::string all;
-  for (const std::string& difference : differences) all += (all.empty() ? "" : "; ") + difference;
-  HICI_CHECK(differences.empty(), checkpoint.string(), ": cannot go on exactly: ", all,
-             "; give what the checkpoint has, or add ", override_flag);
+  differences.insert(differences.end(), of_start.begin(), of_start.end());
+  HICI_CHECK(differences.empty(), checkpoint.string(), ": cannot go on exactly: ", joined(differences),
+             "; give what the checkpoint has",
+             differences.size() > of_start.size() ? ", or add " + override_flag : std::string());
 }
 
 }  // namespace hici::io

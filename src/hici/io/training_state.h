@@ -3,6 +3,8 @@
 // and optimizer tensors. training_state.json of a checkpoint; and the rule for what a resumed run may change.
 #pragma once
 
+#include "hici/io/model_identity.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -40,6 +42,11 @@ struct TrainingState {
   DataIdentity data;
   // Options whose change makes another run of it (schedule, rates, precision ...): name without dashes -> value.
   std::map<std::string, std::string> options;
+  // Options that decided how the run began and what its checkpoints hold (rank of LoRA ...). A run that goes on has the
+  // checkpoint's, whatever is typed. Those of an older hici are not known.
+  std::map<std::string, std::string> start_options;
+  // Of base and tokenizer; a file of its own (hici_identity.json), which adapters have without a training state.
+  ModelIdentity identity;
   // State of each random generator as bytes: "rank0/cpu" -> ...
   std::map<std::string, std::string> generators;
 };
@@ -52,9 +59,10 @@ void write_training_state(const std::filesystem::path& checkpoint, const Trainin
 TrainingState read_training_state(const std::filesystem::path& checkpoint);
 
 // `saved` was read from `checkpoint`; `current` is what this run would do from its options. Throws one hici::Error that
-// names all differences in data, global batch, sequence length, seed and options, and `override_flag` as the way out;
-// when `is_overridden`, warns of them instead. The same global batch may be made up in another way (more processes,
-// less accumulation).
+// names all differences in base, tokenizer, data, global batch, sequence length, seed and options, and `override_flag`
+// as the way out; when `is_overridden`, warns of them instead. The same global batch may be made up in another way
+// (more processes, less accumulation). Start options of `current` (those that were typed) must be the checkpoint's in
+// any case.
 void check_resumable(const std::filesystem::path& checkpoint, const TrainingState& saved, const TrainingState& current,
                      bool is_overridden, const std::string& override_flag);
 

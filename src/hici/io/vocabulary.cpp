@@ -41,6 +41,7 @@ class ExtendedRows final : public TensorSource {
     return out.to(device);
   }
   std::string file_of(const std::string& name) const override { return inner_->file_of(name); }
+  std::string content_of(const std::string& name) const override { return inner_->content_of(name); }
 
  private:
   std::shared_ptr<const TensorSource> inner_;

@@ -16,13 +16,14 @@ namespace {
 // Shards as one source. Every name that the index promises is in the shard that it names; shards hold nothing else.
 class ShardedSource final : public TensorSource {
  public:
-  ShardedSource(const fs::path& index_path, const std::vector<fs::path>& files, const ShardIndex& index)
+  ShardedSource(const fs::path& index_path, const std::vector<fs::path>& files, const ShardIndex& index,
+                FolderCheck* check)
       : index_path_(index_path.string()) {
     const fs::path dir = index_path.parent_path();
     for (const fs::path& file : files) {
       HICI_CHECK(fs::exists(file), index_path_, ": names shard ", printable(file.filename().string()),
                  ", which is missing; fetch it again");
-      shards_.emplace(file.filename().string(), open_weight_file(file, Links::kData));
+      shards_.emplace(file.filename().string(), open_weight_file(file, Links::kData, check));
     }
     for (const auto& [name, shard] : index) {
       const TensorSource& source = *shards_.at(shard);
@@ -47,6 +48,10 @@ class ShardedSource final : public TensorSource {
     const auto found = shard_of_.find(name);
     return found == shard_of_.end() ? index_path_ : shards_.at(found->second)->file_of(name);
   }
+  std::string content_of(const std::string& name) const override {
+    const auto found = shard_of_.find(name);
+    return found == shard_of_.end() ? "" : shards_.at(found->second)->content_of(name);
+  }
 
  private:
   std::string index_path_;
@@ -55,13 +60,14 @@ class ShardedSource final : public TensorSource {
   std::map<std::string, std::string> shard_of_;
 };
 
-OpenedWeights open_sharded(const fs::path& index_path) {
+OpenedWeights open_sharded(const fs::path& index_path, FolderCheck* check) {
+  if (check != nullptr) check->require_listed(index_path);
   const ShardIndex index = parse_shard_index(read_companion_json(index_path), index_path.string());
   std::set<std::string> names;
   for (const auto& [ignored, shard] : index) names.insert(shard);
   OpenedWeights out;
   for (const std::string& name : names) out.files.push_back(index_path.parent_path() / name);
-  out.source = std::make_shared<ShardedSource>(index_path, out.files, index);
+  out.source = std::make_shared<ShardedSource>(index_path, out.files, index, check);
   return out;
 }
 
@@ -80,19 +86,21 @@ ShardIndex parse_shard_index(const nlohmann::json& json, const std::string& subj
   return out;
 }
 
-std::shared_ptr<const TensorSource> open_weight_file(const fs::path& path, Links links) {
+std::shared_ptr<const TensorSource> open_weight_file(const fs::path& path, Links links, FolderCheck* check) {
   const std::string extension = path.extension().string();
-  if (extension == ".safetensors") return std::make_shared<SafetensorsFile>(path, links);
+  std::optional<SafetensorsHashes> expected = check != nullptr ? check->expect(path) : std::nullopt;
+  if (extension == ".safetensors") return std::make_shared<SafetensorsFile>(path, links, std::move(expected));
   HICI_CHECK(extension == ".bin" || extension == ".pt" || extension == ".pth", path.string(),
              ": is no file of weights; expected .safetensors, .bin, .pt or .pth");
   return std::make_shared<TorchFile>(path, links);
 }
 
-OpenedWeights open_weights(const fs::path& dir, const std::string& stem, const std::string& bin_stem) {
+OpenedWeights open_weights(const fs::path& dir, const std::string& stem, const std::string& bin_stem,
+                           FolderCheck* check) {
   for (const std::string& name : {stem + ".safetensors", bin_stem + ".bin"}) {
     const fs::path single = dir / name, index = dir / (name + ".index.json");
-    if (fs::exists(single)) return {open_weight_file(single, Links::kData), {single}};
-    if (fs::exists(index)) return open_sharded(index);
+    if (fs::exists(single)) return {open_weight_file(single, Links::kData, check), {single}};
+    if (fs::exists(index)) return open_sharded(index, check);
   }
   return {};
 }

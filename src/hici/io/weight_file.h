@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hici/base/links.h"
+#include "hici/io/folder_check.h"
 #include "hici/io/tensor_source.h"
 
 #include <filesystem>
@@ -13,8 +14,9 @@
 namespace hici::io {
 
 // A .safetensors, or a .bin, .pt or .pth of torch.save, told apart by their name.
-// `links`: kData where the user named the folder alone.
-std::shared_ptr<const TensorSource> open_weight_file(const std::filesystem::path& path, Links links);
+// `links`: kData where the user named the folder alone. `check`: of its folder, or null.
+std::shared_ptr<const TensorSource> open_weight_file(const std::filesystem::path& path, Links links,
+                                                     FolderCheck* check = nullptr);
 
 // The weights that lie in `dir` under one of the usual names, `stem` first as safetensors, then as .bin:
 // STEM.safetensors, STEM.safetensors.index.json, BIN_STEM.bin, BIN_STEM.bin.index.json. Null when none of them is
@@ -23,6 +25,7 @@ struct OpenedWeights {
   std::shared_ptr<const TensorSource> source;
   std::vector<std::filesystem::path> files;
 };
-OpenedWeights open_weights(const std::filesystem::path& dir, const std::string& stem, const std::string& bin_stem);
+OpenedWeights open_weights(const std::filesystem::path& dir, const std::string& stem, const std::string& bin_stem,
+                           FolderCheck* check = nullptr);
 
 }  // namespace hici::io

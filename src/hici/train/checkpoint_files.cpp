@@ -50,6 +50,7 @@ io::AdapterToWrite adapter_of(const CheckpointContent& content) {
   if (content.loaded.lora) adapter.lora = *content.loaded.lora;
   adapter.settings = settings_of(content);
   adapter.base_model = content.spec.model.string();
+  adapter.identity = content.state.identity;
   for (const optim::TrainedParameter& parameter : content.trained) {
     const auto master = masters.find(parameter.name);
     const at::Tensor value = master == masters.end() ? parameter.tensor.detach() : master->second;
@@ -69,6 +70,7 @@ std::map<std::string, std::string> config_texts(const CheckpointContent& content
     settings.rope_factor = 1;  // config.json has it; a second reader of this directory must not see it twice
     texts["hici_config.json"] = config::to_json(settings).dump(2) + "\n";
   }
+  texts[io::kIdentityName] = io::identity_text(content.state.identity);
   return texts;
 }
 
@@ -111,16 +113,35 @@ void write_optimizer(const std::filesystem::path& folder, optim::AdamW& optimize
                         {{kStepsKey, std::to_string(optimizer.steps_taken())}});
 }
 
+const char* text_of(bool value) { return value ? "True" : "False"; }
+
+std::map<std::string, std::string> lora_options(const config::LoraConfig& lora) {
+  return {{"lora_r", std::to_string(lora.rank)}, {"lora_alpha", shortest_number(lora.alpha)}};
+}
+
+std::map<std::string, std::string> start_options_of(const TrainingRunSpec& spec) {
+  std::map<std::string, std::string> options{{"use_llama_init", text_of(spec.copy_attention_init)},
+                                             {"add_pad_token", text_of(spec.add_pad_token)}};
+  if (spec.trainable.low_rank) options.merge(lora_options(spec.lora));
+  return options;
+}
+
 }  // namespace
 
-io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciConfig& hici,
-                               const io::DataIdentity& data) {
+io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedModel& loaded, const TrainingData& data) {
   const config::TrainConfig& t = spec.train;
+  const config::HiciConfig& hici = loaded.hici;
   io::TrainingState state;
   state.seed = t.seed;
   state.sequence_length = t.sequence_length;
   state.batch = {t.batch_size, t.accumulation_steps, 1};
-  state.data = data;
+  state.data = data.identity;
+  state.identity.tokenizer_sha256 =
+      data.tokenizer_sha256.empty() ? loaded.identity.tokenizer_sha256 : data.tokenizer_sha256;
+  if (spec.trainable.low_rank) state.identity.base = loaded.identity.base;  // a whole model has no base
+  for (const auto& [name, value] : start_options_of(spec)) {
+    if (spec.typed_start_options.contains(name)) state.start_options[name] = value;
+  }
   state.options = {{"attention", std::string(nn::attention_kind_name(spec.attention))},
                    {"dtype", ops::dtype_name(spec.dtype)},
                    {"shuffle", t.shuffle ? "True" : "False"},
@@ -146,8 +167,32 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciCo
   }
   // A longer run is the same run where the rate does not depend on its end.
   const bool depends_on_end = t.schedule == "linear" || t.schedule == "cosine";
-  if (depends_on_end) state.options["max_steps"] = std::to_string(t.total_steps(data.num_samples));
+  if (depends_on_end) state.options["max_steps"] = std::to_string(t.total_steps(data.identity.num_samples));
   return state;
+}
+
+std::map<std::string, std::string> start_options_in_force(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
+                                                          const io::TrainingState* saved) {
+  std::map<std::string, std::string> options = saved != nullptr ? saved->start_options : start_options_of(spec);
+  if (!loaded.lora) return options;
+  for (const auto& [name, value] : lora_options(*loaded.lora)) options[name] = value;
+  return options;
+}
+
+std::map<std::string, std::string> options_of_model(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
+  if (!loaded.has_hierarchy) return {};
+  const config::HiciConfig& hici = loaded.hici;
+  std::map<std::string, std::string> options{{"num_local_slots", std::to_string(hici.num_local_slots)},
+                                             {"global_slots", std::to_string(hici.global_slots)},
+                                             {"num_heads", std::to_string(hici.num_heads)},
+                                             {"use_bottleneck", text_of(hici.use_bottleneck)},
+                                             {"bottleneck_dim", std::to_string(hici.bottleneck_dim)},
+                                             {"shared_compress_dim", std::to_string(hici.shared_compress_dim)},
+                                             {"shared_compressor", text_of(hici.shared_compressor)},
+                                             {"use_global_integrator", text_of(hici.use_global_integrator)},
+                                             {"causal_mode", config::name_of(hici.causal_mode)}};
+  if (!spec.sft) options["num_chunks"] = std::to_string(hici.num_segments);
+  return options;
 }
 
 bool is_fine_tuning(const io::TrainingState& run) { return run.options.contains(kSegmentOption); }

@@ -7,9 +7,12 @@
 #include "hici/io/training_state.h"
 #include "hici/optim/adamw.h"
 #include "hici/train/trainer.h"
+#include "hici/train/training_data.h"
 #include "hici/train/training_run.h"
 
 #include <filesystem>
+#include <map>
+#include <string>
 #include <vector>
 
 namespace hici::train {
@@ -22,9 +25,14 @@ struct CheckpointContent {
   io::TrainingState state;
 };
 
-// The run as it is described to check_resumable(), without a position.
-io::TrainingState describe_run(const TrainingRunSpec& spec, const config::HiciConfig& hici,
-                               const io::DataIdentity& data);
+// The run as it is described to check_resumable(), without a position. Start options are those that were typed.
+io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedModel& loaded, const TrainingData& data);
+// The start options in force: those of `saved`, the state that a run goes on from, else (null) what options and adapter
+// say. Rank and scale are the model's.
+std::map<std::string, std::string> start_options_in_force(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
+                                                          const io::TrainingState* saved);
+// By the names of options: all that the files of this model decided where nothing was typed. For options.ini.
+std::map<std::string, std::string> options_of_model(const TrainingRunSpec& spec, const io::LoadedModel& loaded);
 // Whether the run that this describes was fine-tuning.
 bool is_fine_tuning(const io::TrainingState& run);
 // The same run at a position.

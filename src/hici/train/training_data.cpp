@@ -20,8 +20,9 @@ std::filesystem::path prepare_tokens(const TrainingRunSpec& spec) {
   job.split = spec.split;
   job.output = spec.output_dir / "data.bin";
   const auto made = data::read_sidecar(job.output);
-  if (!spec.resume.empty() && made && made->sources == job.inputs && std::filesystem::exists(job.output))
-    return job.output;
+  const bool is_kept = made && made->sources == job.inputs && std::filesystem::exists(job.output) &&
+                       made->tokenizer_sha256 == io::tokenizer_sha256_in(spec.model);
+  if (!spec.resume.empty() && is_kept) return job.output;
   const data::TokenizeResult result = data::tokenize_corpus(job);
   log_info(spec.data_path.string(), ": ", counted(result.counts.num_tokens, "token"), " of ",
            counted(result.counts.num_documents, "document"), ", kept as ", job.output.string());
@@ -34,6 +35,7 @@ TrainingData open_blocks(const TrainingRunSpec& spec, int64_t vocab_size) {
       data::TokenFile::open(prepare_tokens(spec), {.vocab_size = vocab_size, .type = spec.token_type}));
   auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, "--model_max_length");
   data.identity = {spec.data_path.string(), data.tokens->sha256(), blocks->num_blocks()};
+  if (data.tokens->info()) data.tokenizer_sha256 = data.tokens->info()->tokenizer_sha256;
   data.description = counted(blocks->num_blocks(), "block") + " of " + counted(blocks->block_length(), "token");
   data.samples = std::move(blocks);
   return data;

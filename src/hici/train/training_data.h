@@ -16,7 +16,8 @@ struct TrainingData {
   std::unique_ptr<data::TokenFile> tokens;  // of `samples`, when these are blocks
   std::unique_ptr<data::BatchSource> samples;
   io::DataIdentity identity;
-  std::string description;  // one line of the log, without the number of steps
+  std::string tokenizer_sha256;  // that made the ids; empty: not known
+  std::string description;       // one line of the log, without the number of steps
 };
 
 // Text is tokenized once, packed without padding, into the output directory, and taken from there when the run goes on;

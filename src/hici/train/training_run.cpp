@@ -94,8 +94,11 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint
   request.fresh_hierarchy = spec.attention == nn::AttentionKind::kHici;
   if (spec.trainable.low_rank) request.lora = spec.lora;
   request.copy_attention_init = spec.copy_attention_init;
-  request.add_pad_token = spec.add_pad_token && !starts_whole;  // a whole one has the row
+  const auto pad = resume.state.start_options.find("add_pad_token");  // the checkpoint's, where it is known
+  const bool has_pad = pad != resume.state.start_options.end() ? pad->second == "True" : spec.add_pad_token;
+  request.add_pad_token = has_pad && !starts_whole;  // a whole one has the row
   request.seed = spec.train.seed;
+  request.warns_of_other_base = !resume.checkpoint;  // check_resumable() refuses it
   // Called when the configs are read and no weight is.
   request.resolve_hici = [&spec](config::Family family, const io::StoredHici& stored) {
     const config::HiciConfig hici = spec.resolve_hici(family, stored);
@@ -107,6 +110,30 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint
   HICI_CHECK_USAGE(spec.trainable.low_rank || !loaded.lora, "--init_adapter: ", spec.init_adapter.string(),
                    " is an adapter, which --low_rank_training False cannot train; merge it into its base first");
   return loaded;
+}
+
+// What this run is, for its checkpoints. One that goes on must be what its checkpoint was.
+io::TrainingState settle_run(const TrainingRunSpec& spec, const ResumePoint& resume, const io::LoadedModel& loaded,
+                             const TrainingData& data) {
+  io::warn_of_foreign_tokens(spec.data_path.string(), data.tokenizer_sha256, spec.model.string(), loaded);
+  io::TrainingState run = describe_run(spec, loaded, data);
+  io::TrainingState saved = resume.state;
+  saved.start_options = start_options_in_force(spec, loaded, resume.checkpoint ? &resume.state : nullptr);
+  if (resume.checkpoint)
+    io::check_resumable(*resume.checkpoint, saved, run, spec.allow_changes_on_resume, "--allow_changes_on_resume");
+  for (const auto& [name, value] : run.start_options) {  // an adapter to start from decides rank and scale
+    const std::string& in_force = saved.start_options.emplace(name, value).first->second;
+    HICI_CHECK_USAGE(value == in_force, "--", name, ": ", value, " contradicts the adapter, which has ", in_force,
+                     "; leave the option out");
+  }
+  run.start_options = saved.start_options;
+  return run;
+}
+
+std::string options_text(const TrainingRunSpec& spec, const io::LoadedModel& loaded, const io::TrainingState& run) {
+  std::map<std::string, std::string> in_force = options_of_model(spec, loaded);
+  in_force.insert(run.start_options.begin(), run.start_options.end());
+  return spec.effective_options(in_force);
 }
 
 nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
@@ -197,7 +224,7 @@ class RunRecord {
     optimizer_ = &optimizer;
     store_.check_room(checkpoint_bytes(content_at(start)),
                       saves_to_come(start.step, total_steps, spec_.train.save_steps));
-    write_file_atomically(spec_.output_dir / "options.ini", spec_.effective_options);
+    write_file_atomically(spec_.output_dir / "options.ini", options_text(spec_, loaded_, identity_));
     store_.set_aside_after(start.step);
     metrics_.emplace(spec_.output_dir, start.step, total_steps);
   }
@@ -259,11 +286,9 @@ int run_training(const TrainingRunSpec& spec) {
   const io::LoadedModel loaded = load_for_training(spec, resume);
   nn::ForwardOptions forward = make_forward(spec, loaded);
   const TrainingData data = open_training_data(spec, loaded.model->config().vocab_size);
-  const io::TrainingState identity = describe_run(spec, loaded.hici, data.identity);
+  const io::TrainingState identity = settle_run(spec, resume, loaded, data);
   const int64_t total_steps = spec.train.total_steps(data.identity.num_samples);
   if (resume.checkpoint) {
-    io::check_resumable(*resume.checkpoint, resume.state, identity, spec.allow_changes_on_resume,
-                        "--allow_changes_on_resume");
     log_resume(spec, *resume.checkpoint, resume.state.step, total_steps);
     if (resume.state.step >= total_steps) return 0;
   }

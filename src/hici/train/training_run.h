@@ -12,7 +12,9 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace hici::train {
@@ -43,6 +45,7 @@ struct TrainingRunSpec {
   config::LoraConfig lora;
   TrainableSelection trainable;
   config::TrainConfig train;
+  std::set<std::string> typed_start_options = {};  // of TrainingState::start_options, by name
   bool copy_attention_init = false;
   bool add_pad_token = false;
   bool fp8_base = false;                                       // frozen projections and MLPs in 8 bits (ops/fp8.h)
@@ -50,7 +53,9 @@ struct TrainingRunSpec {
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
   ops::AttentionBackend attention_backend = ops::AttentionBackend::kAuto;
-  std::string effective_options;  // text of the options in force; kept as options.ini in the output directory
+  // Text of the options in force, kept as options.ini in the output directory: `in_force` has the values that the
+  // model's files decided, by the options' names.
+  std::function<std::string(const std::map<std::string, std::string>& in_force)> effective_options;
 };
 
 // Exit code of the process: 0 finished, 128 + signal after a saved stop, 1 when a checkpoint could not be saved.

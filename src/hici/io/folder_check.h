@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A folder that has the manifest.json of a checkpoint is read as that says, whoever reads it: evaluation, generation,
+// merging, another run. A folder without one is read as it is.
+//
+//   FolderCheck check(folder);                        // manifest, names and sizes of all files, hashes of the small
+//   ones auto weights = open_weights(folder, ..., &check); // weights are checked while they are read
+//   ...
+//   check.finish();                                   // before anything that was made of them is given to anybody
+#pragma once
+
+#include "hici/io/checkpoint_manifest.h"
+
+#include <atomic>
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hici::io {
+
+class FolderCheck {
+ public:
+  // Throws hici::Error that names the file when the manifest is damaged or of another step, a file that it lists is
+  // missing or has another size, a small one (all but weights) has another hash, or there is a config that it does not
+  // list.
+  explicit FolderCheck(std::filesystem::path folder);
+  // Stops what is still being hashed.
+  ~FolderCheck();
+  FolderCheck(const FolderCheck&) = delete;
+  FolderCheck& operator=(const FolderCheck&) = delete;
+
+  // For a file of the folder that is about to be read. One that the manifest does not list is an error.
+  void require_listed(const std::filesystem::path& file) const;
+  // The same for weights. The result is for SafetensorsFile, which holds what it reads against it. Nothing when there
+  // is no manifest, or none with hashes of tensors (version 1; a .bin): then another thread hashes the file whole.
+  std::optional<SafetensorsHashes> expect(const std::filesystem::path& file);
+  // Waits for other threads; throws what they found.
+  void finish();
+
+ private:
+  const ManifestFile* find(const std::filesystem::path& file) const;
+  void check_configs() const;
+
+  std::filesystem::path folder_;
+  std::optional<CheckpointManifest> manifest_;
+  std::shared_ptr<std::atomic<bool>> is_stopped_;
+  std::vector<std::future<void>> hashing_;
+};
+
+}  // namespace hici::io

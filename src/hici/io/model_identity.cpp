@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/model_identity.h"
+
+#include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/json.h"
+#include "hici/base/sha256.h"
+
+#include <limits>
+#include <utility>
+
+namespace hici::io {
+namespace {
+
+constexpr const char* kFormat = "hici-identity";
+constexpr int64_t kVersion = 1;
+
+}  // namespace
+
+std::string identity_text(const ModelIdentity& identity) {
+  nlohmann::ordered_json root{{"format", kFormat}, {"version", kVersion}};
+  if (!identity.tokenizer_sha256.empty()) root["tokenizer_sha256"] = identity.tokenizer_sha256;
+  if (!identity.base.empty()) root["base"] = identity.base;
+  return root.dump(1) + "\n";
+}
+
+ModelIdentity parse_identity(std::string_view text, const std::string& subject) {
+  const nlohmann::json value = parse_json(text, subject);
+  const JsonObject root(value, subject);
+  HICI_CHECK(root.string("format") == kFormat, subject, ": format is ", shown_json(root.at("format")), ", expected \"",
+             kFormat, "\"");
+  const int64_t version = root.integer("version", 1, std::numeric_limits<int64_t>::max());
+  HICI_CHECK(version == kVersion, subject, ": format version ", version, ", this program reads ", kVersion,
+             "; use a newer hici");
+  ModelIdentity identity;
+  identity.tokenizer_sha256 = root.string_or("tokenizer_sha256", "");
+  if (!root.has("base")) return identity;
+  const JsonObject base = root.object("base");
+  for (const auto& [name, ignored] : base.value().items()) identity.base[name] = base.string(name);
+  return identity;
+}
+
+void write_identity(const fs::path& folder, const ModelIdentity& identity) {
+  write_file_atomically(folder / kIdentityName, identity_text(identity));
+}
+
+std::optional<ModelIdentity> read_identity(const fs::path& folder) {
+  const fs::path file = folder / kIdentityName;
+  if (!fs::exists(file)) return std::nullopt;
+  return parse_identity(read_file(file, kMaxJsonBytes, Links::kCompanion), file.string());
+}
+
+std::string difference_of(const TensorContents& one, const TensorContents& other) {
+  size_t num_common = 0, num_different = 0;
+  std::string first;
+  for (const auto& [name, content] : one) {
+    const auto found = other.find(name);
+    if (found == other.end()) continue;
+    ++num_common;
+    if (found->second == content) continue;
+    if (++num_different == 1) first = name;
+  }
+  if (num_different == 0) return "";
+  return detail::concat(num_different, " of ", num_common, " tensors differ, '", printable(first), "' first");
+}
+
+TensorContents joined_contents(TensorContents now, const TensorContents& before) {
+  now.insert(before.begin(), before.end());
+  return now;
+}
+
+std::string shown_tokenizer(const std::string& sha256) {
+  return "tokenizer.json of SHA-256 " + printable(sha256.substr(0, 12)) + "...";
+}
+
+std::string tokenizer_sha256_in(const fs::path& folder) {
+  const fs::path file = folder / "tokenizer.json";
+  return fs::exists(file) ? sha256_hex_of_file(file) : "";
+}
+
+}  // namespace hici::io

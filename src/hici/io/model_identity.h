@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an adapter or a training run was made on: the contents of the base's tensors and its tokenizer, so that another
+// base of the same shapes and other token ids are noticed. hici_identity.json beside hici_config.json.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace hici::io {
+
+constexpr const char* kIdentityName = "hici_identity.json";
+
+// Name -> TensorSource::content_of(), of the tensors that were read: those that an adapter replaces are not.
+using TensorContents = std::map<std::string, std::string>;
+
+struct ModelIdentity {
+  TensorContents base;           // empty: not known
+  std::string tokenizer_sha256;  // of tokenizer.json; empty: not known
+
+  bool operator==(const ModelIdentity&) const = default;
+};
+
+std::string identity_text(const ModelIdentity& identity);
+// Throws hici::Error that names `subject`.
+ModelIdentity parse_identity(std::string_view text, const std::string& subject);
+void write_identity(const std::filesystem::path& folder, const ModelIdentity& identity);
+// Nothing when the folder does not say.
+std::optional<ModelIdentity> read_identity(const std::filesystem::path& folder);
+
+// "3 of 12 tensors differ, 'model.norm.weight' first", over the tensors that both sides know; empty when none differs.
+std::string difference_of(const TensorContents& one, const TensorContents& other);
+
+// `now`, and of the tensors that it does not have what `before` knows of them.
+TensorContents joined_contents(TensorContents now, const TensorContents& before);
+
+// "tokenizer.json of SHA-256 0123456789ab..."
+std::string shown_tokenizer(const std::string& sha256);
+// SHA-256 of the tokenizer.json in a folder; empty when there is none.
+std::string tokenizer_sha256_in(const std::filesystem::path& folder);
+
+}  // namespace hici::io

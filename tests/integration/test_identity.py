@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint is what its manifest says, whoever reads it; another base, tokenizer or model than before is noticed."""
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from support import ENVIRONMENT, HICI, TIMEOUT_SECONDS, FolderTest, hici, read_safetensors, write_safetensors
+
+WORDS = "the of and a to in he that it his unto for i with is as be they not them said lord my all".split()
+HICI_SIZES = ["--num_chunks", 4, "--num_local_slots", 2, "--global_slots", 2, "--num_heads", 2, "--bottleneck_dim", 8,
+              "--shared_compress_dim", 4]
+CPU = ["--dtype", "float32", "--device", "cpu"]
+scratch = None
+
+
+def run(*arguments):
+    done = hici(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def training(output, *more, command="train", base="base", data="tokens.bin", rank=("--lora_r", 4)):
+    return [command, "--model_name_or_path", scratch / base, "--data_path", scratch / data, "--output_dir", output,
+            "--model_max_length", 64, "--max_steps", 2, "--save_steps", 1, *rank, *HICI_SIZES, *CPU, *more]
+
+
+def setUpModule():
+    """A tokenizer, two bases of the same shapes, tokens, and runs: LoRA, another seed of it, all parameters."""
+    global scratch
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="hici-integration-"))
+    unittest.addModuleCleanup(shutil.rmtree, scratch, ignore_errors=True)
+    chance = random.Random(1)
+    for name, words in (("text", WORDS), ("other", WORDS[::-1] * 2 + ["selah"])):
+        (scratch / f"{name}.txt").write_text(" ".join(chance.choice(words) for _ in range(3000)))
+        run("train-tokenizer", "--text_file", scratch / f"{name}.txt", "--output_dir", scratch / f"{name}-tokenizer",
+            "--vocab_size", 300)
+    for name, seed in (("base", 1), ("other-base", 2)):
+        run("init", "--output_dir", scratch / name, "--tokenizer", scratch / "text-tokenizer", "--hidden_size", 16,
+            "--intermediate_size", 24, "--num_hidden_layers", 1, "--num_attention_heads", 2, "--seed", seed,
+            "--max_position_embeddings", 512)
+    run("tokenize", "--model_path", scratch / "base", "--text_file", scratch / "text.txt", "--output", scratch / "tokens.bin")
+    run("tokenize", "--model_path", scratch / "other-tokenizer", "--text_file", scratch / "text.txt", "--output",
+        scratch / "foreign.bin")
+    run(*training(scratch / "lora"))
+    run(*training(scratch / "lora-2", "--seed", 7))
+    run(*training(scratch / "whole", "--low_rank_training", False, rank=()))
+
+
+def flip(path):
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) * 2 // 3] ^= 0x10
+    path.write_bytes(raw)
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size - 2)  # the last byte of JSON is a line end, without which it is whole
+
+
+class CheckpointTest(FolderTest):
+    def checkpoint(self, run_name="lora", name="checkpoint-2"):
+        copy = self.folder / "run" / name
+        shutil.rmtree(copy.parent, ignore_errors=True)
+        shutil.copytree(scratch / run_name / "checkpoint-2", copy)
+        return copy
+
+    def ppl(self, base, adapter=None):
+        more = ["--peft_model", adapter] if adapter else []
+        return ["eval", "ppl", "--base_model", base, *more, "--data_path", scratch / "tokens.bin", "--seq_len", 64,
+                "--sliding_window", 64, "--limit_tokens", 130, *CPU]
+
+    def readers(self, checkpoint):
+        """Every command that reads an adapter -> its arguments."""
+        model = ["--base_model", scratch / "base", "--peft_model", checkpoint]
+        cases = self.folder / "1_topics.jsonl"
+        cases.write_text(json.dumps({"test_id": 0, "prompt": "the lord ", "prompt_length": 1, "topics": ["x"]}) + "\n")
+        out = self.folder / "out"
+        rows = self.folder / "rows.json"
+        rows.write_text(json.dumps([{"instruction": "the lord", "output": "said"}] * 4))
+        sft = training(out / "sft", "--pretrained_hici_path", checkpoint, command="sft", rank=())
+        sft[sft.index("--data_path") + 1] = rows
+        return {
+            "eval ppl": self.ppl(scratch / "base", checkpoint),
+            "eval attention": ["eval", "attention", *model, "--data_path", scratch / "tokens.bin", "--seq_len", 64, *CPU],
+            "eval passkey": ["eval", "passkey", *model, "--max_tokens", 300, "--interval", 300, "--num_tests", 1, *CPU],
+            "eval topics": ["eval", "topics", cases, *model, "--output_dir", out, *CPU],
+            "generate": ["generate", "--prompt", "the lord", *model, "--max_new_tokens", 2, *CPU],
+            "merge": ["merge", *model, "--save_path", out / "merged"],
+            "extract": ["extract", "--checkpoint_path", checkpoint, "--output_dir", out / "extracted", "--format", "bin"],
+            "train": training(out / "train", "--init_adapter", checkpoint, rank=()),
+            "sft": sft,
+        }
+
+    def assert_refused(self, arguments, *needles):
+        name = " ".join(map(str, arguments[:2])) if arguments[0] == "eval" else arguments[0]
+        done = self.run_hici(*arguments, code=1)
+        self.assert_one_error_line(done, name, *needles)
+
+    def test_every_file_of_an_adapter_is_held_against_the_manifest(self):
+        read_whole = {"adapter_model.safetensors", "trainable_params.safetensors", "adapter_config.json", "hici_config.json",
+                      "hici_identity.json", "training_state.json", "manifest.json"}
+        names = {path.name for path in self.checkpoint().iterdir()}
+        self.assertEqual(names, read_whole | {"optimizer.safetensors"})
+        for name in sorted(names):
+            damages = {"cut": cut, "missing": pathlib.Path.unlink, "flipped": flip,
+                       "of another run": lambda path: shutil.copy(scratch / "lora-2" / "checkpoint-2" / path.name, path)}
+            for damage, apply in damages.items():
+                is_same = (scratch / "lora" / "checkpoint-2" / name).read_bytes() == \
+                    (scratch / "lora-2" / "checkpoint-2" / name).read_bytes()
+                if damage == "of another run" and is_same or damage == "missing" and name == "manifest.json":
+                    continue  # nothing is wrong then; without a manifest nothing is promised
+                if damage in ("flipped", "of another run") and name == "optimizer.safetensors":
+                    continue  # evaluation does not read it
+                with self.subTest(name=name, damage=damage):
+                    checkpoint = self.checkpoint()
+                    apply(checkpoint / name)
+                    self.assert_refused(self.ppl(scratch / "base", checkpoint), checkpoint)
+
+    def test_every_command_that_reads_an_adapter_refuses_a_damaged_one(self):
+        checkpoint = self.checkpoint()
+        flip(checkpoint / "trainable_params.safetensors")
+        for command, arguments in self.readers(checkpoint).items():
+            with self.subTest(command=command):
+                self.assert_refused(arguments, "trainable_params.safetensors: ", "manifest.json", "damaged")
+        done = self.run_hici("inspect", checkpoint, code=1)
+        self.assertIn("trainable_params.safetensors", done.stdout + done.stderr)
+        self.assertEqual([p for p in (self.folder / "out").rglob("*") if p.name in ("merged", "extracted")], [])
+
+    def test_every_command_takes_a_whole_one(self):
+        for command, arguments in self.readers(self.checkpoint()).items():
+            with self.subTest(command=command):
+                done = self.run_hici(*arguments)
+                self.assertNotIn("warning", done.stderr)
+
+    def test_weights_that_are_not_listed_are_no_part_of_it(self):
+        checkpoint = self.checkpoint()
+        shutil.copy(checkpoint / "adapter_model.safetensors", checkpoint / "adapter_model.bin")  # not read: the other is
+        self.run_hici(*self.ppl(scratch / "base", checkpoint))
+        shutil.copy(scratch / "base" / "config.json", checkpoint)
+        self.assert_refused(self.ppl(scratch / "base", checkpoint), "config.json: is not in manifest.json")
+
+    def test_a_manifest_of_another_step_is_refused(self):
+        checkpoint = self.checkpoint(name="checkpoint-3")
+        self.assert_refused(self.ppl(scratch / "base", checkpoint), "is of step 2, the folder is named checkpoint-3")
+
+    def test_a_whole_model_is_held_as_base_and_as_tokenizer(self):
+        for name in ("model.safetensors", "config.json", "hici_config.json", "tokenizer.json", "generation_config.json"):
+            checkpoint = self.checkpoint("whole")
+            if not (checkpoint / name).exists():
+                continue
+            with self.subTest(name=name):
+                flip(checkpoint / name)
+                self.assert_refused(self.ppl(checkpoint), name)
+        flip(self.checkpoint("whole") / "tokenizer.json")
+        self.assert_refused(["tokenize", "--model_path", checkpoint, "--text_file", scratch / "text.txt", "--output",
+                             self.folder / "t.bin"], "tokenizer.json: its SHA-256")
+        self.run_hici(*self.ppl(self.checkpoint("whole")))
+
+    def test_a_run_directory_stands_for_its_newest_whole_checkpoint(self):
+        shutil.copytree(scratch / "lora", self.folder / "run")
+        flip(self.folder / "run" / "checkpoint-2" / "adapter_model.safetensors")
+        done = self.run_hici(*self.ppl(scratch / "base", self.folder / "run"))
+        self.assertIn("checkpoint-2 is skipped", done.stderr)
+
+
+class IdentityTest(FolderTest):
+    def setUp(self):
+        super().setUp()
+        self.out = self.folder / "run"
+        shutil.copytree(scratch / "lora", self.out)
+
+    def resume(self, *more, code=0, **keywords):
+        arguments = training(self.out, "--resume_from_checkpoint", "latest", *more, **{"rank": (), **keywords})
+        arguments[arguments.index("--max_steps") + 1] = 3
+        return self.run_hici(*arguments, code=code)
+
+    def test_resuming_on_another_base_is_refused(self):
+        done = self.resume(base="other-base", code=1)
+        self.assert_one_error_line(done, "train", "the base model is another one", "tensors differ",
+                                   "--allow_changes_on_resume")
+        done = self.resume("--allow_changes_on_resume", True, base="other-base")
+        self.assertIn("the base model is another one", done.stderr)
+
+    def test_resuming_with_another_tokenizer_is_refused(self):
+        text = ["--data_path", scratch / "text.txt"]
+        out = self.folder / "text"
+        arguments = training(out)
+        arguments[arguments.index("--data_path"):arguments.index("--output_dir")] = text
+        self.run_hici(*arguments)
+        shutil.copytree(scratch / "base", self.folder / "base")
+        shutil.copy(scratch / "other-tokenizer" / "tokenizer.json", self.folder / "base")
+        arguments[arguments.index("--model_name_or_path") + 1] = self.folder / "base"
+        done = self.run_hici(*arguments, "--resume_from_checkpoint", "latest", code=1)
+        self.assert_one_error_line(done, "train", "the tokenizer is", "the checkpoint has")
+
+    def test_a_copy_of_the_base_in_other_shards_is_the_same_base(self):
+        copy = self.folder / "base"
+        shutil.copytree(scratch / "base", copy)
+        tensors = read_safetensors(copy / "model.safetensors")
+        (copy / "model.safetensors").unlink()
+        names = sorted(tensors)
+        shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+        for shard, members in shards.items():
+            write_safetensors(copy / shard, {name: tensors[name] for name in members})
+        index = {"weight_map": {name: shard for shard, members in shards.items() for name in members}}
+        (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+        arguments = training(self.out, "--resume_from_checkpoint", "latest", rank=())
+        arguments[arguments.index("--model_name_or_path") + 1] = copy
+        self.run_hici(*arguments)
+
+    def test_what_the_checkpoint_decides_is_refused_when_typed_otherwise(self):
+        for option, value in (("lora_r", 8), ("lora_alpha", 7), ("use_llama_init", True), ("add_pad_token", True)):
+            for more in ([], ["--allow_changes_on_resume", True]):
+                with self.subTest(option=option, more=more):
+                    done = self.resume(f"--{option}", value, *more, code=1)
+                    self.assert_one_error_line(done, "train", f"--{option} is {value}, the checkpoint has")
+        self.resume("--lora_r", 4, "--use_llama_init", False)
+
+    def test_the_options_that_are_kept_are_those_in_force(self):
+        arguments = training(self.out, "--resume_from_checkpoint", "latest", rank=())
+        arguments[arguments.index("--num_chunks"):arguments.index("--dtype")] = []
+        self.run_hici(*arguments)
+        lines = (self.out / "options.ini").read_text().splitlines()
+        for line in ("# lora_r = 4", "# num_local_slots = 2", "# num_chunks = 4", "# causal_mode = none"):
+            self.assertIn(line, lines)
+
+    def test_an_adapter_on_another_base_is_named_and_the_same_base_is_not(self):
+        adapter = ["--peft_model", scratch / "lora" / "checkpoint-2"]
+        ppl = ["--data_path", scratch / "tokens.bin", "--seq_len", 64, "--limit_tokens", 130, *CPU]
+        generate = ["the lord", "--max_new_tokens", 2, *CPU]
+        merge = ["--save_path", self.folder / "merged"]
+        for command, more in ((["eval", "ppl"], ppl), (["generate"], generate), (["merge"], merge)):
+            with self.subTest(command=command):
+                done = self.run_hici(*command, "--base_model", scratch / "other-base", *adapter, *more)
+                self.assertIn("was trained on another base than", done.stderr)
+                shutil.rmtree(self.folder / "merged", ignore_errors=True)
+                done = self.run_hici(*command, "--base_model", scratch / "base", *adapter, *more)
+                self.assertNotIn("another base", done.stderr)
+        done = self.run_hici(*training(self.folder / "t", "--init_adapter", adapter[1], base="other-base", rank=()))
+        self.assertIn("was trained on another base than", done.stderr)
+
+    def test_an_adapter_that_was_extracted_knows_its_base(self):
+        self.run_hici("extract", "--checkpoint_path", scratch / "lora", "--output_dir", self.folder / "e", "--format", "bin")
+        done = self.run_hici("generate", "the", "--base_model", scratch / "other-base", "--peft_model", self.folder / "e",
+                             "--max_new_tokens", 1, *CPU)
+        self.assertIn("was trained on another base than", done.stderr)
+
+    def test_tokens_of_another_tokenizer_are_named(self):
+        command = ["eval", "ppl", "--base_model", scratch / "base", "--seq_len", 64, "--limit_tokens", 130, *CPU, "--data_path"]
+        self.assertNotIn("another tokenizer", self.run_hici(*command, scratch / "tokens.bin").stderr)
+        self.assertIn("foreign.bin: is of another tokenizer", self.run_hici(*command, scratch / "foreign.bin").stderr)
+        done = self.run_hici(*training(self.folder / "t", data="foreign.bin"))
+        self.assertIn("foreign.bin: is of another tokenizer", done.stderr)
+
+    def test_files_of_an_older_hici_are_taken_as_before(self):
+        for checkpoint in self.out.glob("checkpoint-*"):
+            (checkpoint / "hici_identity.json").unlink()
+            state = json.loads((checkpoint / "training_state.json").read_text())
+            state.pop("start_options")
+            (checkpoint / "training_state.json").write_text(json.dumps(state))
+            (checkpoint / "manifest.json").unlink()
+            old_manifest(checkpoint, state["step"])
+        self.resume("--lora_r", 8, code=1)  # the adapter itself says its rank
+        self.resume(base="other-base")
+        done = self.run_hici("generate", "the", "--base_model", scratch / "other-base", "--peft_model",
+                             scratch / "lora" / "checkpoint-1", "--max_new_tokens", 1, *CPU)
+        self.assertIn("was trained on another base", done.stderr)
+
+
+def old_manifest(checkpoint, step):
+    """manifest.json of version 1, without hashes of tensors."""
+    files = [{"name": path.name, "size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+             for path in sorted(checkpoint.iterdir())]
+    body = {"files": files, "format": "hici-checkpoint", "step": step, "version": 1}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    (checkpoint / "manifest.json").write_text(
+        json.dumps({**body, "manifest_sha256": hashlib.sha256(text.encode()).hexdigest()}))
+
+
+class EvaluationTest(FolderTest):
+    """--resume never mixes answers of two models or settings, and holds a finished file against its settings."""
+
+    def setUp(self):
+        super().setUp()
+        self.base = self.folder / "base"
+        shutil.copytree(scratch / "base", self.base)
+        self.adapter = self.folder / "adapter"
+        self.use_adapter("lora")
+
+    def use_adapter(self, name):
+        shutil.rmtree(self.adapter, ignore_errors=True)
+        shutil.copytree(scratch / name / "checkpoint-2", self.adapter)
+
+    def commands(self):
+        rows = self.folder / "cases"
+        rows.mkdir(exist_ok=True)
+        case = {"test_id": 0, "prompt": "the lord said ", "prompt_length": 1}
+        (rows / "1_topics.jsonl").write_text(json.dumps({**case, "topics": ["x"]}) + "\n")
+        (rows / "1_lines.jsonl").write_text(json.dumps({**case, "expected_number": 1}) + "\n")
+        bench = self.folder / "LongBench"
+        (bench / "data").mkdir(parents=True, exist_ok=True)
+        (bench / "config").mkdir(exist_ok=True)
+        row = {"input": "the lord?", "context": "said the lord", "answers": ["x"], "all_classes": None, "length": 3, "_id": "1",
+               "dataset": "lcc", "language": "en"}
+        (bench / "data" / "lcc.jsonl").write_text(json.dumps(row) + "\n")
+        (bench / "config" / "dataset2prompt.json").write_text(json.dumps({"lcc": "{context}{input}"}))
+        (bench / "config" / "dataset2maxlen.json").write_text(json.dumps({"lcc": 3}))
+        model = ["--base_model", self.base, "--peft_model", self.adapter, *CPU]
+        out = ["--label", "m", "--output_dir", self.folder / "out"]
+        result = self.folder / "result.json"
+        tokens = ["--data_path", scratch / "tokens.bin", "--seq_len", 64, "--limit_tokens", 130]
+        return {
+            "topics": ["eval", "topics", rows, *model, *out, "--max_new_tokens", 3],
+            "lines": ["eval", "lines", rows, *model, *out[:-1], self.folder / "out" / "lines", "--max_new_tokens", 3],
+            "longbench": ["eval", "longbench", "--longbench_dir", bench, *model, *out],
+            "passkey": ["eval", "passkey", *model, "--max_tokens", 300, "--interval", 300, "--num_tests", 1, "--output", result],
+            "ppl": ["eval", "ppl", *model, *tokens, "--output", result],
+            "attention": ["eval", "attention", *model, *tokens, "--output", result],
+        }
+
+    def test_a_finished_result_of_other_weights_is_refused(self):
+        for name, command in self.commands().items():
+            with self.subTest(name=name):
+                (self.folder / "result.json").unlink(missing_ok=True)
+                self.use_adapter("lora")
+                self.run_hici(*command, "--resume")
+                kept = {p: p.read_bytes() for p in (self.folder / "out").rglob("*") if p.is_file()}
+                self.run_hici(*command, "--resume")
+                self.use_adapter("lora-2")
+                done = self.run_hici(*command, "--resume", code=1)
+                self.assert_one_error_line(done, f"eval {name}", "is finished, with weights_hash", "remove the file")
+                self.assertEqual(kept, {p: p.read_bytes() for p in (self.folder / "out").rglob("*") if p.is_file()})
+
+    def test_a_finished_result_of_other_settings_is_refused(self):
+        command, length = self.commands()["topics"], ["--max_new_tokens", 3]
+        self.run_hici(*command)
+        command = command[:command.index("--dtype")] + command[command.index("--device"):]  # auto is float32 here
+        command = [part for part in command if part not in ("--max_new_tokens", 3)]
+        self.assertIn("stays", self.run_hici(*command, *length, "--resume", "--batch_size", 2).stderr)
+        shutil.move(self.base, self.folder / "moved")  # a folder that was moved is the same model
+        moved = [self.folder / "moved" if part == self.base else part for part in command]
+        self.run_hici(*moved, *length, "--resume")
+        for more, key in ((["--max_new_tokens", 4], "max_new_tokens"), (["--dtype", "float64"], "dtype"),
+                          (["--attention", "hici"], "attention"), (["--context_size", 128], "context_size"),
+                          (["--chat_template", "alpaca"], "chat_template")):
+            with self.subTest(key=key):
+                done = self.run_hici(*moved, "--resume", *more, *(length if key != "max_new_tokens" else []), code=1)
+                self.assert_one_error_line(done, "eval topics", f"is finished, with {key} ")
+
+    def test_answers_of_other_weights_are_not_gone_on_from(self):
+        command = self.commands()["topics"]
+        cases = self.folder / "cases" / "1_topics.jsonl"
+        cases.write_text(cases.read_text() * 2)
+        first = subprocess.run([HICI, *map(str, command)], env={**ENVIRONMENT, "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"},
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT_SECONDS)
+        self.assertEqual(first.returncode, 0, first.stderr)
+        self.use_adapter("lora-2")
+        done = self.run_hici(*command, "--resume", code=1)
+        self.assert_one_error_line(done, "eval topics", ".part-0-of-2: answers with weights_hash ", "now it is")
+        self.use_adapter("lora")
+        self.run_hici(*command, "--resume")
+
+    def test_the_content_of_a_chat_template_counts(self):
+        command = [*self.commands()["topics"], "--chat_template", "model"]
+        template = self.base / "chat_template.jinja"
+        template.write_text("{{ messages[0].content }}")
+        self.run_hici(*command)
+        template.write_text("{{ messages[0].content }}!")
+        done = self.run_hici(*command, "--resume", code=1)
+        self.assert_one_error_line(done, "eval topics", "is finished, with chat_template_sha256 ")
+
+    def test_a_result_of_an_older_hici_stays(self):
+        command = self.commands()["topics"]
+        self.run_hici(*command)
+        record = self.folder / "out" / "m" / "1_response.json"
+        settings = json.loads(record.read_text())
+        for key in ("weights_hash", "config_hash", "stop_ids", "library_version", "device"):
+            settings.pop(key)
+        record.write_text(json.dumps(settings))
+        done = self.run_hici(*command, "--resume")
+        self.assertIn("does not say of which weights it is", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
