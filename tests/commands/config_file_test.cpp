@@ -80,8 +80,9 @@ TEST_F(ConfigFileTest, AnotherFormIsToldWhichOneIsExpected) {
   EXPECT_EQ(error_of("args: a=b\n"), ": line 1: args: a=b is no 'name = value'; " + way_out);
   EXPECT_EQ(error_of("--seed = 1\n"), ": line 1: --seed = 1 is no 'name = value'; " + way_out);
   EXPECT_EQ(error_of("= 1\n"), ": line 1: = 1 is no 'name = value'; " + way_out);
-  EXPECT_ERROR_SAYS(read_config_file(folder_.path() / "none.ini", "train"), "none.ini");
-  EXPECT_ERROR_SAYS(read_config_file(folder_.path(), "train"), folder_.path().string());
+  EXPECT_ERROR_SAYS(read_config_file(folder_.path() / "none.ini", "train"),
+                    "none.ini: no such file; in one for --config ");
+  EXPECT_ERROR_SAYS(read_config_file(folder_.path(), "train"), folder_.path().string() + ": no such file; ");
 }
 
 TEST_F(ConfigFileTest, ValuesComeBackAsTheyWere) {

@@ -124,7 +124,7 @@ TEST(ParseOptionsTest, AllThatIsWrongIsToldAtOnce) {
       message,
       "unknown option: --sed (did you mean --seed?); 'hici sample --help' lists them; --seq_len: 1 is out of "
       "range; use 2 to 1073741824; --seed: -1 is out of range; use 0 to 1000000000000; --learning_rate: 'fast' is "
-      "no number; use 0 to 1; --data_path: missing; give it: a token file");
+      "no number; use 0 to 1; --data_path: missing; give a value, 'hici help sample' says what it is");
 }
 
 class ParseConfigTest : public ::testing::Test {

@@ -222,6 +222,17 @@ class OptionTest(BadInputTest):
         done = hici("report", self.folder / "none")
         self.assert_refused(done, 1, "report", self.folder / "none")
 
+    def test_a_name_of_the_hub_gets_the_command_that_downloads_it(self):
+        name = "owner/a-model"
+        for command, arguments in (("eval ppl", ("--base_model", name, "--data_path", self.tokens)),
+                                   ("eval ppl", ("--base_model", self.base, "--peft_model", name, "--data_path", self.tokens)),
+                                   ("eval ppl", ("--base_model", self.base, "--data_path", name)),
+                                   ("plan", ("--model", name)), ("inspect", (name,))):
+            with self.subTest(command):
+                done = hici(*command.split(), *arguments)
+                self.assertIn(done.returncode, (1, 2))
+                self.assert_one_error_line(done, command, name, "'hf download owner/a-model", "--local-dir a-model'")
+
     def test_config_file_of_another_form(self):
         config = self.folder / "run.json"
         config.write_text('{"seed": 1}')

@@ -72,6 +72,8 @@ void check_section(const std::string& line, const std::string& command, const st
 
 // Without a byte order mark. What is no text is refused here.
 std::string read_text(const std::filesystem::path& file) {
+  HICI_CHECK_USAGE(std::filesystem::is_regular_file(file), file.string(), ": no such file; in one for --config ",
+                   kForm);
   std::string text = read_file(file, kMaxBytes);
   if (text.rfind("\xef\xbb\xbf", 0) == 0) text.erase(0, 3);
   HICI_CHECK_USAGE(text.find('\0') == std::string::npos, file.string(), ": is no text; ", kForm);

@@ -5,6 +5,7 @@
 #include "hici/base/json.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -12,6 +13,7 @@
 #include <sstream>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace hici::commands {
@@ -30,13 +32,25 @@ bool is_whole(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
+// 1000000 rather than 1e+06.
+template <typename T>
+std::string plain(T value) {
+  if constexpr (!std::is_floating_point_v<T>) {
+    return std::to_string(value);
+  } else {
+    std::array<char, 32> text{};
+    const auto format = std::abs(value) < 1e15 ? std::chars_format::fixed : std::chars_format::scientific;
+    return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value, format).ptr};
+  }
+}
+
 // "use 1 or more", "use 0 to 4096"; nothing for whatever T holds.
 template <typename T>
 std::string way_out(const Range<T>& range) {
   const Range<T> all;
   const bool has_low = range.low != all.low || range.low == T{};
-  if (range.high == all.high) return has_low ? detail::concat("; use ", range.low, " or more") : "";
-  return detail::concat("; use ", range.low, " to ", range.high);
+  if (range.high == all.high) return has_low ? "; use " + plain(range.low) + " or more" : "";
+  return "; use " + plain(range.low) + " to " + plain(range.high);
 }
 
 template <typename T>
@@ -51,11 +65,11 @@ struct Amount {
 };
 
 Amount split_unit(const std::string& text) {
-  const std::string_view plain = without_plus(text);
+  const std::string_view digits = without_plus(text);
   Amount amount;
-  const auto [end, error] = std::from_chars(plain.data(), plain.data() + plain.size(), amount.number);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), amount.number);
   if (error != std::errc() || !std::isfinite(amount.number)) return {};
-  for (const char* c = end; c != plain.data() + plain.size(); ++c)
+  for (const char* c = end; c != digits.data() + digits.size(); ++c)
     if (*c != ' ') amount.unit += static_cast<char>(std::toupper(static_cast<unsigned char>(*c)));
   return amount;
 }
@@ -64,11 +78,11 @@ Amount split_unit(const std::string& text) {
 
 template <typename T>
 T parse_whole(const std::string& text, const std::string& subject, const Range<T>& range) {
-  const std::string_view plain = without_plus(text);
-  HICI_CHECK_USAGE(is_whole(plain), subject, ": ", shown(text), " is no whole number", way_out(range));
+  const std::string_view digits = without_plus(text);
+  HICI_CHECK_USAGE(is_whole(digits), subject, ": ", shown(text), " is no whole number", way_out(range));
   T value{};
-  const auto [end, error] = std::from_chars(plain.data(), plain.data() + plain.size(), value);
-  const bool fits = error == std::errc() && end == plain.data() + plain.size();
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  const bool fits = error == std::errc() && end == digits.data() + digits.size();
   HICI_CHECK_USAGE(fits, subject, ": ", printable(text), " is out of range", way_out(range));
   check_range(value, text, subject, range);
   return value;
@@ -78,11 +92,11 @@ template int64_t parse_whole(const std::string&, const std::string&, const Range
 template uint64_t parse_whole(const std::string&, const std::string&, const Range<uint64_t>&);
 
 double parse_number(const std::string& text, const std::string& subject, const Range<double>& range) {
-  const std::string_view plain = without_plus(text);
+  const std::string_view digits = without_plus(text);
   double value = 0;
-  const auto [end, error] = std::from_chars(plain.data(), plain.data() + plain.size(), value);
-  const bool is_number = end == plain.data() + plain.size() && !plain.empty() && error != std::errc::invalid_argument &&
-                         (error != std::errc() || std::isfinite(value));
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  const bool is_number = end == digits.data() + digits.size() && !digits.empty() &&
+                         error != std::errc::invalid_argument && (error != std::errc() || std::isfinite(value));
   HICI_CHECK_USAGE(is_number, subject, ": ", shown(text), " is no number", way_out(range));
   HICI_CHECK_USAGE(error == std::errc(), subject, ": ", printable(text), " is out of range", way_out(range));
   check_range(value, text, subject, range);

@@ -76,12 +76,14 @@ class Parser {
   // Converts and sets the values, and raises what was wrong.
   void finish() {
     std::vector<CLI::Option*> inherited;  // they log, which belongs to a command that runs
+    std::string missing;
     for (CLI::Option* option : app_.get_options()) {
       if (option->get_required() && option->count() == 0)
-        problem(shown_name(*option) + ": missing; give it: " + option->get_description());
+        missing += (missing.empty() ? "" : ", ") + shown_name(*option);
       if (option->count() == 0 || option == app_.get_help_ptr()) continue;
       is_inherited(*option) ? inherited.push_back(option) : set(*option);
     }
+    if (!missing.empty()) problem(missing + ": missing; give a value, 'hici help " + command_ + "' says what it is");
     raise();
     for (CLI::Option* option : inherited) set(*option);
     raise();
