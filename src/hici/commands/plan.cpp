@@ -30,9 +30,7 @@ struct PlanOptions {
 };
 
 void check_segment_length(const PlanOptions& o) {
-  if (!o.hici.given("segment_length")) return;
-  HICI_CHECK_USAGE(o.spec.segment_length >= 1, "--segment_length: ", o.spec.segment_length,
-                   " is no number of tokens; use 1 or more");
+  if (o.spec.segment_length == 0) return;
   HICI_CHECK_USAGE(!o.hici.given("num_chunks"), "--segment_length: says the same as --num_chunks; give one of them");
   HICI_CHECK_USAGE(o.attention != "full", "--segment_length: has no effect with --attention full; leave it out");
 }

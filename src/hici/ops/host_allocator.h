@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memory of tensors on a CPU.
+//
+// LibTorch (2.11) takes every tensor by posix_memalign(). glibc before 2.38 serves that only from a hole that is larger
+// than the block by its alignment, and hands the ends back; small objects settle in them, so that the hole which the
+// block leaves has no room for the next block of the same size (sourceware bug 14581). A training step, which takes
+// the same sizes again and again, then holds half as much again as its tensors. This allocator asks malloc() for a few
+// bytes more and aligns by itself: a block goes where one of its size was. It costs nothing; a lower mmap threshold,
+// which holds as little, costs a step about a third, in page faults (docs/performance.md).
+#pragma once
+
+namespace hici::ops {
+
+// For all tensors from now on; those that are there stay with the allocator that they came from. A failed allocation is
+// the c10::Error that LibTorch's own would be. Call it once, before other threads are started.
+void use_host_allocator();
+
+}  // namespace hici::ops
