@@ -339,7 +339,8 @@ TEST_F(CollectTest, LongBenchOfOtherSettingsIsAnotherTable) {
 TEST_F(CollectTest, PredictionsInTwoFoldersAreTwoResults) {
   for (const char* folder : {"a/m/", "b/m/"}) {
     write(std::string(folder) + "result.json", R"({"lcc": 50})");
-    write(std::string(folder) + "lcc.json", R"({"command": "eval longbench", "weights_hash": "w", "data_sha256": "d"})");
+    write(std::string(folder) + "lcc.json",
+          R"({"command": "eval longbench", "weights_hash": "w", "data_sha256": "d"})");
   }
   std::vector<std::string> labels;
   for (const LongBenchResult& result : collect({root_.path()}).longbench) labels.push_back(result.label);

@@ -85,7 +85,7 @@ with tempfile.TemporaryDirectory() as folder:
         ([torn], 1, "torn.json"),
         ([root / "nothing"], 1, "nothing: no such file or directory"),
         ([root / "runs", "--output", root / "page.txt"], 2, "does not end in .html"),
-        ([root / "runs", "--output", root / "no" / "page.html"], 1, "no/page"),
+        ([root / "runs", "--output", torn / "page.html"], 1, "torn.json"),
         ([root / "runs", "--titel", "x"], 2, "did you mean --title?"),
     ):
         refused = hici(*arguments)
