@@ -59,7 +59,7 @@ TEST_F(HostAllocatorTest, NoRoomIsTheErrorOfLibTorch) {
   }
 }
 
-// With LibTorch's allocator none of the blocks comes back to where it was: the small ones have taken the ends.
+// With LibTorch's allocator none of the nine does: the small ones have settled in the ends of the holes.
 TEST_F(HostAllocatorTest, ABlockGoesWhereOneOfItsSizeWas) {
   constexpr int64_t kBytes = 100'000;  // below the size from which glibc maps each block by itself
   std::vector<at::Tensor> blocks;
@@ -68,7 +68,7 @@ TEST_F(HostAllocatorTest, ABlockGoesWhereOneOfItsSizeWas) {
   std::vector<const void*> places;
   for (size_t i = 1; i < 19; i += 2) {
     places.push_back(blocks[i].const_data_ptr());
-    blocks[i] = {};
+    blocks[i].reset();
     for (int j = 0; j < 8; ++j) small.push_back(std::make_unique<char[]>(24));
   }
   size_t again = 0;
@@ -76,7 +76,7 @@ TEST_F(HostAllocatorTest, ABlockGoesWhereOneOfItsSizeWas) {
     blocks[i] = at::empty({kBytes}, at::kByte);
     again += static_cast<size_t>(std::count(places.begin(), places.end(), blocks[i].const_data_ptr()));
   }
-  EXPECT_GE(again, places.size() - 2);
+  EXPECT_GT(again, places.size() / 2);
 }
 #endif
 
