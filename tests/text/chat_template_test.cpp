@@ -9,6 +9,9 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+#include <vector>
+
 namespace hici::text {
 namespace {
 
@@ -125,6 +128,42 @@ TEST(ChatTemplateBoundsTest, DepthIsNoDanger) {
   EXPECT_ERROR_SAYS(template_of(std::string(100'000, '(').insert(0, "{{ ")), "here: cannot be used");
   EXPECT_ERROR_SAYS(template_of(std::string(2'000'000, ' ')),
                     "here: cannot be used: has 2000000 bytes, more than 1048576");
+}
+
+// Whatever a byte of a template becomes: it ends soon, as text or as one clean line in plain words.
+TEST(ChatTemplateBoundsTest, MutatedTemplatesEndCleanly) {
+  const std::vector<std::string> seeds = {
+      "{{- bos_token }}{%- set ns = namespace(n=0) %}{%- for m in messages[::-1] if m.role != 'tool' %}{%- set ns.n = "
+      "ns.n + m.content|length * 2 %}{%- endfor %}{% for message in messages %}{{ '<|' + message['role'] + '|>' ~ "
+      "(message.content | trim) }}{% if loop.last and add_generation_prompt %}{{ '%s-%05d' | format(ns.n, 7) }}{% "
+      "endif %}{% endfor %}",
+      "{% macro show(items, level=0) %}{% for i in items %}{{ ' ' * level }}{{ i.name.upper() }}{{ i | "
+      "tojson(indent=2, sort_keys=true) }}{% endfor %}{% endmacro %}{{ show(tools, level=range(3)|sum) }}{% for m in "
+      "messages %}{% if '</think>' in m.content %}{{ m.content.split('</think>')[-1].lstrip('\\n') }}{% else %}{{ "
+      "m.content.replace('B', 'bb').title() }}{% endif %}{% endfor %}{{ strftime_now('%d %b %Y')|length }}",
+      "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.thinking }}{{ m.content }}{% "
+      "endgeneration %}{% elif m.role == 'tool' %}{{ raise_exception('no tools: ' + m.role) }}{% else %}{{ "
+      "m.items()|list|join(',') }}{% continue %}{% endif %}{% break %}{% endfor %}{{ [3, 1, 2]|sort|map('string')|"
+      "join('-') }}{{ {'a': [1, {'b': none}]}|tojson }}"};
+  std::mt19937 random(1);  // NOLINT(cert-msc51-cpp): the same mutations every time
+  ChatRequest request{.add_generation_prompt = true};
+  request.variables["tools"] = {{{"name", "f"}, {"parameters", {{"type", "object"}, {"required", {"x"}}}}}};
+  const ScopedCpuBound bound(500);
+  size_t num_refused = 0;
+  for (const std::string& seed : seeds) {
+    EXPECT_NO_THROW(template_of(seed).render(kMessages, request));
+    for (size_t i = 0; i < 300; ++i) {
+      std::string mutated = seed;
+      mutated[random() % seed.size()] = static_cast<char>(' ' + random() % 95);
+      if (i % 3 == 0) mutated.erase(random() % seed.size(), random() % 20);
+      if (i % 3 == 1) mutated.insert(random() % seed.size(), seed.substr(random() % seed.size(), random() % 40));
+      const std::string message = testing::error_message([&] { template_of(mutated).render(kMessages, request); });
+      num_refused += message != "nothing was thrown";
+      EXPECT_TRUE(testing::is_one_clean_line(message)) << mutated << ": " << message;
+      for (const char* word : {"panic", "unwrap", ".rs:"}) EXPECT_EQ(message.find(word), std::string::npos) << message;
+    }
+  }
+  EXPECT_GT(num_refused, 100u);
 }
 
 // A look from every message at all behind it, and megabytes of text, are what real templates have to do with.
