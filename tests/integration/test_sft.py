@@ -4,6 +4,7 @@ from pre-training, and says what is wrong with its data."""
 import json
 import os
 import random
+import shlex
 import signal
 import unittest
 
@@ -296,6 +297,15 @@ class SftTest(FolderTest):
         self.assert_one_error_line(done, "train", "cannot go on exactly", "--sft_segment_length is not set")
         done = self.run_hici(*self.options(data, out="pretrained", resume_from_checkpoint=checkpoint), code=1)
         self.assert_one_error_line(done, "sft", "already holds checkpoint-3; use another --output_dir")
+
+    def test_the_next_command_asks_in_the_form_of_the_examples(self):
+        (self.base / "chat_template.jinja").write_text(CHATML)
+        for name, rows, form in (("alpaca", instruction_rows(3), "--prompt_style alpaca"), ("chats", chat_rows(3), "--chat")):
+            with self.subTest(name):
+                done = self.train(self.write(rows, name + ".json"), out=name, max_steps=1, prompt_style="alpaca")
+                (line,) = [line for line in done.stderr.splitlines() if line.startswith("next: hici generate ")]
+                self.assertIn(form, line)
+                self.run_hici(*shlex.split(line)[2:], "--max_new_tokens", 4)
 
     def test_one_command_starts_from_pre_training_and_goes_on(self):
         data = self.write(instruction_rows(9))

@@ -52,7 +52,7 @@ class Loader {
       HICI_CHECK(largest < source_.vocab_size, rows_[i].subject, ": token id ", largest,
                  " is outside of the model's vocabulary of ", source_.vocab_size,
                  "; tokenizer.json and the weights do not belong together");
-      examples_.add(encoded[i]);
+      examples_.add(encoded[i], rows_[i].is_chat());
     }
     rows_.clear();
     bytes_ = 0;

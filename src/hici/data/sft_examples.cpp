@@ -21,7 +21,7 @@ int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1
 
 }  // namespace
 
-void SftExamples::add(const SftExample& example) {
+void SftExamples::add(const SftExample& example, bool is_chat) {
   const auto whole = static_cast<int64_t>(example.ids.size()), length = std::min(whole, layout_.max_length);
   counts_.truncated += whole > length ? 1 : 0;
   // The first token is predicted by none.
@@ -35,6 +35,7 @@ void SftExamples::add(const SftExample& example) {
   ids_.insert(ids_.end(), example.ids.begin(), example.ids.begin() + length);
   is_learned_.insert(is_learned_.end(), example.is_learned.begin(), example.is_learned.begin() + length);
   ++counts_.examples;
+  counts_.chats += is_chat ? 1 : 0;
   counts_.tokens += length;
   counts_.learned += learned;
 }

@@ -30,6 +30,7 @@ struct SftCounts {
   int64_t learned = 0;    // tokens with loss
   int64_t truncated = 0;  // examples that lost their end
   int64_t dropped = 0;    // of these, the ones that lost all of their answer; not among `examples`
+  int64_t chats = 0;      // of `examples`, the conversations, which go through a chat template
 };
 
 class SftExamples : public BatchSource {
@@ -37,7 +38,7 @@ class SftExamples : public BatchSource {
   explicit SftExamples(const SftLayout& layout) : layout_(layout) {}
 
   // Cuts the example to max_length and keeps it if anything of its answer is left.
-  void add(const SftExample& example);
+  void add(const SftExample& example, bool is_chat = false);
   // After the last add(): puts examples together to samples.
   void finish();
 

@@ -105,7 +105,8 @@ bool is_former_name(const fs::path& path) {
 // checkpoint-N.hici-tmp-... or one of the former names.
 bool is_checkpoint_folder(const fs::path& path) {
   std::error_code ignored;
-  return fs::is_directory(fs::symlink_status(path, ignored)) && checkpoint_step_of_name(path.stem().string()).has_value();
+  return fs::is_directory(fs::symlink_status(path, ignored)) &&
+         checkpoint_step_of_name(path.stem().string()).has_value();
 }
 
 // True when a process of this machine certainly holds it.

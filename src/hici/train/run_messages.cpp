@@ -42,6 +42,13 @@ std::string machine_options(const TrainingRunSpec& spec) {
   return text;
 }
 
+// Base and adapter, or the whole model that the run has made.
+std::string model_options(const TrainingRunSpec& spec, int64_t total_steps) {
+  if (!spec.trainable.low_rank)
+    return " --base_model " + shell_word(io::checkpoint_path(spec.output_dir, total_steps).string());
+  return " --base_model " + shell_word(spec.model.string()) + " --peft_model " + shell_word(spec.output_dir.string());
+}
+
 }  // namespace
 
 void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
@@ -80,15 +87,14 @@ void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const R
 }
 
 std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, int64_t total_steps) {
+  const std::string model = model_options(spec, total_steps);
+  if (spec.sft) {
+    const std::string form = data.is_chat ? " --chat" : " --prompt_style " + spec.sft->prompt_style;
+    return "hici generate hello" + form + model + machine_options(spec);
+  }
   const int64_t length = spec.train.sequence_length;
   if (!data.tokens || data.tokens->size() <= length) return "";
-  std::string text = "hici eval ppl";
-  if (spec.trainable.low_rank) {
-    text +=
-        " --base_model " + shell_word(spec.model.string()) + " --peft_model " + shell_word(spec.output_dir.string());
-  } else {
-    text += " --base_model " + shell_word(io::checkpoint_path(spec.output_dir, total_steps).string());
-  }
+  std::string text = "hici eval ppl" + model;
   text += " --data_path " + shell_word(data.tokens->path().string());
   if (spec.token_type) text += " --token_type " + std::string(data::token_type_name(*spec.token_type));
   text += " --seq_len " + std::to_string(length) + " --eval_mode " + eval_mode_of(spec.attention);

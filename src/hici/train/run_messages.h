@@ -26,9 +26,9 @@ void log_resume(const TrainingRunSpec& spec, const std::filesystem::path& checkp
 void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const RunLosses& losses, double seconds,
                   int64_t steps, int64_t total_steps);
 
-// A command that measures what the run made, all filled in and quoted for a shell: `hici eval ppl` over the tokens that
-// it was trained on, up to 64 windows. Empty where there is none: fine-tuning has no tokens to evaluate on, and a file
-// of one block has no next token behind it.
+// A command that tries what the run made, all filled in and quoted for a shell: `hici eval ppl` over the tokens that it
+// was trained on, up to 64 windows; after fine-tuning, which has no file of tokens, `hici generate` in the form of its
+// examples. Empty where there is none: a file of one block has no next token behind it.
 std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, int64_t total_steps);
 
 }  // namespace hici::train

@@ -58,6 +58,7 @@ TrainingData open_examples(const TrainingRunSpec& spec, int64_t vocab_size) {
   TrainingData data;
   data.identity = {spec.data_path.string(), examples->fingerprint(), examples->num_samples()};
   data.description = data::describe(examples->counts(), layout.max_length);
+  data.is_chat = 2 * examples->counts().chats > examples->counts().examples;
   if (sft.packing) data.description += "; packed into " + counted(examples->num_samples(), "sequence");
   data.samples = std::move(examples);
   return data;

@@ -16,6 +16,7 @@ struct TrainingData {
   std::unique_ptr<data::TokenFile> tokens;  // of `samples`, when these are blocks
   std::unique_ptr<data::BatchSource> samples;
   io::DataIdentity identity;
+  bool is_chat = false;          // examples of fine-tuning, and more conversations than instructions
   std::string tokenizer_sha256;  // that made the ids; empty: not known
   std::string description;       // one line of the log, without the number of steps
 };
