@@ -7,6 +7,8 @@
 #include <c10/core/alignment.h>
 #include <c10/util/Exception.h>
 
+#include <malloc.h>
+
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
@@ -58,6 +60,12 @@ class HostAllocator final : public c10::Allocator {
 }  // namespace
 
 void use_host_allocator() {
+#ifdef __GLIBC__
+  // What is freed is taken again by the next step: given back in between, its pages would have to be made anew. 32 MiB
+  // is where glibc's own moving threshold ends; a block above it is mapped by itself.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+#endif
   static HostAllocator allocator;
   c10::SetCPUAllocator(&allocator);
 }
