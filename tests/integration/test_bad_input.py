@@ -288,8 +288,7 @@ class OptionTest(BadInputTest):
                         {"low_rank_training": False, "trainable_params": "embed"},
                         {"low_rank_training": False, "lora_r": 4},
                         {"lr_scheduler_type": "constant", "warmup_steps": 4},
-                        {"save_strategy": "no", "save_steps": 2},
-                        {"init_adapter": MODEL / "adapter", "resume_from_checkpoint": "latest"}):
+                        {"save_strategy": "no", "save_steps": 2}):
             with self.subTest(**changes):
                 self.assert_refused(self.train(**changes), 2, "train", "no effect")
 
