@@ -203,7 +203,8 @@ class ParityTest(unittest.TestCase):
     def compare(self, tokenizer, path, inputs=None):
         """`tokenizer` is what the file or folder `path` holds. hici is started once, and works while Python does."""
         inputs, out = inputs or self.inputs, self.folder / "ids.bin"
-        process = self.start("tokenize", "--tokenizer", path, "--input", *(self.folder / name for name in inputs), "--output", out)
+        process = self.start("tokenize", "--tokenizer", path, "--input", *(self.folder / name for name in inputs), "--output", out,
+                             "--overwrite", True)
         texts = list(dict.fromkeys(text for name in inputs for text in inputs[name]))
         encoded = dict(zip(texts, (encoding.ids for encoding in tokenizer.encode_batch(texts))))
         self.assertEqual(encoded[HARD[5]], tokenizer.encode(HARD[5]).ids)
