@@ -105,11 +105,13 @@ TEST(TemporaryFileTest, TwoOfOneProcessAndOneTargetDiffer) {
 
 TEST(TemporaryFileTest, ANameOf255BytesIsCutBetweenCharacters) {
   const TemporaryFolder folder;
-  const std::string name = std::string(228, 'n') + "\xC3\xA9" + std::string(25, 'n');  // cut in the character's middle
+  const std::string beginning(228, 'n');
+  std::string name = beginning;
+  name.append("\xC3\xA9").append(25, 'n');  // cut in the character's middle
   write_file_atomically(folder / name, "x");
   EXPECT_EQ(names_in(folder.path()), std::set<std::string>{name});
   const TemporaryFile file = open_temporary_file(folder / name);
-  EXPECT_EQ(file.path.filename().string().substr(0, 228 + 10), std::string(228, 'n') + ".hici-tmp-");
+  EXPECT_EQ(file.path.filename().string().substr(0, 228 + 10), beginning + ".hici-tmp-");
   EXPECT_EQ(leftovers_of(folder / name).size(), 1U);
   close(file.descriptor);
 }
