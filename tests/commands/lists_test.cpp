@@ -22,7 +22,7 @@ TEST(ListsTest, TakesCommasAndWordsAlike) {
 }
 
 TEST(ListsTest, RefusesWhatIsNoLengthNamingOptionAndItem) {
-  for (const std::string word : {"8q", "0", "-4", "99999999999999999999", "1.5", "128KB", "0.3K", "-1K", "8G", "nan"}) {
+  for (const std::string word : {"8q", "0", "-4", "99999999999999999999", "1.5", "128KB", "0.3K", "-1K", "99999G", "nan"}) {
     EXPECT_THROW(list_of_lengths({"8192," + word}, "--seq_len"), UsageError) << word;
   }
   EXPECT_ERROR_SAYS(list_of_lengths({"8192,8q"}, "--seq_len"), "--seq_len: '8q' is no number of tokens; use a whole");
@@ -35,6 +35,7 @@ TEST(ListsTest, CountsOfTokensAre1024Based) {
   EXPECT_EQ(parse_tokens("4G", "--seq_len"), int64_t{1} << 32);
   EXPECT_EQ(parse_tokens("-1", "--context_size", {-1, 100}), -1);
   EXPECT_EQ(list_of_lengths({"8K,16K", "1M"}, "--seq_len"), (Lengths{8192, 16384, 1048576}));
+  EXPECT_ERROR_SAYS(list_of_lengths({"9223372036854775807"}, "--seq_len"), "is out of range; use 1 to 70368744177664");
   EXPECT_ERROR_SAYS(list_of_batches({"1,8K"}, "--batch_size"),
                     "--batch_size: '8K' is no whole number; use 1 to 1048576");
 }

@@ -19,6 +19,9 @@
 namespace hici::commands {
 namespace {
 
+// Commands with lists of lengths say of each whether it fits, also of what no memory holds.
+constexpr int64_t kMaxListedTokens = int64_t{1} << 46;
+
 std::string shown(const std::string& text) { return "'" + printable(text) + "'"; }
 
 // std::from_chars knows no '+'.
@@ -146,7 +149,7 @@ std::vector<std::string> list_items(const std::vector<std::string>& words, const
 std::vector<int64_t> list_of_lengths(const std::vector<std::string>& words, const std::string& subject) {
   std::vector<int64_t> lengths;
   for (const std::string& item : list_items(words, subject))
-    lengths.push_back(parse_tokens(item, subject, kTokensFromOne));
+    lengths.push_back(parse_tokens(item, subject, {1, kMaxListedTokens}));
   return lengths;
 }
 
