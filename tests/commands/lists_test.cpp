@@ -22,7 +22,8 @@ TEST(ListsTest, TakesCommasAndWordsAlike) {
 }
 
 TEST(ListsTest, RefusesWhatIsNoLengthNamingOptionAndItem) {
-  for (const std::string word : {"8q", "0", "-4", "99999999999999999999", "1.5", "128KB", "0.3K", "-1K", "99999G", "nan"}) {
+  for (const std::string word :
+       {"8q", "0", "-4", "99999999999999999999", "1.5", "128KB", "0.3K", "-1K", "99999G", "nan"}) {
     EXPECT_THROW(list_of_lengths({"8192," + word}, "--seq_len"), UsageError) << word;
   }
   EXPECT_ERROR_SAYS(list_of_lengths({"8192,8q"}, "--seq_len"), "--seq_len: '8q' is no number of tokens; use a whole");
