@@ -50,6 +50,9 @@ TEST(HumanTest, NumbersHaveNoMoreDigitsThanTheyNeed) {
   EXPECT_EQ(shortest_number(2e-5), "2e-05");
   EXPECT_EQ(shortest_number(0.3), "0.3");
   EXPECT_EQ(shortest_number(20), "20");
+  EXPECT_EQ(shortest_number(1000000), "1000000");
+  EXPECT_EQ(shortest_number(0), "0");
+  EXPECT_EQ(shortest_number(-1.5e300), "-1.5e+300");
   EXPECT_EQ(shortest_number(0.1 + 0.2), "0.30000000000000004");
 }
 

@@ -2,10 +2,9 @@
 #include "hici/base/human.h"
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <limits>
 #include <span>
 
 namespace hici {
@@ -63,13 +62,12 @@ std::string counted(int64_t count, std::string_view noun) {
 }
 
 std::string shortest_number(double value) {
-  constexpr int kEnough = std::numeric_limits<double>::max_digits10;
-  std::string text;
-  for (int digits = 1; digits <= kEnough; ++digits) {
-    text = printed("%.*g", digits, value);
-    if (std::strtod(text.c_str(), nullptr) == value) break;
-  }
-  return text;
+  const double size = std::abs(value);
+  const bool is_plain = size == 0 || (size >= 1e-4 && size < 1e16);
+  std::array<char, 64> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value,
+                                 is_plain ? std::chars_format::fixed : std::chars_format::scientific);
+  return {text.data(), end.ptr};
 }
 
 std::string shell_word(std::string_view text) {
