@@ -158,6 +158,7 @@ void CaseJournal::check_identity(const json& found, const fs::path& journal) con
 
 void CaseJournal::open() {
   const fs::path path = own_journal();
+  check_replaceable(path);
   const bool is_new = read_json_lines(path).empty();
   if (is_new) fs::remove(path);  // not even its first line is whole
   const bool is_torn = ends_in_the_middle_of_a_line(path);
