@@ -3,7 +3,6 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
-#include "hici/io/hashed_copy.h"
 
 #include <ATen/Functions.h>
 #include <c10/core/ScalarType.h>
@@ -23,6 +22,7 @@ using nlohmann::json;
 
 constexpr int kMaxHeaderDepth = 8;
 constexpr int64_t kChunkElements = int64_t{1} << 18;  // converted at a time
+constexpr size_t kPieceBytes = size_t{1} << 17;       // copied at a time, and hashed while they are in the cache
 constexpr const char* kIsDamaged = "is not what manifest.json says of it; the file is damaged, or of another run";
 
 constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {{"F64", at::kDouble},
@@ -124,6 +124,16 @@ std::map<std::string, std::string> parse_metadata(const json& value, const std::
     out.emplace(key, item.get<std::string>());
   }
   return out;
+}
+
+// Copies [offset, offset + num_bytes) to `out` and adds the bytes that are there then to `hash`.
+void copy_and_hash(const MappedFile& file, uint64_t offset, void* out, size_t num_bytes, ContentHash& hash) {
+  for (size_t done = 0; done < num_bytes; done += kPieceBytes) {
+    char* to = static_cast<char*>(out) + done;
+    const size_t size = std::min(kPieceBytes, num_bytes - done);
+    file.copy(offset + done, to, size);
+    hash.update(to, size);
+  }
 }
 
 // A bool is 0 or 1; any other byte in a file would be undefined behaviour in whatever reads the tensor.
