@@ -11,6 +11,8 @@ namespace {
 TEST(NearestNameTest, FindsASlipOfTheFinger) {
   EXPECT_EQ(nearest_name("num_chunk", {"num_chunks", "num_heads"}), "num_chunks");
   EXPECT_EQ(nearest_name("xyzzy", {"num_chunks", "num_heads"}), "");
+  EXPECT_EQ(nearest_name("model_name", {"model_name_or_path", "model_max_length"}), "model_name_or_path");
+  EXPECT_EQ(nearest_name("model", {"model_name_or_path", "model_max_length"}), "") << "it begins both";
 }
 
 TEST(AddBoolTest, StandsAloneOrTakesAValue) {

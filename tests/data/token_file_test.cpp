@@ -108,6 +108,15 @@ TEST_F(TokenFileTest, RefusesWhatIsNoTokenFile) {
                     "3 bytes is no whole number of uint16 tokens");
 }
 
+// Two letters are an id of most vocabularies: such a file was evaluated without a word.
+TEST_F(TokenFileTest, TextIsNotTakenForTokens) {
+  for (const char* name : {"a.txt", "a.jsonl", "a.json", "a.txt.gz", "a.jsonl.zst"}) {
+    const std::filesystem::path text = raw(std::vector<char>{'a', ' ', 'b', 'c'}, name);
+    EXPECT_ERROR_SAYS(open(text, {.vocab_size = 32000}), "is text by its name, expected token ids");
+    EXPECT_EQ(open(text, {.vocab_size = 32000, .type = TokenType::kUint16}).size(), 2) << "as the user says";
+  }
+}
+
 TEST_F(TokenFileTest, NoticesAFileThatDisagreesWithItsSidecar) {
   written({1, 2, 3, 4}, TokenType::kUint16);
   raw(std::vector<uint16_t>{1, 2, 3});

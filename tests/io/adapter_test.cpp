@@ -247,6 +247,14 @@ TEST(AdapterTest, WritesBinFilesThatItReads) {
     EXPECT_TRUE(at::equal(read.lora_tensors->read(tensor.name), tensor.load())) << tensor.name;
 }
 
+// Read as an adapter, its weights were taken and its HiCI modules were not.
+TEST(AdapterTest, AModelThatWasMergedWithItsModulesIsNoAdapter) {
+  const TemporaryFolder folder;
+  write_adapter(folder / "a", adapter());
+  std::ofstream(folder / "a/hici_modules.safetensors") << "x";
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "is a merged model with its HiCI modules and no adapter");
+}
+
 TEST(AdapterTest, SaysWhatItDoesNotSupport) {
   const TemporaryFolder folder;
   EXPECT_ERROR_SAYS(read_adapter(folder.path()), "holds no adapter; expected adapter_model.safetensors");

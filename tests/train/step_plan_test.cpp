@@ -169,6 +169,21 @@ TEST(PlanAlternativesTest, LessThatIsTrainedTakesLess) {
             std::vector<std::string>{"--low_rank_training True"});
 }
 
+TEST(PlanAlternativesTest, WhereNoChangeIsEnoughAllOfThemTogetherMayBe) {
+  PlanProblem problem = gpu_problem();
+  problem.model.vocab_size = 200'000;
+  problem.parameters = count_parameters(problem.model, problem.shape.hici, problem.lora, problem.trainable);
+  PlanProblem lean = problem;
+  lean.stream_segments = true;
+  lean.trainable.name_parts = {"norm"};
+  lean.parameters = count_parameters(lean.model, lean.shape.hici, lean.lora, lean.trainable);
+  lean.shape.trains_head = lean.parameters.trains_head;
+  const int64_t budget = peak_of(lean, everywhere(kOffload)) * 21 / 20;
+  const auto options = options_of(alternatives_that_fit(problem, {}, budget));
+  ASSERT_EQ(options.size(), 1u);
+  EXPECT_EQ(options[0], "--trainable_params norm --stream_segments True");
+}
+
 TEST(StepPlanTest, AnAllocationThatFailsNamesStepSizePlanAndALeanerSetting) {
   const PlannedStep planned = planned_for(gpu_problem(), kKeep, int64_t{1} << 40, /*is_auto=*/false);
   const std::string message = describe_out_of_memory(

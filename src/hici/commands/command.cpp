@@ -56,7 +56,11 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
       best = candidate;
     }
   }
-  return best;
+  if (!best.empty() || name.size() < 3) return best;
+  // The beginning of one name alone: "model_name" of "model_name_or_path".
+  const auto begins = [&](const std::string& candidate) { return candidate.starts_with(std::string(name) + '_'); };
+  if (std::count_if(known.begin(), known.end(), begins) != 1) return "";
+  return *std::find_if(known.begin(), known.end(), begins);
 }
 
 std::string program_name(int argc, const char* const* argv) {

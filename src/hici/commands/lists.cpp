@@ -21,6 +21,7 @@ namespace {
 
 // Commands with lists of lengths say of each whether it fits, also of what no memory holds.
 constexpr int64_t kMaxListedTokens = int64_t{1} << 46;
+constexpr double kMostGibibytes = 1 << 20;  // a number of bytes that was meant for one of GiB is above
 
 std::string shown(const std::string& text) { return "'" + printable(text) + "'"; }
 
@@ -180,7 +181,10 @@ uint64_t parse_size(const std::string& text, const std::string& subject) {
 }
 
 uint64_t parse_memory(const std::string& text, const std::string& subject) {
-  return parse_size(split_unit(text).unit.empty() ? text + "GiB" : text, subject);
+  const Amount amount = split_unit(text);
+  HICI_CHECK_USAGE(!amount.unit.empty() || amount.number < kMostGibibytes, subject, ": ", shown(text),
+                   " without a unit are GiB, which no machine has; write the unit, as in 24GB or 24000000000B");
+  return parse_size(amount.unit.empty() ? text + "GiB" : text, subject);
 }
 
 }  // namespace hici::commands

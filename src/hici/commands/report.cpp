@@ -51,8 +51,7 @@ void write_tables(const std::vector<report::Table>& tables, const fs::path& outp
 }
 
 void validate(const ReportOptions& options) {
-  HICI_CHECK_USAGE(!options.paths.empty(),
-                   "hici report: no run directory given; use 'hici report RUN_DIR... --output report.html'");
+  HICI_CHECK_USAGE(!options.paths.empty(), "no run directory given; use 'hici report RUN_DIR... --output report.html'");
   const std::string extension = options.output.extension().string();
   HICI_CHECK_USAGE(extension == ".html" || extension == ".htm", "--output: '", options.output.string(),
                    "' does not end in .html; the tables are written beside it as .csv and .tex");

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
+#include "hici/data/byte_stream.h"
 
 #include <algorithm>
 #include <bit>
@@ -75,11 +76,25 @@ void replace_with_sidecar(AtomicFile& file, const std::filesystem::path& path, c
 
 }  // namespace
 
+namespace {
+
+// Two letters of a text are an id of most vocabularies.
+void check_is_no_text(const std::filesystem::path& path, const TokenFileOptions& options,
+                      const std::optional<TokenFileInfo>& info) {
+  const std::string ending = format_ending(path);
+  const bool is_named_as_text = ending == ".txt" || ending == ".jsonl" || ending == ".json" || ending == ".md";
+  HICI_CHECK(!is_named_as_text || info || options.type, path.string(), ": is text by its name, expected token ids; ",
+             "make them with 'hici tokenize', or say --token_type uint16 or uint32 if these are token ids");
+}
+
+}  // namespace
+
 TokenFile TokenFile::open(const std::filesystem::path& path, const TokenFileOptions& options) {
   const std::string hint = hub_hint(path, HubKind::kDataSet);
   HICI_CHECK(hint.empty(), path.string(), ": no such file", hint);
   MappedFile file(path);
   std::optional<TokenFileInfo> info = read_sidecar(path);
+  check_is_no_text(path, options, info);
   const TokenType type = choose_type(path.string(), options, info);
   const size_t width = bytes_per_token(type);
   HICI_CHECK(file.size() > 0, path.string(), ": is empty; write it again with 'hici tokenize'");

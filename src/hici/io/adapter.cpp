@@ -8,6 +8,7 @@
 #include "hici/base/version.h"
 #include "hici/config/parameter_names.h"
 #include "hici/io/directory_writer.h"
+#include "hici/io/model_directory.h"
 #include "hici/io/torch_archive_writer.h"
 #include "hici/io/weight_file.h"
 
@@ -331,6 +332,8 @@ Adapter read_adapter(const fs::path& path, const AdapterReading& reading) {
   Adapter adapter;
   adapter.path = path;
   adapter.check = std::make_shared<FolderCheck>(path);
+  HICI_CHECK(!fs::exists(path / (std::string(kHiciModulesStem) + ".safetensors")), path.string(),
+             ": is a merged model with its HiCI modules and no adapter; give it as the base model, without an adapter");
   open_parts(adapter, reading.prefer_full_dump);
   settle_rank_and_alpha(adapter, reading);
   adapter.lora.targets = targets_in(*adapter.lora_tensors);

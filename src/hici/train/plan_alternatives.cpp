@@ -46,9 +46,10 @@ class Search {
   std::vector<Alternative> run() {
     try_policies();
     try_one_sequence();
-    try_streaming();
+    try_streaming(problem_, "");
     try_fewer_trained();
     try_shorter();
+    if (found_.empty()) try_all_together();
     return std::move(found_);
   }
 
@@ -90,13 +91,12 @@ class Search {
   }
 
   // As few segments as fit: each more is another pass of small work.
-  void try_streaming() {
-    if (!has_hierarchy(problem_.shape) || num_segments(problem_.shape) == 1) return;
-    PlanProblem streamed = problem_;
-    std::string options;
-    if (!problem_.stream_segments) {
+  void try_streaming(const PlanProblem& start, std::string options) {
+    if (!has_hierarchy(start.shape) || num_segments(start.shape) == 1) return;
+    PlanProblem streamed = start;
+    if (!start.stream_segments) {
       streamed.stream_segments = true;
-      options = "--stream_segments True";
+      options += "--stream_segments True";
       if (!problem_.shape.hici->is_streamable()) {
         streamed.shape.hici->causal_mode = config::CausalMode::kCausalGi;
         options += " --causal_mode causal_gi";
@@ -107,7 +107,8 @@ class Search {
     while (length % 2 == 0 && length / 2 >= kShortestSegment) {
       length /= 2;
       const std::string chunks = detail::concat("--num_chunks ", streamed.shape.tokens / length);
-      if (add_if_fits(options.empty() ? chunks : options + " " + chunks, streamed)) return;
+      if (add_if_fits(options.empty() || options.back() == ' ' ? options + chunks : options + " " + chunks, streamed))
+        return;
     }
   }
 
@@ -132,6 +133,26 @@ class Search {
         options += (options.empty() ? "--trainable_params " : ",") + part;
       if (add_if_fits(options, with_trained(problem_, selection))) return;
     }
+  }
+
+  // Where no single change is enough: one part trained beside LoRA, one sequence, one segment at a time.
+  void try_all_together() {
+    if (!problem_.trainable.low_rank || problem_.trainable.name_parts.empty()) return;
+    TrainableSelection selection = problem_.trainable;
+    std::optional<PlanProblem> leanest;
+    for (const std::string& part : problem_.trainable.name_parts) {
+      selection.name_parts = {part};
+      PlanProblem trained = with_trained(problem_, selection);
+      if (!leanest || trained.parameters.trained < leanest->parameters.trained) leanest = std::move(trained);
+    }
+    std::string options = "--trainable_params " + leanest->trainable.name_parts.front() + " ";
+    if (leanest->shape.batch > 1) {
+      leanest->accumulation_steps *= leanest->shape.batch;
+      leanest->shape.batch = 1;
+      options += detail::concat("--per_device_train_batch_size 1 --gradient_accumulation_steps ",
+                                leanest->accumulation_steps, " ");
+    }
+    try_streaming(*leanest, options);
   }
 
   static TrainableSelection without(TrainableSelection selection, size_t part) {

@@ -83,7 +83,10 @@ void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const R
   log_info(spec.output_dir.string(), ": finished ", counted(steps, "step"), " in ", short_duration(seconds), "; loss ",
            four_decimals(losses.last), ", lowest ", four_decimals(losses.lowest), " at step ", losses.lowest_step);
   const std::string next = next_command(spec, data, total_steps);
-  if (!next.empty()) log_info("next: ", next);
+  if (next.empty()) return;
+  log_info("next: ", next);
+  if (!spec.sft)
+    log_info("  (that is the text it was trained on; for a result give --data_path text that it has not seen)");
 }
 
 std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, int64_t total_steps) {

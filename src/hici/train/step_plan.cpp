@@ -59,8 +59,9 @@ void announce_plan(const PlannedStep& step) {
   HICI_CHECK(step.choice || step.fits(), "memory: a step takes at least ", human_bytes(peak), ", and there are ",
              human_bytes(step.budget.value_or(0)), "; ",
              describe_what_fits(step.problem, step.choice, step.budget.value_or(0)));
-  const std::string of_memory = step.budget ? " of " + human_bytes(*step.budget)
-                                            : ", with the process's own " + human_bytes(peak + kProcessBytes);
+  const std::string of_memory = step.budget
+                                    ? " of " + human_bytes(*step.budget)
+                                    : ", " + human_bytes(peak + kProcessBytes) + " in all with the process's own";
   log_info("memory plan: ", describe(step.plan), of_memory,
            step.budget && step.fits() ? ", left " + human_bytes(*step.budget - peak) : std::string());
   log_info("  ", describe(step.plan.peak.groups));
