@@ -12,6 +12,7 @@ constexpr TargetEntry kTargets[] = {
     {"arrow_state", read_arrow_state, arrow_state_seeds, 1000},
     {"case_journal", read_case_journal, case_journal_seeds, 400},
     {"compressed_text", read_compressed_text, compressed_text_seeds, 400},
+    {"config_file", read_config_file, config_file_seeds, 1000},
     {"generation_config", read_generation_config, generation_config_seeds, 400},
     {"hici_config", read_hici_config, hici_config_seeds, 2000},
     {"json_line", read_json_line, json_line_seeds, 2000},

@@ -16,6 +16,8 @@ void read_case_journal(std::string_view bytes);
 std::vector<std::string> case_journal_seeds();
 void read_compressed_text(std::string_view bytes);
 std::vector<std::string> compressed_text_seeds();
+void read_config_file(std::string_view bytes);
+std::vector<std::string> config_file_seeds();
 void read_generation_config(std::string_view bytes);
 std::vector<std::string> generation_config_seeds();
 void read_hici_config(std::string_view bytes);
