@@ -127,6 +127,12 @@ TEST(ParseOptionsTest, AllThatIsWrongIsToldAtOnce) {
       "no number; use 0 to 1; --data_path: missing; give a value, 'hici help sample' says what it is");
 }
 
+// A name of dashes alone used to leave as an exception of std::string.
+TEST(ParseOptionsTest, DashesAloneAreAnUnknownOption) {
+  for (const char* word : {"---", "--=x", "-----"})
+    EXPECT_EQ(error_of({word}).find("unknown option: "), 0U) << error_of({word});
+}
+
 class ParseConfigTest : public ::testing::Test {
  protected:
   std::string file(const std::string& text) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/base/log.h"
 
+#include "hici/base/clean_text.h"
 #include "hici/base/live_line.h"
 #include "hici/base/signals.h"
 #include "hici/base/version.h"
+
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -12,7 +15,9 @@ namespace hici {
 
 void write_stdout(const std::string& text) {
   stderr_live_line().erase();  // both streams may be the same terminal
-  const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  // What a model wrote may hold controls: files and pipes get them, a terminal would obey them.
+  const std::string shown = isatty(STDOUT_FILENO) == 1 ? terminal_text(text) : text;
+  const bool whole = std::fwrite(shown.data(), 1, shown.size(), stdout) == shown.size() && std::fflush(stdout) == 0;
   // A reader that has seen enough (head) is no failure; nobody may be there to read a line about it either.
   if (!whole && errno == EPIPE) throw Stopped(SIGPIPE, "stdout: nobody reads the pipe any more");
   HICI_CHECK(whole, "stdout: cannot write ", text.size(), " bytes; is the disk full?");

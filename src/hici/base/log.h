@@ -8,7 +8,7 @@
 
 namespace hici {
 
-// Text on stdout, as it is; a failed write (full disk) is an hici::Error, a closed pipe hici::Stopped (base/signals.h).
+// Text on stdout, on a terminal as terminal_text(); a full disk is an hici::Error, a closed pipe hici::Stopped.
 void write_stdout(const std::string& text);
 
 // One line on stderr, above a live line (base/live_line.h) when there is one.

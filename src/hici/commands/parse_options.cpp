@@ -105,7 +105,7 @@ class Parser {
     const bool has_value = equals != std::string::npos;
     ++at;
     if (option == nullptr) {
-      const std::string plain = name.substr(name.find_first_not_of('-'));
+      const std::string plain = name.substr(std::min(name.find_first_not_of('-'), name.size()));
       unknown_ += (unknown_.empty() ? "" : ", ") + printable(name) + suggestion(plain);
       return !has_value && at < words.size() && !looks_like_option(words[at]) ? at + 1 : at;
     }

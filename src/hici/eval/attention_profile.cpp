@@ -85,13 +85,20 @@ nlohmann::json to_json(const BatchShares& shares) {
 }
 
 AttentionMap map_from_json(const JsonObject& json) {
-  AttentionMap map{json.integer("global_slots", 0, INT64_MAX),
-                   json.integer("local_slots", 0, INT64_MAX),
-                   json.integer("block_tokens", 1, INT64_MAX),
+  constexpr int64_t kMost = int64_t{1} << 32;
+  AttentionMap map{json.integer("global_slots", 0, kMost),
+                   json.integer("local_slots", 0, kMost),
+                   json.integer("block_tokens", 1, kMost),
                    {}};
   for (const nlohmann::json& row : json.at("rows")) {
     map.rows.push_back(numbers_of(row, json.subject() + ": row"));
   }
+  // What draws it takes the slots from the front of each row.
+  for (const std::vector<double>& row : map.rows)
+    HICI_CHECK(
+        row.size() == map.rows.front().size() && static_cast<int64_t>(row.size()) >= map.num_global + map.num_local,
+        json.subject(), ": rows of ", row.size(), " shares, expected the same in each and at least ",
+        map.num_global + map.num_local, "; the journal is damaged, remove it");
   return map;
 }
 

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <sstream>
 #include <string>
@@ -124,7 +125,8 @@ TrainingRun read_run(const fs::path& metrics) {
   const bool has_hici = trains_hici(lines);
   for (const JsonLine& line : lines) {
     const auto step = line.value.find("step");
-    if (step == line.value.end() || !step->is_number_integer()) continue;
+    constexpr double kMostSteps = 0x1p53;  // beyond it a double, and a file of ours, counts no steps
+    if (step == line.value.end() || !step->is_number_integer() || std::abs(step->get<double>()) > kMostSteps) continue;
     run.steps.push_back(parse_step(line.value));
     if (!has_hici) run.steps.back().hici_learning_rate = kNotANumber;
   }
