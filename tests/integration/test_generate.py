@@ -250,7 +250,7 @@ class GenerateTest(FolderTest):
 
     def test_a_cache_beyond_the_memory_says_what_it_needs(self):
         path = self.batch_file([{"prompt": "a"}] * 3000)
-        done = self.generate("--batch_file", path, "--batch_size", 3000, "--context_size", 1 << 34, "--max_new_tokens",
+        done = self.generate("--batch_file", path, "--batch_size", 3000, "--context_size", 1 << 32, "--max_new_tokens",
                              1 << 24, "--output", self.folder / "answers.jsonl", code=1)
         self.assert_one_error_line(done, "generate", "key/value cache: needs ", " GiB (3000 x 16777472 rows of 256 B), cpu has ")
         self.assertFalse((self.folder / "answers.jsonl").exists())
