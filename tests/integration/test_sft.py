@@ -158,7 +158,7 @@ class SftTest(FolderTest):
         done = self.check_against_transformers(self.write(rows), self.instruction_examples(rows), packing=True,
                                                model_max_length=256, per_device_train_batch_size=1,
                                                gradient_accumulation_steps=1)
-        self.assertIn("packed into 1 sequences", done.stderr)
+        self.assertIn("packed into 1 sequence", done.stderr)
 
     def chat_examples(self, rows, template):
         self.tokenizer.chat_template = template
@@ -343,7 +343,7 @@ class SftTest(FolderTest):
         done = self.train(self.write(rows), out="some", max_steps=1, model_max_length=64, max_samples=3)
         self.assertIn("2 examples, ", done.stderr)
         done = self.run_hici(*self.options(self.write(rows), out="none", model_max_length=64, max_samples=1), code=1)
-        self.assert_one_error_line(done, "sft", "no token of an answer is left of any of its 1 examples", "--model_max_length 64")
+        self.assert_one_error_line(done, "sft", "no token of an answer is left of any of its 1 example", "--model_max_length 64")
 
     def test_long_strings_and_arrow_give_the_same_run(self):
         rows = instruction_rows(5) + [{"instruction": "the lord said " * 8000, "output": "unto them"}]
