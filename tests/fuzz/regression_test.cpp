@@ -50,7 +50,10 @@ TEST_P(FuzzRegressionTest, TakesTruncatedSeedsCleanly) {
       refused += got == "refused";
     }
   }
-  EXPECT_GT(refused, 0U);
+  // A journal that was cut short is one of fewer answers; its target checks that no case is lost. All others refuse
+  // some cut.
+  const bool may_be_shorter = std::string_view(GetParam().name) == "case_journal";
+  EXPECT_TRUE(may_be_shorter || refused > 0);
 }
 
 // At every byte of a seed, or at as many as num_runs allows, evenly spread; several times in short ones.
