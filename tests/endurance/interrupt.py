@@ -82,12 +82,8 @@ def contents(folder):
     return {name: comparable(path, folder.parent) for name, path in files_of(folder).items()}
 
 
-class Training:
-    """One command for the whole life of a run. Its output is `out` in the folder that it is started in."""
-
-    def __init__(self, name, arguments, steps):
-        self.name, self.steps = name, steps
-        self.arguments = [*arguments, "--output_dir", "out", "--resume_from_checkpoint", "latest"]
+class Job:
+    """Arguments, and a result() that an undisturbed run gives."""
 
     def prepare(self, hici, folder):
         folder.mkdir()
@@ -95,6 +91,14 @@ class Training:
         run(hici, self.arguments, folder)
         self.duration = time.monotonic() - start
         self.expected = self.result(folder)
+
+
+class Training(Job):
+    """One command for the whole life of a run. Its output is `out` in the folder that it is started in."""
+
+    def __init__(self, name, arguments, steps):
+        self.name, self.steps = name, steps
+        self.arguments = [*arguments, "--output_dir", "out", "--resume_from_checkpoint", "latest"]
 
     def result(self, folder):
         out = folder / "out"
@@ -129,19 +133,12 @@ class Training:
         return hits
 
 
-class Command:
+class Command(Job):
     """A command that makes `out` (a file or a folder) in the folder that it is started in."""
 
     def __init__(self, name, arguments, again=(), grows=False):
         self.name, self.arguments, self.again = name, list(arguments), list(again)
         self.grows = grows  # files under their final names that grow by whole records, as answers do
-
-    def prepare(self, hici, folder):
-        folder.mkdir()
-        start = time.monotonic()
-        run(hici, self.arguments, folder)
-        self.duration = time.monotonic() - start
-        self.expected = self.result(folder)
 
     def result(self, folder):
         return {name: comparable(path, folder) for name, path in files_of(folder).items() if name != "stderr.txt"}

@@ -2,10 +2,10 @@
 // A folder that has the manifest.json of a checkpoint is read as that says, whoever reads it: evaluation, generation,
 // merging, another run. A folder without one is read as it is.
 //
-//   FolderCheck check(folder);                        // manifest, names and sizes of all files, hashes of the small
-//   ones auto weights = open_weights(folder, ..., &check); // weights are checked while they are read
+//   FolderCheck check(folder);   // manifest, names and sizes of all files, hashes of the small ones
+//   auto weights = open_weights(folder, ..., &check);   // checked while they are read
 //   ...
-//   check.finish();                                   // before anything that was made of them is given to anybody
+//   check.finish();   // before anything that was made of them is given to anybody
 #pragma once
 
 #include "hici/io/checkpoint_manifest.h"

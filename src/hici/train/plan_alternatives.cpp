@@ -38,6 +38,14 @@ PlanProblem with_trained(PlanProblem problem, TrainableSelection selection) {
   return problem;
 }
 
+std::string joined(const std::string& options, const std::string& more) {
+  return options.empty() ? more : options + " " + more;
+}
+
+std::string one_sequence(int64_t accumulation_steps) {
+  return detail::concat("--per_device_train_batch_size 1 --gradient_accumulation_steps ", accumulation_steps);
+}
+
 class Search {
  public:
   Search(const PlanProblem& problem, std::optional<ActivationPolicy> choice, int64_t budget)
@@ -85,9 +93,7 @@ class Search {
     PlanProblem single = problem_;
     single.shape.batch = 1;
     single.accumulation_steps *= problem_.shape.batch;
-    add_if_fits(
-        detail::concat("--per_device_train_batch_size 1 --gradient_accumulation_steps ", single.accumulation_steps),
-        single);
+    add_if_fits(one_sequence(single.accumulation_steps), single);
   }
 
   // As few segments as fit: each more is another pass of small work.
@@ -96,10 +102,10 @@ class Search {
     PlanProblem streamed = start;
     if (!start.stream_segments) {
       streamed.stream_segments = true;
-      options += "--stream_segments True";
+      options = joined(options, "--stream_segments True");
       if (!problem_.shape.hici->is_streamable()) {
         streamed.shape.hici->causal_mode = config::CausalMode::kCausalGi;
-        options += " --causal_mode causal_gi";
+        options = joined(options, "--causal_mode causal_gi");
       }
       if (add_if_fits(options, streamed)) return;
     }
@@ -107,8 +113,7 @@ class Search {
     while (length % 2 == 0 && length / 2 >= kShortestSegment) {
       length /= 2;
       const std::string chunks = detail::concat("--num_chunks ", streamed.shape.tokens / length);
-      if (add_if_fits(options.empty() || options.back() == ' ' ? options + chunks : options + " " + chunks, streamed))
-        return;
+      if (add_if_fits(joined(options, chunks), streamed)) return;
     }
   }
 
@@ -145,12 +150,11 @@ class Search {
       PlanProblem trained = with_trained(problem_, selection);
       if (!leanest || trained.parameters.trained < leanest->parameters.trained) leanest = std::move(trained);
     }
-    std::string options = "--trainable_params " + leanest->trainable.name_parts.front() + " ";
+    std::string options = "--trainable_params " + leanest->trainable.name_parts.front();
     if (leanest->shape.batch > 1) {
       leanest->accumulation_steps *= leanest->shape.batch;
       leanest->shape.batch = 1;
-      options += detail::concat("--per_device_train_batch_size 1 --gradient_accumulation_steps ",
-                                leanest->accumulation_steps, " ");
+      options = joined(options, one_sequence(leanest->accumulation_steps));
     }
     try_streaming(*leanest, options);
   }
