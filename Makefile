@@ -6,22 +6,25 @@
 PRESET ?= cuda-release
 BUILD := build/$(PRESET)
 OPTIONS := $(foreach name,HICI_CUDA HICI_TEXT HICI_ARROW HICI_WERROR,$(if $($(name)),-D$(name)=$($(name))))
+CONFIGURE := cmake --preset $(PRESET) $(OPTIONS)
 export HICI_TEXT HICI_WHEEL_INDEX
 
 .PHONY: help quickstart test bench build setup setup-test clean
 
 help:
-	@echo "make quickstart   set up, build, then train HiCI on a real text and show what it gained (SEED=1)"
-	@echo "make test         set up, build, then every test that a CPU can run"
+	@echo "make quickstart   set up, build the program, then train HiCI on a real text and show what it gained (SEED=1)"
+	@echo "make test         set up, build program and tests, then run every test that a CPU can run"
 	@echo "make bench        tokens per second of a training step, and the cost of HiCI's parts"
-	@echo "make build        set up and build $(BUILD)/bin/hici"
+	@echo "make build        set up and build the program alone, $(BUILD)/bin/hici"
 	@echo "make setup        system packages and the wheels in .venv, without building"
 	@echo "make clean        remove build/ (.venv and quickstart/ stay)"
 
 quickstart: build
 	scripts/quickstart --hici $(BUILD)/bin/hici $(if $(SEED),--seed $(SEED))
 
-test: setup-test build
+test: setup-test
+	$(CONFIGURE)
+	cmake --build --preset $(PRESET)
 	ctest --test-dir $(BUILD) --label-exclude gpu --parallel 2 --output-on-failure --no-tests=error $(CTEST_ARGS)
 
 # BENCH_ARGS stand behind these options and may add some: make bench BENCH_ARGS="--output bench.json".
@@ -30,8 +33,8 @@ bench: build
 	  --attention s2,segments,hici,full --repetitions 15 --warmup 3 $(BENCH_ARGS)
 
 build: setup
-	cmake --preset $(PRESET) $(OPTIONS)
-	cmake --build --preset $(PRESET)
+	$(CONFIGURE)
+	cmake --build --preset $(PRESET) --target hici_app
 
 setup:
 	scripts/setup
