@@ -105,8 +105,7 @@ std::optional<int64_t> checkpoint_step_of_name(const std::string& name) {
 }
 
 void check_sha256(const fs::path& path, const std::string& found, const ManifestFile& expected) {
-  HICI_CHECK(found == expected.sha256, path.string(), ": its SHA-256 is not the one in ", kManifestName,
-             "; the file is damaged, or of another run");
+  HICI_CHECK(found == expected.sha256, path.string(), ": its SHA-256 is not the one in ", kManifestName, kNotAsListed);
 }
 
 void verify_file(const fs::path& path, const ManifestFile& expected, VerifyDepth depth) {
@@ -114,7 +113,7 @@ void verify_file(const fs::path& path, const ManifestFile& expected, VerifyDepth
   HICI_CHECK(fs::is_regular_file(path, error), path.string(), ": is missing, and ", kManifestName, " lists it");
   const uint64_t size = fs::file_size(path, error);
   HICI_CHECK(!error && size == expected.size_bytes, path.string(), ": has ", error ? 0 : size, " bytes, ",
-             kManifestName, " says ", expected.size_bytes);
+             kManifestName, " says ", expected.size_bytes, kNotAsListed);
   if (depth == VerifyDepth::kSizes) return;
   check_sha256(path, sha256_hex_of_file(path), expected);
 }

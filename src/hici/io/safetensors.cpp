@@ -23,7 +23,6 @@ using nlohmann::json;
 constexpr int kMaxHeaderDepth = 8;
 constexpr int64_t kChunkElements = int64_t{1} << 18;  // converted at a time
 constexpr size_t kPieceBytes = size_t{1} << 17;       // copied at a time, and hashed while they are in the cache
-constexpr const char* kIsDamaged = "is not what manifest.json says of it; the file is damaged, or of another run";
 
 constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {{"F64", at::kDouble},
                                                               {"F32", at::kFloat},
@@ -271,14 +270,15 @@ void SafetensorsFile::check_header() const {
   file_.copy(0, bytes.data(), bytes.size());
   ContentHash hash;
   hash.update(bytes.data(), bytes.size());
-  HICI_CHECK(hash.hex_digest() == expected_->header, file_.path().string(), ": its header ", kIsDamaged);
+  HICI_CHECK(hash.hex_digest() == expected_->header, file_.path().string(),
+             ": its header is not what manifest.json says", kNotAsListed);
 }
 
 void SafetensorsFile::note_content(const std::string& name, const ContentHash& hash) const {
   if (expected_) {
     const auto wanted = expected_->tensors.find(name);
     HICI_CHECK(wanted != expected_->tensors.end() && wanted->second == hash.hex_digest(),
-               tensor_in(file_.path().string(), name), " ", kIsDamaged);
+               tensor_in(file_.path().string(), name), " is not what manifest.json says", kNotAsListed);
   }
   contents_[name] = content_text(info(name), hash);
 }

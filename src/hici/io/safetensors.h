@@ -27,6 +27,10 @@ SafetensorsHeader parse_safetensors_header(std::string_view header, uint64_t dat
                                            const std::string& subject);
 SafetensorsHeader read_safetensors_header(const MappedFile& file);
 
+// How a message ends about a file that is not what the manifest.json of its folder says.
+constexpr const char* kNotAsListed =
+    "; the file is damaged, or of another run (to read the folder as it is, remove manifest.json)";
+
 // ContentHash in hex of the header (its length and the JSON) and of the bytes of each tensor.
 struct SafetensorsHashes {
   std::string header;
