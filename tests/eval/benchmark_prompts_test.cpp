@@ -52,7 +52,7 @@ TEST_F(BenchmarkPromptsTest, AnAnswersTextHasTheTokenThatEndedIt) {
   const int64_t newline = encoded("\n", false).back();
   generate::Answer answer{.ids = encoded("The dog", false)};
   EXPECT_EQ(prompts.answer_text(answer), "The dog");
-  answer.reason = generate::EndReason::kStopId;
+  answer.finish_reason = generate::FinishReason::kStopToken;
   answer.stop_id = newline;
   EXPECT_EQ(prompts.answer_text(answer), "The dog\n");
   answer.stop_id = 1;

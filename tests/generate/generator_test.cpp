@@ -82,7 +82,7 @@ TEST(GeneratorTest, ABatchOfUnequalPromptsGivesWhatEachPromptGivesAlone) {
   EXPECT_EQ(generator.speed().decoded_tokens, 4 * 19);
   for (size_t i = 0; i < prompts.size(); ++i) {
     EXPECT_EQ(answers[i].ids, recomputed_answer(model, prompts[i], 20)) << i;
-    EXPECT_EQ(answers[i].reason, EndReason::kLength);
+    EXPECT_EQ(answers[i].finish_reason, FinishReason::kLength);
   }
 }
 
@@ -141,7 +141,7 @@ TEST(GeneratorTest, AStopIdEndsItsSequenceAloneAndIsNotInTheAnswer) {
   Generator generator(model);
   const std::vector<Answer> answers = generator.generate(prompts, {.max_new_tokens = 12, .stop_ids = {-1, stop}});
   EXPECT_EQ(answers[0].ids, end(whole));
-  EXPECT_EQ(answers[0].reason, EndReason::kStopId);
+  EXPECT_EQ(answers[0].finish_reason, FinishReason::kStopToken);
   EXPECT_EQ(answers[0].stop_id, stop);
   EXPECT_EQ(answers[1].ids, end(other));
 }
@@ -194,7 +194,7 @@ TEST(GeneratorTest, TheCallbackSeesEveryTokenOnceInOrderAndMayEndASequence) {
         return sequence == 1 || seen[0].size() < 3;
       });
   EXPECT_EQ(answers[0].ids.size(), 3U);
-  EXPECT_EQ(answers[0].reason, EndReason::kTold);
+  EXPECT_EQ(answers[0].finish_reason, FinishReason::kCallback);
   EXPECT_EQ(answers[1].ids.size(), 9U);
   EXPECT_EQ(seen, (std::vector<Ids>{answers[0].ids, answers[1].ids}));
 }

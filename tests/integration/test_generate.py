@@ -85,7 +85,7 @@ class GenerateTest(FolderTest):
                         got = self.lines("--batch_file", path, "--max_new_tokens", NEW_TOKENS, *options, *ours)
                         for line, ids, prompt in zip(got, expected, PROMPTS, strict=True):
                             self.assertEqual(line["prompt_tokens"], len(tokenizer.encode(prompt).ids))
-                            self.assertEqual(line["ids"] + ([1] if line["end"] == "stop_id" else []), ids)
+                            self.assertEqual(line["ids"] + ([1] if line.get("stop_token_id") == 1 else []), ids)
                             self.assertEqual(line["answer"], tokenizer.decode(line["ids"]))
                 if options:
                     self.assertTrue(all(len(ids) == NEW_TOKENS for ids in expected))
@@ -113,7 +113,7 @@ class GenerateTest(FolderTest):
         (self.model / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": [1, ids[9]]}))
         got = self.lines("--batch_file", self.batch_file([{"prompt": PROMPTS[0]}]), "--max_new_tokens", NEW_TOKENS)
         self.assertEqual(got[0]["ids"], ids[:ids.index(ids[9])])
-        self.assertEqual(got[0]["end"], "stop_id")
+        self.assertEqual((got[0]["finish_reason"], got[0]["stop_token_id"]), ("stop", ids[9]))
 
     def test_the_repetition_penalty_is_that_of_transformers(self):
         expected = transformers_ids(self.net, self.tokenizer.encode(PROMPTS[0]).ids, eos_token_id=None,

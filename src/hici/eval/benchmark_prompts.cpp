@@ -73,7 +73,7 @@ generate::Ids BenchmarkPrompts::chat(const std::string& text, const std::string&
 
 std::string BenchmarkPrompts::answer_text(const generate::Answer& answer) const {
   text::Ids ids(answer.ids.begin(), answer.ids.end());
-  if (answer.reason == generate::EndReason::kStopId) ids.push_back(static_cast<uint32_t>(answer.stop_id));
+  if (answer.finish_reason == generate::FinishReason::kStopToken) ids.push_back(static_cast<uint32_t>(answer.stop_id));
   return tokenizer_.decode(ids, /*skip_special_tokens=*/true);
 }
 

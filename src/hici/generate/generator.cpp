@@ -63,28 +63,26 @@ at::Tensor known_stop_ids(const GenerateOptions& options, const at::Tensor& logi
 // Takes one token; false when the sequence is at its end, with the reason in the answer.
 bool take(size_t sequence, int64_t id, const GenerateOptions& options, const OnToken& on_token, Answer& answer) {
   if (is_stop_id(options, id)) {
-    answer.reason = EndReason::kStopId;
+    answer.finish_reason = FinishReason::kStopToken;
     answer.stop_id = id;
     return false;
   }
   answer.ids.push_back(id);
   if (!on_token || on_token(sequence, id)) return true;
-  answer.reason = EndReason::kTold;
+  answer.finish_reason = FinishReason::kCallback;
   return false;
 }
 
 }  // namespace
 
-const char* end_reason_name(EndReason reason) {
+const char* name_of(FinishReason reason) {
   switch (reason) {
-    case EndReason::kLength:
+    case FinishReason::kLength:
       return "length";
-    case EndReason::kStopId:
-      return "stop_id";
-    case EndReason::kTold:
-      return "told";
+    case FinishReason::kInterrupted:
+      return "abort";
     default:
-      return "stopped";
+      return "stop";
   }
 }
 
@@ -111,7 +109,7 @@ std::vector<Answer> Generator::generate(const std::vector<Ids>& prompts, const G
   if (prefill(prompts, options)) {
     decode(answers, options, on_token);
   } else {
-    for (Answer& answer : answers) answer.reason = EndReason::kStopped;
+    for (Answer& answer : answers) answer.finish_reason = FinishReason::kInterrupted;
   }
   return answers;
 }
@@ -226,7 +224,7 @@ void Generator::decode(std::vector<Answer>& answers, const GenerateOptions& opti
     if (step > 0) {
       if (stop_requested() != 0) {
         for (size_t i = 0; i < answers.size(); ++i) {
-          if (is_active[i]) answers[i].reason = EndReason::kStopped;
+          if (is_active[i]) answers[i].finish_reason = FinishReason::kInterrupted;
         }
         break;
       }

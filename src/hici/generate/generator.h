@@ -39,18 +39,20 @@ struct GenerateOptions {
   void validate() const;
 };
 
-enum class EndReason {
-  kLength,   // max_new_tokens
-  kStopId,   // one of stop_ids
-  kTold,     // on_token said so
-  kStopped,  // a stop signal (base/signals.h)
+// Why a sequence ended.
+enum class FinishReason {
+  kLength,       // max_new_tokens
+  kStopToken,    // one of stop_ids
+  kCallback,     // on_token returned false: a stop string
+  kInterrupted,  // a stop signal (base/signals.h)
 };
-const char* end_reason_name(EndReason reason);  // "length", "stop_id", "told", "stopped"
+// In the words of inference servers: "length", "stop" (a token or a string), "abort".
+const char* name_of(FinishReason reason);
 
 struct Answer {
   Ids ids;
-  EndReason reason = EndReason::kLength;
-  int64_t stop_id = -1;  // of kStopId
+  FinishReason finish_reason = FinishReason::kLength;
+  int64_t stop_id = -1;  // kStopToken only
 };
 
 // Called with each new token (not with stop ids) in the order of the steps; false ends that sequence, which keeps the
