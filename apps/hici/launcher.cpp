@@ -60,7 +60,7 @@ int print(std::string_view text) {
 }
 
 // Idle threads of OpenMP spin for milliseconds by default, and on a machine that is shared take the processor from
-// those that work; this is some microseconds (docs/performance.md). Whoever has set one of these has chosen.
+// those that work; this is some microseconds (docs/performance-results.md). Whoever has set one of these has chosen.
 void let_idle_threads_sleep() {
   constexpr std::array kChoices{"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"};
   const bool is_chosen = std::any_of(kChoices.begin(), kChoices.end(), [](const char* n) { return std::getenv(n); });

@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What `cmake --install` leaves is whole: the program runs from another folder, and examples/ builds on the library and
+gives what the program gives."""
+import pathlib
+import subprocess
+import unittest
+
+from support import FolderTest, GOLDEN, HICI
+
+ROOT = pathlib.Path(__file__).parents[2]
+BUILD = GOLDEN.parents[1]
+PROMPT = "In the beginning"
+
+
+def run(*command, code=0):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600)
+    if done.returncode != code:
+        raise AssertionError(f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+class InstallTest(FolderTest):
+    def test_the_program_and_the_examples_work_from_where_they_are_installed(self):
+        prefix = self.folder / "installed"
+        run("cmake", "--install", BUILD, "--prefix", prefix)
+        installed = prefix / "bin" / "hici"
+        self.assertEqual(run(installed, "--version"), run(HICI, "--version"))
+        self.assertEqual(sorted(path.name for path in prefix.iterdir()), ["bin", "include", "lib"])
+
+        build = self.folder / "examples"
+        run("cmake", "-S", ROOT / "examples", "-B", build, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}",
+            "-DCMAKE_BUILD_TYPE=Release")
+        run("cmake", "--build", build)
+        self.check_generation(build / "generate", installed)
+
+    def check_generation(self, example, installed):
+        model = self.folder / "model"
+        tokens = self.folder / "text.txt"
+        tokens.write_text("In the beginning God created the heaven and the earth. " * 40)
+        run(installed, "train-tokenizer", "--input", tokens, "--vocab_size", 300, "--output_dir", self.folder / "tokenizer")
+        run(installed, "init", "--family", "llama", "--tokenizer", self.folder / "tokenizer", "--hidden_size", 32,
+            "--intermediate_size", 64, "--num_hidden_layers", 2, "--num_attention_heads", 2, "--num_key_value_heads", 2,
+            "--max_position_embeddings", 256, "--output_dir", model)
+        expected = run(installed, "generate", PROMPT, "--base_model", model, "--max_new_tokens", 64, "--device", "cpu")
+        self.assertEqual(run(example, model, PROMPT), expected)
+        self.assertIn("no-model", subprocess.run([example, self.folder / "no-model", PROMPT], capture_output=True,
+                                                 text=True, check=False).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
