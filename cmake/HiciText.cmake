@@ -28,8 +28,9 @@ if(HICI_TEXT_ENABLED)
     COMMAND ${CMAKE_COMMAND} -E touch "${hici_text_archive}"
     DEPENDS "${hici_text_dir}/Cargo.toml" "${hici_text_dir}/Cargo.lock" "${hici_text_dir}/src/lib.rs" "${hici_text_dir}/src/ffi.rs"
             "${hici_text_dir}/src/answers.rs" "${hici_text_dir}/src/bounds.rs" "${hici_text_dir}/src/chat_template.rs" "${hici_text_dir}/src/chinese.rs"
-            "${hici_text_dir}/src/decode.rs" "${hici_text_dir}/src/http.rs" "${hici_text_dir}/src/long_text.rs"
-            "${hici_text_dir}/src/python_json.rs" "${hici_text_dir}/src/tokenizer.rs" "${hici_text_dir}/src/train.rs"
+            "${hici_text_dir}/src/decode.rs" "${hici_text_dir}/src/http.rs" "${hici_text_dir}/src/kept.rs" "${hici_text_dir}/src/long_text.rs"
+            "${hici_text_dir}/src/python_json.rs" "${hici_text_dir}/src/tokenizer.rs" "${hici_text_dir}/src/tokenizer_parts.rs"
+            "${hici_text_dir}/src/train.rs"
     COMMENT "Building the Rust crate hici_text"
     VERBATIM)
   add_custom_target(hici_text_crate DEPENDS "${hici_text_archive}")

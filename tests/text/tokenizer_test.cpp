@@ -10,6 +10,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace hici::text {
 namespace {
@@ -116,7 +118,7 @@ class HostileTokenizerTest : public ::testing::Test {
     });
     EXPECT_TRUE(hici::testing::is_one_clean_line(message)) << message;
     EXPECT_NE(message.find("tokenizer.json: "), std::string::npos) << message;
-    for (const char* word : {"panic", "unwrap", "Result", "Onig", "untagged", "enum"})
+    for (const char* word : {"panic", "unwrap", "Result", "Onig", "untagged", "enum", "variant", "expected value", "`"})
       EXPECT_EQ(message.find(word), std::string::npos) << message;
     return message;
   }
@@ -163,6 +165,79 @@ TEST_F(HostileTokenizerTest, AfterABoundTheSameErrorComesAtOnce) {
   const std::string first = hici::testing::error_message([&] { tokenizer.encode("x", false); });
   EXPECT_NE(first.find("cannot encode: takes more than"), std::string::npos);
   EXPECT_EQ(hici::testing::error_message([&] { tokenizer.encode("b", false); }), first);
+}
+
+// `letters_json` with another value of a section.
+std::string with_section(const std::string& name, const std::string& value) {
+  std::string json = letters_json("null");
+  const std::string begin = "\"" + name + "\":";
+  const size_t at = json.find(begin) + begin.size();
+  return json.replace(at, json.find(name == "added_tokens" ? "]" : ",", at) + (name == "added_tokens" ? 1 : 0) - at,
+                      value);
+}
+
+std::string template_json(int num_pieces) {
+  std::string pieces;
+  for (int i = 0; i < num_pieces; ++i) pieces += R"({"SpecialToken":{"id":"a","type_id":0}},)";
+  return R"({"type":"TemplateProcessing","single":[)" + pieces + R"({"Sequence":{"id":"A","type_id":0}}],"pair":[)" +
+         R"({"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":1}}],"special_tokens":{"a":{"id":"a","ids":[1],)" +
+         R"("tokens":["a"]}}})";
+}
+
+// Thousands of pieces are read in a fraction of a second, and too many are not read at all.
+TEST_F(HostileTokenizerTest, PartsAreCounted) {
+  const hici::testing::ScopedCpuBound bound(3000);
+  write_file_atomically(folder_ / "tokenizer.json", with_section("post_processor", template_json(2000)));
+  EXPECT_EQ(Tokenizer::from_path(folder_.path()).special_ids_before(), Ids(2000, 1));
+  for (const auto& [name, value] : {std::pair<std::string, std::string>{"post_processor", template_json(2600)},
+                                    {"normalizer", sequence_json("normalizers", replace_json("x", "y"), 2100)},
+                                    {"pre_tokenizer", sequence_json("pretokenizers", R"({"type":"Whitespace"})", 5100)},
+                                    {"decoder", sequence_json("decoders", R"({"type":"Fuse"})", 5100)}}) {
+    const std::string message = error_of(with_section(name, value), "a");
+    EXPECT_NE(message.find("its '" + name + "' holds 1"), std::string::npos) << message;
+    EXPECT_NE(message.find(" values, more than 10000; "), std::string::npos) << message;
+  }
+}
+
+TEST_F(HostileTokenizerTest, ThePartThatCannotBeReadIsNamed) {
+  const std::string token =
+      R"({"id":30,"content":"<x>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true})";
+  const std::vector<std::tuple<std::string, std::string, std::string>> cases = {
+      {"normalizer", R"({"type":"Magic"})", "its 'normalizer' cannot be read: there is no such type as 'Magic'"},
+      {"normalizer", R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Ma\u001b[2Jgic"}]})",
+       "its 'normalizer.normalizers[1]' cannot be read: there is no such type as 'Ma [2Jgic'"},
+      {"normalizer", replace_json("(a", "b"), "its 'normalizer' has a regular expression that cannot be read: '(a'"},
+      {"normalizer", "[]", "its 'normalizer' cannot be read: it names no type"},
+      {"pre_tokenizer",
+       R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"[z-a]"},"behavior":"Isolated","invert":false}]})",
+       "its 'pre_tokenizer.pretokenizers[0]' has a regular expression that cannot be read: '[z-a]'"},
+      {"post_processor", R"({"type":"TemplateProcessing"})", "its 'post_processor' cannot be read"},
+      {"decoder", R"({"type":"Nothing"})", "its 'decoder' cannot be read: there is no such type as 'Nothing'"},
+      {"truncation", R"({"max_length":"x"})", "its 'truncation' cannot be read"},
+      {"version", R"("2.0")", "its 'version' is \"2.0\", expected \"1.0\""},
+      {"added_tokens", "[" + token + R"(,{"id":31}])", "its 'added_tokens[1]' cannot be read: a token has 'content'"}};
+  for (const auto& [name, value, expected] : cases) {
+    const std::string message = error_of(with_section(name, value), "a");
+    EXPECT_NE(message.find("is no tokenizer that can be used: " + expected), std::string::npos) << message;
+  }
+  const std::string whole = letters_json("null");
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string json = whole;
+    return json.replace(json.find(from), from.size(), to);
+  };
+  const std::vector<std::pair<std::string, std::string>> models = {
+      {changed("\"BPE\"", "\"XYZ\""), "its 'model' cannot be read: there is no such type as 'XYZ'"},
+      {changed("\"merges\":[]", "\"merges\":[\"x \\u00e9\"]"),
+       "one of its 'merges' names a token that is not in 'vocab'"},
+      {changed("\"vocab\":", "\"words\":"), "its 'model' cannot be read: "},
+      {"{\"version\":\"1.0\"}", "it has no 'model'"},
+      {whole.substr(0, 100), "it ends at line 1, column 100, in the middle of its JSON"},
+      {changed(",\"normalizer\"", ";\"normalizer\""), "it is no JSON at line 1, column "},
+      {"[1]", "it is no JSON object"}};
+  for (const auto& [json, expected] : models) {
+    const std::string message = error_of(json, "a");
+    EXPECT_NE(message.find(expected), std::string::npos) << message;
+  }
 }
 
 TEST_F(HostileTokenizerTest, PartsThatBreakTheLibraryAreOneLine) {

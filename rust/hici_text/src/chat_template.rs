@@ -3,10 +3,11 @@
 //!
 //! A template is a program out of a foreign file. The engine counts what it does in units of fuel: an instruction, or 64
 //! bytes of text. What the engine does not count (an item of a list that is a list of lists of lists) meets the bounds
-//! of the thread that renders.
+//! of the thread that renders. Values that hold themselves cannot be made (kept.rs).
 
 use crate::bounds::{self, Bounds};
 use crate::ffi::Result;
+use crate::kept;
 use crate::python_json::{self, Layout};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde, ValueKind};
@@ -97,15 +98,16 @@ impl ChatTemplate {
 fn compiled(source: String) -> Result<Environment<'static>> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|e| one_line(&e))?;
-    environment.set_syntax(syntax);
+    environment.set_syntax(syntax.clone());
     environment.set_unknown_method_callback(python_method);
     environment.add_filter("tojson", to_json);
+    environment.add_filter(kept::FILTER, kept::kept);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment.add_function(GENERATION, generation);
     environment.add_test("sequence", |v: &Value| v.is_undefined() || has_length(v));
     environment.add_test("iterable", |v: &Value| v.is_undefined() || has_length(v) || v.try_iter().is_ok());
-    environment.add_template_owned(NAME, source).map_err(|e| one_line(&e))?;
+    environment.add_template_owned(NAME, kept::with_guards(&source, syntax)).map_err(|e| one_line(&e))?;
     Ok(environment)
 }
 

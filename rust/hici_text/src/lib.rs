@@ -9,9 +9,11 @@ mod chinese;
 mod decode;
 mod ffi;
 mod http;
+mod kept;
 mod long_text;
 mod python_json;
 mod tokenizer;
+mod tokenizer_parts;
 mod train;
 
 use chat_template::ChatTemplate;

@@ -4,6 +4,7 @@
 use crate::bounds::{self, Bounds, Failure};
 use crate::ffi::Result;
 use crate::long_text;
+use crate::tokenizer_parts;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -60,8 +61,8 @@ impl Tokenizer {
         let bounds = Bounds::relative(LOADING, json.len(), LOADING_BYTES_FOR_EACH, Duration::ZERO);
         let json = json.to_vec();
         let load = move || {
-            let mut inner = tokenizers::Tokenizer::from_bytes(&json).map_err(|e| in_plain_words(e.to_string()))?;
-            inner.with_truncation(None).map_err(|e| e.to_string())?;
+            let mut inner = tokenizer_parts::parsed(&json)?;
+            inner.with_truncation(None).map_err(|_| "its 'truncation' cannot be taken off".to_string())?;
             inner.with_padding(None);
             let (special_before, special_after) = probe_special_ids(&inner)?;
             // What is left of a post-processor once the special tokens are known only trims offsets; exact ones are needed.
@@ -173,15 +174,6 @@ impl Tokenizer {
     }
 }
 
-/// serde speaks of the Rust type that a part of the file should have become.
-fn in_plain_words(message: String) -> String {
-    const UNKNOWN: &str = "data did not match any variant of untagged enum ";
-    match message.strip_prefix(UNKNOWN) {
-        Some(rest) => format!("a part of it is of no known type{}", rest.find(' ').map_or("", |at| &rest[at..])),
-        None => message,
-    }
-}
-
 /// Copies of the texts that `chosen` names, in groups of GROUP_BYTES or a little more.
 fn groups_of(chosen: &[usize], texts: &[&str]) -> Vec<Vec<String>> {
     let mut groups: Vec<Vec<String>> = Vec::new();
@@ -207,14 +199,22 @@ fn ids_of(inner: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {
 /// on the text.
 fn probe_special_ids(tokenizer: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>)> {
     let ids = |text: &str, special: bool| -> Result<Vec<u32>> {
-        Ok(tokenizer.encode_fast(text, special).map_err(|e| e.to_string())?.get_ids().to_vec())
+        let encoded = tokenizer.encode_fast(text, special).map_err(|_| format!("it cannot encode the text '{text}'"))?;
+        Ok(encoded.get_ids().to_vec())
     };
-    let plain = ids("a b", false)?;
-    let whole = ids("a b", true)?;
+    let probe = |text: &&str| -> Result<(Vec<u32>, Vec<u32>)> { Ok((ids(text, false)?, ids(text, true)?)) };
+    let probes = ["a b", "", "b a c"].iter().map(probe).collect::<Result<Vec<_>>>()?;
+    let (plain, whole) = &probes[0];
     for start in 0..=whole.len().saturating_sub(plain.len()) {
         let (before, after) = (&whole[..start], whole.get(start + plain.len()..).unwrap_or(&[]));
-        let around = |text: &str| -> Result<bool> { Ok([before, &ids(text, false)?, after].concat() == ids(text, true)?) };
-        if around("a b")? && around("")? && around("b a c")? {
+        let is_around = |(plain, whole): &(Vec<u32>, Vec<u32>)| {
+            // First what differs soonest: this is asked for every start.
+            whole.len() == before.len() + plain.len() + after.len()
+                && whole[start..].starts_with(plain)
+                && whole.starts_with(before)
+                && whole.ends_with(after)
+        };
+        if probes.iter().all(is_around) {
             return Ok((before.to_vec(), after.to_vec()));
         }
     }

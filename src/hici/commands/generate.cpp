@@ -172,8 +172,8 @@ std::string answer_line(const Run& run, const Sequence& sequence, size_t prompt_
   nlohmann::ordered_json json{{"prompt", sequence.prompt}};
   if (run.o.num_return > 1) json["sample"] = sequence.sample;
   json["answer"] = text.text();
-  const generate::FinishReason reason =
-      text.found_stop() ? generate::FinishReason::kCallback : answer.finish_reason;  // its last piece may hold the string
+  const generate::FinishReason reason = text.found_stop() ? generate::FinishReason::kCallback
+                                                          : answer.finish_reason;  // its last piece may hold the string
   json["finish_reason"] = generate::name_of(reason);
   if (reason == generate::FinishReason::kStopToken) json["stop_token_id"] = answer.stop_id;
   json["prompt_tokens"] = prompt_tokens;
