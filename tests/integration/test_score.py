@@ -220,6 +220,23 @@ class TopicsTest(FolderTest):
                                                        "Basic " + base64.b64encode(b"an-user:pass%2Fword").decode()))
         self.judge_at_an_address_with_secrets(echo(403, str), key="secret-key")
 
+    def test_a_key_in_the_path_and_its_other_forms_are_not_shown(self):
+        key, path_key = "secret-key", "9f86d081884c7d659a2feaa0c55ad015"
+        forms = [form(secret.encode()) for secret in (key, "Bearer " + key, path_key) for form in (
+            lambda text: base64.b64encode(text).decode(), lambda text: text.hex(), lambda text: text[::-1].decode(),
+            lambda text: "".join(f"%{byte:02X}" for byte in text))]
+        for status in (200, 500):
+            self.server.default = lambda handler: handler.send(status, {"error": " ".join([handler.path, *forms])})
+            self.server.requests.clear()
+            done = self.judge("--judge_retries", "0", "--output", str(self.folder / "scores.json"), code=1,
+                              url=self.url.replace("/v1", f"/{key}/{path_key}/v1"))
+            self.assertEqual(self.server.requests[0][0], f"/{key}/{path_key}/v1/chat/completions")
+            self.assertIn(f"--judge: http://127.0.0.1:{self.server.server_port}/***/***/v1/chat/completions: ", done.stderr)
+            kept = "".join(file.read_text() for file in self.folder.rglob("*") if file.is_file())
+            for secret in (key, path_key, *(form for form in forms if not form.startswith("QmVhcmVy"))):
+                self.assertNotIn(secret, done.stdout + done.stderr + kept)
+            self.assertNotIn(base64.b64encode(("Bearer " + key).encode()).decode(), done.stdout + done.stderr + kept)
+
     def test_a_redirect_is_not_followed(self):
         other = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Judge)
         other.script, other.default, other.requests = [], None, []

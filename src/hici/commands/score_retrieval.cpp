@@ -35,6 +35,11 @@ struct ScoreRetrievalOptions {
   std::vector<const CLI::Option*> judge_options;  // those that mean nothing without --judge
 };
 
+std::string key_of_judge() {
+  const char* key = std::getenv("OPENAI_API_KEY");
+  return key ? key : "";
+}
+
 void validate(const ScoreRetrievalOptions& o, const std::string& command) {
   HICI_CHECK_USAGE(!o.paths.empty(), "hici ", command, ": no file or folder of answers given; use 'hici ", command,
                    " predictions'");
@@ -49,7 +54,7 @@ void validate(const ScoreRetrievalOptions& o, const std::string& command) {
                    "--judge_model: must be given with --judge openai; the name of the model that "
                    "judges, as its server knows it");
   HICI_CHECK_USAGE(judging.url.starts_with("http://") || judging.url.starts_with("https://"), "--judge_url: '",
-                   eval::shown_url(judging.url), "' begins with neither http:// nor https://");
+                   eval::shown_url(judging.url, key_of_judge()), "' begins with neither http:// nor https://");
   HICI_CHECK(
       text::has_text_support(),
       "--judge: this hici was built without text support (HICI_TEXT=OFF), which brings HTTP; install Rust (cargo), "
@@ -160,8 +165,7 @@ int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& c
   std::vector<eval::Judgement> judgements;
   if (!o.judge.empty()) {
     eval::JudgeOptions judging = o.judging;
-    const char* key = std::getenv("OPENAI_API_KEY");
-    judging.api_key = key ? key : "";
+    judging.api_key = key_of_judge();
     judgements = judge_all(files, answers, judging);
   }
   show_and_write(score_table(scores, judgements), [&] {

@@ -130,7 +130,7 @@ Judgement Judge::judge(const std::vector<RetrievalAnswer>& answers, JudgeCache& 
 void Judge::note_trouble(const Reply& reply) {
   troubles_in_a_row_ = reply.outcome == Outcome::kServerTrouble ? troubles_in_a_row_ + 1 : 0;
   const bool gives_up = reply.outcome == Outcome::kHopeless || troubles_in_a_row_ >= kMaxTroublesInARow;
-  if (gives_up) trouble_ = shown_url(options_.url) + ": " + reply.text;
+  if (gives_up) trouble_ = shown_url(options_.url, options_.api_key) + ": " + reply.text;
   if (was_stopped_) trouble_ = "stopped by a signal";
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <cstdint>
 #include <optional>
@@ -13,6 +14,10 @@ namespace {
 
 constexpr std::string_view kHidden = "***";
 constexpr int kMaxEscapeLevels = 3;
+// Shorter ones, such as a year in a query, would hide half of any text in their other forms.
+constexpr size_t kMinBytesOfOtherForms = 8;
+// Names in paths, and their parts between signs, are shorter or have no digit.
+constexpr size_t kMinKeyInPath = 20;
 
 // Text without its escapes; each byte knows where it stood, and one more entry where the text ended.
 struct Unescaped {
@@ -37,6 +42,10 @@ std::optional<Escape> json_escape(std::string_view text) {
   if (text[1] == 'u' && text.size() >= 6) {
     const auto unit = number_in(text.substr(2, 4), 16);
     return unit ? std::optional<Escape>({6, *unit}) : std::nullopt;
+  }
+  if (text[1] == 'x' && text.size() >= 4) {
+    const auto byte = number_in(text.substr(2, 2), 16);
+    return byte ? std::optional<Escape>({4, *byte}) : std::nullopt;
   }
   return std::string_view("\"\\/'").find(text[1]) == std::string_view::npos
              ? std::nullopt
@@ -110,6 +119,33 @@ std::string base64(const std::string& text) {
   return out;
 }
 
+// With the two letters that are other ones in URLs.
+std::string in_url_letters(std::string text) {
+  std::replace(text.begin(), text.end(), '+', '-');
+  std::replace(text.begin(), text.end(), '/', '_');
+  return text;
+}
+
+bool is_base64_letter(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '+' || c == '/' || c == '-' || c == '_';
+}
+
+std::string hexadecimal(const std::string& text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += {kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return out;
+}
+
+// Of ASCII only, so that no byte moves.
+std::string lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
 struct UrlParts {
   std::string_view scheme;    // with "://"
   std::string_view userinfo;  // without '@'
@@ -135,6 +171,35 @@ UrlParts parts_of(std::string_view url) {
   return parts;
 }
 
+bool looks_like_a_key(std::string_view segment) {
+  size_t run = 0;
+  bool has_letter = false, has_digit = false;
+  for (const char c : segment) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) == 0) {
+      run = 0;
+      has_letter = has_digit = false;
+      continue;
+    }
+    ++run;
+    has_letter = has_letter || std::isalpha(byte) != 0;
+    has_digit = has_digit || std::isdigit(byte) != 0;
+    if (run >= kMinKeyInPath && has_letter && has_digit) return true;
+  }
+  return false;
+}
+
+// Host and what stands between the '/' of the path.
+std::vector<std::string_view> segments_of(std::string_view rest) {
+  std::vector<std::string_view> segments;
+  while (true) {
+    const size_t end = rest.find('/');
+    segments.push_back(rest.substr(0, end));
+    if (end == std::string_view::npos) return segments;
+    rest.remove_prefix(end + 1);
+  }
+}
+
 }  // namespace
 
 JudgeSecrets::JudgeSecrets(const std::string& url, const std::string& api_key) {
@@ -142,10 +207,14 @@ JudgeSecrets::JudgeSecrets(const std::string& url, const std::string& api_key) {
   const std::string userinfo(parts.userinfo);
   add(api_key);
   add(userinfo);
-  add(base64(userinfo));
-  add(base64(percent_decoded(userinfo)));
+  for (const std::string& form : {userinfo, percent_decoded(userinfo)}) {
+    if (!form.empty()) forms_.push_back({.text = lower(base64(form))});  // as HTTP sends it, however short
+  }
   const size_t colon = userinfo.find(':');
   if (colon != std::string::npos) add(userinfo.substr(colon + 1));
+  for (const std::string_view segment : segments_of(parts.rest)) {
+    if (looks_like_a_key(segment)) add(std::string(segment));
+  }
   std::string_view query = parts.behind;
   while (!query.empty()) {
     query.remove_prefix(1);  // '?', '#' or '&'
@@ -158,22 +227,44 @@ JudgeSecrets::JudgeSecrets(const std::string& url, const std::string& api_key) {
 
 void JudgeSecrets::add(const std::string& secret) {
   for (const std::string& form : {secret, percent_decoded(secret)}) {
-    if (!form.empty()) secrets_.push_back(form);
+    if (form.empty()) continue;
+    forms_.push_back({.text = lower(form)});
+    if (form.size() < kMinBytesOfOtherForms) continue;
+    forms_.push_back({.text = lower(std::string(form.rbegin(), form.rend()))});
+    forms_.push_back({.text = hexadecimal(form)});
+    add_base64(form);
+  }
+}
+
+// Where the secret begins among the three bytes that four letters stand for is not known.
+void JudgeSecrets::add_base64(const std::string& secret) {
+  constexpr std::array<size_t, 3> kSharedBefore = {0, 2, 3};  // letters that hold bits of what stands before it
+  for (size_t shift = 0; shift < kSharedBefore.size(); ++shift) {
+    const std::string letters = base64(std::string(shift, '\0') + secret);
+    const size_t before = kSharedBefore[shift], after = (shift + secret.size()) % 3 == 0 ? 0 : 1;
+    const std::string own = letters.substr(before, letters.size() - before - after);
+    for (const std::string& form : {own, in_url_letters(own)})
+      forms_.push_back({.text = lower(form), .before = before, .after = after});
   }
 }
 
 std::string JudgeSecrets::hidden(std::string_view text) const {
-  if (secrets_.empty()) return std::string(text);
+  if (forms_.empty()) return std::string(text);
   std::vector<std::pair<size_t, size_t>> ranges;  // of the text, that hold a secret
-  Unescaped form = as_it_is(text);
+  Unescaped written = as_it_is(text);
   for (int level = 0; level <= kMaxEscapeLevels; ++level) {
-    for (const std::string& secret : secrets_) {
-      for (size_t at = form.text.find(secret); at != std::string::npos; at = form.text.find(secret, at + 1))
-        ranges.emplace_back(form.places[at], form.places[at + secret.size()]);
+    const std::string all = lower(written.text);
+    for (const Form& form : forms_) {
+      for (size_t at = all.find(form.text); at != std::string::npos; at = all.find(form.text, at + 1)) {
+        size_t begin = at, end = at + form.text.size();
+        for (size_t i = 0; i < form.before && begin > 0 && is_base64_letter(all[begin - 1]); ++i) --begin;
+        for (size_t i = 0; i < form.after && end < all.size() && is_base64_letter(all[end]); ++i) ++end;
+        ranges.emplace_back(written.places[begin], written.places[end]);
+      }
     }
-    Unescaped next = unescaped(form);
-    if (next.text.size() == form.text.size()) break;
-    form = std::move(next);
+    Unescaped next = unescaped(written);
+    if (next.text.size() == written.text.size()) break;
+    written = std::move(next);
   }
   std::sort(ranges.begin(), ranges.end());
   std::string out;
@@ -186,13 +277,15 @@ std::string JudgeSecrets::hidden(std::string_view text) const {
   return out.append(text.substr(done));
 }
 
-std::string shown_url(std::string_view url) {
+std::string shown_url(std::string_view url, const std::string& api_key) {
   const UrlParts parts = parts_of(url);
   std::string shown(parts.scheme);
   if (parts.has_userinfo) shown.append(kHidden).append("@");
-  shown.append(parts.rest);
+  const std::vector<std::string_view> segments = segments_of(parts.rest);
+  for (size_t i = 0; i < segments.size(); ++i)
+    shown.append(i == 0 ? "" : "/").append(looks_like_a_key(segments[i]) ? kHidden : segments[i]);
   if (!parts.behind.empty()) shown.append(parts.behind.substr(0, 1)).append(kHidden);
-  return shown;
+  return JudgeSecrets("", api_key).hidden(shown);
 }
 
 }  // namespace hici::eval
