@@ -2,6 +2,7 @@
 #include "hici/io/folder_check.h"
 
 #include "hici/base/file.h"
+#include "hici/base/sha256.h"
 #include "hici/io/weight_file.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
@@ -87,6 +88,21 @@ TEST_F(FolderCheckTest, AnOlderManifestIsHeldTooByAnotherThread) {
   const std::string whole = bytes_of(weights_);
   expect_refused(weights_, with_flipped_bit(whole, whole.size() - 1));
   expect_refused(weights_, with_flipped_bit(whole, whole.size() - 30));
+}
+
+TEST_F(FolderCheckTest, WhatWasHashedWholeIsKnownAfterwards) {
+  const auto known = [&](const fs::path& file) {
+    FolderCheck check(checkpoint_ / "");
+    const OpenedWeights opened = open_weights(checkpoint_, "adapter_model", "adapter_model", &check);
+    check.finish();
+    return check.sha256_of(file);
+  };
+  EXPECT_EQ(known(checkpoint_ / "hici_config.json"), sha256_hex_of_file(checkpoint_ / "hici_config.json"));
+  EXPECT_EQ(known(folder_ / "hici_config.json"), std::nullopt) << "of another folder";
+  EXPECT_EQ(known(weights_), std::nullopt) << "held against the hashes of its tensors";
+  EXPECT_EQ(known(checkpoint_ / "optimizer.safetensors"), std::nullopt) << "not read";
+  write_old_manifest();
+  EXPECT_EQ(known(weights_), sha256_hex_of_file(weights_));
 }
 
 TEST_F(FolderCheckTest, OnlyWhatIsReadIsHashed) {

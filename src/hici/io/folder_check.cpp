@@ -53,8 +53,11 @@ FolderCheck::FolderCheck(fs::path folder)
     : folder_(std::move(folder)), is_stopped_(std::make_shared<std::atomic<bool>>(false)) {
   if (!has_checkpoint_manifest(folder_)) return;
   manifest_ = read_manifest(folder_);
-  for (const ManifestFile& file : manifest_->files)
-    verify_file(folder_ / file.name, file, is_weights(file.name) ? VerifyDepth::kSizes : VerifyDepth::kHashes);
+  for (const ManifestFile& file : manifest_->files) {
+    const bool waits = is_weights(file.name);
+    verify_file(folder_ / file.name, file, waits ? VerifyDepth::kSizes : VerifyDepth::kHashes);
+    if (!waits) hashed_whole_.insert(file.name);
+  }
   check_configs();
 }
 
@@ -85,6 +88,7 @@ std::optional<SafetensorsHashes> FolderCheck::expect(const fs::path& file) {
   if (!manifest_) return std::nullopt;
   const ManifestFile& listed = *find(file);
   if (listed.hashes) return listed.hashes;
+  hashed_whole_.insert(listed.name);
   hashing_.push_back(
       std::async(std::launch::async, [file, listed, stopped = is_stopped_] { hash_whole(file, listed, *stopped); }));
   return std::nullopt;
@@ -92,6 +96,12 @@ std::optional<SafetensorsHashes> FolderCheck::expect(const fs::path& file) {
 
 void FolderCheck::finish() {
   for (std::future<void>& hashed : std::exchange(hashing_, {})) hashed.get();
+}
+
+std::optional<std::string> FolderCheck::sha256_of(const fs::path& file) const {
+  HICI_ASSERT(hashing_.empty(), "hashes asked for before finish()");
+  const bool is_here = hashed_whole_.contains(file.filename().string()) && folder_ / file.filename() == file;
+  return is_here ? std::optional(find(file)->sha256) : std::nullopt;
 }
 
 }  // namespace hici::io

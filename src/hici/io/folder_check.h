@@ -15,6 +15,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,9 @@ class FolderCheck {
   std::optional<SafetensorsHashes> expect(const std::filesystem::path& file);
   // Waits for other threads; throws what they found.
   void finish();
+  // After finish(): the SHA-256 of a file that was hashed whole, which is the one that the manifest lists. Nothing for
+  // other files, weights among them that were held against the hashes of their tensors, as not all may have been read.
+  std::optional<std::string> sha256_of(const std::filesystem::path& file) const;
 
  private:
   const ManifestFile* find(const std::filesystem::path& file) const;
@@ -47,6 +51,7 @@ class FolderCheck {
   std::optional<CheckpointManifest> manifest_;
   std::shared_ptr<std::atomic<bool>> is_stopped_;
   std::vector<std::future<void>> hashing_;
+  std::set<std::string> hashed_whole_;  // by name
 };
 
 }  // namespace hici::io

@@ -224,11 +224,15 @@ class Merge {
     write_file_atomically(folder / "hici_config.json", config::to_json(merged_settings()).dump(2) + "\n");
   }
 
-  static json described(const fs::path& path, const std::vector<fs::path>& files) {
+  // A checkpoint's files that were hashed while they were checked are not read again for it.
+  static json described(const fs::path& path, const std::vector<fs::path>& files, const FolderCheck& check) {
     json out = {{"path", path.string()}, {"files", json::array()}};
-    for (const fs::path& file : files)
-      out["files"].push_back(
-          {{"name", file.filename().string()}, {"bytes", fs::file_size(file)}, {"sha256", sha256_hex_of_file(file)}});
+    for (const fs::path& file : files) {
+      const std::optional<std::string> known = check.sha256_of(file);
+      out["files"].push_back({{"name", file.filename().string()},
+                              {"bytes", fs::file_size(file)},
+                              {"sha256", known ? *known : sha256_hex_of_file(file)}});
+    }
     return out;
   }
 
@@ -251,8 +255,8 @@ class Merge {
             {"git_revision", kGitRevision},
             {"torch_version", kTorchVersion},
             {"time", now},
-            {"base", described(opened_.base.path(), base_files)},
-            {"adapter", described(opened_.adapter->path, adapter_files)},
+            {"base", described(opened_.base.path(), base_files, opened_.base.check())},
+            {"adapter", described(opened_.adapter->path, adapter_files, *opened_.adapter->check)},
             {"options", request_.options},
             {"with_hici", !hici_parts_.empty()},
             {"torch_dtype", name_of(dtype_)},

@@ -38,6 +38,7 @@ class ModelDirectory {
   std::shared_ptr<const TensorSource> shared_weights() const { return weights_; }
   // Waits until what was read of a checkpoint is known to be what its manifest says; an error where it is not.
   void finish_checks() const { check_->finish(); }
+  const FolderCheck& check() const { return *check_; }
   // The files with data, for hashing.
   const std::vector<std::filesystem::path>& weight_files() const { return weight_files_; }
 
