@@ -2,6 +2,7 @@
 #include "hici/train/step_plan.h"
 
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 #include "hici/train/plan_alternatives.h"
 #include "hici/train/plan_text.h"
 #include "support/error_message.h"
@@ -89,6 +90,24 @@ TEST(OffloadPlanTest, OffloadedInputsGoToTheHostAndNotToTheCard) {
 
 PlannedStep planned_for(const PlanProblem& problem, ActivationPolicy policy, int64_t budget, bool is_auto) {
   return {problem, plan_memory(problem, everywhere(policy)), budget, is_auto ? std::nullopt : std::optional(policy)};
+}
+
+// Beside the counted bytes a plan for a CPU says what it leaves out: the library of narrow types, and what the process
+// has taken before.
+TEST(StepPlanTest, OnACpuThePlanSaysWhatItDoesNotCount) {
+  PlanProblem problem = gpu_problem();
+  problem.on_gpu = false;
+  problem.dtype = at::kFloat;
+  const MemoryPlan plan = plan_memory(problem, everywhere(kKeep));
+  const int64_t total = plan.peak.groups.total() + kProcessBytes;
+  const std::string counted = human_bytes(total) + " in all with the process's own";
+  EXPECT_EQ(describe_process(problem, plan, total), counted);
+  EXPECT_EQ(describe_process(problem, plan, total + (int64_t{3} << 30)),
+            counted + "; reading model and data has taken " + human_bytes(total + (int64_t{3} << 30)));
+  problem.dtype = at::kBFloat16;
+  const std::string narrow = describe_process(problem, plan_memory(problem, everywhere(kKeep)), 0);
+  EXPECT_NE(narrow.find("; not counted: some 100 MiB of oneDNN, which multiplies in narrow types"), std::string::npos)
+      << narrow;
 }
 
 TEST(StepPlanTest, NothingThatFitsIsOneLineWithWhatWould) {

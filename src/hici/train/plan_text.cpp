@@ -8,6 +8,14 @@
 #include <utility>
 
 namespace hici::train {
+namespace {
+
+// In types of two bytes oneDNN multiplies. It keeps the code that it made for each shape, and has copies of both
+// matrices in an order of its own while it works: as measured, whatever the model (docs/performance.md).
+constexpr int64_t kMultiplierBytes = int64_t{100} << 20;
+
+}  // namespace
+
 std::string describe(const MemoryGroups& groups) {
   const std::pair<const char*, int64_t> named[]{{"weights", groups.weights},       {"optimizer", groups.optimizer},
                                                 {"gradients", groups.gradients},   {"activations", groups.activations},
@@ -24,6 +32,15 @@ std::string describe(const MemoryPlan& plan) {
   std::string text = hici::detail::concat("activations ", nn::describe(plan.policies, plan.policies.size()), "; peak ",
                                           human_bytes(plan.peak.groups.total()), " (", plan.peak.name, ")");
   if (plan.host > 0) text += ", host memory " + human_bytes(plan.host);
+  return text;
+}
+
+std::string describe_process(const PlanProblem& problem, const MemoryPlan& plan, int64_t resident) {
+  const int64_t total = plan.peak.groups.total() + kProcessBytes;
+  std::string text = human_bytes(total) + " in all with the process's own";
+  if (at::elementSize(problem.dtype) < 4)
+    text += "; not counted: some " + human_bytes(kMultiplierBytes) + " of oneDNN, which multiplies in narrow types";
+  if (resident > total) text += "; reading model and data has taken " + human_bytes(resident);
   return text;
 }
 

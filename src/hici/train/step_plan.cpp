@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
+#include "hici/base/memory.h"
 #include "hici/ops/device.h"
 #include "hici/train/plan_text.h"
 
@@ -59,9 +60,8 @@ void announce_plan(const PlannedStep& step) {
   HICI_CHECK(step.choice || step.fits(), "memory: a step takes at least ", human_bytes(peak), ", and there are ",
              human_bytes(step.budget.value_or(0)), "; ",
              describe_what_fits(step.problem, step.choice, step.budget.value_or(0)));
-  const std::string of_memory = step.budget
-                                    ? " of " + human_bytes(*step.budget)
-                                    : ", " + human_bytes(peak + kProcessBytes) + " in all with the process's own";
+  const std::string of_memory = step.budget ? " of " + human_bytes(*step.budget)
+                                            : ", " + describe_process(step.problem, step.plan, peak_resident_bytes());
   log_info("memory plan: ", describe(step.plan), of_memory,
            step.budget && step.fits() ? ", left " + human_bytes(*step.budget - peak) : std::string());
   log_info("  ", describe(step.plan.peak.groups));

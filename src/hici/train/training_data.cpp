@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
+#include "hici/base/memory.h"
 #include "hici/data/sft_examples.h"
 #include "hici/data/token_blocks.h"
 #include "hici/data/tokenize_corpus.h"
@@ -67,7 +68,11 @@ TrainingData open_examples(const TrainingRunSpec& spec, int64_t vocab_size) {
 }  // namespace
 
 TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size) {
-  return spec.sft ? open_examples(spec, vocab_size) : open_blocks(spec, vocab_size);
+  TrainingData data = spec.sft ? open_examples(spec, vocab_size) : open_blocks(spec, vocab_size);
+  // A tokenizer takes as much as a small model. It is gone by now, but what it took is still the process's, in holes
+  // that no tensor fits.
+  release_freed_memory();
+  return data;
 }
 
 }  // namespace hici::train
