@@ -65,11 +65,15 @@ TEST(ModelIdentityTest, AnotherValueTypeOrShapeIsAnotherContent) {
 TEST(ModelIdentityTest, ComesBackFromItsFile) {
   const TemporaryFolder folder;
   EXPECT_EQ(read_identity(folder.path()), std::nullopt);
-  const ModelIdentity identity{{{"a", "F32[1] 00"}, {"b", "BF16[2, 3] 11"}}, "0123"};
+  const ModelIdentity identity{{{"a", "F32[1] 00"}, {"b", "BF16[2, 3] 11"}}, "0123", {{"rms_norm_eps", "1e-05"}}};
   write_identity(folder.path(), identity);
   EXPECT_EQ(read_identity(folder.path()), identity);
   write_identity(folder.path(), {});
   EXPECT_EQ(read_identity(folder.path()), ModelIdentity{});
+  const char* newer = R"({"format":"hici-identity","version":1,"config":{"later":"7"},"unknown":[1]})";
+  EXPECT_EQ(parse_identity(newer, "i.json"), (ModelIdentity{{}, "", {{"later", "7"}}}));
+  EXPECT_ERROR_SAYS(parse_identity(R"({"format":"hici-identity","version":1,"config":[]})", "i.json"),
+                    "i.json: config");
   EXPECT_ERROR_SAYS(parse_identity(R"({"format":"x","version":1})", "i.json"), "i.json: format is \"x\"");
   EXPECT_ERROR_SAYS(parse_identity(R"({"format":"hici-identity","version":2})", "i.json"), "use a newer hici");
   EXPECT_ERROR_SAYS(parse_identity(R"({"format":"hici-identity","version":1,"base":{"a":1}})", "i.json"), "i.json");
@@ -82,6 +86,16 @@ TEST(ModelIdentityTest, OnlyTensorsThatBothKnowAreCompared) {
   EXPECT_EQ(difference_of(one, {{"c", "3"}, {"d", "9"}}), "");
   EXPECT_EQ(difference_of(one, {{"a", "1"}, {"b", "8"}, {"c", "9"}}), "2 of 3 tensors differ, 'b' first");
   EXPECT_EQ(joined_contents({{"a", "1"}}, {{"a", "7"}, {"b", "2"}}), (TensorContents{{"a", "1"}, {"b", "2"}}));
+}
+
+TEST(ModelIdentityTest, ValuesOfConfigAreComparedByName) {
+  const std::map<std::string, std::string> one{{"head_dim", "8"}, {"rms_norm_eps", "1e-05"}, {"rope_type", "default"}};
+  EXPECT_TRUE(config_differences(one, one).empty());
+  EXPECT_TRUE(config_differences({}, one).empty());
+  EXPECT_TRUE(config_differences(one, {}).empty());
+  const auto found = config_differences(one, {{"head_dim", "8"}, {"rms_norm_eps", "1e-06"}, {"beta_fast", "32"}});
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].name + found[0].before + found[0].now, "rms_norm_eps1e-051e-06");
 }
 
 }  // namespace

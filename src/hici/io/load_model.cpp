@@ -5,6 +5,7 @@
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/base/sha256.h"
+#include "hici/config/deciding_values.h"
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/hierarchy/hierarchy.h"
@@ -117,16 +118,19 @@ std::string config_hash(const LoadedModel& loaded) {
 OpenedModel open_model(const ModelRequest& request) {
   OpenedModel opened{ModelDirectory::open(resolve_run_directory(request.base)), {}, {}, {}};
   opened.base_settings = read_settings(opened.base.path());
+  opened.base_config = config::deciding_values(opened.base.config());  // before an adapter's rows or head change it
   if (!request.adapter.empty()) opened.adapter = read_adapter(resolve_run_directory(request.adapter));
   settle_vocabulary(opened.base, opened.adapter ? &*opened.adapter : nullptr, request.add_pad_token);
   if (opened.adapter) {
     opened.adapter->check_against(opened.base.config());
     opened.hici.config = opened.adapter->hici_config();
     opened.hici.is_complete = opened.adapter->settings.has_value();
+    opened.hici_file = opened.adapter->path / "hici_config.json";
   }
   if (!opened.hici.config && opened.base_settings) {
     opened.hici.config = hici_config_of(opened.base.weights(), opened.base_settings->hici);
     opened.hici.is_complete = true;
+    opened.hici_file = opened.base.path() / "hici_config.json";
   }
   return opened;
 }
@@ -152,6 +156,8 @@ LoadedModel describe_model(const ModelRequest& request, const OpenedModel& opene
   loaded.model = std::make_unique<nn::CausalLm>(config, options);
   loaded.has_hierarchy = (opened.hici.config || request.fresh_hierarchy) && loaded.hici.use_local_constructor;
   if (loaded.has_hierarchy) {
+    if (opened.hici.config && opened.hici.is_complete)
+      opened.hici.config->validate(config.hidden_size, opened.hici_file.string());
     loaded.hici.validate(config.hidden_size);
     hierarchy::attach_hierarchy(*loaded.model, loaded.hici, options);
   }
@@ -175,7 +181,7 @@ void OpenedModel::finish_checks() const {
 }
 
 ModelIdentity OpenedModel::identity() const {
-  ModelIdentity now{contents_of(base.weights()), tokenizer_sha256_in(base.path())};
+  ModelIdentity now{contents_of(base.weights()), tokenizer_sha256_in(base.path()), base_config};
   if (!adapter || !adapter->identity) return now;
   const ModelIdentity& before = *adapter->identity;
   if (difference_of(now.base, before.base).empty()) now.base = joined_contents(std::move(now.base), before.base);
@@ -185,6 +191,12 @@ ModelIdentity OpenedModel::identity() const {
 
 void OpenedModel::warn_of_other_base() const {
   if (!adapter || !adapter->identity) return;
+  std::string values;
+  for (const ConfigDifference& d : config_differences(adapter->identity->config, base_config))
+    values += detail::concat(values.empty() ? "" : ", ", d.name, " was ", d.before, " and is ", d.now);
+  if (!values.empty())
+    log_warning(adapter->path.string(), ": was trained with another config.json than that of ", base.path().string(),
+                " (", values, "); give the base that it was trained on");
   const std::string difference = difference_of(adapter->identity->base, contents_of(base.weights()));
   if (difference.empty()) return;
   log_warning(adapter->path.string(), ": was trained on another base than ", base.path().string(), " (", difference,

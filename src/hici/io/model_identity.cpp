@@ -15,11 +15,21 @@ namespace {
 constexpr const char* kFormat = "hici-identity";
 constexpr int64_t kVersion = 1;
 
+std::map<std::string, std::string> parse_strings(const JsonObject& root, const char* key) {
+  std::map<std::string, std::string> strings;
+  if (!root.has(key)) return strings;
+  const JsonObject object = root.object(key);
+  for (const auto& [name, ignored] : object.value().items()) strings[name] = object.string(name);
+  return strings;
+}
+
 }  // namespace
 
 std::string identity_text(const ModelIdentity& identity) {
   nlohmann::ordered_json root{{"format", kFormat}, {"version", kVersion}};
   if (!identity.tokenizer_sha256.empty()) root["tokenizer_sha256"] = identity.tokenizer_sha256;
+  // Version 1 had no such key at first; readers of that time pass over it.
+  if (!identity.config.empty()) root["config"] = identity.config;
   if (!identity.base.empty()) root["base"] = identity.base;
   return root.dump(1) + "\n";
 }
@@ -34,9 +44,8 @@ ModelIdentity parse_identity(std::string_view text, const std::string& subject) 
              "; use a newer hici");
   ModelIdentity identity;
   identity.tokenizer_sha256 = root.string_or("tokenizer_sha256", "");
-  if (!root.has("base")) return identity;
-  const JsonObject base = root.object("base");
-  for (const auto& [name, ignored] : base.value().items()) identity.base[name] = base.string(name);
+  identity.config = parse_strings(root, "config");
+  identity.base = parse_strings(root, "base");
   return identity;
 }
 
@@ -48,6 +57,17 @@ std::optional<ModelIdentity> read_identity(const fs::path& folder) {
   const fs::path file = folder / kIdentityName;
   if (!fs::exists(file)) return std::nullopt;
   return parse_identity(read_file(file, kMaxJsonBytes, Links::kCompanion), file.string());
+}
+
+std::vector<ConfigDifference> config_differences(const std::map<std::string, std::string>& before,
+                                                 const std::map<std::string, std::string>& now) {
+  std::vector<ConfigDifference> found;
+  for (const auto& [name, value] : before) {
+    const auto present = now.find(name);
+    if (present != now.end() && present->second != value)
+      found.push_back({printable(name), printable(value), printable(present->second)});
+  }
+  return found;
 }
 
 std::string difference_of(const TensorContents& one, const TensorContents& other) {

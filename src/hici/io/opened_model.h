@@ -7,6 +7,7 @@
 #include "hici/io/load_model.h"
 #include "hici/io/model_directory.h"
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -18,6 +19,8 @@ struct OpenedModel {
   std::optional<Adapter> adapter;
   std::optional<config::AdapterSettings> base_settings;  // hici_config.json of a model directory with HiCI modules
   StoredHici hici;
+  std::filesystem::path hici_file = {};                 // the hici_config.json that says it when it is complete
+  std::map<std::string, std::string> base_config = {};  // config::deciding_values() of the base's own file
 
   const std::optional<config::AdapterSettings>& settings() const { return adapter ? adapter->settings : base_settings; }
   // Where a parameter's values come from; null when no file has it.
@@ -27,7 +30,7 @@ struct OpenedModel {
   void finish_checks() const;
   // Of the base, by what was read of it until now; see LoadedModel::identity.
   ModelIdentity identity() const;
-  // A line for another base than the adapter's, and for another tokenizer.
+  // A line for another base than the adapter's or one with another config.json, and for another tokenizer.
   void warn_of_other_base() const;
   void warn_of_other_tokenizer() const;
 };

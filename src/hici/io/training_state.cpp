@@ -6,6 +6,7 @@
 #include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/config/bounds.h"
 
 #include <nlohmann/json.hpp>
 
@@ -20,7 +21,8 @@ namespace {
 constexpr size_t kMaxStateBytes = size_t{64} << 20;
 constexpr int64_t kVersion = 1;
 constexpr int64_t kMaxInteger = std::numeric_limits<int64_t>::max();
-constexpr int64_t kMaxBatch = int64_t{1} << 20;  // three of these multiplied fit in 64 bits
+constexpr int64_t kMaxTokens = int64_t{1} << 62;  // what a run still adds fits
+constexpr int64_t kMaxBatch = int64_t{1} << 20;   // three of these multiplied fit in 64 bits
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 std::string to_hex(std::string_view bytes) {
@@ -60,7 +62,7 @@ GlobalBatch parse_batch(const JsonObject& object) {
 DataIdentity parse_data(const JsonObject& object) {
   return {.path = object.string("path"),
           .fingerprint = object.string("fingerprint"),
-          .num_samples = object.integer("num_samples", 0, kMaxInteger)};
+          .num_samples = object.integer("num_samples", 0, config::kMaxCount)};
 }
 
 std::map<std::string, std::string> parse_strings(const JsonObject& object) {
@@ -129,6 +131,8 @@ std::vector<std::string> differences_of(const TrainingState& saved, const Traini
   }
   const std::string other_base = difference_of(saved.identity.base, current.identity.base);
   if (!other_base.empty()) differences.add("the base model is another one (" + other_base + ")");
+  for (const ConfigDifference& d : config_differences(saved.identity.config, current.identity.config))
+    differences.add("config.json: the base's " + d.name, d.before, d.now);
   const std::string &old_tokenizer = saved.identity.tokenizer_sha256, &tokenizer = current.identity.tokenizer_sha256;
   if (!old_tokenizer.empty() && !tokenizer.empty() && old_tokenizer != tokenizer) {
     differences.add("the tokenizer", shown_tokenizer(old_tokenizer), shown_tokenizer(tokenizer));
@@ -187,12 +191,12 @@ TrainingState parse_training_state(std::string_view text, const std::string& sub
   HICI_CHECK(version == kVersion, subject, ": version ", version, ", this program reads ", kVersion,
              "; use a newer hici");
   TrainingState state;
-  state.step = root.integer("step", 0, kMaxInteger);
-  state.epoch = root.integer("epoch", 0, kMaxInteger);
-  state.next_sample = root.integer("next_sample", 0, kMaxInteger);
-  state.tokens = root.integer("tokens", 0, kMaxInteger);
+  state.step = root.integer("step", 0, config::kMaxCount);
+  state.epoch = root.integer("epoch", 0, config::kMaxCount);
+  state.next_sample = root.integer("next_sample", 0, config::kMaxCount);
+  state.tokens = root.integer("tokens", 0, kMaxTokens);
   state.seed = parse_seed(root.string("seed"), subject);
-  state.sequence_length = root.integer("sequence_length", 1, kMaxInteger);
+  state.sequence_length = root.integer("sequence_length", 1, config::kMaxSequenceTokens);
   state.batch = parse_batch(root.object("batch"));
   state.data = parse_data(root.object("data"));
   state.options = parse_strings(root.object("options"));

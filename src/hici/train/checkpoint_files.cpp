@@ -7,6 +7,7 @@
 #include "hici/base/json.h"
 #include "hici/base/parse_number.h"
 #include "hici/base/version.h"
+#include "hici/config/bounds.h"
 #include "hici/config/parameter_names.h"
 #include "hici/io/adapter.h"
 #include "hici/io/model_directory.h"
@@ -138,7 +139,10 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedMode
   state.data = data.identity;
   state.identity.tokenizer_sha256 =
       data.tokenizer_sha256.empty() ? loaded.identity.tokenizer_sha256 : data.tokenizer_sha256;
-  if (spec.trainable.low_rank) state.identity.base = loaded.identity.base;  // a whole model has no base
+  if (spec.trainable.low_rank) {  // a whole model has no base
+    state.identity.base = loaded.identity.base;
+    state.identity.config = loaded.identity.config;
+  }
   for (const auto& [name, value] : start_options_of(spec)) {
     if (spec.typed_start_options.contains(name)) state.start_options[name] = value;
   }
@@ -180,18 +184,23 @@ std::map<std::string, std::string> start_options_in_force(const TrainingRunSpec&
 }
 
 std::map<std::string, std::string> options_of_model(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
-  if (!loaded.has_hierarchy) return {};
   const config::HiciConfig& hici = loaded.hici;
-  std::map<std::string, std::string> options{{"num_local_slots", std::to_string(hici.num_local_slots)},
-                                             {"global_slots", std::to_string(hici.global_slots)},
-                                             {"num_heads", std::to_string(hici.num_heads)},
-                                             {"use_bottleneck", text_of(hici.use_bottleneck)},
-                                             {"bottleneck_dim", std::to_string(hici.bottleneck_dim)},
-                                             {"shared_compress_dim", std::to_string(hici.shared_compress_dim)},
-                                             {"shared_compressor", text_of(hici.shared_compressor)},
-                                             {"use_global_integrator", text_of(hici.use_global_integrator)},
-                                             {"causal_mode", config::name_of(hici.causal_mode)}};
-  if (!spec.sft) options["num_chunks"] = std::to_string(hici.num_segments);
+  std::map<std::string, std::string> options;
+  if (!spec.sft && spec.attention != nn::AttentionKind::kFull)
+    options["num_chunks"] = std::to_string(hici.num_segments);
+  if (!loaded.has_hierarchy) {
+    if (spec.attention == nn::AttentionKind::kHici) options["use_hierarchical_forward"] = text_of(false);
+    return options;
+  }
+  options.merge(std::map<std::string, std::string>{{"num_local_slots", std::to_string(hici.num_local_slots)},
+                                                   {"global_slots", std::to_string(hici.global_slots)},
+                                                   {"num_heads", std::to_string(hici.num_heads)},
+                                                   {"use_bottleneck", text_of(hici.use_bottleneck)},
+                                                   {"bottleneck_dim", std::to_string(hici.bottleneck_dim)},
+                                                   {"shared_compress_dim", std::to_string(hici.shared_compress_dim)},
+                                                   {"shared_compressor", text_of(hici.shared_compressor)},
+                                                   {"use_global_integrator", text_of(hici.use_global_integrator)},
+                                                   {"causal_mode", config::name_of(hici.causal_mode)}});
   return options;
 }
 
@@ -234,8 +243,8 @@ void read_optimizer(const std::filesystem::path& checkpoint, optim::AdamW& optim
   HICI_CHECK(steps != file.metadata().end(), path.string(), ": says no ", kStepsKey,
              "; it is no optimizer state of a checkpoint");
   const auto taken = parse_number<int64_t>(steps->second);
-  HICI_CHECK(taken && *taken >= 0, path.string(), ": ", kStepsKey, " is '", printable(steps->second),
-             "', expected a whole number; the file is damaged");
+  HICI_CHECK(taken && *taken >= 0 && *taken <= config::kMaxCount, path.string(), ": ", kStepsKey, " is '",
+             printable(steps->second), "', expected a number of steps; the file is damaged");
   optimizer.set_steps_taken(*taken);
 }
 
