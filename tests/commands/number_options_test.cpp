@@ -17,14 +17,16 @@ namespace {
 // What no option of a type takes.
 const std::map<std::string, std::vector<std::string>>& absurd_values() {
   static const std::map<std::string, std::vector<std::string>> values{
-      {"INT", {"-7", "99999999999999999999", "1.5", "1e3", "nan", "", "9223372036854775807"}},
+      {"INT",
+       {"-7", "99999999999999999999", "1.5", "1e3", "nan", "", "9223372036854775807", "9223372036854775808",
+        "18446744073709551615"}},
       {"TOKENS", {"-7", "99999999999999999999", "1.5", "1e3", "nan", "", "9223372036854775807", "999999G", "1KB"}},
       {"BYTES", {"-7", "99999999999999999999", "nan", "inf", "", "5G"}},
-      {"FLOAT", {"-7", "nan", "inf", "1e300", "1e400", ""}}};
+      {"FLOAT", {"-7", "nan", "inf", "1e300", "1e30", "1e400", ""}}};
   return values;
 }
 
-// The largest of 64 bits is a seed like any other.
+// The largest of 63 bits is a seed like any other.
 bool is_allowed(const std::string& name, const std::string& value) {
   return name == "seed" && value == "9223372036854775807";
 }
@@ -52,6 +54,20 @@ TEST(NumberOptionsTest, WhatDoesNotFitIsRefusedByName) {
     }
   }
   EXPECT_GT(num_options, 200U);
+}
+
+TEST(NumberOptionsTest, EveryCommandTakesTheSameSeeds) {
+  int num_commands = 0;
+  for (const CommandEntry& entry : command_table()) {
+    for (const char* value : {"-1", "9223372036854775808"}) {
+      const BoundCommand command = bind_command(entry);
+      if (command.app->get_option_no_throw("--seed") == nullptr) continue;
+      ++num_commands;
+      EXPECT_ERROR_SAYS(parse_options(*command.app, entry.name, {std::string("--seed=") + value}),
+                        std::string("--seed: ") + value + " is out of range; use 0 to 9223372036854775807");
+    }
+  }
+  EXPECT_EQ(num_commands, 2 * 4);
 }
 
 }  // namespace

@@ -216,7 +216,7 @@ class GenerateTest(FolderTest):
         bad_file.write_text('{"prompt": "a"}\n\n{"text": "b"}\n')
         shutil.copytree(self.model, self.folder / "no_template")
         (self.folder / "no_template" / "tokenizer_config.json").write_text("{}")
-        cases = [(2, ["a", "--temperature", -1], "--temperature: -1 is out of range; use 0 to 10000"),
+        cases = [(2, ["a", "--temperature", -1], "--temperature: -1 is out of range; use 0 to 100"),
                  (2, ["a", "--top_k", 5], "--top_k, --top_p: have no effect with --temperature 0"),
                  (2, ["a", "--stop_token", "<|eot|>"], "--stop_token: '<|eot|>' is no token of"),
                  (2, ["a", "--stop", ""], "--stop: an empty string would stop everything"),

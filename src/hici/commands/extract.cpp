@@ -37,8 +37,8 @@ int run_extract(const ExtractOptions& o, const CLI::App& app) {
   request.trainable_parts = split_at_commas(o.trainable_params);
   request.format = parse_format(o.format);
   if (app.get_option("--lora_alpha")->count() > 0) {
-    HICI_CHECK_USAGE(o.lora_alpha > 0, "--lora_alpha: ", o.lora_alpha,
-                     " is no scale; use a number above 0, such as 16");
+    HICI_CHECK_USAGE(o.lora_alpha >= config::kMinLoraAlpha, "--lora_alpha: ", o.lora_alpha, " is no scale; use ",
+                     config::kMinLoraAlpha, " or more, such as 16");
     request.lora_alpha = o.lora_alpha;
   }
   check_new_folder(o.output_dir);
@@ -78,7 +78,7 @@ CommandEntry extract_command() {
             add_option(app, "format", o->format, "safetensors, or bin: torch.save's files, for the research code");
             add_option(app, "lora_alpha", o->lora_alpha,
                        "Scale of LoRA times its rank, for a full dump without adapter_config.json; 0: not given",
-                       {0, 1e6});
+                       {0, config::kMaxLoraAlpha});
             return [o, &app] { return run_extract(*o, app); };
           }};
 }

@@ -45,7 +45,7 @@ struct GenerateCommandOptions {
   bool return_ids = false;
   int64_t num_return = 1;
   int64_t batch_size = 1;
-  int64_t seed = 42;
+  uint64_t seed = 42;
   OverwriteOption overwrite;
 
   generate::GenerateOptions& generation() { return answering.generation; }
@@ -79,7 +79,7 @@ void check_options(GenerateCommandOptions& o) {
                    "--return_ids: has no effect with one answer; give --batch_file or --num_return");
   HICI_CHECK_USAGE(!o.given("min_new_tokens") || !o.ignore_eos || !o.stop_token.empty(),
                    "--min_new_tokens: has no effect with --ignore_eos and no --stop_token; leave one of them out");
-  o.generation().sampling.seed = static_cast<uint64_t>(o.seed);
+  o.generation().sampling.seed = o.seed;
   o.answering.check();
   const bool is_greedy = o.generation().sampling.is_greedy();
   HICI_CHECK_USAGE(o.num_return == 1 || !is_greedy, "--num_return: ", o.num_return,
@@ -284,14 +284,13 @@ void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
   add_tokens(app, "max_new_tokens", o.generation().max_new_tokens, "Tokens of an answer at the most");
   add_tokens(app, "min_new_tokens", o.generation().min_new_tokens,
              "Tokens before which no end-of-text or --stop_token can be chosen; --stop ends the text at any time");
-  add_option(app, "temperature", sampling.temperature, "0: always the most probable token", {0, 1e4});
+  add_option(app, "temperature", sampling.temperature, "0 (always the most probable token) to 100", {0, 100});
   add_option(app, "top_k", sampling.top_k, "Draw among the K most probable tokens; 0: all", kFromZero);
   add_option(app, "top_p", sampling.top_p, "Draw among the most probable tokens that have this probability together",
              {0, 1});
-  add_option(app, "repetition_penalty", sampling.repetition_penalty, "Above 1: tokens seen before become less probable",
-             {0, 1e4});
-  add_option(app, "seed", o.seed, "The same seed gives the same answers, in any --batch_size",
-             {0, std::numeric_limits<int64_t>::max()});
+  add_option(app, "repetition_penalty", sampling.repetition_penalty,
+             "Above 1: tokens seen before become less probable; 0.01 to 100", {0.01, 100});
+  add_option(app, "seed", o.seed, "The same seed gives the same answers, in any --batch_size", kSeeds);
   add_option(app, "stop", o.stop, "Text that ends the answer and is not part of it; may be given several times")
       ->allow_extra_args(false);
   add_option(app, "stop_token", o.stop_token, "The same by a token's name, such as <|eot_id|>")

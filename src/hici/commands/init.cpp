@@ -25,7 +25,7 @@ struct InitOptions {
   double rope_theta = 0;
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
-  int64_t seed = 42;
+  uint64_t seed = 42;
   std::string dtype = "float32";
 };
 
@@ -88,10 +88,8 @@ config::ModelConfig make_config(const InitOptions& o) {
 }
 
 int run_init(const InitOptions& o) {
-  const io::RandomModel model{.config = make_config(o),
-                              .dtype = parse_dtype(o.dtype),
-                              .seed = static_cast<uint64_t>(o.seed),
-                              .tokenizer_dir = o.tokenizer};
+  const io::RandomModel model{
+      .config = make_config(o), .dtype = parse_dtype(o.dtype), .seed = o.seed, .tokenizer_dir = o.tokenizer};
   check_new_folder(o.output_dir);
   const StopSignals signals;
   io::write_random_model(o.output_dir, model);
@@ -122,10 +120,9 @@ CommandEntry init_command() {
                        kTokensFromOne);
             add_option(app, "rope_theta", o->rope_theta,
                        "Base of the rotary embedding; 0: 10000 for llama, 1000000 for qwen3", {0, 1e15});
-            add_option(app, "rms_norm_eps", o->rms_norm_eps, "Epsilon of the norms", {0, 1});
+            add_option(app, "rms_norm_eps", o->rms_norm_eps, "Epsilon of the norms, 1e-12 to 0.1", {1e-12, 0.1});
             add_bool(app, "tie_word_embeddings", o->tie_word_embeddings, "The output head is the embedding");
-            add_option(app, "seed", o->seed, "The same seed gives the same weights",
-                       {0, std::numeric_limits<int64_t>::max()});
+            add_option(app, "seed", o->seed, "The same seed gives the same weights", kSeeds);
             add_option(app, "dtype", o->dtype, "Type of the weights: float32, bfloat16, float16 or float64");
             return [o] { return run_init(*o); };
           }};

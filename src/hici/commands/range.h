@@ -23,6 +23,7 @@ constexpr Range<int64_t> kFromOne{1, config::kMaxCount};
 constexpr Range<int64_t> kTokensFromZero{0, config::kMaxSequenceTokens};
 constexpr Range<int64_t> kTokensFromOne{1, config::kMaxSequenceTokens};
 constexpr Range<int64_t> kBatch{1, config::kMaxBatch};
+constexpr Range<uint64_t> kSeeds{0, config::kMaxSeed};
 constexpr Range<int> kThreads{0, 4096};  // 0: all cores
 
 }  // namespace hici::commands

@@ -98,7 +98,8 @@ void TrainingOptions::bind_what_to_train(CLI::App& app) {
   add_option(app, "trainable_params", trainable_params,
              "Parts of names that are trained beside LoRA and HiCI, separated by commas");
   add_option(app, "lora_r", spec.lora.rank, "Rank of the adapters", {1, config::kMaxLoraRank});
-  add_option(app, "lora_alpha", spec.lora.alpha, "Adapters are scaled by alpha / rank", {0, 1e6});
+  add_option(app, "lora_alpha", spec.lora.alpha, "Adapters are scaled by alpha / rank",
+             {config::kMinLoraAlpha, config::kMaxLoraAlpha});
   add_bool(
       app, "add_pad_token", spec.add_pad_token,
       "One row more in embedding and head, for [PAD], as the research code adds where a tokenizer has no pad token");
@@ -114,15 +115,20 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
   add_option(app, "gradient_accumulation_steps", t.accumulation_steps, "Forwards in one optimizer step", kBatch);
   add_option(app, "max_steps", t.max_steps, "Optimizer steps; -1: --num_train_epochs decides", {-1, config::kMaxCount});
   add_option(app, "num_train_epochs", t.num_epochs, "Passes over the data", {0, 1e6});
-  add_option(app, "learning_rate", t.learning_rate, "Rate of LoRA, embedding and norms", {0, 1e30});
-  add_option(app, "hici_lr", t.hici_learning_rate, "Rate of the HiCI modules and of adapters on them", {0, 1e30});
-  add_option(app, "weight_decay", t.weight_decay, "Decay of matrices; norms and biases are left alone", {0, 1e3});
+  add_option(app, "learning_rate", t.learning_rate, "Rate of LoRA, embedding and norms, 0 to 10",
+             {0, config::kMaxLearningRate});
+  add_option(app, "hici_lr", t.hici_learning_rate, "Rate of the HiCI modules and of adapters on them, 0 to 10",
+             {0, config::kMaxLearningRate});
+  add_option(app, "weight_decay", t.weight_decay, "Decay of matrices, 0 to 100; norms and biases are left alone",
+             {0, config::kMaxWeightDecay});
   add_option(app, "warmup_steps", t.warmup_steps,
              "Steps from rate 0 to the full rate; not for --lr_scheduler_type constant", kFromZero);
   add_option(app, "lr_scheduler_type", t.schedule, "constant, constant_with_warmup, linear or cosine");
-  add_option(app, "max_grad_norm", t.max_grad_norm, "Limit of the norm of all gradients; 0: none", {0, 1e30});
+  add_option(app, "max_grad_norm", t.max_grad_norm, "Limit of the norm of all gradients, up to 1e9; 0: none",
+             {0, config::kMaxGradNorm});
   add_option(app, "hici_grad_clip", t.hici_grad_clip,
-             "Limit of the norm of the HiCI gradients, applied before --max_grad_norm; 0: none", {0, 1e30});
+             "Limit of the norm of the HiCI gradients, up to 1e9, applied before --max_grad_norm; 0: none",
+             {0, config::kMaxGradNorm});
   add_option(app, "max_nonfinite_steps", t.max_nonfinite_steps,
              "Stop after this many steps in a row whose loss or gradient is not finite", kFromOne);
   activations.bind(app);
@@ -131,7 +137,7 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
   add_bool(app, "stream_segments", t.stream_segments,
            "Work on one segment at a time, with the memory of one whatever the length; for every causal mode but none");
   add_bool(app, "shuffle", t.shuffle, "Visit the blocks in an order drawn from --seed, a new one in each epoch");
-  add_option(app, "seed", t.seed, "Seed of initial values and of the order of the data");
+  add_option(app, "seed", t.seed, "Seed of initial values and of the order of the data", kSeeds);
   add_option(app, "logging_steps", t.logging_steps, "Steps between two lines of metrics.jsonl", kFromOne);
   add_option(app, "save_strategy", save_strategy, "steps, or no: only at the end");
   add_option(app, "save_steps", t.save_steps, "Steps between two checkpoints; 0: only at the end", kFromZero);

@@ -16,6 +16,12 @@ constexpr int64_t kMaxSegments = int64_t{1} << 32;
 constexpr int64_t kMaxSlots = 1 << 16;
 constexpr int64_t kMaxDim = 1 << 20;  // width of a HiCI module
 constexpr int64_t kMaxLoraRank = 1 << 14;
+constexpr int64_t kMaxSeed = INT64_MAX;  // what every reader of JSON and every kernel holds
+constexpr double kMinLoraAlpha = 1e-6;
+constexpr double kMaxLoraAlpha = 1e6;
+constexpr double kMaxLearningRate = 10;  // an update of AdamW is as large as the rate: beyond 1 nothing is learned
+constexpr double kMaxWeightDecay = 100;
+constexpr double kMaxGradNorm = 1e9;
 
 // A usage error when a forward of `batch` sequences of `length` tokens has more than kMaxTokensAtOnce. Both are within
 // their own bounds.

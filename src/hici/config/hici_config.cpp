@@ -2,8 +2,10 @@
 #include "hici/config/hici_config.h"
 
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/config/bounds.h"
+#include "hici/config/rope.h"
 
 #include <algorithm>
 #include <array>
@@ -119,7 +121,8 @@ bool LoraConfig::targets_layer(std::string_view leaf) const {
 void LoraConfig::validate(const std::string& subject) const {
   const Rules rules(subject);
   rules.in_range("lora_r", rank, kMaxLoraRank);
-  rules.check(std::isfinite(alpha) && alpha > 0, "lora_alpha", alpha, " is no scale; use a number above 0, such as 16");
+  rules.check(alpha >= kMinLoraAlpha && alpha <= kMaxLoraAlpha, "lora_alpha", alpha, " is no scale; use ",
+              shortest_number(kMinLoraAlpha), " to ", shortest_number(kMaxLoraAlpha), ", such as 16");
   rules.check(!targets.empty(), "lora_targets", "is empty; known: ", joined(kLinearLayers));
   for (const std::string& target : targets) {
     const bool known = std::find(kLinearLayers.begin(), kLinearLayers.end(), target) != kLinearLayers.end();
@@ -166,8 +169,8 @@ AdapterSettings parse_adapter_settings(const json& value, const std::string& sub
   hici.use_global_integrator = object.boolean_or("use_global_integrator", true);
   out.context_size = object.integer_or("context_size", 0, 1, kMaxSequenceTokens);
   out.rope_factor = object.number_or("rope_factor", 1);
-  HICI_CHECK(out.rope_factor >= 1 && out.rope_factor <= 1e9, subject, ": rope_factor is ", out.rope_factor,
-             ", expected 1 or more");
+  HICI_CHECK(out.rope_factor >= 1 && out.rope_factor <= kMaxRopeFactor, subject, ": rope_factor is ", out.rope_factor,
+             ", expected 1 to ", kMaxRopeFactor);
   // A key that we do not know may change what the weights mean.
   const json known = to_json(AdapterSettings{.hici = hici, .context_size = 1, .rope_factor = 1, .library_version = ""});
   for (const auto& [key, ignored] : value.items())

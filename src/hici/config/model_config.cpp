@@ -22,6 +22,7 @@ constexpr int64_t kMaxLayers = int64_t{1} << 12;
 constexpr int64_t kMaxHeads = int64_t{1} << 13;
 constexpr int64_t kMaxPositions = int64_t{1} << 32;
 constexpr int64_t kMaxParameters = int64_t{1} << 43;
+constexpr double kMinNormEps = 1e-12, kMaxNormEps = 0.1;  // below, float32 knows no difference to 0
 
 Family parse_family(const JsonObject& object) {
   const std::string type = object.string("model_type");
@@ -150,8 +151,8 @@ void ModelConfig::validate(const std::string& subject) const {
              " times head_dim ", head_dim, " is more than ", kMaxWidth, "; no model of these families is that wide");
   HICI_CHECK(num_parameters() <= kMaxParameters, subject, ": its sizes make ", num_parameters(),
              " weights, more than the ", kMaxParameters, " allowed; is the file damaged?");
-  HICI_CHECK(std::isfinite(rms_norm_eps) && rms_norm_eps > 0 && rms_norm_eps < 1, subject, ": rms_norm_eps is ",
-             rms_norm_eps, ", expected more than 0 and less than 1");
+  HICI_CHECK(rms_norm_eps >= kMinNormEps && rms_norm_eps <= kMaxNormEps, subject, ": rms_norm_eps is ", rms_norm_eps,
+             ", expected ", kMinNormEps, " to ", kMaxNormEps);
   validate_rope(rope, head_dim, subject);
 }
 

@@ -10,6 +10,8 @@
 
 namespace hici::config {
 
+constexpr double kMaxRopeFactor = 1e9;  // of any interpolation
+
 // head_dim / 2 frequencies in float64: the angle of pair i at position p is p * result[i]. The context factor is in
 // them.
 std::vector<double> rope_inverse_frequencies(const RopeConfig& rope, int64_t head_dim);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace hici::config {
 namespace {
@@ -14,6 +15,10 @@ using nlohmann::json;
 
 constexpr size_t kMaxPairs = size_t{1} << 13;
 constexpr int64_t kMaxOriginalPositions = int64_t{1} << 32;
+constexpr double kMaxTheta = 1e15;
+// Of what divides wavelengths (llama3), counts turns (yarn) or scales cosine and sine: beyond lies no model, and soon
+// what float32 does not hold.
+constexpr double kLeast = 1e-6, kMost = 1e6;
 
 RopeType parse_rope_type(const JsonObject& scaling) {
   const std::string older = scaling.string_or("type", "default");
@@ -163,6 +168,40 @@ RopeConfig with_context_factor_folded(const ModelConfig& model) {
   return rope;
 }
 
+// False for nan, as every comparison with it.
+void check_range(const std::string& subject, const char* name, double value, double low, double high) {
+  HICI_CHECK(value >= low && value <= high, subject, ": ", name, " is ", value, ", expected ", low, " to ", high);
+}
+
+void validate_llama3(const RopeConfig& rope, const std::string& subject) {
+  check_range(subject, "low_freq_factor", rope.low_freq_factor, kLeast, kMost);
+  check_range(subject, "high_freq_factor", rope.high_freq_factor, kLeast, kMost);
+  HICI_CHECK(rope.high_freq_factor > rope.low_freq_factor, subject, ": low_freq_factor ", rope.low_freq_factor,
+             " and high_freq_factor ", rope.high_freq_factor, " do not fit; expected 0 < low < high");
+}
+
+void validate_longrope(const RopeConfig& rope, int64_t head_dim, const std::string& subject) {
+  HICI_CHECK(static_cast<int64_t>(rope.pair_factors.size()) == head_dim / 2, subject, ": short_factor has ",
+             rope.pair_factors.size(), " numbers, expected ", head_dim / 2, ", half of head_dim");
+  for (const double factor : rope.pair_factors)
+    HICI_CHECK(factor >= 1 / kMaxRopeFactor && factor <= kMaxRopeFactor, subject, ": short_factor holds ", factor,
+               ", expected ", 1 / kMaxRopeFactor, " to ", kMaxRopeFactor);
+  HICI_CHECK(rope.attention_factor || rope.original_max_position_embeddings > 1, subject,
+             ": original_max_position_embeddings is 1, so that attention_factor cannot be computed; give it");
+}
+
+void validate_yarn(const RopeConfig& rope, const std::string& subject) {
+  check_range(subject, "beta_fast", rope.beta_fast, kLeast, kMost);
+  check_range(subject, "beta_slow", rope.beta_slow, kLeast, kMost);
+  HICI_CHECK(rope.beta_fast >= rope.beta_slow, subject, ": beta_fast ", rope.beta_fast, " and beta_slow ",
+             rope.beta_slow, " do not fit; expected 0 < beta_slow <= beta_fast");
+  for (const auto& [name, value] : {std::pair{"mscale", rope.mscale}, std::pair{"mscale_all_dim", rope.mscale_all_dim}})
+    check_range(subject, name, value.value_or(1), -kMost, kMost);
+  const double scale = rope_attention_scale(rope);
+  HICI_CHECK(scale >= kLeast && scale <= kMost, subject, ": mscale ", rope.mscale.value_or(0), " and mscale_all_dim ",
+             rope.mscale_all_dim.value_or(0), " scale attention by ", scale, ", expected ", kLeast, " to ", kMost);
+}
+
 }  // namespace
 
 RopeConfig parse_rope(const JsonObject& config, int64_t max_position_embeddings) {
@@ -182,36 +221,14 @@ RopeConfig parse_rope(const JsonObject& config, int64_t max_position_embeddings)
 }
 
 void validate_rope(const RopeConfig& rope, int64_t head_dim, const std::string& subject) {
-  const auto at_least_one = [&](const char* name, double value) {
-    HICI_CHECK(std::isfinite(value) && value >= 1 && value <= 1e9, subject, ": RoPE ", name, " is ", value,
-               ", expected 1 or more");
-  };
-  HICI_CHECK(std::isfinite(rope.theta) && rope.theta > 1 && rope.theta <= 1e15, subject, ": rope_theta is ", rope.theta,
-             ", expected more than 1");
-  at_least_one("factor", rope.factor);
-  at_least_one("context factor", rope.context_factor);
-  if (rope.type == RopeType::kLlama3) {
-    HICI_CHECK(std::isfinite(rope.high_freq_factor) && rope.low_freq_factor > 0 &&
-                   rope.high_freq_factor > rope.low_freq_factor,
-               subject, ": low_freq_factor ", rope.low_freq_factor, " and high_freq_factor ", rope.high_freq_factor,
-               " do not fit; expected 0 < low < high");
-  }
-  if (rope.type == RopeType::kLongrope) {
-    HICI_CHECK(static_cast<int64_t>(rope.pair_factors.size()) == head_dim / 2, subject, ": short_factor has ",
-               rope.pair_factors.size(), " numbers, expected ", head_dim / 2, ", half of head_dim");
-    for (const double factor : rope.pair_factors)
-      HICI_CHECK(std::isfinite(factor) && factor >= 1e-9 && factor <= 1e9, subject, ": short_factor holds ", factor,
-                 ", expected more than 0");
-    HICI_CHECK(rope.attention_factor || rope.original_max_position_embeddings > 1, subject,
-               ": original_max_position_embeddings is 1, so that attention_factor cannot be computed; give it");
-  }
-  HICI_CHECK(!rope.attention_factor || *rope.attention_factor > 0, subject, ": attention_factor is ",
-             rope.attention_factor.value_or(0), ", expected more than 0");
-  if (rope.type == RopeType::kYarn) {
-    HICI_CHECK(rope.beta_slow > 0 && rope.beta_fast >= rope.beta_slow && std::isfinite(rope.beta_fast), subject,
-               ": beta_fast ", rope.beta_fast, " and beta_slow ", rope.beta_slow,
-               " do not fit; expected 0 < beta_slow <= beta_fast");
-  }
+  HICI_CHECK(rope.theta > 1 && rope.theta <= kMaxTheta, subject, ": rope_theta is ", rope.theta,
+             ", expected more than 1, up to ", kMaxTheta);
+  check_range(subject, "RoPE factor", rope.factor, 1, kMaxRopeFactor);
+  check_range(subject, "RoPE context factor", rope.context_factor, 1, kMaxRopeFactor);
+  if (rope.attention_factor) check_range(subject, "attention_factor", *rope.attention_factor, kLeast, kMost);
+  if (rope.type == RopeType::kLlama3) validate_llama3(rope, subject);
+  if (rope.type == RopeType::kLongrope) validate_longrope(rope, head_dim, subject);
+  if (rope.type == RopeType::kYarn) validate_yarn(rope, subject);
 }
 
 void put_rope(const ModelConfig& model, json& config) {

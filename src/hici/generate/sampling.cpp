@@ -13,6 +13,8 @@
 namespace hici::generate {
 namespace {
 
+constexpr double kLeastTemperature = 1e-6;  // logits divided by less soon leave the range of numbers
+
 at::Tensor penalize(const at::Tensor& logits_BV, const at::Tensor& seen_BV, double penalty) {
   const at::Tensor changed = at::where(logits_BV.lt(0), logits_BV * penalty, logits_BV / penalty);
   return at::where(seen_BV, changed, logits_BV);
@@ -44,6 +46,8 @@ uint64_t mix(uint64_t x) {
 void SamplingOptions::validate() const {
   HICI_CHECK_USAGE(temperature >= 0 && std::isfinite(temperature), "--temperature: ", temperature,
                    " is no temperature; use 0 (greedy) or more");
+  HICI_CHECK_USAGE(temperature == 0 || temperature >= kLeastTemperature, "--temperature: ", temperature,
+                   " is next to greedy; use 0 (greedy), or ", kLeastTemperature, " or more");
   HICI_CHECK_USAGE(top_k >= 0, "--top_k: ", top_k, " is negative; use 0 (all tokens) or more");
   HICI_CHECK_USAGE(top_p > 0 && top_p <= 1, "--top_p: ", top_p, " is no probability; use more than 0, up to 1");
   HICI_CHECK_USAGE(repetition_penalty > 0 && std::isfinite(repetition_penalty),

@@ -4,8 +4,10 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/hub_id.h"
+#include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/base/version.h"
+#include "hici/config/bounds.h"
 #include "hici/config/parameter_names.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/model_directory.h"
@@ -80,10 +82,13 @@ void refuse_unsupported(const JsonObject& object) {
 void read_peft_config(const json& value, const std::string& subject, Adapter& adapter) {
   const JsonObject object(value, subject);
   refuse_unsupported(object);
-  adapter.lora.rank = object.integer("r", 1, 1 << 14);
+  adapter.lora.rank = object.integer("r", 1, config::kMaxLoraRank);
   adapter.lora.alpha = object.number("lora_alpha");
   adapter.base_model = object.string_or("base_model_name_or_path", "");
-  HICI_CHECK(adapter.lora.alpha > 0, subject, ": lora_alpha is ", adapter.lora.alpha, ", expected more than 0");
+  // Those of --lora_r and --lora_alpha.
+  HICI_CHECK(adapter.lora.alpha >= config::kMinLoraAlpha && adapter.lora.alpha <= config::kMaxLoraAlpha, subject,
+             ": lora_alpha is ", shown_json(object.at("lora_alpha")), ", expected ",
+             shortest_number(config::kMinLoraAlpha), " to ", shortest_number(config::kMaxLoraAlpha));
 }
 
 // "q_proj" of "model.layers.0.self_attn.q_proj.lora_A.weight".
