@@ -106,13 +106,23 @@ TEST(ParseOptionsTest, PositionalsMayLookLikeNumbersOrFollowTwoDashes) {
   EXPECT_EQ(error_of({"one", "two"}, true), "unexpected argument 'two'; 'hici sample --help' shows the usage");
 }
 
-TEST(ParseOptionsTest, AnOptionOfOneValueIsGivenOnce) {
-  EXPECT_EQ(error_of({"--seed", "1", "--seed=2"}), "--seed: given twice; give it once");
-  EXPECT_EQ(error_of({"--seq_len", "4K", "--context_lengths", "8K"}), "--seq_len: given twice; give it once");
-  EXPECT_EQ(error_of({"hello", "--prompt", "again"}, true), "--prompt: given twice; give it once");
+// As users of argparse know it.
+TEST(ParseOptionsTest, OfAnOptionThatIsGivenAgainTheLastValueCounts) {
   Sample sample;
-  sample.parse({"--stop", "a", "--stop", "b"});
+  ::testing::internal::CaptureStderr();
+  sample.parse({"--seed", "1", "--seq_len", "4K",    "--seed=2", "--chat", "--context_lengths", "8K",
+                "--seed", "3", "--chat",    "False", "--label",  "a",      "--label",           "http://user:key@host",
+                "--stop", "a", "--stop",    "b"});
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "--label given twice: the last one is used\n--seq_len given twice: 8K is used\n"
+            "--seed given 3 times: 3 is used\n--chat given twice: False is used\n");
+  EXPECT_EQ(sample.seed, 3);
+  EXPECT_EQ(sample.seq_len, 8192);
+  EXPECT_FALSE(sample.chat);
   EXPECT_EQ(sample.stop, (Words{"a", "b"}));
+  EXPECT_NE(effective_options(sample.app).find("seed = 3\n"), std::string::npos);
+  EXPECT_EQ(error_of({"--seed", "1", "--seed", "-2"}), "--seed: -2 is out of range; use 0 to 1000000000000");
+  EXPECT_EQ(error_of({"hello", "--prompt", "again"}, true), "--prompt: given twice; give it once");
 }
 
 TEST(ParseOptionsTest, AllThatIsWrongIsToldAtOnce) {
@@ -158,6 +168,8 @@ TEST_F(ParseConfigTest, MistakesAreNamedWithFileAndLine) {
                 "--learning_rate?); " + path + ": line 5: unknown option seed2 (did you mean --seed?); " + path +
                 ": line 1: --seed: -1 is out of range; use 0 to 1000000000000");
   EXPECT_ERROR_SAYS(Sample().parse({"--config", path, "--config", path}), "--config: given twice; give it once");
+  const std::string twice = file("seq_len = 4K\ncontext_lengths = 8K\n");
+  EXPECT_EQ(error_of({"--config", twice}), twice + ": line 2: --seq_len: given twice; give it once");
 }
 
 TEST_F(ParseConfigTest, OptionsInForceComeBack) {

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/base/log.h"
 #include "hici/commands/command.h"
 #include "hici/commands/config_file.h"
 #include "hici/commands/option_text.h"
@@ -29,6 +30,8 @@ bool looks_like_option(const std::string& word) {
 
 bool takes_several(const CLI::Option& option) { return option.get_expected_max() > 1; }
 bool is_flag(const CLI::Option& option) { return option.get_expected_max() == 0; }
+// A second file of options would be another run.
+bool is_config(const CLI::Option& option) { return main_name(option) == "config"; }
 bool may_stand_alone(const CLI::Option& option) { return is_bool(option) || is_inherited(option); }
 
 std::vector<std::string> names_of(const CLI::App& app) {
@@ -87,6 +90,7 @@ class Parser {
     raise();
     for (CLI::Option* option : inherited) set(*option);
     raise();
+    tell_of_repeated();
   }
 
  private:
@@ -137,7 +141,11 @@ class Parser {
 
   void give(CLI::Option& option, std::vector<std::string> values) {
     const std::string name = sources_[&option] + shown_name(option);
-    if (option.count() > 0 && !takes_several(option)) return problem(name + ": given twice; give it once");
+    if (option.count() > 0 && !takes_several(option)) {
+      if (!may_be_repeated(option)) return problem(name + ": given twice; give it once");
+      ++repeated_[&option];
+      option.clear();
+    }
     if (values.size() > 1 && !takes_several(option))
       return problem(name + ": has " + std::to_string(values.size()) + " values; give one");
     if (is_flag(option)) return give_flag(option, name, values);
@@ -146,6 +154,26 @@ class Parser {
     if (values.empty())
       return problem(name + ": a value must follow; write " + name + "=VALUE where it begins with a dash");
     option.add_result(values);
+  }
+
+  // The last one wins on a command line, as scripts append to one they were given. In a file it is a mistake, and a
+  // text that stands alone is no option.
+  bool may_be_repeated(const CLI::Option& option) const {
+    const auto source = sources_.find(&option);
+    const bool is_from_file = source != sources_.end() && !source->second.empty();
+    return !is_from_file && !is_config(option) && std::find(taken_.begin(), taken_.end(), &option) == taken_.end();
+  }
+
+  void tell_of_repeated() const {
+    for (const CLI::Option* option : app_.get_options()) {
+      const auto found = repeated_.find(option);
+      if (found == repeated_.end() || is_inherited(*option) || is_flag(*option)) continue;
+      const std::string times = found->second == 1 ? "twice" : std::to_string(found->second + 1) + " times";
+      const std::string& value = option->results().back();
+      const bool may_hold_a_key = value.find("://") != std::string::npos;  // a URL
+      const std::string used = may_hold_a_key ? "the last one" : value.empty() ? "''" : printable(value);
+      log_info(shown_name(*option), " given ", times, ": ", used, " is used");
+    }
   }
 
   void give_flag(CLI::Option& option, const std::string& name, const std::vector<std::string>& values) {
@@ -159,6 +187,7 @@ class Parser {
     for (CLI::Option* option : app_.get_options()) {
       if (!option->get_positional() || (option->count() > 0 && !takes_several(*option))) continue;
       option->add_result(word);
+      taken_.push_back(option);
       return;
     }
     problem("unexpected argument '" + printable(word) + "'; 'hici " + command_ + " --help' shows the usage");
@@ -188,6 +217,8 @@ class Parser {
   std::string unknown_;
   std::vector<std::string> problems_;
   std::map<const CLI::Option*, std::string> sources_;  // of values from a file: "run.ini: line 3: "
+  std::map<const CLI::Option*, int> repeated_;         // how often after the first time
+  std::vector<const CLI::Option*> taken_;              // positionals by a text that stood alone
 };
 
 }  // namespace
