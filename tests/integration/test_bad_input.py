@@ -205,7 +205,8 @@ class OptionTest(BadInputTest):
 
     def test_numbers_that_do_not_fit_are_never_clamped(self):
         for option, value in (("seed", -1), ("num_train_epochs", "1e300"), ("learning_rate", "nan"),
-                              ("per_device_train_batch_size", 2**63 - 1), ("max_steps", 2**64), ("seed", 2**64)):
+                              ("per_device_train_batch_size", 2**63 - 1), ("max_steps", 2**64), ("seed", 2**63), ("seed", 2**64),
+                              ("learning_rate", 1e30), ("hici_lr", 11), ("weight_decay", 101), ("max_grad_norm", 1e30)):
             with self.subTest(option):
                 self.assert_refused(self.train(**{option: value}), 2, "train", f"--{option}: ", value)
         self.assert_refused(self.eval_ppl("--batch_size", 2**63 - 1), 2, "eval ppl", "--batch_size: ", 2**63 - 1)
@@ -343,17 +344,26 @@ class NotFiniteTest(BadInputTest):
     def test_weight_that_is_not_a_number(self):
         dtype, shape, data = read_safetensors(self.base / "model.safetensors")[Q_PROJ]
         self.change_tensor(Q_PROJ, (dtype, shape, struct.pack("<f", float("nan")) + data[4:]))
-        self.assert_stopped(self.train(), step=1)
+        for changes in ({}, {"max_nonfinite_steps": 3}):  # the weights of the next step would be the same
+            done = self.train(**changes)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assert_one_error_line(done, "train", f"{self.base}/model.safetensors: tensor '{Q_PROJ}' holds nan", "step 1")
+            self.assertEqual(num_metric_lines(self.out), 0)
+            self.assertEqual(list(self.out.glob("checkpoint-*")), [])
 
     def test_rate_that_makes_the_loss_infinite(self):
-        done = self.train(learning_rate=1e30, hici_lr=1e30, lr_scheduler_type="constant", warmup_steps=None, save_steps=1)
+        done = self.train(learning_rate=10, hici_lr=10, weight_decay=100, lr_scheduler_type="constant", warmup_steps=None,
+                          save_steps=1)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assert_stopped(done, step=num_metric_lines(self.out) + 1)
 
     def test_more_steps_are_tried_when_allowed(self):
-        dtype, shape, data = read_safetensors(self.base / "model.safetensors")[Q_PROJ]
-        self.change_tensor(Q_PROJ, (dtype, shape, struct.pack("<f", float("nan")) + data[4:]))
+        for name in ("up_proj", "down_proj"):  # finite weights, whose products are not
+            name = f"model.layers.1.mlp.{name}.weight"
+            dtype, shape, data = read_safetensors(self.base / "model.safetensors")[name]
+            self.change_tensor(name, (dtype, shape, struct.pack("<f", 1e30) * (len(data) // 4)))
         done = self.train(max_nonfinite_steps=3)
+        self.assertNotIn("-nan", done.stderr)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assert_one_error_line(done, "train", "step 3")
 

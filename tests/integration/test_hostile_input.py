@@ -7,7 +7,7 @@ import shutil
 import struct
 import unittest
 
-from support import (FolderTest, GOLDEN, golden_hici_options, hici, last_line, read_safetensors, train_options,
+from support import (FolderTest, GOLDEN, golden_hici_options, hici, read_safetensors, train_options,
                      write_safetensors)
 
 MODEL = GOLDEN / "llama-gqa"
@@ -70,7 +70,8 @@ class WeightsThatAreNoNumbersTest(HostileInputTest):
         self.put_value(self.base / "model.safetensors", UP_PROJ, NAN)
         done = hici(*train_options(self.out, model_name_or_path=self.base, max_steps=2))
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertIn("step 1, rank 0: loss nan", last_line(done.stderr))
+        self.assert_one_error_line(done, "train", f"{self.base}/model.safetensors: tensor '{UP_PROJ}' holds nan, so that the "
+                                   "loss of step 1 is not finite; fetch the file again")
         self.assertEqual(list(self.out.glob("checkpoint-*")), [])
 
 
@@ -145,6 +146,24 @@ class TextTest(HostileInputTest):
 
 
 class AbsurdSizeTest(HostileInputTest):
+    def test_an_adapter_of_absurd_numbers_is_refused(self):
+        file = self.adapter / "adapter_config.json"
+        config = json.loads(file.read_text())
+        for key, values in (("lora_alpha", (1e300, -1, 0, 1e-300, "NaN", 2**63)), ("r", (1e300, -1, 0, "NaN", 2**63))):
+            for value in values:
+                file.write_text(json.dumps({**config, key: value}))
+                for done, command in ((self.merge(), "merge"),
+                                      (self.eval_ppl("--peft_model", self.adapter, "--context_size", 96), "eval ppl")):
+                    with self.subTest(key=key, value=value, command=command):
+                        self.assert_refused(done, command, f"{file}: {key} is ")
+
+    def test_settings_that_do_not_fit_the_model_name_their_file(self):
+        file = self.adapter / "hici_config.json"
+        settings = json.loads((MODEL / "expected.json").read_text())["hici"]
+        file.write_text(json.dumps({**settings, "num_heads": 5}))
+        self.assert_refused(self.eval_ppl("--peft_model", self.adapter), "eval ppl",
+                            f"{file}: num_heads: 5 does not divide bottleneck_dim")
+
     def test_sizes_whose_products_overflow_are_refused(self):
         config = json.loads((self.base / "config.json").read_text())
         for changes in ({"hidden_size": 1 << 20, "num_hidden_layers": 1 << 12, "vocab_size": 1 << 24,

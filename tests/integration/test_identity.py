@@ -198,6 +198,59 @@ class IdentityTest(FolderTest):
         done = self.run_hici(*arguments, "--resume_from_checkpoint", "latest", code=1)
         self.assert_one_error_line(done, "train", "the tokenizer is", "the checkpoint has")
 
+    def base_with(self, **changes):
+        """The same weights under a config.json with other values."""
+        base = self.folder / "base"
+        shutil.rmtree(base, ignore_errors=True)
+        shutil.copytree(scratch / "base", base)
+        config = json.loads((base / "config.json").read_text())
+        if "rope_theta" in changes:
+            config.pop("rope_parameters")  # the newer form of the same, which would contradict
+        (base / "config.json").write_text(json.dumps({**config, **changes}))
+        return base
+
+    def test_resuming_on_the_same_weights_with_other_numbers_is_refused(self):
+        for changes, name, before, now in (({"rms_norm_eps": 1e-3}, "rms_norm_eps", "1e-06", "0.001"),
+                                           ({"rope_theta": 5e5}, "rope_theta", "10000", "500000"),
+                                           ({"tie_word_embeddings": True}, "tie_word_embeddings", "false", "true"),
+                                           ({"max_position_embeddings": 32}, "max_position_embeddings", "512", "32"),
+                                           ({"num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 4}, "head_dim",
+                                            "8", "4")):
+            with self.subTest(name):
+                done = self.resume(base=self.base_with(**changes), code=1)
+                self.assert_one_error_line(done, "train", f"config.json: the base's {name} is {now}, the checkpoint has {before}",
+                                           "--allow_changes_on_resume")
+        done = self.resume("--allow_changes_on_resume", True, base=self.base_with(rms_norm_eps=1e-3))
+        self.assertIn("the base's rms_norm_eps is 0.001, the checkpoint has 1e-06; going on", done.stderr)
+
+    def test_numbers_that_change_nothing_are_the_same_base(self):
+        self.resume(base=self.base_with(use_cache=False, torch_dtype="bfloat16", rms_norm_eps=0.000001, bos_token_id=None))
+
+    def test_the_same_weights_with_other_numbers_are_named_by_every_command(self):
+        adapter = ["--peft_model", scratch / "lora" / "checkpoint-2"]
+        ppl = ["--data_path", scratch / "tokens.bin", "--seq_len", 64, "--limit_tokens", 130, *CPU]
+        other = self.base_with(rms_norm_eps=1e-3)
+        for command, more in ((["eval", "ppl"], ppl), (["generate"], ["the lord", "--max_new_tokens", 2, *CPU]),
+                              (["merge"], ["--save_path", self.folder / "merged"])):
+            with self.subTest(command=command):
+                done = self.run_hici(*command, "--base_model", other, *adapter, *more)
+                self.assertIn(f"was trained with another config.json than that of {other} (rms_norm_eps was 1e-06 and is "
+                              "0.001)", done.stderr)
+                self.assertNotIn("another base", done.stderr)
+                shutil.rmtree(self.folder / "merged", ignore_errors=True)
+                done = self.run_hici(*command, "--base_model", scratch / "base", *adapter, *more, "--context_size", 2048)
+                self.assertNotIn("another config.json", done.stderr)  # hici's own stretching is no other base
+
+    def test_a_checkpoint_that_does_not_know_the_config_is_taken_as_before(self):
+        for checkpoint in self.out.glob("checkpoint-*"):
+            identity = json.loads((checkpoint / "hici_identity.json").read_text())
+            self.assertEqual(identity["version"], 1)  # what an older hici reads
+            identity.pop("config")
+            (checkpoint / "hici_identity.json").write_text(json.dumps(identity))
+            (checkpoint / "manifest.json").unlink()
+            old_manifest(checkpoint, int(checkpoint.name.split("-")[1]))
+        self.assertNotIn("config.json", self.resume(base=self.base_with(rms_norm_eps=1e-3)).stderr)
+
     def test_a_copy_of_the_base_in_other_shards_is_the_same_base(self):
         copy = self.folder / "base"
         shutil.copytree(scratch / "base", copy)
@@ -281,6 +334,57 @@ def old_manifest(checkpoint, step):
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     (checkpoint / "manifest.json").write_text(
         json.dumps({**body, "manifest_sha256": hashlib.sha256(text.encode()).hexdigest()}))
+
+
+class HierarchyOptionTest(FolderTest):
+    """What was typed is never overruled in silence: it is in force, refused by name, or said to have no effect."""
+
+    def test_modules_that_are_there_cannot_be_left_out(self):
+        shutil.copytree(scratch / "lora", self.folder / "run")
+        adapter = ["--peft_model", scratch / "lora" / "checkpoint-2"]
+        tokens = ["--data_path", scratch / "tokens.bin", "--seq_len", 64, "--limit_tokens", 130, *CPU]
+        base = ["--base_model", scratch / "base"]
+        commands = {"train": [training(self.folder / "run", "--resume_from_checkpoint", "latest", rank=()),
+                              training(self.folder / "new", "--init_adapter", scratch / "lora", rank=())],
+                    "eval ppl": [["eval", "ppl", *base, *adapter, *tokens, "--eval_mode", "hici"],
+                                 ["eval", "ppl", "--base_model", scratch / "whole" / "checkpoint-2", *tokens]],
+                    "generate": [["generate", "the", *base, *adapter, "--attention", "hici", *CPU]],
+                    "merge": [["merge", *base, *adapter, "--save_path", self.folder / "merged"]]}
+        for name, several in commands.items():
+            for arguments in several:
+                with self.subTest(name=name):
+                    done = self.run_hici(*arguments, "--use_hierarchical_forward", False, code=2)
+                    self.assert_one_error_line(done, name, "--use_hierarchical_forward: False contradicts the adapter, which "
+                                               "has HiCI modules; leave the option out")
+        done = self.run_hici(*commands["eval ppl"][0], "--use_global_integrator", False, code=2)
+        self.assert_one_error_line(done, "eval ppl", "--use_global_integrator: False contradicts the adapter, which has True")
+
+    def test_a_run_without_modules_says_only_what_it_uses(self):
+        done = self.run_hici(*training(self.folder / "run", "--use_hierarchical_forward", False))
+        self.assertIn("RoPE factor 1, 4 segments without slots\n", done.stderr)
+        self.assertIn("--num_local_slots has no effect with --use_hierarchical_forward False", done.stderr)
+        for words in ("  hici 0", "HiCI 0", "causal mode"):
+            self.assertNotIn(words, done.stderr)
+        self.assertIn("\nuse_hierarchical_forward = False\n", (self.folder / "run" / "options.ini").read_text())
+        full = training(self.folder / "full", "--attention", "full")
+        done = self.run_hici(*full)
+        self.assertRegex(done.stderr, r"attention full, float32 on cpu, RoPE factor 1\n")
+        self.assertNotIn("HiCI 0", done.stderr)
+        s2 = training(self.folder / "s2", "--attention", "s2", "--segment_length", 32)
+        at = s2.index("--num_chunks")
+        self.assertIn("RoPE factor 1, 2 segments\n", self.run_hici(*s2[:at], *s2[at + 2:]).stderr)
+        self.assertIn("\n# num_chunks = 2\n", (self.folder / "s2" / "options.ini").read_text())
+
+    def test_lengths_beyond_the_model_are_told(self):
+        ppl = ["eval", "ppl", "--base_model", scratch / "base", "--data_path", scratch / "tokens.bin", "--limit_tokens", 700,
+               *CPU, "--seq_len"]
+        words = ("warning: --seq_len: 640 tokens are beyond the 512 that the model's RoPE covers, and results get poor there; "
+                 "--context_size 640 stretches it")
+        self.assertIn(words, self.run_hici(*ppl, 640).stderr)
+        for more in ([512], [640, "--context_size", 640], [640, "--eval_mode", "dca"]):
+            self.assertNotIn("warning", self.run_hici(*ppl, *more).stderr)
+        attention = ["eval", "attention", *ppl[2:], 640, "--peft_model", scratch / "lora" / "checkpoint-2"]
+        self.assertIn(words, self.run_hici(*attention).stderr)
 
 
 class EvaluationTest(FolderTest):

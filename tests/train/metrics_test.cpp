@@ -100,6 +100,9 @@ TEST(MetricsTest, ANewRunKeepsTheLinesOfAnotherAside) {
 TEST(MetricsTest, PeopleSeeStepLossNormSpeedMemoryAndTimeLeft) {
   EXPECT_EQ(step_text(metrics_of(12, 2.34561), 300, 65),
             "step 12/300  loss 2.3456  grad 1.25  hici 0.1  8.12k tokens/s  412 MiB  1m05s left");
+  StepMetrics plain = metrics_of(12, 2.34561);
+  plain.has_hici = false;
+  EXPECT_EQ(step_text(plain, 300, 65), "step 12/300  loss 2.3456  grad 1.25  8.12k tokens/s  412 MiB  1m05s left");
   ::testing::internal::CaptureStderr();
   {
     const testing::TemporaryFolder folder;

@@ -112,13 +112,28 @@ TEST(TrainerTest, Bf16TrainsThroughFloat32MasterWeights) {
 
 TEST(TrainerTest, NonFiniteLossStopsWithStepAndBlocksAndMakesNoUpdate) {
   TinyRun run;
-  run.model.embed_tokens().fill_(std::numeric_limits<float>::quiet_NaN());
+  run.model.visit_parameters([](const std::string& name, at::Tensor& t) {  // logits beyond float32 by finite weights
+    if (name == "model.norm.weight") t.fill_(1e10);
+    if (name == "lm_head.weight") t.mul_(1e30);
+  });
   const at::Tensor head = run.model.head_weight().clone();
   const std::string message = testing::error_message([&] { run.run(); });
   EXPECT_NE(message.find("step 1"), std::string::npos) << message;
   EXPECT_NE(message.find("blocks"), std::string::npos) << message;
+  EXPECT_EQ(message.find("-nan"), std::string::npos) << message;
   EXPECT_TRUE(at::equal(run.model.head_weight(), head));
   EXPECT_TRUE(run.saves.empty());
+}
+
+// It advised a lower rate.
+TEST(TrainerTest, AWeightThatIsNoNumberIsNamedAtTheFirstStep) {
+  TinyRun run;
+  run.config.max_nonfinite_steps = 5;  // no further step is tried: the weights stay what they are
+  run.model.embed_tokens()[4][1] = std::numeric_limits<float>::quiet_NaN();
+  run.model.set_file_of("model.embed_tokens.weight", "base/model.safetensors");
+  EXPECT_EQ(testing::error_message([&] { run.run(); }),
+            "base/model.safetensors: tensor 'model.embed_tokens.weight' holds nan, so that the loss of step 1 is not "
+            "finite; fetch the file again, or use another checkpoint");
 }
 
 TEST(TrainerTest, StreamedStepsGiveTheSameLossesInEveryType) {

@@ -177,6 +177,7 @@ int run_eval_attention(const EvalAttentionOptions& o) {
       data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
   if (tokens.info()) io::warn_of_foreign_tokens(o.data_path, tokens.info()->tokenizer_sha256, o.base_model, loaded);
   const eval::AttentionProfileOptions options = profile_options(o, loaded, tokens);
+  warn_if_beyond_reach("--seq_len", o.seq_len, loaded);
   const nlohmann::json settings = settings_json(o, loaded, tokens, options);
   auto write = [&](const eval::AttentionProfile& profile) {
     show_and_write(result_text(profile), [&] {

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/base/process_rank.h"
+#include "hici/config/rope.h"
 #include "hici/ops/cuda_plugin.h"
 
 #include <functional>
@@ -13,18 +14,28 @@ namespace hici::commands {
 namespace {
 
 const std::vector<std::string>& hierarchy_names() {
-  static const std::vector<std::string> names{"num_local_slots",   "global_slots",          "num_heads",
-                                              "use_bottleneck",    "bottleneck_dim",        "shared_compress_dim",
-                                              "shared_compressor", "use_local_constructor", "use_global_integrator",
-                                              "causal_mode"};
+  static const std::vector<std::string> names{"num_local_slots",
+                                              "global_slots",
+                                              "num_heads",
+                                              "use_bottleneck",
+                                              "bottleneck_dim",
+                                              "shared_compress_dim",
+                                              "shared_compressor",
+                                              "use_local_constructor",
+                                              "use_global_integrator",
+                                              "causal_mode",
+                                              "use_hierarchical_forward"};
   return names;
 }
+
+std::string shown(bool value) { return value ? "True" : "False"; }
+int64_t shown(int64_t value) { return value; }
 
 // A stored value stands unless another was typed, which is an error: the tensors have the stored shape.
 template <typename T>
 void keep_stored(const HiciOptions& options, const std::string& name, T& value, const T& stored) {
-  HICI_CHECK_USAGE(!options.given(name) || value == stored, "--", name, ": ", value,
-                   " contradicts the adapter, which has ", stored, "; leave the option out");
+  HICI_CHECK_USAGE(!options.given(name) || value == stored, "--", name, ": ", shown(value),
+                   " contradicts the adapter, which has ", shown(stored), "; leave the option out");
   value = stored;
 }
 
@@ -83,9 +94,15 @@ config::HiciConfig HiciOptions::resolve(config::Family family, const io::StoredH
   config.causal_mode = !causal_mode.empty() ? config::parse_causal_mode(causal_mode, "--causal_mode")
                        : complete           ? stored.config->causal_mode
                                             : config::default_causal_mode(family);
-  if (!use_hierarchical_forward) config.use_local_constructor = config.use_global_integrator = false;
-  if (!stored.config) return config;
+  if (!stored.config) {
+    if (use_hierarchical_forward) return config;
+    note_without_effect("--use_hierarchical_forward False");
+    config.use_local_constructor = config.use_global_integrator = false;
+    return config;
+  }
   const config::HiciConfig& known = *stored.config;
+  HICI_CHECK_USAGE(use_hierarchical_forward, "--use_hierarchical_forward: ", shown(use_hierarchical_forward),
+                   " contradicts the adapter, which has HiCI modules; leave the option out");
   if (complete) {
     if (!given("num_chunks")) config.num_segments = known.num_segments;
     keep_stored(*this, "num_heads", config.num_heads, known.num_heads);
@@ -103,7 +120,7 @@ config::HiciConfig HiciOptions::resolve(config::Family family, const io::StoredH
 
 void HiciOptions::note_without_effect(const std::string& why) const {
   for (const std::string& name : hierarchy_names()) {
-    if (given(name)) log_info("--", name, " has no effect with ", why);
+    if (given(name) && !why.starts_with("--" + name)) log_info("--", name, " has no effect with ", why);
   }
 }
 
@@ -153,6 +170,13 @@ at::Device DeviceOptions::resolve_device() const {
 std::string result_label(const std::string& label, const std::string& base_model, const std::string& peft_model) {
   if (!label.empty()) return label;
   return peft_model.empty() ? base_model : peft_model;
+}
+
+void warn_if_beyond_reach(const std::string& option, int64_t tokens, const io::LoadedModel& loaded) {
+  const int64_t reach = config::rope_context(loaded.model->config());
+  if (tokens <= reach) return;
+  log_warning(option, ": ", tokens, " tokens are beyond the ", reach,
+              " that the model's RoPE covers, and results get poor there; --context_size ", tokens, " stretches it");
 }
 
 io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,

@@ -52,6 +52,10 @@ struct DeviceOptions {
 // The name of a result's row in reports: --label, else the adapter, else the base.
 std::string result_label(const std::string& label, const std::string& base_model, const std::string& peft_model);
 
+// A line when sequences of `tokens`, which `option` asks for, are longer than the model's RoPE covers as it is
+// stretched.
+void warn_if_beyond_reach(const std::string& option, int64_t tokens, const io::LoadedModel& loaded);
+
 // The model of a command that evaluates or generates. `hici` must live as long as the request. Loads the CUDA plug-in
 // for a GPU.
 io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,

@@ -33,13 +33,18 @@ const char* way_out(const BadWeight& bad, at::ScalarType dtype) {
 
 }  // namespace
 
-void fail_not_finite(const CausalLm& model, const std::string& what) {
+void check_weights_are_finite(const CausalLm& model, const std::string& what) {
   const BadWeight bad = find_bad_weight(model);
-  const char* out = way_out(bad, model.head_weight().scalar_type());
-  if (bad.value.empty()) fail(what, ": is not finite (nan or infinite), although all weights are finite; ", out);
+  if (bad.value.empty()) return;
   const std::string& file = model.file_of(bad.name);
   fail(file.empty() ? "model" : file, ": tensor '", bad.name, "' holds ", bad.value, ", so that ", what,
-       " is not finite; ", out);
+       " is not finite; ", way_out(bad, model.head_weight().scalar_type()));
+}
+
+void fail_not_finite(const CausalLm& model, const std::string& what) {
+  check_weights_are_finite(model, what);
+  fail(what, ": is not finite (nan or infinite), although all weights are finite; ",
+       way_out({}, model.head_weight().scalar_type()));
 }
 
 }  // namespace hici::nn

@@ -130,7 +130,7 @@ std::string metrics_line(const StepMetrics& metrics) {
 std::string step_text(const StepMetrics& metrics, int64_t total_steps, double seconds_left) {
   std::string text = "step " + std::to_string(metrics.step) + "/" + std::to_string(total_steps);
   text += "  loss " + fixed(metrics.loss, "%.4f") + "  grad " + fixed(metrics.grad_norm, "%.3g");
-  text += "  hici " + fixed(metrics.hici_grad_norm, "%.3g");
+  if (metrics.has_hici) text += "  hici " + fixed(metrics.hici_grad_norm, "%.3g");
   text += "  " + human_count(metrics.tokens_per_second) + " tokens/s";
   text += "  " + human_bytes(metrics.peak_memory_bytes) + "  " + human_duration(seconds_left) + " left";
   return text;

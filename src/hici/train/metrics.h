@@ -18,6 +18,7 @@ struct StepMetrics {
   double loss = 0;            // mean over the target tokens of this step
   double grad_norm = 0;       // of all gradients, before clipping
   double hici_grad_norm = 0;  // of the HiCI parameters' gradients, before clipping
+  bool has_hici = true;       // false: no such parameter is trained, and people see no norm of them
   double learning_rate = 0;
   double hici_learning_rate = 0;
   int64_t tokens = 0;  // seen since step 0

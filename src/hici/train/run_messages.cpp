@@ -27,6 +27,15 @@ std::string segments_text(const TrainingRunSpec& spec, const io::LoadedModel& lo
   return spec.sft->segment_length == 0 ? "one segment" : "segments of " + counted(spec.sft->segment_length, "token");
 }
 
+// What cuts the sequence, and what its segments see of each other: nothing where neither is used.
+std::string structure_text(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
+  if (spec.attention == nn::AttentionKind::kFull) return "";
+  const bool has_slots = spec.attention == nn::AttentionKind::kHici && loaded.has_hierarchy;
+  const std::string mode = has_slots ? hici::detail::concat(", causal mode ", config::name_of(loaded.hici.causal_mode))
+                                     : std::string(spec.attention == nn::AttentionKind::kHici ? " without slots" : "");
+  return ", " + segments_text(spec, loaded) + mode;
+}
+
 const char* eval_mode_of(nn::AttentionKind attention) {
   if (attention == nn::AttentionKind::kFull) return "full";
   return attention == nn::AttentionKind::kS2 ? "s2" : "hici";
@@ -56,12 +65,11 @@ void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
   int64_t all = 0, counts[optim::kNumGroups] = {};
   loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { all += t.numel(); });
   for (const auto& parameter : trained) counts[static_cast<int>(parameter.group)] += parameter.tensor.numel();
-  log_info("model ", spec.model.string(), ": ", all, " parameters, trained ", counts[0] + counts[1], " (HiCI ",
-           counts[0], ", rest ", counts[1], ")");
+  const std::string parts = counts[0] > 0 ? hici::detail::concat(" (HiCI ", counts[0], ", rest ", counts[1], ")") : "";
+  log_info("model ", spec.model.string(), ": ", all, " parameters, trained ", counts[0] + counts[1], parts);
   log_info("attention ", nn::attention_kind_name(spec.attention), ", ", ops::dtype_name(spec.dtype),
            spec.fp8_base ? " over frozen matrices in 8 bits" : "", " on ", spec.device.str(), ", RoPE factor ",
-           loaded.model->config().rope.context_factor, ", ", segments_text(spec, loaded), ", causal mode ",
-           config::name_of(loaded.hici.causal_mode));
+           loaded.model->config().rope.context_factor, structure_text(spec, loaded));
   log_info("data ", spec.data_path.string(), ": ", data.description, "; ", counted(total_steps, "step"), " of ",
            counted(spec.train.sequences_per_step(), "sequence"));
 }

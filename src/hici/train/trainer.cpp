@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/base/signals.h"
+#include "hici/nn/non_finite.h"
 #include "hici/ops/device.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/optim/clip.h"
@@ -11,6 +12,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 
@@ -22,6 +24,9 @@ using Clock = std::chrono::steady_clock;
 double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
+
+// Without the sign that a nan may have, which says nothing.
+std::string shown(double value) { return std::isnan(value) ? "nan" : hici::detail::concat(value); }
 
 std::string list_blocks(const std::vector<data::TokenBatch>& batches) {
   std::ostringstream out;
@@ -44,7 +49,9 @@ Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vec
       schedule_{optim::schedule_kind_from_name(config.schedule), config.warmup_steps,
                 config.total_steps(samples.num_samples())},
       optimizer_(parameters, {.weight_decay = config.weight_decay}),
-      gradients_(parameters) {}
+      gradients_(parameters),
+      has_hici_(std::any_of(parameters.begin(), parameters.end(),
+                            [](const auto& each) { return each.group == optim::GroupKind::kHici; })) {}
 
 RunEnd Trainer::run(const Progress& start) {
   progress_ = start;
@@ -144,10 +151,15 @@ bool Trainer::update(const StepOutcome& outcome, const std::vector<data::TokenBa
   const bool finite =
       std::isfinite(outcome.loss) && std::isfinite(outcome.grad_norm) && std::isfinite(outcome.hici_grad_norm);
   if (!finite) {
+    // Training has not touched the weights yet: no rate would help, and another step would see the same ones.
+    if (!has_updated_)
+      nn::check_weights_are_finite(
+          model_, hici::detail::concat(std::isfinite(outcome.loss) ? "the gradient norm" : "the loss", " of step ",
+                                       progress_.step + 1));
     ++nonfinite_in_a_row_;
     const std::string what =
-        hici::detail::concat("step ", progress_.step + 1, ", rank 0: loss ", outcome.loss, ", gradient norm ",
-                             outcome.grad_norm, " in blocks ", list_blocks(batches));
+        hici::detail::concat("step ", progress_.step + 1, ", rank 0: loss ", shown(outcome.loss), ", gradient norm ",
+                             shown(outcome.grad_norm), " in blocks ", list_blocks(batches));
     HICI_CHECK(nonfinite_in_a_row_ < config_.max_nonfinite_steps, what,
                "; no update was made; lower --learning_rate or --hici_lr, or go on from "
                "the last checkpoint with --max_nonfinite_steps above ",
@@ -158,6 +170,7 @@ bool Trainer::update(const StepOutcome& outcome, const std::vector<data::TokenBa
   nonfinite_in_a_row_ = 0;
   const double factor = schedule_.factor(progress_.step + 1);
   optimizer_.step(gradients_.gradients(), {config_.hici_learning_rate * factor, config_.learning_rate * factor});
+  has_updated_ = true;
   return true;
 }
 
@@ -173,6 +186,7 @@ void Trainer::report(const StepOutcome& outcome) {
   metrics.loss = outcome.loss;
   metrics.grad_norm = outcome.grad_norm;
   metrics.hici_grad_norm = outcome.hici_grad_norm;
+  metrics.has_hici = has_hici_;
   metrics.learning_rate = config_.learning_rate * factor;
   metrics.hici_learning_rate = config_.hici_learning_rate * factor;
   metrics.tokens = progress_.tokens_seen;

@@ -42,7 +42,7 @@ class Trainer {
 
   // From `start` to the last step, or until a stop signal (base/signals.h) arrives: then the step in hand is dropped,
   // the state before it is saved, and kStopped returned. Throws when --max_nonfinite_steps steps in a row had a loss or
-  // gradient that is not finite.
+  // gradient that is not finite, and at the first such step when no update was made before and a weight is not finite.
   RunEnd run(const Progress& start);
 
   optim::AdamW& optimizer() { return optimizer_; }
@@ -78,6 +78,8 @@ class Trainer {
   optim::Schedule schedule_;
   optim::AdamW optimizer_;
   GradientAccumulator gradients_;
+  bool has_hici_;             // whether parameters of HiCI modules are trained
+  bool has_updated_ = false;  // in this process
   Progress progress_;
   int64_t last_saved_step_ = -1;
   int64_t nonfinite_in_a_row_ = 0;
