@@ -10,8 +10,8 @@
 namespace hici::train {
 namespace {
 
-// In types of two bytes oneDNN multiplies. It keeps the code that it made for each shape, and has copies of both
-// matrices in an order of its own while it works: as measured, whatever the model (docs/performance.md).
+// In bfloat16 oneDNN multiplies, and keeps the code that it made for each shape and more: so much in every model that
+// was measured (docs/performance.md).
 constexpr int64_t kMultiplierBytes = int64_t{100} << 20;
 
 }  // namespace
