@@ -147,7 +147,7 @@ TEST_F(CheckpointStoreTest, WhatADeadProcessLeftIsRemovedAndNothingElse) {
   for (const char* name : {"checkpoint-2.tmp", "checkpoint-0.deleting", "checkpoint-3.hici-tmp-00000000000000aa",
                            "my.tmp", "checkpoint-1.aside-1"}) {
     fs::create_directory(out_ / name);
-    write_weights(out_ / name);
+    write_text(out_ / name / "adapter_model.safetensors", "half of it");
   }
   for (const char* name : {"metrics.jsonl.hici-tmp-00000000000000ab", "metrics.jsonl.tmp-123-0", "notes.tmp-2026-11",
                            "checkpoint-5.tmp", "metrics.jsonl"})
@@ -160,6 +160,24 @@ TEST_F(CheckpointStoreTest, WhatADeadProcessLeftIsRemovedAndNothingElse) {
   const std::string notes = said([&] { store.clean_up(); });
   EXPECT_EQ(names(), expected);
   EXPECT_NE(notes.find("checkpoint-2.tmp: left by a process that ended early, removed"), std::string::npos) << notes;
+}
+
+TEST_F(CheckpointStoreTest, AFormerNameWithOtherThingsInItIsNamedAndStays) {
+  const CheckpointStore store(out_);
+  for (const char* name : {"checkpoint-2.tmp", "checkpoint-3.deleting", "checkpoint-4.tmp", "checkpoint-5.tmp"}) {
+    fs::create_directory(out_ / name);
+    write_text(out_ / name / "training_state.json", "{}");
+  }
+  write_text(out_ / "checkpoint-2.tmp/thesis.txt", "mine");
+  fs::create_directory(out_ / "checkpoint-3.deleting/photos");
+  fs::create_symlink("nowhere", out_ / "checkpoint-4.tmp/config.json");
+  for (const char* name : {"manifest.json.hici-tmp-00000000000000ab", "model-00001-of-00002.safetensors.tmp-12-0",
+                           "optimizer.safetensors", "tokenizer.json"})
+    write_text(out_ / "checkpoint-5.tmp" / name, "x");
+  const std::string notes = said([&] { store.clean_up(); });
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-2.tmp", "checkpoint-3.deleting", "checkpoint-4.tmp"}));
+  EXPECT_NE(notes.find("checkpoint-2.tmp: is named like what an earlier hici left"), std::string::npos) << notes;
+  EXPECT_TRUE(fs::exists(out_ / "checkpoint-2.tmp/thesis.txt"));
 }
 
 TEST_F(CheckpointStoreTest, AnUnpublishedCheckpointDisappearsAndTakesOverNothing) {

@@ -3,6 +3,9 @@
 
 #include "hici/base/file.h"
 #include "hici/base/sha256.h"
+#include "hici/io/generation_config.h"
+#include "hici/io/known_files.h"
+#include "hici/io/model_identity.h"
 #include "hici/io/weight_file.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
@@ -10,8 +13,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace hici::io {
 namespace {
@@ -138,6 +143,49 @@ TEST_F(FolderCheckTest, AFileThatIsNotListedIsNoPartOfTheCheckpoint) {
   EXPECT_ERROR_SAYS(open_weights(checkpoint_, "model", "pytorch_model", &check), "index.json: is not in manifest.json");
   write_file_atomically(checkpoint_ / "adapter_config.json", "{}");
   EXPECT_ERROR_SAYS(FolderCheck{checkpoint_}, "adapter_config.json: is not in manifest.json");
+}
+
+TEST_F(FolderCheckTest, WhatAReaderLooksForByNameIsListedOrNotThere) {
+  const std::vector<std::string>& names = files_read_by_name();
+  for (const char* name :
+       {"chat_template.jinja", "chat_template.json", "additional_chat_templates", "special_tokens_map.json",
+        "added_tokens.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors.index.json",
+        "pytorch_model.bin.index.json", "adapter_model.bin", "adapter_model.safetensors", "trainable_params.bin",
+        "hici_modules.safetensors", "config.json", "model.safetensors", "pytorch_model.bin"})
+    EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
+  for (const std::string& name : names) {
+    const fs::path file = checkpoint_ / name;
+    if (fs::exists(file)) continue;  // listed
+    write_file_atomically(file, "{}");
+    EXPECT_ERROR_SAYS(FolderCheck{checkpoint_}, name + ": is not in manifest.json");
+    fs::remove(file);
+    fs::create_directory(file);
+    EXPECT_ERROR_SAYS(FolderCheck{checkpoint_}, name + ": is not in manifest.json");
+    fs::remove(file);
+    fs::create_symlink("nowhere", file);
+    EXPECT_ERROR_SAYS(FolderCheck{checkpoint_}, name + ": is not in manifest.json");
+    fs::remove(file);
+  }
+  EXPECT_NO_THROW(read());
+}
+
+TEST_F(FolderCheckTest, AManifestThatIsALinkToNowhereIsDamaged) {
+  for (const fs::path& folder : {checkpoint_, folder_ / "model"}) {
+    fs::create_directory(folder);
+    fs::remove(folder / kManifestName);
+    fs::create_symlink("nowhere", folder / kManifestName);
+    EXPECT_ERROR_SAYS(FolderCheck{folder}, "manifest.json");
+  }
+}
+
+TEST_F(FolderCheckTest, ALinkToNowhereIsNoMissingFile) {
+  fs::create_directory(folder_ / "model");
+  for (const char* name : {kIdentityName, "model.safetensors", "generation_config.json"})
+    fs::create_symlink("nowhere", folder_ / "model" / name);
+  EXPECT_ERROR_SAYS(read_identity(folder_ / "model"), "hici_identity.json: ");
+  EXPECT_ERROR_SAYS(open_weights(folder_ / "model", "model", "pytorch_model"), "model.safetensors: ");
+  const config::ModelConfig config;
+  EXPECT_ERROR_SAYS(read_stop_ids(folder_ / "model", config), "generation_config.json: ");
 }
 
 TEST_F(FolderCheckTest, AManifestOfAnotherStepOrADamagedOneIsRefused) {

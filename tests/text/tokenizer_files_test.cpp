@@ -2,6 +2,7 @@
 #include "hici/text/tokenizer_files.h"
 
 #include "hici/base/file.h"
+#include "hici/text/chat_template.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 
@@ -21,6 +22,15 @@ TEST(FindTokenizerJsonTest, SaysWhatIsMissing) {
   write_file_atomically(folder / "tokenizer.json", "{}");
   EXPECT_EQ(find_tokenizer_json(folder.path()), folder / "tokenizer.json");
   EXPECT_EQ(find_tokenizer_json(folder / "tokenizer.json"), folder / "tokenizer.json");
+}
+
+TEST(TokenizerFilesTest, ALinkToNowhereIsNoMissingFile) {
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink("nowhere", folder / "special_tokens_map.json");
+  EXPECT_ERROR_SAYS(read_named_tokens(folder.path()), "special_tokens_map.json: is a link that cannot be opened");
+  std::filesystem::remove(folder / "special_tokens_map.json");
+  std::filesystem::create_symlink("nowhere", folder / "chat_template.jinja");
+  EXPECT_ERROR_SAYS(read_chat_template_files(folder.path()), "chat_template.jinja: is a link that cannot be opened");
 }
 
 TEST(ReadNamedTokensTest, ReadsBothFormsAndBothFiles) {

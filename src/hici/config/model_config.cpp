@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/config/rope_json.h"
 
@@ -177,8 +178,7 @@ ModelConfig read_model_config(const std::filesystem::path& dir) {
   HICI_CHECK(std::filesystem::is_directory(dir), dir.string(),
              ": is no directory; expected a Hugging Face model directory", hub_hint(dir, HubKind::kModel));
   const std::filesystem::path file = dir / "config.json";
-  HICI_CHECK(std::filesystem::exists(file), dir.string(),
-             ": has no config.json; expected a Hugging Face model directory");
+  HICI_CHECK(is_there(file), dir.string(), ": has no config.json; expected a Hugging Face model directory");
   return parse_model_config(read_companion_json(file), file.string());
 }
 

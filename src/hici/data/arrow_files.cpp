@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/data/arrow_source.h"
 
@@ -14,7 +15,7 @@ constexpr size_t kMaxStateBytes = size_t{16} << 20;
 // The folder that holds state.json: the data set itself, or one of its splits.
 std::filesystem::path split_folder(const std::filesystem::path& folder, const std::string& split) {
   const std::filesystem::path dict = folder / "dataset_dict.json";
-  if (!std::filesystem::exists(dict)) return folder;
+  if (!is_there(dict)) return folder;
   const nlohmann::json value = read_companion_json(dict, kMaxStateBytes);
   const std::vector<std::string> splits = JsonObject(value, dict.string()).strings("splits");
   std::string names;

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 
 #include <nlohmann/json.hpp>
@@ -87,7 +88,7 @@ TokenFileInfo sidecar_from_json(const std::string& text, const std::string& subj
 
 std::optional<TokenFileInfo> read_sidecar(const std::filesystem::path& token_file) {
   const std::filesystem::path path = sidecar_path(token_file);
-  if (!std::filesystem::exists(path)) return std::nullopt;
+  if (!is_there(path)) return std::nullopt;
   // Both may be links into one folder (ln -s /data/tokens.bin* .).
   std::error_code problem;
   const std::filesystem::path real = std::filesystem::canonical(path, problem);

@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/hub_id.h"
 #include "hici/base/human.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/version.h"
 #include "hici/config/bounds.h"
@@ -141,7 +142,7 @@ std::string zero_shards_in(const fs::path& dir) {
   for (const auto& entry : fs::directory_iterator(dir))
     if (entry.is_directory() && entry.path().filename().string().rfind("global_step", 0) == 0)
       return entry.path().filename().string();
-  return fs::exists(dir / "zero_to_fp32.py") ? "zero_to_fp32.py" : "";
+  return is_there(dir / "zero_to_fp32.py") ? "zero_to_fp32.py" : "";
 }
 
 constexpr const char* kGatherShards = "run 'python3 zero_to_fp32.py . .' in it, then hici extract --checkpoint_path ";
@@ -164,7 +165,7 @@ void check_halves(const Adapter& adapter, bool has_lora_file, bool has_trained_f
                ": has adapter_model and no trainable_params (embedding, norms, HiCI modules); ",
                way_to_missing_half(adapter.path));
   }
-  HICI_CHECK(!has_trained_file || has_lora_file || !fs::exists(adapter.path / "adapter_config.json"), dir,
+  HICI_CHECK(!has_trained_file || has_lora_file || !is_there(adapter.path / "adapter_config.json"), dir,
              ": has trainable_params and adapter_config.json, and no adapter_model (the LoRA factors); ",
              way_to_missing_half(adapter.path));
 }
@@ -227,7 +228,7 @@ void open_parts(Adapter& adapter, bool prefer_full_dump) {
 void settle_rank_and_alpha(Adapter& adapter, const AdapterReading& reading) {
   const fs::path file = adapter.path / "adapter_config.json";
   const auto& factors = adapter.lora_tensors->tensors();
-  const bool is_said = fs::exists(file);
+  const bool is_said = is_there(file);
   if (is_said) read_peft_config(read_companion_json(file), file.string(), adapter);
   HICI_CHECK(!is_said || !reading.lora_alpha || *reading.lora_alpha == adapter.lora.alpha, file.string(),
              ": lora_alpha is ", adapter.lora.alpha, ", and --lora_alpha says ", reading.lora_alpha.value_or(0),
@@ -328,7 +329,7 @@ bool is_adapter_directory(const fs::path& path) {
   constexpr std::array<const char*, 5> kNames = {"adapter_config.json", "adapter_model.safetensors",
                                                  "adapter_model.bin", "trainable_params.safetensors",
                                                  "trainable_params.bin"};
-  return std::any_of(kNames.begin(), kNames.end(), [&](const char* name) { return fs::exists(path / name); });
+  return std::any_of(kNames.begin(), kNames.end(), [&](const char* name) { return is_there(path / name); });
 }
 
 Adapter read_adapter(const fs::path& path, const AdapterReading& reading) {
@@ -337,13 +338,13 @@ Adapter read_adapter(const fs::path& path, const AdapterReading& reading) {
   Adapter adapter;
   adapter.path = path;
   adapter.check = std::make_shared<FolderCheck>(path);
-  HICI_CHECK(!fs::exists(path / (std::string(kHiciModulesStem) + ".safetensors")), path.string(),
+  HICI_CHECK(!is_there(path / (std::string(kHiciModulesStem) + ".safetensors")), path.string(),
              ": is a merged model with its HiCI modules and no adapter; give it as the base model, without an adapter");
   open_parts(adapter, reading.prefer_full_dump);
   settle_rank_and_alpha(adapter, reading);
   adapter.lora.targets = targets_in(*adapter.lora_tensors);
   const fs::path own = path / "hici_config.json";
-  if (fs::exists(own)) adapter.settings = config::parse_adapter_settings(read_companion_json(own), own.string());
+  if (is_there(own)) adapter.settings = config::parse_adapter_settings(read_companion_json(own), own.string());
   adapter.identity = read_identity(path);
   return adapter;
 }

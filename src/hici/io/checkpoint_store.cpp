@@ -6,6 +6,7 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/io/checkpoint_manifest.h"
+#include "hici/io/known_files.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -102,6 +103,10 @@ bool is_former_name(const fs::path& path) {
   return checkpoint_step_of_name(path.stem().string()) && (extension == ".tmp" || extension == ".deleting");
 }
 
+bool is_former_folder(const fs::directory_entry& entry) {
+  return entry.is_directory() && !entry.is_symlink() && is_former_name(entry.path());
+}
+
 // checkpoint-N.hici-tmp-... or one of the former names.
 bool is_checkpoint_folder(const fs::path& path) {
   std::error_code ignored;
@@ -171,13 +176,23 @@ std::vector<Leftover> leftovers_of_run(const fs::path& output_dir) {
   std::vector<Leftover> found = leftovers_in(output_dir);
   std::error_code error;
   for (fs::directory_iterator at(output_dir, error), end; !error && at != end; at.increment(error)) {
-    if (at->is_directory() && !at->is_symlink() && is_former_name(at->path()))
+    if (is_former_folder(*at) && holds_only_checkpoint_files(at->path()))
       found.push_back({at->path(), is_in_use(at->path())});
   }
   return found;
 }
 
+void CheckpointStore::name_strangers() const {
+  std::error_code error;
+  for (fs::directory_iterator at(output_dir_, error), end; !error && at != end; at.increment(error)) {
+    if (is_former_folder(*at) && !holds_only_checkpoint_files(at->path()))
+      log_info(at->path().string(),
+               ": is named like what an earlier hici left of a checkpoint, and holds other files; it stays");
+  }
+}
+
 void CheckpointStore::clean_up() const {
+  name_strangers();
   const std::vector<Leftover> leftovers = leftovers_of_run(output_dir_);
   remove_leftovers(leftovers);
   // On a network file system nobody can tell by a folder's own lock; but only the process that holds the run's makes

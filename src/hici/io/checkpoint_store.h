@@ -45,7 +45,9 @@ class CheckpointStore {
   explicit CheckpointStore(std::filesystem::path output_dir, int64_t save_total_limit = 0, FreeBytes free_bytes = {});
 
   // Removes what dead processes left here: checkpoints on their way in or out, and half-written files. What a process
-  // that lives is writing stays, and so does everything that is not called as we call such things.
+  // that lives is writing stays, and so does everything that is not called as we call such things. Earlier versions
+  // called them checkpoint-N.tmp and checkpoint-N.deleting, as others may: there only what holds nothing but files of a
+  // checkpoint goes, and a line names the rest.
   void clean_up() const;
 
   // Before the first step: whether the disk has room for what a run that makes `saves` checkpoints of `bytes_each` will
@@ -69,6 +71,7 @@ class CheckpointStore {
   void set_aside_after(int64_t step) const;
 
  private:
+  void name_strangers() const;
   void check_space(int64_t step, uint64_t bytes_needed) const;
 
   std::filesystem::path output_dir_;

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 
 #include <cerrno>
 #include <cstring>
@@ -25,7 +26,7 @@ DirectoryWriter::DirectoryWriter(const fs::path& path, uint64_t needed_bytes) : 
 }
 
 void DirectoryWriter::copy_if_there(const fs::path& file) {
-  if (fs::exists(file))
+  if (is_there(file))
     write_file_atomically(folder() / file.filename(), read_file(file, kMaxCopiedBytes, Links::kCompanion));
 }
 

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/config/parameter_names.h"
 #include "hici/io/directory_writer.h"
@@ -129,11 +130,13 @@ AdapterToWrite describe(const Adapter& adapter, const ExtractRequest& request, R
 ExtractResult extract_adapter(const ExtractRequest& request) {
   const fs::path source = resolve_run_directory(request.checkpoint);
   const Adapter adapter = read_adapter(source, {.prefer_full_dump = true, .lora_alpha = request.lora_alpha});
-  HICI_CHECK(!adapter.lora_tensors->tensors().empty() || fs::exists(source / "trainable_params.safetensors") ||
-                 fs::exists(source / "trainable_params.bin"),
+  HICI_CHECK(!adapter.lora_tensors->tensors().empty() || is_there(source / "trainable_params.safetensors") ||
+                 is_there(source / "trainable_params.bin"),
              source.string(), ": has no LoRA factors, so all its parameters were trained; use it as --base_model");
   ExtractResult result;
   result.directory = request.output.empty() ? source : request.output;
+  HICI_CHECK(!request.output.empty() || !adapter.check->has_manifest(), source.string(),
+             ": has a manifest.json that lists ", "its files, so that others are no part of it; give --output_dir");
   if (request.output.empty()) check_is_new(adapter, source, request.format);
   if (!request.output.empty()) check_new_folder(request.output);
 
@@ -152,7 +155,7 @@ ExtractResult extract_adapter(const ExtractRequest& request) {
   adapter.check->finish();
   // What PEFT or the research code wrote says more than the keys that we need. In place it stays as it is.
   const fs::path config = source / "adapter_config.json";
-  if (request.output.empty() && fs::exists(config)) fs::remove(writer.folder() / config.filename());
+  if (request.output.empty() && is_there(config)) fs::remove(writer.folder() / config.filename());
   if (!request.output.empty()) writer.copy_if_there(config);
   if (request.output.empty()) {
     move_files(writer.folder(), source);

@@ -3,13 +3,13 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
-#include "hici/io/model_identity.h"
+#include "hici/io/known_files.h"
 #include "hici/io/training_state.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <utility>
 
@@ -26,8 +26,8 @@ bool is_weights(const fs::path& file) {
 // Other programs have a manifest.json too. One is ours when the folder is, or when it says so.
 bool has_checkpoint_manifest(const fs::path& folder) {
   const fs::path file = folder / kManifestName;
-  if (!fs::exists(file)) return false;
-  if (checkpoint_step_of_name(folder.lexically_normal().filename().string()) || fs::exists(folder / kTrainingStateName))
+  if (!is_there(file)) return false;
+  if (checkpoint_step_of_name(folder.lexically_normal().filename().string()) || is_there(folder / kTrainingStateName))
     return true;
   const nlohmann::json value = read_companion_json(file);
   return !value.is_object() || !value.contains("format") || value["format"] == kManifestFormat;
@@ -58,7 +58,7 @@ FolderCheck::FolderCheck(fs::path folder)
     verify_file(folder_ / file.name, file, waits ? VerifyDepth::kSizes : VerifyDepth::kHashes);
     if (!waits) hashed_whole_.insert(file.name);
   }
-  check_configs();
+  check_names();
 }
 
 FolderCheck::~FolderCheck() { *is_stopped_ = true; }  // the futures' destructors wait
@@ -70,12 +70,10 @@ const ManifestFile* FolderCheck::find(const fs::path& file) const {
   return found == manifest_->files.end() ? nullptr : &*found;
 }
 
-// These change what weights mean as soon as they are there.
-void FolderCheck::check_configs() const {
-  constexpr std::array<const char*, 6> kConfigs = {"config.json", "adapter_config.json",    "hici_config.json",
-                                                   kIdentityName, "generation_config.json", kTrainingStateName};
-  for (const char* name : kConfigs)
-    if (fs::exists(folder_ / name)) require_listed(folder_ / name);
+// These change what is read as soon as they are there, whoever reads and whatever else there is.
+void FolderCheck::check_names() const {
+  for (const std::string& name : files_read_by_name())
+    if (is_there(folder_ / name)) require_listed(folder_ / name);
 }
 
 void FolderCheck::require_listed(const fs::path& file) const {

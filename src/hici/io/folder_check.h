@@ -24,14 +24,16 @@ namespace hici::io {
 class FolderCheck {
  public:
   // Throws hici::Error that names the file when the manifest is damaged or of another step, a file that it lists is
-  // missing or has another size, a small one (all but weights) has another hash, or there is a config that it does not
-  // list.
+  // missing or has another size, a small one (all but weights) has another hash, or there is a file that readers look
+  // for by name (io/known_files.h) and that it does not list. A manifest.json that is a link to nowhere is damaged.
   explicit FolderCheck(std::filesystem::path folder);
   // Stops what is still being hashed.
   ~FolderCheck();
   FolderCheck(const FolderCheck&) = delete;
   FolderCheck& operator=(const FolderCheck&) = delete;
 
+  // A manifest of ours lists the files of the folder.
+  bool has_manifest() const { return manifest_.has_value(); }
   // For a file of the folder that is about to be read. One that the manifest does not list is an error.
   void require_listed(const std::filesystem::path& file) const;
   // The same for weights. The result is for SafetensorsFile, which holds what it reads against it. Nothing when there
@@ -45,7 +47,7 @@ class FolderCheck {
 
  private:
   const ManifestFile* find(const std::filesystem::path& file) const;
-  void check_configs() const;
+  void check_names() const;
 
   std::filesystem::path folder_;
   std::optional<CheckpointManifest> manifest_;

@@ -2,13 +2,14 @@
 #include "hici/io/generation_config.h"
 
 #include "hici/base/error.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 
 namespace hici::io {
 
 std::vector<int64_t> read_stop_ids(const std::filesystem::path& dir, const config::ModelConfig& config) {
   const std::filesystem::path path = dir / "generation_config.json";
-  if (!std::filesystem::exists(path)) return config.eos_token_id;
+  if (!is_there(path)) return config.eos_token_id;
   const nlohmann::json json = read_companion_json(path);
   const JsonObject object(json, path.string());
   if (!object.has("eos_token_id")) return config.eos_token_id;

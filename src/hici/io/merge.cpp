@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
 #include "hici/base/version.h"
@@ -152,7 +153,7 @@ class Merge {
   // into it.
   void check_is_no_second_merge() const {
     const fs::path base = opened_.base.path(), file = base / kMergeRecordName;
-    if (!fs::exists(file)) return;
+    if (!is_there(file)) return;
     std::error_code ignored;
     const fs::path& trained_on = opened_.adapter->base_model;
     if (fs::equivalent(trained_on, base, ignored)) return;
@@ -240,7 +241,7 @@ class Merge {
     std::vector<fs::path> base_files = opened_.base.weight_files(), adapter_files = opened_.adapter->files;
     base_files.push_back(opened_.base.path() / "config.json");
     for (const char* name : {"adapter_config.json", "hici_config.json"})
-      if (fs::exists(opened_.adapter->path / name)) adapter_files.push_back(opened_.adapter->path / name);
+      if (is_there(opened_.adapter->path / name)) adapter_files.push_back(opened_.adapter->path / name);
     json logits = json::array();
     for (const LogitsDifference& d : result_.check.logits)
       logits.push_back(

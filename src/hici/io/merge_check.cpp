@@ -2,6 +2,7 @@
 #include "hici/io/merge_check.h"
 
 #include "hici/base/error.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/memory.h"
 #include "hici/config/parameter_names.h"
@@ -182,7 +183,7 @@ class Comparison {
   at::Tensor probe_tokens(int64_t length) {
     const int64_t vocab = reference_.model().config().vocab_size;
     std::vector<int64_t> ids;
-    if (text::has_text_support() && std::filesystem::exists(request_.merged / "tokenizer.json"))
+    if (text::has_text_support() && is_there(request_.merged / "tokenizer.json"))
       for (const uint32_t id : text::Tokenizer::from_path(request_.merged, 1).encode(kProbeText, true))
         ids.push_back(id);
     result_.is_text = !ids.empty() && *std::max_element(ids.begin(), ids.end()) < vocab;

@@ -120,13 +120,6 @@ void ModelDirectory::check_against(const std::vector<ExpectedTensor>& expected) 
                " layers; does config.json belong to it?");
 }
 
-const std::vector<std::string>& companion_files() {
-  static const std::vector<std::string> names{"tokenizer.json",    "tokenizer_config.json", "special_tokens_map.json",
-                                              "added_tokens.json", "tokenizer.model",       "vocab.json",
-                                              "merges.txt",        "chat_template.jinja",   "generation_config.json"};
-  return names;
-}
-
 uint64_t model_bytes(const ModelToWrite& model) { return safetensors_bytes(model.tensors) + (uint64_t{1} << 20); }
 
 void write_model_files(DirectoryWriter& writer, ModelToWrite model) {

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
 
@@ -55,7 +56,7 @@ void write_identity(const fs::path& folder, const ModelIdentity& identity) {
 
 std::optional<ModelIdentity> read_identity(const fs::path& folder) {
   const fs::path file = folder / kIdentityName;
-  if (!fs::exists(file)) return std::nullopt;
+  if (!is_there(file)) return std::nullopt;
   return parse_identity(read_file(file, kMaxJsonBytes, Links::kCompanion), file.string());
 }
 
@@ -95,7 +96,7 @@ std::string shown_tokenizer(const std::string& sha256) {
 
 std::string tokenizer_sha256_in(const fs::path& folder) {
   const fs::path file = folder / "tokenizer.json";
-  return fs::exists(file) ? sha256_hex_of_file(file) : "";
+  return is_there(file) ? sha256_hex_of_file(file) : "";
 }
 
 }  // namespace hici::io

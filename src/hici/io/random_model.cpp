@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/signals.h"
 #include "hici/io/folder_check.h"
@@ -86,7 +87,7 @@ TokenizerFacts read_tokenizer_facts(const fs::path& dir) {
   TokenizerFacts out;
   for (const auto& [token, id] : ids) out.vocab_size = std::max(out.vocab_size, id + 1);
   HICI_CHECK(out.vocab_size > 0, file.string(), ": has no tokens; is the file whole?");
-  if (!fs::exists(config_file)) return out;
+  if (!is_there(config_file)) return out;
   const json config = read_companion_json(config_file);
   const JsonObject object(config, config_file.string());
   out.bos_token_id = id_of(object, "bos_token", ids);

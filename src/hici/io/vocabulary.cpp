@@ -2,6 +2,7 @@
 #include "hici/io/vocabulary.h"
 
 #include "hici/base/error.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/io/random_model.h"
@@ -93,12 +94,12 @@ int64_t rows_for(const ModelDirectory& base, const Adapter& adapter) {
 
 void check_pad_token_is_new(const ModelDirectory& base) {
   const fs::path file = base.path() / "tokenizer_config.json";
-  if (fs::exists(file)) {
+  if (is_there(file)) {
     const nlohmann::json config = read_companion_json(file);
     HICI_CHECK(!JsonObject(config, file.string()).has("pad_token"), "--add_pad_token: ", file.string(),
                " has the pad_token ", shown_json(config["pad_token"]), " already; leave the option out");
   }
-  if (!fs::exists(base.path() / "tokenizer.json")) return;
+  if (!is_there(base.path() / "tokenizer.json")) return;
   const int64_t ids = read_tokenizer_facts(base.path()).vocab_size;
   HICI_CHECK(ids >= base.config().vocab_size, "--add_pad_token: ", base.path().string(), " has ", ids, " tokens and ",
              base.config().vocab_size, " rows, so [PAD] needs no row; leave the option out");

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/io/safetensors.h"
 #include "hici/io/shard_index.h"
@@ -99,8 +100,8 @@ OpenedWeights open_weights(const fs::path& dir, const std::string& stem, const s
                            FolderCheck* check) {
   for (const std::string& name : {stem + ".safetensors", bin_stem + ".bin"}) {
     const fs::path single = dir / name, index = dir / (name + ".index.json");
-    if (fs::exists(single)) return {open_weight_file(single, Links::kData, check), {single}};
-    if (fs::exists(index)) return open_sharded(index, check);
+    if (is_there(single)) return {open_weight_file(single, Links::kData, check), {single}};
+    if (is_there(index)) return open_sharded(index, check);
   }
   return {};
 }

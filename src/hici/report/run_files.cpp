@@ -4,6 +4,7 @@
 #include "hici/base/clean_text.h"
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json_lines.h"
 #include "hici/base/log.h"
 #include "hici/io/training_state.h"
@@ -103,12 +104,12 @@ Conditions conditions_of(const std::string& data, const std::string& sha256, con
 
 Conditions read_conditions(const fs::path& folder) {
   const fs::path state_file = newest_checkpoint(folder) / io::kTrainingStateName;
-  if (state_file.has_parent_path() && fs::exists(state_file)) {
+  if (state_file.has_parent_path() && is_there(state_file)) {
     const io::TrainingState state = io::read_training_state(state_file.parent_path());
     return conditions_of(state.data.path, state.data.fingerprint, std::to_string(state.sequence_length));
   }
   const fs::path options_file = folder / "options.ini";
-  if (!fs::exists(options_file)) return conditions_of("", "", "");
+  if (!is_there(options_file)) return conditions_of("", "", "");
   std::map<std::string, std::string> options = read_options(options_file);
   return conditions_of(options["data_path"], "", options["model_max_length"]);
 }

@@ -2,6 +2,7 @@
 // What a model directory says of chats; nothing here needs the Rust crate.
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/text/chat_template.h"
 
@@ -13,7 +14,7 @@ constexpr size_t kMaxTemplateBytes = size_t{4} << 20;
 constexpr const char* kDefaultName = "default";
 
 nlohmann::json read_json_if_there(const std::filesystem::path& file) {
-  return std::filesystem::exists(file) ? read_companion_json(file, kMaxConfigBytes) : nlohmann::json::object();
+  return is_there(file) ? read_companion_json(file, kMaxConfigBytes) : nlohmann::json::object();
 }
 
 std::map<std::string, std::string> templates_of(const nlohmann::json& config, const std::string& subject) {
@@ -56,7 +57,7 @@ std::optional<ChatTemplateFiles> read_chat_template_files(const std::filesystem:
 
   const std::filesystem::path jinja = model_directory / "chat_template.jinja",
                               json = model_directory / "chat_template.json";
-  if (std::filesystem::exists(jinja)) {
+  if (is_there(jinja)) {
     files.subject = jinja.string();
     files.templates = {{kDefaultName, read_file(jinja, kMaxTemplateBytes, Links::kCompanion)}};
     return files;

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 
 #include <nlohmann/json.hpp>
@@ -20,7 +21,7 @@ std::optional<std::string> token_text(const JsonObject& json, const std::string&
 }
 
 void fill_named_tokens(const std::filesystem::path& file, NamedTokens& named) {
-  if (!std::filesystem::exists(file)) return;
+  if (!is_there(file)) return;
   const nlohmann::json value = read_companion_json(file, kMaxConfigBytes);
   const JsonObject json(value, file.string());
   if (!named.bos) named.bos = token_text(json, "bos_token");
@@ -36,7 +37,7 @@ std::filesystem::path find_tokenizer_json(const std::filesystem::path& folder_or
   if (!std::filesystem::is_directory(folder_or_file)) return folder_or_file;
   const std::filesystem::path file = folder_or_file / "tokenizer.json";
   const bool has_model = std::filesystem::exists(folder_or_file / "tokenizer.model");
-  HICI_CHECK(std::filesystem::exists(file), folder_or_file.string(), ": has no tokenizer.json",
+  HICI_CHECK(is_there(file), folder_or_file.string(), ": has no tokenizer.json",
              has_model
                  ? "; its tokenizer.model must be converted first: load it with transformers' AutoTokenizer and call "
                    "save_pretrained"

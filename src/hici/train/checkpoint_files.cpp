@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/human.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/parse_number.h"
 #include "hici/base/version.h"
@@ -78,7 +79,7 @@ std::map<std::string, std::string> config_texts(const CheckpointContent& content
 std::vector<std::filesystem::path> companions_of(const std::filesystem::path& model) {
   std::vector<std::filesystem::path> files;
   for (const std::string& name : io::companion_files()) {
-    if (std::filesystem::exists(model / name)) files.push_back(model / name);
+    if (is_there(model / name)) files.push_back(model / name);
   }
   return files;
 }

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/human.h"
+#include "hici/base/is_there.h"
 #include "hici/base/log.h"
 #include "hici/base/progress.h"
 #include "hici/base/run_lock.h"
@@ -38,7 +39,7 @@ struct ResumePoint {
 // Fine-tuning from the weights of pre-training; its own checkpoints must be loadable without that directory.
 void start_from_weights(const TrainingRunSpec& spec, ResumePoint& point) {
   const std::string name = point.checkpoint->string();
-  const bool is_adapter = std::filesystem::exists(*point.checkpoint / "adapter_config.json");
+  const bool is_adapter = is_there(*point.checkpoint / "adapter_config.json");
   HICI_CHECK_USAGE(is_adapter || !spec.trainable.low_rank, "--resume_from_checkpoint: ", name,
                    " is a whole model; give it as --model_name_or_path, or use --low_rank_training False");
   HICI_CHECK_USAGE(!is_adapter || spec.trainable.low_rank, "--resume_from_checkpoint: ", name,
