@@ -92,5 +92,45 @@ TEST(MadeFoldersTest, RemovesWhatItMadeAndNobodyUses) {
   EXPECT_FALSE(fs::exists(folder / "there/a/b"));
 }
 
+TEST(OutputPlaceTest, AnInputIsNoOutputUnderAnyName) {
+  const TemporaryFolder folder;
+  write_output_file(folder / "tokens.bin", "ids");
+  write_output_file(folder / "sub/notes", "x");
+  fs::create_hard_link(folder / "tokens.bin", folder / "hard");
+  fs::create_symlink(folder / "tokens.bin", folder / "link");
+  const ReadPlaces inputs{{folder / "tokens.bin", "--data_path"}, {"", "--peft_model"}};
+  for (const char* name : {"tokens.bin", "./tokens.bin", "sub/../tokens.bin", "hard"})
+    EXPECT_ERROR_SAYS(check_output_file(folder / name, inputs),
+                      std::string(name) + ": is what this command reads (--data_path); choose another name");
+  EXPECT_ERROR_SAYS(check_output_file(folder / "tokens.bin", {{folder / "link", "--data_path"}}), "(--data_path)");
+  EXPECT_ERROR_SAYS(check_output_file(folder / "none", {{folder / "sub/../none", "--data_path"}}), "(--data_path)");
+  EXPECT_NO_THROW(check_output_file(folder / "other.bin", inputs));
+  EXPECT_NO_THROW(check_output_file("", inputs));
+  EXPECT_EQ(read_file(folder / "tokens.bin", 10), "ids");
+}
+
+TEST(OutputPlaceTest, WhatStandsInAFolderThatIsReadIsNotReplaced) {
+  const TemporaryFolder folder;
+  const ReadPlaces inputs{{folder / "model/", "--base_model"}};
+  for (const char* name : {"config.json", "weights.bin", "sub/notes", "map.svg"})
+    write_output_file(folder / "model" / name, "{}");
+  write_output_file(folder / "blob", "x");
+  fs::create_symlink(folder / "blob", folder / "model/shard");
+  write_output_file(folder / "model/result.json", R"({"command": "eval ppl"})");
+  for (const char* name : {"model/config.json", "model/weights.bin", "blob"})
+    EXPECT_ERROR_SAYS(check_output_file(folder / name, inputs),
+                      "which this command reads (--base_model); choose another");
+  for (const char* name : {"model/new.json", "model/sub/notes", "model/map.svg", "model/result.json", "beside.json"})
+    EXPECT_NO_THROW(check_output_file(folder / name, inputs)) << name;
+}
+
+TEST(OutputPlaceTest, TheFileOfOptionsIsReadByEveryCommand) {
+  const TemporaryFolder folder;
+  write_output_file(folder / "run.ini", "seed = 1");
+  note_read_place({folder / "run.ini", "--config"});
+  EXPECT_ERROR_SAYS(check_output_file(folder / "run.ini", ReadPlaces{}),
+                    "run.ini: is what this command reads (--config)");
+}
+
 }  // namespace
 }  // namespace hici

@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <string>
 #include <vector>
 
@@ -82,7 +84,11 @@ TEST_F(ConfigFileTest, AnotherFormIsToldWhichOneIsExpected) {
   EXPECT_EQ(error_of("= 1\n"), ": line 1: = 1 is no 'name = value'; " + way_out);
   EXPECT_ERROR_SAYS(read_config_file(folder_.path() / "none.ini", "train"),
                     "none.ini: no such file; in one for --config ");
-  EXPECT_ERROR_SAYS(read_config_file(folder_.path(), "train"), folder_.path().string() + ": no such file; ");
+  EXPECT_ERROR_SAYS(read_config_file(folder_.path(), "train"),
+                    folder_.path().string() + ": is a directory, expected a file");
+  ASSERT_EQ(::mkfifo((folder_ / "fifo").c_str(), 0600), 0);
+  EXPECT_ERROR_SAYS(read_config_file(folder_ / "fifo", "train"), "fifo: is no regular file (a pipe or a device)");
+  EXPECT_ERROR_SAYS(read_config_file("", "train"), "--config: '' is no name of a file");
 }
 
 TEST_F(ConfigFileTest, ValuesComeBackAsTheyWere) {

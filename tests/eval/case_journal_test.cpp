@@ -2,6 +2,7 @@
 #include "hici/eval/case_journal.h"
 
 #include "hici/base/file.h"
+#include "hici/base/sha256.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 
@@ -198,7 +199,7 @@ TEST_F(CaseJournalTest, NamesAJournalThatIsNone) {
 
 TEST_F(CaseJournalTest, HoldsAFinishedFileAgainstItsRecord) {
   const fs::path record = folder / "out.json";
-  const auto finished = [&](const json& identity) { return CaseJournal(file, identity, 3, {}, true, false, record); };
+  const auto finished = [&](const json& identity) { return CaseJournal(file, identity, 3, {}, true, false, {record}); };
   write_file_atomically(file, "answers");
   EXPECT_TRUE(finished(kIdentity).is_finished());  // no record: a line says so
   write_file_atomically(record, R"({"model": "tiny", "correct": 3})");
@@ -207,6 +208,27 @@ TEST_F(CaseJournalTest, HoldsAFinishedFileAgainstItsRecord) {
   other["model"] = "large";
   EXPECT_ERROR_SAYS(finished(other), "out.txt: is finished, with model \"tiny\", now it is \"large\"; use model");
   EXPECT_EQ(text_of(file), "answers");
+}
+
+TEST_F(CaseJournalTest, ADamagedRecordAndAChangedFileAreNotFinishedWork) {
+  const fs::path record = folder / "out.json";
+  const auto finished = [&] {
+    return CaseJournal(file, kIdentity, 3, {}, true, false, {.path = record, .required = {"command", "cases"}});
+  };
+  write_file_atomically(file, "answers");
+  write_file_atomically(record, "{}");
+  EXPECT_ERROR_SAYS(finished(), "out.json: has no command, so that it is damaged");
+  write_file_atomically(record, R"({"command": "eval topics"})");
+  EXPECT_ERROR_SAYS(finished(), "out.json: has no cases, so that it is damaged");
+  json whole = {{"command", "eval topics"}, {"cases", 3}};
+  write_file_atomically(record, whole.dump());
+  EXPECT_TRUE(finished().is_finished());  // an older one does not say what the file held
+  whole[kAnswersSha256] = sha256_hex("answers");
+  write_file_atomically(record, whole.dump());
+  EXPECT_TRUE(finished().is_finished());
+  write_file_atomically(file, "answerz");
+  EXPECT_ERROR_SAYS(finished(), "out.txt: was changed after it was finished: its SHA-256 is ");
+  EXPECT_EQ(text_of(file), "answerz");
 }
 
 TEST(IdentityOfTest, LeavesOutNamesAndPlaces) {

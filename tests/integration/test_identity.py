@@ -137,9 +137,13 @@ class CheckpointTest(FolderTest):
                 done = self.run_hici(*arguments)
                 self.assertNotIn("warning", done.stderr)
 
-    def test_weights_that_are_not_listed_are_no_part_of_it(self):
+    def test_what_is_not_listed_is_no_part_of_it(self):
+        """Also where another file comes first for this reader: a second one may look for the name."""
         checkpoint = self.checkpoint()
-        shutil.copy(checkpoint / "adapter_model.safetensors", checkpoint / "adapter_model.bin")  # not read: the other is
+        shutil.copy(checkpoint / "adapter_model.safetensors", checkpoint / "adapter_model.bin")
+        self.assert_refused(self.ppl(scratch / "base", checkpoint), "adapter_model.bin: is not in manifest.json")
+        (checkpoint / "adapter_model.bin").unlink()
+        (checkpoint / "notes.txt").write_text("mine")
         self.run_hici(*self.ppl(scratch / "base", checkpoint))
         shutil.copy(scratch / "base" / "config.json", checkpoint)
         self.assert_refused(self.ppl(scratch / "base", checkpoint), "config.json: is not in manifest.json")
@@ -303,6 +307,20 @@ class IdentityTest(FolderTest):
         done = self.run_hici("generate", "the", "--base_model", scratch / "other-base", "--peft_model", self.folder / "e",
                              "--max_new_tokens", 1, *CPU)
         self.assertIn("was trained on another base than", done.stderr)
+
+    def test_what_is_extracted_into_a_checkpoint_would_be_no_part_of_it(self):
+        checkpoint = self.folder / "checkpoint-2"
+        shutil.copytree(scratch / "lora" / "checkpoint-2", checkpoint)
+        names = sorted(path.name for path in checkpoint.iterdir())
+        done = self.run_hici("extract", "--checkpoint_path", checkpoint, "--format", "bin", code=1)
+        self.assert_one_error_line(done, "extract", f"{checkpoint}: has a manifest.json", "--output_dir")
+        self.assertEqual(sorted(path.name for path in checkpoint.iterdir()), names)
+
+    def test_inspect_compares_with_a_base(self):
+        adapter = scratch / "lora" / "checkpoint-2"
+        self.assertIn("equal in ", self.run_hici("inspect", adapter, "--base_model", scratch / "base").stdout)
+        done = self.run_hici("inspect", adapter, "--base_model", scratch / "other-base", code=1)
+        self.assertIn("was trained on another base than", done.stdout)
 
     def test_tokens_of_another_tokenizer_are_named(self):
         command = ["eval", "ppl", "--base_model", scratch / "base", "--seq_len", 64, "--limit_tokens", 130, *CPU, "--data_path"]
@@ -478,6 +496,38 @@ class EvaluationTest(FolderTest):
         template.write_text("{{ messages[0].content }}!")
         done = self.run_hici(*command, "--resume", code=1)
         self.assert_one_error_line(done, "eval topics", "is finished, with chat_template_sha256 ")
+
+    def test_finished_answers_that_were_changed_are_refused(self):
+        for name in ("topics", "lines", "longbench"):
+            with self.subTest(name=name):
+                command = self.commands()[name]
+                known = set((self.folder / "out").rglob("*"))
+                self.run_hici(*command)
+                made = [path for path in set((self.folder / "out").rglob("*")) - known if path.is_file()]
+                answers = next(path for path in made if path.suffix != ".json")
+                whole = answers.read_bytes()
+                self.run_hici(*command, "--resume")
+                answers.write_bytes(whole.replace(b"e", b"E", 1))
+                done = self.run_hici(*command, "--resume", code=1)
+                self.assert_one_error_line(done, f"eval {name}", f"{answers}: was changed after it was finished")
+                answers.write_bytes(whole)
+                record = answers.with_suffix(".json")
+                record.write_text("{}")
+                done = self.run_hici(*command, "--resume", code=1)
+                self.assert_one_error_line(done, f"eval {name}", f"{record}: has no command, so that it is damaged")
+
+    def test_a_result_on_another_base_says_so_and_so_does_its_report(self):
+        for name in ("ppl", "topics"):
+            command = self.commands()[name]
+            command[command.index("--base_model") + 1] = scratch / "other-base"
+            self.assertIn("another base", self.run_hici(*command).stderr)
+        for result in (self.folder / "result.json", self.folder / "out" / "m" / "1_response.json"):
+            self.assertIn("tensors differ", json.loads(result.read_text())["other_base"])
+        done = self.run_hici("report", self.folder / "result.json", self.folder / "out", "--output", self.folder / "r.html")
+        self.assertEqual(done.stdout.count("on another base than the adapter was trained on"), 2, done.stdout)
+        (self.folder / "result.json").unlink()
+        self.run_hici(*self.commands()["ppl"])
+        self.assertNotIn("other_base", (self.folder / "result.json").read_text())
 
     def test_a_result_of_an_older_hici_stays(self):
         command = self.commands()["topics"]

@@ -105,6 +105,86 @@ class PlaceTest(FolderTest):
         self.assertEqual(precious.read_text(), "mine")
 
 
+class InputTest(FolderTest):
+    """What a command reads is never what it writes, whatever the names, and is refused before any work."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = self.folder / "model"
+        shutil.copytree(MODEL, self.model)
+        self.prompts = self.folder / "prompts.jsonl"
+        self.prompts.write_text('{"prompt": "a"}\n')
+        self.answers = self.folder / "10_response.txt"
+        self.answers.write_text("Label: a, Predict: b, prompt length: 5\n")
+        self.text = self.folder / "text.txt"
+        self.text.write_text("some words and some more words\n" * 50)
+        self.words = self.folder / "words"
+        self.run_hici("train-tokenizer", "--input", self.text, "--vocab_size", 300, "--output_dir", self.words)
+        self.config = self.folder / "run.ini"
+        self.config.write_text("seq_len = 96\n")
+        self.tokens = self.model / "tokens.bin"
+
+    def commands(self):
+        """Each command, the option of its output and what it must not be."""
+        base, adapter = self.model / "base", self.model / "adapter"
+        weights = next(base.glob("*.safetensors"))
+        model = ["--base_model", base, "--peft_model", adapter, "--device", "cpu"]
+        windows = [*model, "--data_path", self.tokens, "--config", self.config]
+        passkey = ["eval", "passkey", *model, "--tokenizer", self.words, "--max_tokens", 1024, "--interval", 1024, "--resume"]
+        generate = ["generate", *model, "--tokenizer", self.words, "--batch_file", self.prompts, "--overwrite", "True"]
+        tokenize = ["tokenize", "--tokenizer", self.words, "--input", self.text, "--overwrite", "True"]
+        of_model = [weights, base / "config.json", base / "." / "config.json", adapter / "adapter_config.json"]
+        for kind in ("ppl", "attention"):
+            yield ["eval", kind, *windows], "--output", [self.tokens, self.model / "base" / ".." / "tokens.bin", self.config, *of_model]
+        yield passkey, "--output", [*of_model, self.words / "tokenizer.json"]
+        yield generate, "--output", [self.prompts, self.words / "tokenizer.json", *of_model]
+        yield tokenize, "--output", [self.text, self.words / "tokenizer.json", self.words / "tokenizer"]  # the last by its .json
+        yield ["plan", "--model", base], "--output", of_model[:3]
+        bench = ["bench", "step", "--model", base, "--seq_len", 64, "--device", "cpu"]
+        for option in ("--output", "--csv", "--latex"):
+            yield bench, option, of_model[:3]
+        yield ["score", "topics", self.answers], "--output", [self.answers]
+        page = self.folder / "result.html"
+        page.write_text(json.dumps({"command": "eval ppl", "label": "a", "attention": "full", "seq_len": 9, "perplexity": 2}))
+        yield ["report", page], "--output", [page]
+
+    def test_is_refused_and_stays(self):
+        for command, option, outputs in self.commands():
+            for output in outputs:
+                with self.subTest(" ".join(map(str, command[:2])), option=option, output=output):
+                    before = {p: p.read_bytes() for p in self.folder.rglob("*") if p.is_file()}
+                    done = self.run_hici(*command, option, output, code=1)
+                    self.assertIn("this command reads (", last_line(done.stderr))
+                    self.assertIn("; choose another name for the output", last_line(done.stderr))
+                    self.assertEqual(before, {p: p.read_bytes() for p in self.folder.rglob("*") if p.is_file()})
+
+    def test_text_for_a_tokenizer_is_not_replaced_by_it(self):
+        text = self.folder / "tokenizer.json"
+        text.write_text(json.dumps([{"text": "some words"}]))
+        done = self.run_hici("train-tokenizer", "--input", text, "--vocab_size", 300, "--output_dir", self.folder, "--overwrite",
+                             "True", code=1)
+        self.assert_one_error_line(done, "train-tokenizer", f"{text}: is what this command reads (--text_file)")
+
+    def test_results_beside_what_is_read_are_right_and_said(self):
+        adapter = self.model / "adapter"
+        command = ["eval", "ppl", "--base_model", self.model / "base", "--peft_model", adapter, "--data_path", self.tokens,
+                   *golden_hici_options("qwen3-gqa"), "--seq_len", 96, "--limit_tokens", 200, "--dtype", "float32", "--device",
+                   "cpu", "--output", adapter / "ppl.json"]
+        for _ in range(2):
+            self.assertIn(f"wrote {adapter / 'ppl.json'}", self.run_hici(*command).stderr)
+        ids = self.words / "ids.bin"
+        for _ in range(2):
+            self.run_hici("tokenize", "--tokenizer", self.words, "--input", self.text, "--output", ids, "--overwrite", "True")
+
+    def test_a_damaged_result_is_not_finished(self):
+        output = self.folder / "ppl.json"
+        for text in ("{}", '{"command": "eval ppl"}'):
+            output.write_text(text)
+            done = self.run_hici(*eval_command("ppl", "--limit_tokens", 400, "--output", output, "--resume"), code=1)
+            self.assert_one_error_line(done, "eval ppl", f"{output}: has no ", "damaged")
+            self.assertEqual(output.read_text(), text)
+
+
 class StoppedEvalTest(FolderTest):
     def result(self, path):
         return {key: value for key, value in json.loads(path.read_text()).items() if key not in BY_CLOCK}

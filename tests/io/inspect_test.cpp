@@ -115,6 +115,68 @@ TEST(InspectTest, TellsWeightsFromTokens) {
   EXPECT_ERROR_SAYS(inspect_path({.path = folder.path()}), "nothing here that hici reads");
 }
 
+TEST(InspectTest, TakesNoFileForTokensThatNobodyCallsSo) {
+  const TemporaryFolder folder;
+  for (const char* name : {"ids.bin", "picture.png", "notes"}) std::ofstream(folder / name) << "12345678";
+  std::ofstream(folder / "odd.bin") << "123";
+  const json report = inspect_path({.path = folder / "ids.bin"});
+  EXPECT_EQ(report["kind"], "perhaps a token file");
+  EXPECT_NE(inspection_text(report).find("8 bytes, which may be 4 token ids of uint16 or 2 of uint32, and no "
+                                         "ids.bin.json says so; give --token_type"),
+            std::string::npos);
+  for (const char* name : {"picture.png", "notes", "odd.bin"})
+    EXPECT_ERROR_SAYS(inspect_path({.path = folder / name}), std::string(name) + ": is no file that hici knows");
+}
+
+TEST(InspectTest, NamesATokenizerAndListsCheckpointsByStep) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "t");
+  std::ofstream(folder / "t/tokenizer.json") << R"({"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": []})";
+  for (const fs::path& path : {folder / "t", folder / "t/tokenizer.json"}) {
+    const json report = inspect_path({.path = path});
+    EXPECT_EQ(report["kind"], "tokenizer");
+    EXPECT_EQ(report["tokenizer"]["vocab_size"], 2);
+    EXPECT_EQ(report["tokenizer"]["files"], json({"tokenizer.json"}));
+    EXPECT_TRUE(report["problems"].empty());
+  }
+  for (const char* name : {"checkpoint-100", "checkpoint-20", "checkpoint-3", "best"}) {
+    fs::create_directories(folder / "run" / name);
+    std::ofstream(folder / "run" / name / "manifest.json") << "{}";
+  }
+  EXPECT_EQ(inspect_path({.path = folder / "run"})["checkpoints"],
+            json({"checkpoint-3", "checkpoint-20", "checkpoint-100", "best"}));
+}
+
+TEST(InspectTest, ComparesAnAdapterWithItsBaseAndSaysWhatItDidNotLookAt) {
+  const TemporaryFolder folder;
+  write_random_model(folder / "m", small());
+  RandomModel another = small();
+  another.seed = 8;
+  write_random_model(folder / "other", another);
+  const std::string layer = "model.layers.0.self_attn.q_proj", norm = "model.norm.weight",
+                    up = "model.layers.0.mlp.up_proj.weight";
+  const ModelDirectory base = ModelDirectory::open(folder / "m");
+  AdapterToWrite adapter;
+  adapter.lora_tensors = {{layer + ".lora_A.weight", at::ones({8, 8})}, {layer + ".lora_B.weight", at::ones({8, 8})}};
+  adapter.identity.emplace();
+  for (const std::string& name : {norm, up}) {
+    base.weights().read(name);
+    adapter.identity->base[name] = base.weights().content_of(name);
+  }
+  write_adapter(folder / "a", adapter);
+  json report = inspect_path({.path = folder / "a", .base_model = folder / "m"});
+  EXPECT_EQ(report["base"]["weights"], "equal in 2 tensors");
+  EXPECT_EQ(report["base"]["tokenizer"], "not known");
+  EXPECT_TRUE(report["problems"].empty()) << report["problems"];
+  EXPECT_NE(inspection_text(report).find("problems    none, values of tensors not looked at"), std::string::npos);
+  report = inspect_path({.path = folder / "a", .base_model = folder / "other"});
+  EXPECT_EQ(report["base"]["weights"], "another base: 1 of 2 tensors differ, '" + up + "' first");
+  EXPECT_EQ(report["problems"].size(), 1U);
+  report = inspect_path({.path = folder / "m", .base_model = folder / "other"});
+  ASSERT_EQ(report["problems"].size(), 1U);
+  EXPECT_NE(report["problems"][0].get<std::string>().find("is no adapter (model directory)"), std::string::npos);
+}
+
 TEST(InspectTest, NamesWhatWasBeingWritten) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "m.hici-tmp-0000000000000001");

@@ -78,6 +78,12 @@ with tempfile.TemporaryDirectory() as folder:
     assert hici(*sources, "--output", output, "--title", "T <1>").returncode == 0
     assert output.read_bytes() == again, "the same files give the same page"
 
+    assert f"wrote {root / 'out.passkey.csv'} and {root / 'out.passkey.tex'}" in done.stderr, done.stderr
+    (root / "out.mine.tex").write_text("no table of ours")
+    later = hici(root / "runs" / "run", "--output", output)
+    assert f"{root / 'out.passkey.tex'}: is of an earlier report" in later.stderr, later.stderr
+    assert "out.mine.tex" not in later.stderr and (root / "out.passkey.tex").exists(), later.stderr
+
     (root / "runs" / "odd" / "m" / "5_response.txt").unlink()
     torn = (root / "runs" / "torn.json").rename(root / "torn.json")
     for arguments, code, part in (

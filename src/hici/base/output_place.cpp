@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/json.h"
 #include "hici/base/signals.h"
 #include "hici/base/temporary.h"
 
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,6 +51,53 @@ void check_place(const fs::path& path, const fs::path& shown) {
   fail(shown.string(), ": its folder is removed again and again; choose another place for the output");
 }
 
+ReadPlaces& places_of_every_command() {
+  static ReadPlaces places;
+  return places;
+}
+
+// Under whatever names. Of what is not there the path counts.
+bool is_same_file(const fs::path& one, const fs::path& other) {
+  struct stat a{}, b{};
+  const bool has_one = ::stat(one.c_str(), &a) == 0, has_other = ::stat(other.c_str(), &b) == 0;
+  if (has_one && has_other) return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+  std::error_code ignored;
+  return !has_one && !has_other && fs::weakly_canonical(one, ignored) == fs::weakly_canonical(other, ignored);
+}
+
+bool is_in_folder(const fs::path& file, const fs::path& folder) {
+  std::error_code problem;
+  for (fs::directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem)) {
+    if (!is_folder(at->path()) && is_same_file(at->path(), file)) return true;
+  }
+  return false;
+}
+
+// No reader of models or data looks at one.
+bool is_own_result(const fs::path& file) {
+  const std::string ending = file.extension().string();
+  for (const char* shown : {".svg", ".html", ".htm", ".csv", ".tex"}) {
+    if (ending == shown) return true;
+  }
+  if (ending != ".json") return false;
+  try {
+    const nlohmann::json value = read_json_file(file);
+    return value.is_object() && value.contains("command") && value["command"].is_string();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void check_is_not_read(const fs::path& file, const ReadPlace& place) {
+  if (place.path.empty()) return;
+  std::error_code ignored;
+  const bool is_in = is_folder(place.path) && fs::exists(file, ignored) && is_in_folder(file, place.path);
+  HICI_CHECK(!is_in || is_own_result(file), file.string(), ": is in ", place.path.string(),
+             ", which this command reads (", place.what, "); choose another name for the output");
+  HICI_CHECK(is_in || !is_same_file(file, place.path), file.string(), ": is what this command reads (", place.what,
+             "); choose another name for the output");
+}
+
 }  // namespace
 
 MadeFolders::MadeFolders(const fs::path& folder) {
@@ -80,6 +129,15 @@ void check_output_file(const fs::path& file) {
   if (file.empty()) return;
   check_replaceable(file);
   check_place(file, file);
+}
+
+void note_read_place(ReadPlace place) { places_of_every_command().push_back(std::move(place)); }
+
+void check_output_file(const fs::path& file, const ReadPlaces& inputs) {
+  check_output_file(file);
+  if (file.empty()) return;
+  for (const ReadPlace& place : inputs) check_is_not_read(file, place);
+  for (const ReadPlace& place : places_of_every_command()) check_is_not_read(file, place);
 }
 
 void check_output_folder(const fs::path& folder) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +27,23 @@ class MadeFolders {
 // An error unless a file can be written under this name: tried, in its folder or where that would be made, without a
 // trace. Leftovers of the file (base/temporary.h) go. An empty path is no place, and right.
 void check_output_file(const std::filesystem::path& file);
+
+// A file or folder that a command reads, and as what: "--base_model".
+struct ReadPlace {
+  std::filesystem::path path;  // empty: nothing is read there
+  std::string what;
+};
+using ReadPlaces = std::vector<ReadPlace>;
+
+// What every command of this process reads beside its own: the file of --config.
+void note_read_place(ReadPlace place);
+
+// As above, and an error when the file is one of `inputs`, under whatever name (device and inode; while it is not there
+// the normalised path), or stands in a folder among them already. A new name in such a folder is right, as results
+// beside a checkpoint are, and an earlier result of ours there may be replaced: JSON that names its command, and
+// figures, pages and tables (.svg, .html, .htm, .csv, .tex), which nobody reads. Subfolders are not looked into.
+void check_output_file(const std::filesystem::path& file, const ReadPlaces& inputs);
+
 // The same for a folder that files go to, made when it is not there.
 void check_output_folder(const std::filesystem::path& folder);
 // The same for a folder that will be made (or replaced, while it is empty) in one step.

@@ -5,6 +5,7 @@
 #include "hici/base/log.h"
 #include "hici/base/version.h"
 #include "hici/commands/command.h"
+#include "hici/commands/output_options.h"
 #include "hici/config/rope.h"
 #include "hici/io/folder_check.h"
 #include "hici/io/generation_config.h"
@@ -74,6 +75,7 @@ nlohmann::json AnsweringOptions::settings(const AnsweringModel& model) const {
                       {"config_hash", loaded.config_hash},
                       {"stop_ids", model.stop_ids},
                       {"library_version", kVersion}};
+  add_differences(json, loaded);
   if (generation.attention == nn::AttentionKind::kHici) {
     json["cache_slots"] = generation.cache_slots;
     json["causal_mode"] = config::name_of(loaded.hici.causal_mode);
@@ -85,6 +87,12 @@ nlohmann::json AnsweringOptions::settings(const AnsweringModel& model) const {
     json["dca_context_size"] = context_size;
   }
   return json;
+}
+
+ReadPlaces AnsweringOptions::read_places() const {
+  ReadPlaces places = read_places_of_model(base_model, peft_model);
+  add_read_places(places, tokenizer, "--tokenizer");
+  return places;
 }
 
 text::Tokenizer AnsweringOptions::load_tokenizer() const {

@@ -2,6 +2,7 @@
 // What commands share in which a model answers prompts: its directories, how it attends to prompts, its tokenizer.
 #pragma once
 
+#include "hici/base/output_place.h"
 #include "hici/commands/dual_chunk_options.h"
 #include "hici/commands/model_options.h"
 #include "hici/generate/generator.h"
@@ -50,6 +51,8 @@ struct AnsweringOptions {
   // All that decides the answers but the prompts, and names of the model: for whoever must not mix answers of different
   // settings.
   nlohmann::json settings(const AnsweringModel& model) const;
+  // What is read of the model, for check_output_file().
+  ReadPlaces read_places() const;
   const std::string& tokenizer_folder() const { return tokenizer.empty() ? base_model : tokenizer; }
   // Tokenizer first, then the model.
   AnsweringModel load() const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici bench step`, `decode`, `attention`, `loss` and `eval`: speed and memory of a model's shapes, on drawn weights.
 #include "hici/base/error.h"
+#include "hici/base/log.h"
 #include "hici/base/output_place.h"
 #include "hici/bench/decode_bench.h"
 #include "hici/bench/model_bench.h"
@@ -11,6 +12,8 @@
 #include "hici/commands/model_options.h"
 #include "hici/commands/output_options.h"
 
+#include <filesystem>
+#include <functional>
 #include <memory>
 
 namespace hici::commands {
@@ -31,13 +34,27 @@ struct BenchOptions {
   DeviceOptions device;
 };
 
+void write(const std::string& file, const std::function<std::string()>& text) {
+  if (file.empty()) return;
+  write_output_file(file, text());
+  log_info("wrote ", file);
+}
+
 int show(const BenchOptions& o, const bench::BenchReport& report) {
   show_and_write(report.text(), [&] {
-    if (!o.output.empty()) write_output_file(o.output, report.json().dump(1) + "\n");
-    if (!o.csv.empty()) write_output_file(o.csv, report.csv());
-    if (!o.latex.empty()) write_output_file(o.latex, report.latex());
+    write(o.output, [&] { return report.json().dump(1) + "\n"; });
+    write(o.csv, [&] { return report.csv(); });
+    write(o.latex, [&] { return report.latex(); });
   });
   return report.all_failed() ? 1 : 0;
+}
+
+// Of a model directory config.json alone is read, and all of it is somebody's work.
+void check_places(const BenchOptions& o) {
+  ReadPlaces inputs;
+  if (std::filesystem::is_directory(o.model)) inputs.push_back({o.model, "--model"});
+  for (const std::string& file : {o.output, o.csv, o.latex}) check_output_file(file, inputs);
+  check_output_folder(o.spec.trace_folder);
 }
 
 // Everything is checked before anything is measured.
@@ -62,8 +79,7 @@ void resolve_common(BenchOptions& o) {
   const std::string reason =
       ops::why_not(o.spec.attention_backend, {o.spec.device, o.spec.dtype, o.spec.model.config.head_dim});
   HICI_CHECK_USAGE(reason.empty(), "--attention_backend: ", reason);
-  for (const std::string& file : {o.output, o.csv, o.latex}) check_output_file(file);
-  check_output_folder(o.spec.trace_folder);
+  check_places(o);
 }
 
 void add_list(CLI::App& app, const std::string& names, std::vector<std::string>& words, const std::string& help) {

@@ -9,6 +9,7 @@
 #include <set>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace hici::commands {
@@ -70,10 +71,21 @@ void check_section(const std::string& line, const std::string& command, const st
                    " is none of this command; use [", command, "] or [default], or a file of its own");
 }
 
+void check_is_file(const std::filesystem::path& file) {
+  HICI_CHECK_USAGE(!file.empty(), "--config: '' is no name of a file; give one, or leave --config out");
+  std::error_code problem;
+  const std::filesystem::file_status status = std::filesystem::status(file, problem);
+  HICI_CHECK_USAGE(std::filesystem::status_known(status), file.string(), ": cannot be read (", problem.message(), ")");
+  HICI_CHECK_USAGE(std::filesystem::exists(status), file.string(), ": no such file; in one for --config ", kForm);
+  HICI_CHECK_USAGE(!std::filesystem::is_directory(status), file.string(),
+                   ": is a directory, expected a file for --config, such as the options.ini of a run");
+  HICI_CHECK_USAGE(std::filesystem::is_regular_file(status), file.string(),
+                   ": is no regular file (a pipe or a device); write the options to a file");
+}
+
 // Without a byte order mark. What is no text is refused here.
 std::string read_text(const std::filesystem::path& file) {
-  HICI_CHECK_USAGE(std::filesystem::is_regular_file(file), file.string(), ": no such file; in one for --config ",
-                   kForm);
+  check_is_file(file);
   std::string text = read_file(file, kMaxBytes);
   if (text.rfind("\xef\xbb\xbf", 0) == 0) text.erase(0, 3);
   HICI_CHECK_USAGE(text.find('\0') == std::string::npos, file.string(), ": is no text; ", kForm);

@@ -161,12 +161,22 @@ void write_figures(const std::filesystem::path& folder, const eval::AttentionPro
   }
 }
 
+// Figures that are there already will be replaced.
+void check_places(const EvalAttentionOptions& o) {
+  const ReadPlaces inputs = read_places_of_windows(o.base_model, o.peft_model, o.data_path);
+  check_output_file(o.output, inputs);
+  check_output_folder(o.figures);
+  std::error_code problem;
+  for (std::filesystem::directory_iterator at(o.figures, problem), end; !problem && at != end; at.increment(problem)) {
+    if (at->path().extension() == ".svg") check_output_file(at->path(), inputs);
+  }
+}
+
 int run_eval_attention(const EvalAttentionOptions& o) {
   check_options(o);
   std::optional<data::TokenType> type;
   if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
-  check_output_file(o.output);
-  check_output_folder(o.figures);
+  check_places(o);
   const StopSignals signals;
   io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici);
   const io::LoadedModel loaded = io::load_model(request);
@@ -178,15 +188,20 @@ int run_eval_attention(const EvalAttentionOptions& o) {
   if (tokens.info()) io::warn_of_foreign_tokens(o.data_path, tokens.info()->tokenizer_sha256, o.base_model, loaded);
   const eval::AttentionProfileOptions options = profile_options(o, loaded, tokens);
   warn_if_beyond_reach("--seq_len", o.seq_len, loaded);
-  const nlohmann::json settings = settings_json(o, loaded, tokens, options);
+  nlohmann::json settings = settings_json(o, loaded, tokens, options);
+  add_differences(settings, loaded);
   auto write = [&](const eval::AttentionProfile& profile) {
     show_and_write(result_text(profile), [&] {
       if (!o.figures.empty()) write_figures(o.figures, profile);
-      if (!o.output.empty()) write_output_file(o.output, result_json(settings, profile).dump(1) + "\n");
+      if (o.output.empty()) return;
+      write_output_file(o.output, result_json(settings, profile).dump(1) + "\n");
+      log_info("wrote ", o.output);
     });
   };
   if (!o.output.empty()) {
-    eval::share_attention_profile(*loaded.model, tokens, options, o.sharing.work(o.output, settings), write);
+    const eval::SharedWork work =
+        o.sharing.work(o.output, settings, {"command", "label", "layers", "heads", "global", "local", "token"});
+    eval::share_attention_profile(*loaded.model, tokens, options, work, write);
     return 0;
   }
   Progress progress("windows", eval::TokenWindows(tokens, options.windows).num_windows());

@@ -94,6 +94,10 @@ json settings_of(const Run& run, const eval::LongBenchData& data) {
 
 fs::path record_of(fs::path predictions) { return predictions.replace_extension(".json"); }
 
+fs::path predictions_of(const EvalLongBenchOptions& o, const eval::LongBenchData& data) {
+  return o.folder() / (std::string(data.task->name) + ".jsonl");
+}
+
 void write_predictions(const fs::path& path, json settings, const eval::LongBenchData& data,
                        const std::vector<json>& answers) {
   std::string text;
@@ -104,6 +108,7 @@ void write_predictions(const fs::path& path, json settings, const eval::LongBenc
   }
   settings["data"] = data.file.string();
   settings["cases"] = answers.size();
+  settings[eval::kAnswersSha256] = sha256_hex(text);
   write_output_file(record_of(path), settings.dump(1) + "\n");
   write_output_file(path, text);
   log_info("wrote ", path.string());
@@ -111,10 +116,11 @@ void write_predictions(const fs::path& path, json settings, const eval::LongBenc
 
 // False when a stop signal came.
 bool predict(Run& run, const eval::LongBenchData& data) {
-  const fs::path path = run.o.folder() / (std::string(data.task->name) + ".jsonl");
+  const fs::path path = predictions_of(run.o, data);
   const json settings = settings_of(run, data);
   eval::CaseJournal journal(path, eval::identity_of(settings), static_cast<int64_t>(data.cases.size()), process_rank(),
-                            run.o.benchmark.resume, false, record_of(path));
+                            run.o.benchmark.resume, false,
+                            {.path = record_of(path), .required = {"command", "label", "cases"}});
   if (journal.is_finished()) log_info(path.string(), ": is there already and stays");
   const eval::LongBenchBudget budget = budget_of(run.o, data, run.model);
   const bool is_chat = eval::takes_chat_prompt(*data.task);
@@ -137,10 +143,24 @@ bool predict(Run& run, const eval::LongBenchData& data) {
   return true;
 }
 
+// A file of predictions is never replaced, only the JSON beside it.
+void check_places(const EvalLongBenchOptions& o, const std::vector<eval::LongBenchData>& all) {
+  ReadPlaces model = o.benchmark.answering.read_places(), data;
+  for (const eval::LongBenchData& each : all) data.push_back({each.file, "--longbench_dir"});
+  for (const char* name : {"dataset2prompt.json", "dataset2maxlen.json"})
+    data.push_back({fs::path(o.longbench_dir) / "config" / name, "--longbench_dir"});
+  for (const eval::LongBenchData& each : all) {
+    const fs::path path = predictions_of(o, each);
+    check_output_file(path, data);
+    for (const ReadPlaces& inputs : {data, model}) check_output_file(record_of(path), inputs);
+  }
+}
+
 int run_longbench(EvalLongBenchOptions& o) {
   check(o);
   check_output_folder(o.folder());
   const std::vector<eval::LongBenchData> all = read_data(o);
+  check_places(o, all);
   const StopSignals signals;
   const AnsweringModel model = o.benchmark.answering.load();
   for (const eval::LongBenchData& data : all) budget_of(o, data, model).check(std::string(data.task->name));

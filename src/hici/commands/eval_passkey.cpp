@@ -96,6 +96,9 @@ void write_files(const EvalPasskeyOptions& o, const json& result, const std::vec
   const fs::path figure = o.figure_path();
   if (!figure.empty()) write_output_file(figure, report::heat_map_file(report::passkey_heat_map(lengths, title_of(o))));
   if (!o.output.empty()) write_output_file(o.output, result.dump(1) + "\n");
+  for (const fs::path& file : {o.output, figure}) {
+    if (!file.empty()) log_info("wrote ", file.string());
+  }
 }
 
 // The table of a result that was there already.
@@ -112,7 +115,7 @@ class KeptTests {
   KeptTests(const EvalPasskeyOptions& o, const json& settings) : tests_(static_cast<size_t>(o.plan.num_cases())) {
     if (!o.output.empty())
       journal_.emplace(o.output, eval::identity_of(settings), o.plan.num_cases(), process_rank(), o.resume, false,
-                       o.output);
+                       eval::FinishedRecord{.path = o.output, .required = {"command", "label", "lengths"}});
   }
 
   bool is_finished() const { return journal_ && journal_->is_finished(); }
@@ -145,7 +148,7 @@ class KeptTests {
 
 int run_eval_passkey(EvalPasskeyOptions& o) {
   check_options(o);
-  for (const fs::path& file : {o.output, o.figure_path()}) check_output_file(file);
+  for (const fs::path& file : {o.output, o.figure_path()}) check_output_file(file, o.answering.read_places());
   // Before the model is loaded; among several processes CaseJournal knows whose file it may be.
   HICI_CHECK(o.resume || o.output.empty() || process_rank().world > 1 || !fs::exists(o.output), o.output.string(),
              ": is there already; give --resume to keep it, or another place for the output, or remove it");

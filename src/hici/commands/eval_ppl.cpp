@@ -183,7 +183,7 @@ int run_eval_ppl(const EvalPplOptions& o) {
                    ", where tokens see beyond their segment; use --eval_mode hici");
   std::optional<data::TokenType> type;
   if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
-  check_output_file(o.output);
+  check_output_file(o.output, read_places_of_windows(o.base_model, o.peft_model, o.data_path));
   const StopSignals signals;
   const io::LoadedModel loaded = load(o, mode);
   const nn::ForwardOptions forward = make_forward(o, mode, loaded);
@@ -193,11 +193,14 @@ int run_eval_ppl(const EvalPplOptions& o) {
   if (mode.attention != nn::AttentionKind::kDca) warn_if_beyond_reach("--seq_len", o.seq_len, loaded);
 
   nlohmann::json settings = settings_json(o, loaded, tokens, forward);
+  add_differences(settings, loaded);
   if (forward.dual_chunk) settings["dual_chunk"] = dual_chunk_json(o, loaded.model->config(), forward.dual_chunk);
   const auto write = [&](const eval::PerplexityResult& result) {
     const nlohmann::json json = result_json(settings, result);
     show_and_write(result_text(json), [&] {
-      if (!o.output.empty()) write_output_file(o.output, json.dump(1) + "\n");
+      if (o.output.empty()) return;
+      write_output_file(o.output, json.dump(1) + "\n");
+      log_info("wrote ", o.output);
     });
   };
   const eval::PerplexityOptions options{.seq_len = o.seq_len,
@@ -207,7 +210,9 @@ int run_eval_ppl(const EvalPplOptions& o) {
                                         .forward = forward,
                                         .stream_segments = o.stream_segments};
   if (!o.output.empty()) {
-    eval::share_perplexity(*loaded.model, tokens, options, o.sharing.work(o.output, settings), write);
+    const eval::SharedWork work =
+        o.sharing.work(o.output, settings, {"command", "label", "attention", "seq_len", "perplexity"});
+    eval::share_perplexity(*loaded.model, tokens, options, work, write);
     return 0;
   }
   Progress progress("windows", eval::TokenWindows(tokens, options.windows()).num_windows());

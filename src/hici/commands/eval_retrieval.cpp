@@ -82,7 +82,8 @@ std::vector<Work> find_work(const EvalRetrievalOptions& o, const std::vector<Res
     settings["max_new_tokens"] = o.max_new_tokens();
     settings["data_sha256"] = sha256_hex_of_file(file.testcases);
     eval::CaseJournal journal(file.path, eval::identity_of(settings), static_cast<int64_t>(file.cases.size()),
-                              process_rank(), o.benchmark.resume, false, record_of(file.path));
+                              process_rank(), o.benchmark.resume, false,
+                              {.path = record_of(file.path), .required = {"command", "label", "cases"}});
     if (journal.is_finished()) log_info(file.path.string(), ": is there already and stays");
     all.push_back({&file, std::move(settings), std::move(journal)});
     Work& work = all.back();
@@ -134,10 +135,21 @@ void write_answers(const EvalRetrievalOptions& o, const Work& work, const std::v
   result["correct"] = num_correct;
   result["cases"] = num_answers;
   result["longest_prompt"] = longest;
+  result[eval::kAnswersSha256] = sha256_hex(text);
   show_and_write(detail::concat(work.file->path.string(), "  correct ", num_correct, "/", num_answers, "\n"), [&] {
     write_output_file(record_of(work.file->path), result.dump(1) + "\n");
     write_output_file(work.file->path, text);
   });
+}
+
+// A file of answers is never replaced, only the JSON beside it.
+void check_places(const EvalRetrievalOptions& o, const std::vector<ResponseFile>& files) {
+  ReadPlaces model = o.benchmark.answering.read_places(), data;
+  for (const ResponseFile& file : files) data.push_back({file.testcases, "--testcases"});
+  for (const ResponseFile& file : files) {
+    check_output_file(file.path, data);
+    for (const ReadPlaces& inputs : {data, model}) check_output_file(record_of(file.path), inputs);
+  }
 }
 
 int run(EvalRetrievalOptions& o) {
@@ -146,6 +158,7 @@ int run(EvalRetrievalOptions& o) {
                    ": no test cases given; give a file of LongEval's or a folder of such files");
   check_output_folder(fs::path(o.benchmark.output_dir) / o.benchmark.model_label());
   const std::vector<ResponseFile> files = read_testcases(o);
+  check_places(o, files);
   const StopSignals signals;
   const AnsweringModel model = o.benchmark.answering.load();
   const eval::BenchmarkPrompts prompts = o.benchmark.prompts(model);

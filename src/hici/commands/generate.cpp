@@ -233,14 +233,24 @@ int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
     progress.update(static_cast<int64_t>(at + count));
   }
   progress.finish();
-  if (file) file->commit();
+  if (file) {
+    file->commit();
+    log_info("wrote ", run.o.output);
+  }
   log_speed(speed);
   return 0;
 }
 
+ReadPlaces read_places(const GenerateCommandOptions& o) {
+  ReadPlaces places = o.answering.read_places();
+  places.push_back({o.prompt_file, "--prompt_file"});
+  places.push_back({o.batch_file, "--batch_file"});
+  return places;
+}
+
 int run_generate(GenerateCommandOptions& o) {
   check_options(o);
-  check_output_file(o.output);
+  check_output_file(o.output, read_places(o));
   o.overwrite.check({o.output});
   const std::vector<generate::Prompt> prompts = read_prompts(o);
   std::optional<text::ChatTemplate> chat;

@@ -167,6 +167,11 @@ at::Device DeviceOptions::resolve_device() const {
   return gpu;
 }
 
+void add_differences(nlohmann::json& settings, const io::LoadedModel& loaded) {
+  if (!loaded.other_base.empty()) settings["other_base"] = loaded.other_base;
+  if (!loaded.other_tokenizer.empty()) settings["other_tokenizer"] = loaded.other_tokenizer;
+}
+
 std::string result_label(const std::string& label, const std::string& base_model, const std::string& peft_model) {
   if (!label.empty()) return label;
   return peft_model.empty() ? base_model : peft_model;

@@ -8,6 +8,7 @@
 #include "hici/ops/segment_attention.h"
 
 #include <ATen/core/Tensor.h>
+#include <nlohmann/json.hpp>
 
 #include <optional>
 #include <string>
@@ -48,6 +49,10 @@ struct DeviceOptions {
   // Loads the CUDA plug-in for a GPU.
   at::Device resolve_device() const;
 };
+
+// Into the settings of a result: how base and tokenizer differ from the adapter's, "other_base" and "other_tokenizer"
+// where they do.
+void add_differences(nlohmann::json& settings, const io::LoadedModel& loaded);
 
 // The name of a result's row in reports: --label, else the adapter, else the base.
 std::string result_label(const std::string& label, const std::string& base_model, const std::string& peft_model);

@@ -4,6 +4,7 @@
 // file.
 #pragma once
 
+#include "hici/base/output_place.h"
 #include "hici/commands/command.h"
 
 #include <filesystem>
@@ -22,6 +23,16 @@ struct OverwriteOption {
   // hici::Error that says the way out. Empty paths are passed over.
   void check(const std::vector<std::filesystem::path>& files) const;
 };
+
+// For check_output_file(): `path` as what `option` names to be read, nothing for an empty one. Of a folder also the
+// subfolders that are read through it, checkpoints of a run and splits of a data set; of a tokenizer.json also the
+// files beside it that say more of the tokenizer.
+void add_read_places(ReadPlaces& places, const std::filesystem::path& path, const std::string& option);
+// Of --base_model and --peft_model.
+ReadPlaces read_places_of_model(const std::filesystem::path& base_model, const std::filesystem::path& peft_model);
+// Of these and --data_path, a token file.
+ReadPlaces read_places_of_windows(const std::filesystem::path& base_model, const std::filesystem::path& peft_model,
+                                  const std::filesystem::path& data_path);
 
 // What a stopped evaluation says behind "stopped by signal 15".
 constexpr const char* kAnswersAreKept = "; what is answered is kept, give --resume to go on from there";

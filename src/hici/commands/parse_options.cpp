@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/base/output_place.h"
 #include "hici/commands/command.h"
 #include "hici/commands/config_file.h"
 #include "hici/commands/option_text.h"
@@ -65,7 +66,9 @@ class Parser {
     std::vector<CLI::Option*> typed;
     for (CLI::Option* option : app_.get_options())
       if (option->count() > 0) typed.push_back(option);
-    for (const ConfigLine& line : read_config_file(config->results().front(), command_)) {
+    const std::vector<ConfigLine> lines = read_config_file(config->results().front(), command_);
+    note_read_place({config->results().front(), "--config"});
+    for (const ConfigLine& line : lines) {
       CLI::Option* option = app_.get_option_no_throw("--" + line.name);
       if (option == nullptr || option == config || option == app_.get_help_ptr()) {
         problem(line.source + ": unknown option " + printable(line.name) + suggestion(line.name));

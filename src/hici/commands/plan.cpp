@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici plan`: the memory of a training step, counted before anything is bought, downloaded or run.
 #include "hici/base/error.h"
+#include "hici/base/log.h"
 #include "hici/base/output_place.h"
 #include "hici/bench/memory_table.h"
 #include "hici/commands/activation_options.h"
@@ -9,6 +10,7 @@
 #include "hici/commands/model_options.h"
 #include "hici/commands/output_options.h"
 
+#include <filesystem>
 #include <memory>
 
 namespace hici::commands {
@@ -63,10 +65,14 @@ int run_plan(PlanOptions& o) {
   o.spec.policy = o.activations.resolve();
   o.spec.memory_bytes = static_cast<int64_t>(parse_memory(o.memory, "--memory"));
   o.spec.validate();
-  check_output_file(o.output);
+  ReadPlaces inputs;
+  if (std::filesystem::is_directory(o.model)) inputs.push_back({o.model, "--model"});
+  check_output_file(o.output, inputs);
   const bench::MemoryTable table = bench::make_memory_table(o.spec);
   show_and_write(table.text, [&] {
-    if (!o.output.empty()) write_output_file(o.output, table.json.dump(1) + "\n");
+    if (o.output.empty()) return;
+    write_output_file(o.output, table.json.dump(1) + "\n");
+    log_info("wrote ", o.output);
   });
   return 0;
 }

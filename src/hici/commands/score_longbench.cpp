@@ -97,12 +97,24 @@ void write_results(const ScoreLongBenchOptions& o, const std::vector<report::Lon
   }
 }
 
+void check_places(const ScoreLongBenchOptions& o) {
+  ReadPlaces inputs;
+  for (const fs::path& folder : o.folders) {
+    for (const eval::LongBenchTask& task : eval::longbench_tasks()) {
+      for (const char* ending : {".jsonl", ".json"})
+        inputs.push_back({folder / (std::string(task.name) + ending), "answers"});
+    }
+  }
+  check_output_file(o.table, inputs);
+  if (!o.table.empty()) check_output_file(fs::path(o.table).replace_extension(".tex"), inputs);
+  for (const fs::path& folder : o.folders) {
+    if (fs::is_directory(folder)) check_output_file(folder / kResultName, inputs);
+  }
+}
+
 int run(const ScoreLongBenchOptions& o) {
   validate(o);
-  check_output_file(o.table);
-  for (const fs::path& folder : o.folders) {
-    if (fs::is_directory(folder)) check_output_file(folder / kResultName);
-  }
+  check_places(o);
   const eval::LongBenchScoring scoring{.datasets = longbench_dataset_names(o.datasets), .by_length = o.by_length};
   report::ReportData data;
   for (const fs::path& folder : o.folders) {

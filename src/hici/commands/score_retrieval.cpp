@@ -149,13 +149,20 @@ nlohmann::ordered_json result_json(const std::vector<eval::RetrievalScore>& scor
       {"by_rule", result}, {"judge_model", judge_model}, {"by_judge", judged}, {"cases", cases_json(scores, answers)}};
 }
 
+void check_places(const ScoreRetrievalOptions& o, const std::vector<fs::path>& files) {
+  ReadPlaces inputs;
+  for (const fs::path& file : files) inputs.push_back({file, "answers"});
+  check_output_file(o.output, inputs);
+  for (const fs::path& file : files) {
+    if (!o.judge.empty()) check_output_file(eval::JudgeCache::beside(file), inputs);
+  }
+}
+
 int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& command) {
   validate(o, command);
   check_output_file(o.output);
   const std::vector<fs::path> files = files_of(o.paths);
-  if (!o.judge.empty()) {
-    for (const fs::path& file : files) check_output_file(eval::JudgeCache::beside(file));
-  }
+  check_places(o, files);
   std::vector<std::vector<eval::RetrievalAnswer>> answers;
   std::vector<eval::RetrievalScore> scores;
   for (const fs::path& file : files) {
@@ -169,8 +176,9 @@ int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& c
     judgements = judge_all(files, answers, judging);
   }
   show_and_write(score_table(scores, judgements), [&] {
-    if (!o.output.empty())
-      write_output_file(o.output, result_json(scores, answers, judgements, o.judging.model).dump(1) + "\n");
+    if (o.output.empty()) return;
+    write_output_file(o.output, result_json(scores, answers, judgements, o.judging.model).dump(1) + "\n");
+    log_info("wrote ", o.output.string());
   });
   const int exit_code = report_trouble(judgements);
   check_stop("; the verdicts until then are kept, the same command goes on from them");

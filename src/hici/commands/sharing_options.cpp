@@ -17,12 +17,14 @@ void SharingOptions::check(const std::string& output) const {
                    " processes meet beside it; give a file that all of them see");
 }
 
-eval::SharedWork SharingOptions::work(const std::string& output, const nlohmann::json& settings) const {
+eval::SharedWork SharingOptions::work(const std::string& output, const nlohmann::json& settings,
+                                      const std::vector<std::string>& required) const {
   const ProcessRank process = process_rank();
   return {.output = output,
           .identity = eval::identity_of(settings),
           .process = process,
           .resume = resume,
+          .required = required,
           .replaces_result = process.world == 1};
 }
 

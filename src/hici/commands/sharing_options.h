@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <string>
+#include <vector>
 
 namespace hici::commands {
 
@@ -20,7 +21,9 @@ struct SharingOptions {
   // A result that is there already is replaced by one process, and an error to several, one of which may have written
   // it. `settings`: all that repeats the evaluation. What may differ between its processes is left
   // out (eval::identity_of()).
-  eval::SharedWork work(const std::string& output, const nlohmann::json& settings) const;
+  // `required`: keys of the result in every version.
+  eval::SharedWork work(const std::string& output, const nlohmann::json& settings,
+                        const std::vector<std::string>& required) const;
 };
 
 }  // namespace hici::commands

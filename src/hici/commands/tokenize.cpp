@@ -84,6 +84,26 @@ std::string summary(const std::filesystem::path& path, const data::TokenFileInfo
                         rates.data(), "\n");
 }
 
+// A token file with the description that hici gave it, which may be replaced also beside a model.
+bool is_token_file(const std::filesystem::path& path) {
+  try {
+    return data::read_sidecar(path).has_value();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void check_places(const TokenizeOptions& o, const std::filesystem::path& path) {
+  ReadPlaces inputs, tokenizer;
+  for (const std::string& file : o.text_file) add_read_places(inputs, file, "--text_file");
+  add_read_places(tokenizer, o.model_path, "--tokenizer");
+  check_output_file(path, inputs);
+  check_output_file(data::sidecar_path(path), inputs);
+  if (is_token_file(path)) return;
+  check_output_file(path, tokenizer);
+  check_output_file(data::sidecar_path(path), tokenizer);
+}
+
 int run(const TokenizeOptions& o) {
   validate(o);
   const std::filesystem::path path = output_path(o), tokenizer = o.model_path;
@@ -99,7 +119,7 @@ int run(const TokenizeOptions& o) {
       .frame = {.add_special_tokens = o.add_special_tokens, .add_bos = o.add_bos, .add_eos = o.add_eos},
       .num_threads = o.num_threads};
   if (!o.token_type.empty()) job.type = data::parse_token_type(o.token_type, "--token_type");
-  check_output_file(path);
+  check_places(o, path);
   o.overwrite.check({path});
   if (!o.overwrite.overwrite) data::read_sidecar(path);  // what has its name and is none is somebody's
   const StopSignals signals;

@@ -124,6 +124,9 @@ int run(const TrainTokenizerOptions& o) {
   validate(o);
   const std::filesystem::path folder = o.output_dir;
   check_output_folder(folder);
+  ReadPlaces inputs;
+  for (const std::string& file : o.text_file) add_read_places(inputs, file, "--text_file");
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) check_output_file(folder / name, inputs);
   const text::NamedTokens named = {.bos = unless_empty(o.bos_token), .eos = unless_empty(o.eos_token)};
   const std::string config = text::tokenizer_config_json(named, unless_empty(o.pad_token));
   check_overwriting(o, folder, config);

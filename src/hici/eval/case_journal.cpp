@@ -3,9 +3,11 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/json_lines.h"
 #include "hici/base/log.h"
+#include "hici/base/sha256.h"
 
 #include <algorithm>
 #include <fstream>
@@ -47,13 +49,14 @@ bool ends_in_the_middle_of_a_line(const fs::path& path) {
 }  // namespace
 
 json identity_of(json settings) {
-  for (const char* key : {"label", "base_model", "peft_model", "tokenizer", "data_path", "device", "library_version"})
+  for (const char* key : {"label", "base_model", "peft_model", "tokenizer", "data_path", "device", "library_version",
+                          "other_base", "other_tokenizer"})
     settings.erase(key);
   return settings;
 }
 
 CaseJournal::CaseJournal(fs::path file, json identity, int64_t num_cases, ProcessRank process, bool resume,
-                         bool replaces_file, const fs::path& record)
+                         bool replaces_file, const FinishedRecord& record)
     : file_(std::move(file)), identity_(std::move(identity)), num_cases_(num_cases), process_(process) {
   HICI_ASSERT(identity_.is_object() && num_cases >= 0, "identity ", identity_.dump(), ", cases ", num_cases);
   if (process_.rank >= std::max<int64_t>(num_cases, 1)) return;  // more processes than cases
@@ -125,22 +128,35 @@ void CaseJournal::read_journal(const fs::path& journal, Answers& answers) const 
   }
 }
 
-void CaseJournal::check_finished(const fs::path& record) const {
-  if (record.empty()) return;
-  if (!fs::exists(record)) {
-    log_warning(file_.string(), ": is there already, without ", record.filename().string(),
+void CaseJournal::check_is_whole(const json& found, const FinishedRecord& record) const {
+  const JsonObject finished(found, record.path.string());
+  for (const std::string& key : record.required)
+    HICI_CHECK(found.contains(key), record.path.string(), ": has no ", key,
+               ", so that it is damaged or no result of this command; remove it and what is beside it, or use another "
+               "place for the output");
+  if (!found.contains(kAnswersSha256) || record.path == file_) return;
+  const std::string expected = finished.string(kAnswersSha256), now = sha256_hex_of_file(file_);
+  HICI_CHECK(now == expected, file_.string(), ": was changed after it was finished: its SHA-256 is ", now, ", ",
+             record.path.filename().string(), " says ", printable(expected),
+             "; put the finished file back, or remove it to have it made again");
+}
+
+void CaseJournal::check_finished(const FinishedRecord& record) const {
+  if (record.path.empty()) return;
+  if (!is_there(record.path)) {
+    log_warning(file_.string(), ": is there already, without ", record.path.filename().string(),
                 ", so that nothing says of which model and settings it is; it stays");
     return;
   }
-  const json found = read_json_file(record);
-  const JsonObject finished(found, record.string());
+  const json found = read_json_file(record.path);
+  check_is_whole(found, record);
   for (const auto& [key, value] : identity_.items()) {
     const auto other = found.find(key);
     HICI_CHECK(other == found.end() || in_present_spelling(key, *other) == value, file_.string(),
                ": is finished, with ", key, " ", shown_json(*other), ", now it is ", shown_json(value), kWayOut);
   }
   if (identity_.contains(kWeightsHash) && !found.contains(kWeightsHash))
-    log_warning(record.string(), ": does not say of which weights it is, as an older hici wrote it; it stays");
+    log_warning(record.path.string(), ": does not say of which weights it is, as an older hici wrote it; it stays");
 }
 
 void CaseJournal::check_identity(const json& found, const fs::path& journal) const {

@@ -19,25 +19,36 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace hici::eval {
 
 // What of the settings of a result decides its answers. Left out are names and places (label, folders), and what
 // answers may change with but are not made wrong by: the device, whose rounding is another one, and the version of
-// hici, or else no work could be taken up after an update. The record keeps them.
+// hici, or else no work could be taken up after an update; and how base and adapter fit, which their hashes decide. The
+// record keeps them.
 nlohmann::json identity_of(nlohmann::json settings);
+
+// Under this key a record says of the file beside it what it holds (SHA-256), for CaseJournal.
+constexpr const char* kAnswersSha256 = "answers_sha256";
+
+// The JSON that finish() writes, with the settings among its keys: `file` of the journal itself, or beside it.
+struct FinishedRecord {
+  std::filesystem::path path = {};         // empty: there is none
+  std::vector<std::string> required = {};  // keys that it has in every version; one without them is damaged, not old
+};
 
 class CaseJournal {
  public:
   // `file`: what finish() writes; its folder is made at the first add(). `identity`: an object of all that decides the
   // answers (model, data, settings); a journal that says otherwise is an hici::Error that names the field. Without
   // `resume` a finished file (unless `replaces_file`) or a journal of earlier work is an error; with it what they hold
-  // is kept. So is a journal that another process is writing, always. `record`: the JSON that finish() writes too, with
-  // the settings among its keys (`file` itself, or beside it), against which a finished file is held; what an older one
-  // does not say is not compared. Empty: there is none.
+  // is kept. So is a journal that another process is writing, always. `record`: against it a finished file is held; of
+  // the settings what an older one does not say is not compared. A file that has changed since it was written is an
+  // error where its record says what it held.
   CaseJournal(std::filesystem::path file, nlohmann::json identity, int64_t num_cases, ProcessRank process, bool resume,
-              bool replaces_file = false, const std::filesystem::path& record = {});
+              bool replaces_file = false, const FinishedRecord& record = {});
 
   // Cases of this process without an answer, ascending. None when the file is there.
   const std::vector<int64_t>& open_cases() const { return open_cases_; }
@@ -61,7 +72,8 @@ class CaseJournal {
   std::filesystem::path own_journal() const;
   Answers read_answers(const std::vector<std::filesystem::path>& journals) const;
   void read_journal(const std::filesystem::path& journal, Answers& answers) const;
-  void check_finished(const std::filesystem::path& record) const;
+  void check_finished(const FinishedRecord& record) const;
+  void check_is_whole(const nlohmann::json& found, const FinishedRecord& record) const;
   void check_identity(const nlohmann::json& found, const std::filesystem::path& journal) const;
   void open();
 

@@ -40,7 +40,7 @@ void merge_timed(const SharedWork& work, const std::vector<json>& timed, const M
 bool share_cases(const SharedWork& work, int64_t num_cases, const std::function<json(int64_t)>& answer,
                  const MergeAnswers& merge) {
   CaseJournal journal(work.output, work.identity, num_cases, work.process, work.resume, work.replaces_result,
-                      work.output);
+                      {.path = work.output, .required = work.required});
   if (journal.is_finished()) {
     log_info(work.output.string(), ": is there already; nothing to do");
     return false;

@@ -13,7 +13,8 @@ struct SharedWork {
   nlohmann::json identity;       // all that decides the answers; the same in every process
   ProcessRank process;
   bool resume = false;
-  bool replaces_result = false;  // without `resume`: an earlier result under `output` is no error
+  std::vector<std::string> required = {};  // FinishedRecord::required
+  bool replaces_result = false;            // without `resume`: an earlier result under `output` is no error
 };
 
 // `answers` in the order of the cases, and the seconds of the process that took longest for its own.

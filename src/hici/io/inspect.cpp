@@ -4,6 +4,8 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/hub_id.h"
+#include "hici/base/human.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/temporary.h"
 #include "hici/config/parameter_names.h"
@@ -13,6 +15,8 @@
 #include "hici/io/checkpoint_manifest.h"
 #include "hici/io/checkpoint_store.h"
 #include "hici/io/model_directory.h"
+#include "hici/io/model_identity.h"
+#include "hici/io/random_model.h"
 #include "hici/io/training_state.h"
 #include "hici/io/weight_file.h"
 
@@ -20,6 +24,10 @@
 #include <cctype>
 #include <fstream>
 #include <functional>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace hici::io {
 namespace {
@@ -28,7 +36,8 @@ using nlohmann::json;
 
 constexpr const char* kNotThere = ": is not there; give a model directory, an adapter, a checkpoint or a file";
 constexpr const char* kNothingHere =
-    ": holds no config.json, no adapter and no checkpoint; nothing here that hici reads";
+    ": holds no config.json, no adapter, no checkpoint and no tokenizer.json; nothing here that hici reads";
+constexpr const char* kTokenizerName = "tokenizer.json";
 
 // Runs a check; what it has to say becomes a line of the report instead of the end of it.
 void collect(json& problems, const std::function<void()>& check) {
@@ -164,6 +173,43 @@ void add_hici(const Adapter& adapter, json& report) {
   report["hici"] = shown;
 }
 
+// Of those tensors alone that the adapter's record knows, read one after the other.
+void compare_weights(const ModelIdentity& identity, const ModelDirectory& base, json& report) {
+  TensorContents found;
+  for (const auto& [name, ignored] : identity.base) {
+    if (!base.weights().has(name)) continue;
+    base.weights().read(name);
+    found.emplace(name, base.weights().content_of(name));
+  }
+  base.finish_checks();
+  const std::string difference = difference_of(identity.base, found);
+  report["base"]["weights"] = found.empty()        ? "not known"
+                              : difference.empty() ? "equal in " + counted(static_cast<int64_t>(found.size()), "tensor")
+                                                   : "another base: " + difference;
+  HICI_CHECK(difference.empty(), report["path"].get<std::string>(), ": was trained on another base than ",
+             base.path().string(), " (", difference, ")");
+}
+
+void compare_tokenizers(const ModelIdentity& identity, const fs::path& base, json& report) {
+  const std::string &theirs = identity.tokenizer_sha256, ours = tokenizer_sha256_in(base);
+  const bool is_known = !theirs.empty() && !ours.empty();
+  report["base"]["tokenizer"] = !is_known ? "not known" : theirs == ours ? "equal" : "another tokenizer";
+  HICI_CHECK(!is_known || theirs == ours, report["path"].get<std::string>(), ": was trained with another tokenizer (",
+             shown_tokenizer(theirs), ") than ", base.string(), " has (", shown_tokenizer(ours), ")");
+}
+
+// Sizes and, where the adapter says what it was trained on, contents.
+void compare_with_base(const Adapter& adapter, const fs::path& base, json& report) {
+  json& problems = report["problems"];
+  collect(problems, [&] { adapter.check_against(config::read_model_config(base)); });
+  if (!adapter.identity) {
+    report["base"] = {{"weights", detail::concat("not known, there is no ", kIdentityName)}};
+    return;
+  }
+  collect(problems, [&] { compare_weights(*adapter.identity, ModelDirectory::open(base), report); });
+  collect(problems, [&] { compare_tokenizers(*adapter.identity, base, report); });
+}
+
 void inspect_adapter(const InspectRequest& request, json& report) {
   report["kind"] = "adapter";
   const Adapter adapter = read_adapter(request.path);
@@ -180,8 +226,7 @@ void inspect_adapter(const InspectRequest& request, json& report) {
   add_files(report, adapter.files);
   add_tensors(report, *adapter.lora_tensors, request.list_tensors);
   add_tensors(report, *adapter.trainables, request.list_tensors);
-  if (!request.base_model.empty())
-    collect(report["problems"], [&] { adapter.check_against(config::read_model_config(request.base_model)); });
+  if (!request.base_model.empty()) compare_with_base(adapter, request.base_model, report);
 }
 
 void add_checkpoint(const fs::path& path, json& report) {
@@ -196,20 +241,38 @@ void add_checkpoint(const fs::path& path, json& report) {
   });
 }
 
+// By their steps; what is called otherwise comes last.
+std::pair<int64_t, std::string> order_of_checkpoint(const std::string& name) {
+  return {checkpoint_step_of_name(name).value_or(std::numeric_limits<int64_t>::max()), name};
+}
+
 void inspect_run(const fs::path& path, json& report) {
   report["kind"] = "run directory";
+  std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(path))
-    if (entry.is_directory() && fs::exists(entry.path() / kManifestName))
-      report["checkpoints"].push_back(entry.path().filename().string());
-  std::sort(report["checkpoints"].begin(), report["checkpoints"].end());
+    if (entry.is_directory() && is_there(entry.path() / kManifestName))
+      names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end(),
+            [](const auto& a, const auto& b) { return order_of_checkpoint(a) < order_of_checkpoint(b); });
+  report["checkpoints"] = names;
   for (const json& name : report["checkpoints"])
     collect(report["problems"], [&] { verify_checkpoint(path / name.get<std::string>()); });
 }
 
 bool has_checkpoints(const fs::path& path) {
   for (const auto& entry : fs::directory_iterator(path))
-    if (entry.is_directory() && fs::exists(entry.path() / kManifestName)) return true;
+    if (entry.is_directory() && is_there(entry.path() / kManifestName)) return true;
   return false;
+}
+
+void inspect_tokenizer(const fs::path& folder, json& report) {
+  report["kind"] = "tokenizer";
+  const TokenizerFacts facts = read_tokenizer_facts(folder);
+  json& shown = report["tokenizer"] = {{"vocab_size", facts.vocab_size}, {"sha256", tokenizer_sha256_in(folder)}};
+  if (facts.bos_token_id) shown["bos_token_id"] = *facts.bos_token_id;
+  if (facts.eos_token_id) shown["eos_token_id"] = *facts.eos_token_id;
+  for (const std::string& name : companion_files())
+    if (is_there(folder / name)) shown["files"].push_back(name);
 }
 
 void add_leftovers(const fs::path& path, json& report) {
@@ -223,13 +286,15 @@ void add_leftovers(const fs::path& path, json& report) {
 
 void inspect_directory(const InspectRequest& request, json& report) {
   const fs::path& path = request.path;
-  const bool is_checkpoint = fs::exists(path / kManifestName);
+  const bool is_checkpoint = is_there(path / kManifestName);
   if (is_adapter_directory(path)) {
     inspect_adapter(request, report);
-  } else if (fs::exists(path / "config.json")) {
+  } else if (is_there(path / "config.json")) {
     inspect_model(request, report);
   } else if (has_checkpoints(path)) {
     return inspect_run(path, report);
+  } else if (!is_checkpoint && is_there(path / kTokenizerName)) {
+    inspect_tokenizer(path, report);
   } else if (is_checkpoint || !report.contains("leftovers")) {
     HICI_CHECK(is_checkpoint, path.string(), kNothingHere);
     report["kind"] = "training state";
@@ -244,7 +309,7 @@ void inspect_directory(const InspectRequest& request, json& report) {
 bool is_weight_file(const fs::path& path) {
   const std::string extension = path.extension().string();
   if (extension == ".safetensors" || extension == ".pt" || extension == ".pth") return true;
-  if (extension != ".bin" || fs::exists(data::sidecar_path(path))) return false;
+  if (extension != ".bin" || is_there(data::sidecar_path(path))) return false;
   char start[4] = {};
   std::ifstream(path, std::ios::binary).read(start, sizeof start);
   return (start[0] == 'P' && start[1] == 'K' && start[2] == 3 && start[3] == 4) ||
@@ -269,26 +334,58 @@ void inspect_tokens(const InspectRequest& request, json& report) {
   collect(report["problems"], [&] { report["tokens"]["sha256"] = tokens.sha256(); });
 }
 
+// No header tells ids from other bytes: without a sidecar only who asks can say that a file holds them.
+void inspect_unknown_file(const fs::path& path, json& report) {
+  const uint64_t bytes = MappedFile(path).size();
+  HICI_CHECK(
+      path.extension() == ".bin" && bytes > 0 && bytes % 2 == 0, path.string(),
+      ": is no file that hici knows (.safetensors, .bin, .pt, .pth, tokenizer.json, or token ids with the JSON of "
+      "hici tokenize beside them); give --token_type if it holds token ids");
+  report["kind"] = "perhaps a token file";
+  report["problems"].push_back(
+      detail::concat(path.string(), ": ", bytes, " bytes, which may be ", bytes / 2, " token ids of uint16",
+                     bytes % 4 == 0 ? detail::concat(" or ", bytes / 4, " of uint32") : "", ", and no ",
+                     data::sidecar_path(path).filename().string(), " says so; give --token_type if they are"));
+}
+
+bool is_said_to_be_tokens(const InspectRequest& request) {
+  return request.token_type || request.vocab_size > 0 || is_there(data::sidecar_path(request.path));
+}
+
+void inspect_file(const InspectRequest& request, json& report) {
+  const fs::path& path = request.path;
+  if (is_weight_file(path)) {
+    report["kind"] = "file of weights";
+    add_files(report, {path});
+    add_tensors(report, *open_weight_file(path, Links::kAny), request.list_tensors);
+  } else if (path.filename() == kTokenizerName) {
+    inspect_tokenizer(folder_of(path), report);
+  } else if (is_said_to_be_tokens(request)) {
+    inspect_tokens(request, report);
+  } else {
+    inspect_unknown_file(path, report);
+  }
+}
+
 }  // namespace
 
 json inspect_path(const InspectRequest& request) {
   json report = {{"path", request.path.string()}, {"problems", json::array()}};
   add_leftovers(request.path, report);
-  const bool is_there = fs::exists(request.path);
-  HICI_CHECK(is_there || report.contains("leftovers"), request.path.string(), kNotThere,
+  const bool is_found = fs::exists(request.path);
+  HICI_CHECK(is_found || report.contains("leftovers"), request.path.string(), kNotThere,
              hub_hint(request.path, HubKind::kModel));
-  if (!is_there) {
+  if (!is_found) {
     report["kind"] = "not there";
     report["problems"].push_back(request.path.string() + kNotThere);
   } else if (fs::is_directory(request.path)) {
     inspect_directory(request, report);
-  } else if (is_weight_file(request.path)) {
-    report["kind"] = "file of weights";
-    add_files(report, {request.path});
-    add_tensors(report, *open_weight_file(request.path, Links::kAny), request.list_tensors);
   } else {
-    inspect_tokens(request, report);
+    inspect_file(request, report);
   }
+  if (!request.base_model.empty() && report["kind"].get<std::string>().find("adapter") == std::string::npos)
+    report["problems"].push_back("--base_model: " + request.path.string() + " is no adapter (" +
+                                 report["kind"].get<std::string>() + "), and nothing else is compared; leave it out");
   return report;
 }
 

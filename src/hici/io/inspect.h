@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a path holds, for `hici inspect`: a model directory, an adapter, a checkpoint, a run directory, a file of
-// weights or a token file. Nothing is loaded but headers (a token file is read once, for its largest id).
+// weights, a tokenizer or a token file. Values of tensors are not looked at: nothing is read of them but headers (a
+// checkpoint whole, for its hashes; a base that an adapter is compared with; a token file once, for its largest id).
 #pragma once
 
 #include "hici/data/token_sidecar.h"
@@ -21,9 +22,10 @@ struct InspectRequest {
   bool list_tensors = false;                       // every tensor, not one line for each kind
 };
 
-// Keys: path, kind, and by kind config, rope, lora, hici, weights, parameters, tensors, tokens, checkpoint; always
-// problems, a list of sentences. `leftovers`, where there are some beside the path or in it: what was being written
-// there, each with `path` and `in_use` (base/temporary.h). A path that is nothing of the above is an hici::Error.
+// Keys: path, kind, and by kind config, rope, lora, hici, base (what comparing found), weights, parameters, tensors,
+// tokenizer, tokens, checkpoint, checkpoints (by their steps); always problems, a list of sentences. `leftovers`, where
+// there are some beside the path or in it: what was being written there, each with `path` and `in_use`
+// (base/temporary.h). A path that is nothing of the above is an hici::Error.
 nlohmann::json inspect_path(const InspectRequest& request);
 
 // The same for people, several lines.

@@ -64,7 +64,7 @@ void add_leftovers(std::ostringstream& out, const json& leftovers) {
 std::string inspection_text(const json& report) {
   std::ostringstream out;
   out << report["path"].get<std::string>() << ": " << report["kind"].get<std::string>() << "\n";
-  for (const char* key : {"config", "rope", "lora", "hici", "trained", "checkpoint", "tokens"})
+  for (const char* key : {"config", "rope", "lora", "hici", "trained", "checkpoint", "base", "tokenizer", "tokens"})
     if (report.contains(key)) out << "  " << std::left << std::setw(12) << key << pairs(report[key]) << "\n";
   if (report.contains("base_model")) out << "  base_model  " << report["base_model"].get<std::string>() << "\n";
   if (report.contains("checkpoints")) out << "  checkpoints " << shown_json(report["checkpoints"]) << "\n";
@@ -72,7 +72,8 @@ std::string inspection_text(const json& report) {
   if (report.contains("parameters")) add_parameters(out, report["parameters"]);
   if (report.contains("tensors")) add_tensors(out, report["tensors"]);
   if (report.contains("leftovers")) add_leftovers(out, report["leftovers"]);
-  out << "  problems    " << (report["problems"].empty() ? "none" : std::to_string(report["problems"].size())) << "\n";
+  out << "  problems    " << (report["problems"].empty() ? "none" : std::to_string(report["problems"].size()))
+      << (report.contains("parameters") ? ", values of tensors not looked at\n" : "\n");
   for (const json& problem : report["problems"]) out << "    " << problem.get<std::string>() << "\n";
   return out.str();
 }

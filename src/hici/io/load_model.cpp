@@ -2,6 +2,7 @@
 #include "hici/io/load_model.h"
 
 #include "hici/base/error.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/base/sha256.h"
@@ -24,7 +25,7 @@ namespace {
 
 std::optional<config::AdapterSettings> read_settings(const std::filesystem::path& dir) {
   const std::filesystem::path file = dir / "hici_config.json";
-  if (!std::filesystem::exists(file)) return std::nullopt;
+  if (!is_there(file)) return std::nullopt;
   return config::parse_adapter_settings(read_companion_json(file), file.string());
 }
 
@@ -189,27 +190,29 @@ ModelIdentity OpenedModel::identity() const {
   return now;
 }
 
-void OpenedModel::warn_of_other_base() const {
-  if (!adapter || !adapter->identity) return;
+std::string OpenedModel::warn_of_other_base() const {
+  if (!adapter || !adapter->identity) return "";
   std::string values;
   for (const ConfigDifference& d : config_differences(adapter->identity->config, base_config))
     values += detail::concat(values.empty() ? "" : ", ", d.name, " was ", d.before, " and is ", d.now);
   if (!values.empty())
     log_warning(adapter->path.string(), ": was trained with another config.json than that of ", base.path().string(),
                 " (", values, "); give the base that it was trained on");
-  const std::string difference = difference_of(adapter->identity->base, contents_of(base.weights()));
-  if (difference.empty()) return;
-  log_warning(adapter->path.string(), ": was trained on another base than ", base.path().string(), " (", difference,
-              "); give the one that it was trained on",
-              adapter->base_model.empty() ? "" : ", '" + printable(adapter->base_model) + "' at that time");
+  const std::string tensors = difference_of(adapter->identity->base, contents_of(base.weights()));
+  if (!tensors.empty())
+    log_warning(adapter->path.string(), ": was trained on another base than ", base.path().string(), " (", tensors,
+                "); give the one that it was trained on",
+                adapter->base_model.empty() ? "" : ", '" + printable(adapter->base_model) + "' at that time");
+  return values.empty() || tensors.empty() ? values + tensors : values + "; " + tensors;
 }
 
-void OpenedModel::warn_of_other_tokenizer() const {
-  if (!adapter || !adapter->identity) return;
+std::string OpenedModel::warn_of_other_tokenizer() const {
+  if (!adapter || !adapter->identity) return "";
   const std::string &theirs = adapter->identity->tokenizer_sha256, ours = tokenizer_sha256_in(base.path());
-  if (theirs.empty() || ours.empty() || theirs == ours) return;
+  if (theirs.empty() || ours.empty() || theirs == ours) return "";
   log_warning(adapter->path.string(), ": was trained with another tokenizer (", shown_tokenizer(theirs), ") than ",
               base.path().string(), " has (", shown_tokenizer(ours), "); its ids may stand for other text");
+  return detail::concat(shown_tokenizer(theirs), " in training, ", shown_tokenizer(ours), " here");
 }
 
 at::Tensor read_parameter(const TensorSource& source, const std::string& name, const at::Tensor& meta,
@@ -225,8 +228,8 @@ LoadedModel load_model(const ModelRequest& request) {
   LoadedModel loaded = describe_model(request, opened);
   fill_parameters(request, opened, loaded);
   opened.finish_checks();
-  if (request.warns_of_other_base) opened.warn_of_other_base();
-  opened.warn_of_other_tokenizer();
+  if (request.warns_of_other_base) loaded.other_base = opened.warn_of_other_base();
+  loaded.other_tokenizer = opened.warn_of_other_tokenizer();
   loaded.identity = opened.identity();
   loaded.weights_hash = weights_hash(opened);
   loaded.config_hash = config_hash(loaded);
@@ -242,7 +245,7 @@ void warn_of_foreign_tokens(const std::string& data, const std::string& tokenize
 }
 
 std::filesystem::path resolve_run_directory(const std::filesystem::path& path) {
-  if (std::filesystem::exists(path / "config.json") || is_adapter_directory(path)) return path;
+  if (is_there(path / "config.json") || is_adapter_directory(path)) return path;
   if (!std::filesystem::is_directory(path)) return path;  // the reader says what is wrong with it
   return find_latest_checkpoint(path).value_or(path);
 }

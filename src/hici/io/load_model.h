@@ -52,6 +52,8 @@ struct LoadedModel {
   // Of base and tokenizer. What the adapter replaces was not read: there the adapter's own record stands, if it is of
   // the same base. Without a tokenizer.json beside the base it is the adapter's tokenizer.
   ModelIdentity identity;
+  // How the base and its tokenizer differ from those that the adapter was trained on; empty: not at all, or not known.
+  std::string other_base, other_tokenizer;
   std::string weights_hash;  // over the contents of all tensors that were read, of base and adapter, and LoRA's scale
   std::string config_hash;  // over what else decides outputs: sizes, RoPE, HiCI settings but for the number of segments
 };

@@ -30,9 +30,10 @@ struct OpenedModel {
   void finish_checks() const;
   // Of the base, by what was read of it until now; see LoadedModel::identity.
   ModelIdentity identity() const;
-  // A line for another base than the adapter's or one with another config.json, and for another tokenizer.
-  void warn_of_other_base() const;
-  void warn_of_other_tokenizer() const;
+  // A line when the adapter was made on another base, or on one with another config.json; and when it was made with
+  // another tokenizer. How they differ; empty for nothing or not known.
+  std::string warn_of_other_base() const;
+  std::string warn_of_other_tokenizer() const;
 };
 
 OpenedModel open_model(const ModelRequest& request);

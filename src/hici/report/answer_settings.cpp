@@ -3,6 +3,7 @@
 
 #include "hici/base/clean_text.h"
 #include "hici/base/error.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/report/origin.h"
@@ -24,7 +25,7 @@ const std::vector<std::string> kMethod = {
 
 // Nothing where the file is not there; a bad one is named, and what it would say is not stated.
 std::optional<nlohmann::json> read_settings(const fs::path& file) {
-  if (!fs::exists(file)) return std::nullopt;
+  if (!is_there(file)) return std::nullopt;
   try {
     nlohmann::json value = read_json_file(file, kMaxSettingsBytes);
     HICI_CHECK(value.is_object(), file.string(), ": is no JSON object");
@@ -53,6 +54,7 @@ std::vector<std::string> longbench_words(const JsonObject& settings) {
   words.push_back(length == 0 ? std::string("prompts as long as the context of each model allows")
                               : hici::detail::concat("prompts of at most ", length, " tokens"));
   add_prompt_style(settings, words);
+  add_differences(settings, words);
   return words;
 }
 
@@ -78,6 +80,7 @@ void set_retrieval_settings(RetrievalResult& result, const fs::path& answers, co
   if (tokens != usual)
     result.conditions.settings.push_back(hici::detail::concat("answers of at most ", tokens, " tokens"));
   add_prompt_style(settings, result.conditions.settings);
+  add_differences(settings, result.conditions.settings);
 }
 
 void set_longbench_settings(LongBenchResult& result, const fs::path& folder) {
@@ -94,7 +97,8 @@ void set_longbench_settings(LongBenchResult& result, const fs::path& folder) {
     result.conditions.asked[std::string(score.task->name)] = longbench_identity(settings, *found);
   }
   if (words.size() == 1) result.conditions.settings = *words.begin();
-  if (words.size() > 1) result.conditions.settings = {"max_length or prompt style not the same for all data sets"};
+  if (words.size() > 1)
+    result.conditions.settings = {"max_length, prompt style or base not the same for all data sets"};
   if (num_found < result.scores.tasks.size()) result.conditions.unstated = {"max_length", "the form of the prompts"};
 }
 

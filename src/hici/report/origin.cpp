@@ -33,6 +33,11 @@ ModelOrigin origin_of(const JsonObject& object, const std::filesystem::path& fil
   return origin;
 }
 
+void add_differences(const JsonObject& object, std::vector<std::string>& settings) {
+  if (object.has("other_base")) settings.emplace_back("on another base than the adapter was trained on");
+  if (object.has("other_tokenizer")) settings.emplace_back("with another tokenizer than the adapter was trained with");
+}
+
 Conditions conditions_on_data(const JsonObject& object) {
   Conditions conditions{.data = file_name_of(object.string_or("data_path", "")),
                         .data_sha256 = text_at(object, "data_sha256")};

@@ -20,6 +20,10 @@ std::string text_at(const JsonObject& object, const std::string& key);
 ModelOrigin origin_of(const JsonObject& object, const std::filesystem::path& file,
                       const std::vector<std::string>& method_keys);
 
+// "on another base than the adapter was trained on", and the same of the tokenizer, as settings have it: a table that
+// holds such a number says so.
+void add_differences(const JsonObject& object, std::vector<std::string>& settings);
+
 // `data_path` and `data_sha256` of a result over a token file.
 Conditions conditions_on_data(const JsonObject& object);
 

@@ -62,6 +62,7 @@ PerplexityResult parse_perplexity(const JsonObject& object, const fs::path& file
                           .conditions = conditions_on_data(object),
                           .origin = origin_of(object, file, kWindowMethod)};
   add_limit(object, result.conditions);
+  add_differences(object, result.conditions.settings);
   if (result.stride == 0) result.conditions.unstated.emplace_back("how far the windows are apart");
   return result;
 }
@@ -96,6 +97,7 @@ std::vector<PasskeyResult> parse_passkey(const JsonObject& object, const fs::pat
     PasskeyResult& result = results.back();
     result.conditions = passkey_conditions(result.length.tests, result.length.target);
     result.conditions.source = result.origin.file;
+    add_differences(object, result.conditions.settings);
   }
   HICI_CHECK(!results.empty(), object.subject(), ": has no answered test at any length; run the evaluation to its end");
   return results;
@@ -132,6 +134,7 @@ AttentionResult parse_attention(const JsonObject& object, const fs::path& file) 
   if (length > 0) result.conditions.settings.push_back("windows of " + std::to_string(length) + " tokens");
   if (stride > 0 && stride != length) result.conditions.settings.push_back(window_words(stride));
   add_limit(object, result.conditions);
+  add_differences(object, result.conditions.settings);
   if (length == 0) result.conditions.unstated.emplace_back("how long the windows are");
   return result;
 }

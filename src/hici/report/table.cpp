@@ -96,8 +96,8 @@ std::string table_latex(const Table& table) {
   std::vector<std::string> cells;
   for (const std::string& column : table.name_columns) cells.push_back(latex_escape(capitalised(column)));
   for (const std::string& column : table.value_columns) cells.push_back(latex_escape(column));
-  std::string text = (table.caption.empty() ? "" : "% " + table.full_caption() + "\n") +
-                     "% needs \\usepackage{booktabs}\n\\begin{tabular}{" + std::string(table.name_columns.size(), 'l') +
+  std::string text = (table.caption.empty() ? "" : "% " + table.full_caption() + "\n") + kLatexNeeds +
+                     std::string("\n\\begin{tabular}{") + std::string(table.name_columns.size(), 'l') +
                      std::string(table.value_columns.size(), 'r') + "}\n\\toprule\n" + latex_row(cells) + "\\midrule\n";
   for (size_t r = 0; r < table.rows.size(); ++r) {
     cells.clear();

@@ -22,6 +22,9 @@ std::string two_decimals(double value);
 std::string three_decimals(double value);
 std::string whole_number(double value);
 
+// A line of every LaTeX table that we write.
+constexpr const char* kLatexNeeds = "% needs \\usepackage{booktabs}";
+
 struct Table {
   struct Row {
     std::vector<std::string> names;         // as many as there are name columns
