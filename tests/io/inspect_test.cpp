@@ -163,9 +163,18 @@ TEST(InspectTest, ComparesAnAdapterWithItsBaseAndSaysWhatItDidNotLookAt) {
     base.weights().read(name);
     adapter.identity->base[name] = base.weights().content_of(name);
   }
+  adapter.identity->config = {{"rms_norm_eps", "0.25"}};  // of no model of these
   write_adapter(folder / "a", adapter);
   json report = inspect_path({.path = folder / "a", .base_model = folder / "m"});
+  ASSERT_EQ(report["problems"].size(), 1U) << report["problems"];
+  EXPECT_NE(report["problems"][0].get<std::string>().find("another config.json"), std::string::npos);
+  EXPECT_EQ(report["base"]["config"].get<std::string>().substr(0, 35), "another: rms_norm_eps was 0.25 and ");
+  adapter.identity->config.clear();
+  fs::remove_all(folder / "a");
+  write_adapter(folder / "a", adapter);
+  report = inspect_path({.path = folder / "a", .base_model = folder / "m"});
   EXPECT_EQ(report["base"]["weights"], "equal in 2 tensors");
+  EXPECT_EQ(report["base"]["config"], "not known");
   EXPECT_EQ(report["base"]["tokenizer"], "not known");
   EXPECT_TRUE(report["problems"].empty()) << report["problems"];
   EXPECT_NE(inspection_text(report).find("problems    none, values of tensors not looked at"), std::string::npos);

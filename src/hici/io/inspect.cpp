@@ -8,6 +8,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/temporary.h"
+#include "hici/config/deciding_values.h"
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/data/token_file.h"
@@ -190,6 +191,16 @@ void compare_weights(const ModelIdentity& identity, const ModelDirectory& base, 
              base.path().string(), " (", difference, ")");
 }
 
+void compare_configs(const ModelIdentity& identity, const fs::path& base, json& report) {
+  const std::string difference =
+      shown_config_differences(identity.config, config::deciding_values(config::read_model_config(base)));
+  report["base"]["config"] = identity.config.empty() ? "not known"
+                             : difference.empty()    ? "equal"
+                                                     : "another: " + difference;
+  HICI_CHECK(difference.empty(), report["path"].get<std::string>(),
+             ": was trained with another config.json than that of ", base.string(), " (", difference, ")");
+}
+
 void compare_tokenizers(const ModelIdentity& identity, const fs::path& base, json& report) {
   const std::string &theirs = identity.tokenizer_sha256, ours = tokenizer_sha256_in(base);
   const bool is_known = !theirs.empty() && !ours.empty();
@@ -207,6 +218,7 @@ void compare_with_base(const Adapter& adapter, const fs::path& base, json& repor
     return;
   }
   collect(problems, [&] { compare_weights(*adapter.identity, ModelDirectory::open(base), report); });
+  collect(problems, [&] { compare_configs(*adapter.identity, base, report); });
   collect(problems, [&] { compare_tokenizers(*adapter.identity, base, report); });
 }
 

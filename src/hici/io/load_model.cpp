@@ -192,9 +192,7 @@ ModelIdentity OpenedModel::identity() const {
 
 std::string OpenedModel::warn_of_other_base() const {
   if (!adapter || !adapter->identity) return "";
-  std::string values;
-  for (const ConfigDifference& d : config_differences(adapter->identity->config, base_config))
-    values += detail::concat(values.empty() ? "" : ", ", d.name, " was ", d.before, " and is ", d.now);
+  const std::string values = shown_config_differences(adapter->identity->config, base_config);
   if (!values.empty())
     log_warning(adapter->path.string(), ": was trained with another config.json than that of ", base.path().string(),
                 " (", values, "); give the base that it was trained on");

@@ -71,6 +71,14 @@ std::vector<ConfigDifference> config_differences(const std::map<std::string, std
   return found;
 }
 
+std::string shown_config_differences(const std::map<std::string, std::string>& before,
+                                     const std::map<std::string, std::string>& now) {
+  std::string shown;
+  for (const ConfigDifference& d : config_differences(before, now))
+    shown += detail::concat(shown.empty() ? "" : ", ", d.name, " was ", d.before, " and is ", d.now);
+  return shown;
+}
+
 std::string difference_of(const TensorContents& one, const TensorContents& other) {
   size_t num_common = 0, num_different = 0;
   std::string first;

@@ -42,6 +42,9 @@ struct ConfigDifference {
 // Over the names that both sides know.
 std::vector<ConfigDifference> config_differences(const std::map<std::string, std::string>& before,
                                                  const std::map<std::string, std::string>& now);
+// "rms_norm_eps was 1e-05 and is 1e-06", joined by commas; empty when none differs.
+std::string shown_config_differences(const std::map<std::string, std::string>& before,
+                                     const std::map<std::string, std::string>& now);
 
 // "3 of 12 tensors differ, 'model.norm.weight' first", over the tensors that both sides know; empty when none differs.
 std::string difference_of(const TensorContents& one, const TensorContents& other);
