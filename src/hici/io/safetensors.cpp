@@ -271,14 +271,14 @@ void SafetensorsFile::check_header() const {
   ContentHash hash;
   hash.update(bytes.data(), bytes.size());
   HICI_CHECK(hash.hex_digest() == expected_->header, file_.path().string(),
-             ": its header is not what manifest.json says", kNotAsListed);
+             ": its header is not what manifest.json says of it", kNotAsListed);
 }
 
 void SafetensorsFile::note_content(const std::string& name, const ContentHash& hash) const {
   if (expected_) {
     const auto wanted = expected_->tensors.find(name);
     HICI_CHECK(wanted != expected_->tensors.end() && wanted->second == hash.hex_digest(),
-               tensor_in(file_.path().string(), name), " is not what manifest.json says", kNotAsListed);
+               tensor_in(file_.path().string(), name), " is not what manifest.json says of it", kNotAsListed);
   }
   contents_[name] = content_text(info(name), hash);
 }
