@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Interrupts hici at random moments, hundreds of times, lets it go on each time, and compares with runs left alone.
 
-    tests/endurance/interrupt.py --hici build/cuda-release/bin/hici [--training 200] [--others 150] [--seed 1]
+    tests/endurance/interrupt.py --hici build/cuda-release/bin/hici [--training 200] [--others 150] [--seed 1] [--jobs 2]
 
 Training (LoRA, all parameters, fine-tuning, one segment at a time) is sent SIGKILL, SIGTERM, SIGINT, SIGHUP and SIGUSR1,
 and is always started by one command. In the end every loss and every byte of the last checkpoint must be the undisturbed
 run's. The other commands are interrupted and run again: a file under its final name must be whole, the second result equal
 to the undisturbed one, and nothing else may be left. Signals that come after the end of a process do not count. It takes
-about twenty minutes on two cores, so it is no part of CI. Exit code 1 when there was a fault; its folder is kept then.
+about twenty minutes on two cores (--jobs: processes at once), so it is no part of CI. Exit code 1 when there was a fault; its folder is kept then.
 """
 import argparse
 import concurrent.futures
@@ -233,15 +233,15 @@ def jobs_of(material):
     return training, others
 
 
-def interrupt(hici, jobs, wanted, folder, seed):
+def interrupt(hici, jobs, wanted, folder, options):
     """Until `wanted` signals came in time, jobs taking turns. Returns rows of (name, runs, signals, faults)."""
     rows = {job.name: [0, 0, []] for job in jobs}
     turn = 0
     while sum(row[1] for row in rows.values()) < wanted:
-        batch = [(jobs[(turn + i) % len(jobs)], turn + i) for i in range(2)]
-        turn += 2
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            tried = [(job, pool.submit(job.attempt, hici, folder / str(number), random.Random(f"{seed}-{number}")), number)
+        batch = [(jobs[(turn + i) % len(jobs)], turn + i) for i in range(options.jobs)]
+        turn += options.jobs
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            tried = [(job, pool.submit(job.attempt, hici, folder / str(number), random.Random(f"{options.seed}-{number}")), number)
                      for job, number in batch]
         for job, future, number in tried:
             row = rows[job.name]
@@ -265,6 +265,7 @@ def main():
     parser.add_argument("--training", type=int, default=200, help="signals over training")
     parser.add_argument("--others", type=int, default=150, help="signals over the other commands")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="processes at once; each has one thread")
     options = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hici-endurance-"))
     material = folder / "material"
@@ -278,7 +279,7 @@ def main():
         place.mkdir()
         for job in jobs:
             job.prepare(options.hici, place / f"undisturbed-{job.name}")
-        rows = interrupt(options.hici, jobs, wanted, place, options.seed)
+        rows = interrupt(options.hici, jobs, wanted, place, options)
         for name, runs, signals, faults in rows:
             print(f"{name:24} {runs:4} runs {signals:5} signals {len(faults):3} faults")
             num_faults += len(faults)
