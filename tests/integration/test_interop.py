@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing import event_accumulator
 
-from models import LossTest, RELATIVE, ROPES, random_model, tokens_of, transformers_loss
+from models import LENGTH, LossTest, RELATIVE, ROPES, random_model, tokens_of, transformers_loss
 from support import GOLDEN, metrics, train_options
 
 
