@@ -36,7 +36,7 @@ class GpuOffloadTest : public ::testing::Test {
     const auto options = at::TensorOptions().device(gpu_);
     const at::Tensor weight = (at::randn({kWidth, kWidth}, options) / 45).requires_grad_();
     const at::Tensor start = at::randn({kRows, kWidth}, options).requires_grad_();
-    OffloadChain chain;
+    ActivationOffloader chain;
     const int64_t before = held_now();
     at::Tensor x = start * 1;
     for (int64_t i = 0; i < kLayers; ++i) {

@@ -17,7 +17,7 @@ RotaryTables small_tables(int64_t first = 0) {
 TEST(AttentionHeadsTest, RotatesPairsOfTheTwoHalves) {
   at::manual_seed(1);
   const at::Tensor x = testing::randn64({1, kTokens, 2, 4});
-  const at::Tensor y = place_heads({x, x, x}, small_tables(7), kTokens).q_GSHD;
+  const at::Tensor y = prepare_qkv({x, x, x}, small_tables(7), kTokens).q_GSHD;
   for (int64_t t = 0; t < kTokens; ++t) {
     const double angle = 0.1 * static_cast<double>(7 + t);
     const double a = x[0][t][1][1].item<double>(), b = x[0][t][1][3].item<double>();
@@ -32,8 +32,8 @@ TEST(AttentionHeadsTest, PutsSlotsInFrontAndCountsPositionsThroughTheSequence) {
   const at::Tensor q = testing::randn64({2, kTokens, 4, 4}), k = testing::randn64({2, kTokens, 2, 4});
   const at::Tensor v = testing::randn64({2, kTokens, 2, 4}), slot_k = testing::randn64({4, 2, 2, 4});
   const at::Tensor slot_v = testing::randn64({4, 2, 2, 4});
-  const AttentionHeads whole = place_heads({q, k, v}, small_tables(), kTokens);
-  const AttentionHeads cut = place_heads({q, k, v, slot_k, slot_v}, small_tables(), 3);
+  const AttentionHeads whole = prepare_qkv({q, k, v}, small_tables(), kTokens);
+  const AttentionHeads cut = prepare_qkv({q, k, v, slot_k, slot_v}, small_tables(), 3);
   EXPECT_TRUE(at::equal(cut.q_GSHD.view_as(whole.q_GSHD), whole.q_GSHD));
   EXPECT_TRUE(at::equal(cut.k_GKJD.narrow(1, 0, 2), slot_k));
   EXPECT_TRUE(at::equal(cut.v_GKJD.narrow(1, 0, 2), slot_v));
@@ -44,8 +44,8 @@ TEST(AttentionHeadsTest, PutsSlotsInFrontAndCountsPositionsThroughTheSequence) {
 TEST(AttentionHeadsTest, BackwardMatchesCentralDifferences) {
   at::manual_seed(3);
   auto all_heads = [](const std::vector<at::Tensor>& in) {
-    const HeadProjections projections{in[0], in[1], in[2], in[3], in[4], in[5], in[6], 1e-6};
-    const AttentionHeads heads = place_heads(projections, small_tables(), 3);
+    const QkvProjections projections{in[0], in[1], in[2], in[3], in[4], in[5], in[6], 1e-6};
+    const AttentionHeads heads = prepare_qkv(projections, small_tables(), 3);
     return at::cat({heads.q_GSHD.flatten(), heads.k_GKJD.flatten(), heads.v_GKJD.flatten()});
   };
   testing::check_gradients(all_heads, {testing::randn64({1, kTokens, 2, 4}), testing::randn64({1, kTokens, 1, 4}),

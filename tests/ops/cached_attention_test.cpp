@@ -35,7 +35,7 @@ TEST(AttendChunkTest, EachTokenSeesTheRowsUpToItsOwnWithEveryBackend) {
       SCOPED_TRACE(::testing::Message() << before << " rows before " << length << ", "
                                         << attention_backend_name(backend));
       const at::Tensor q = randn64({2, length, 4, 8}), k = randn64({2, before + length, 2, 8}), v = randn64(k.sizes());
-      const at::Tensor out = attend_chunk(q, k, v, backend);
+      const at::Tensor out = prefill_attention(q, k, v, backend);
       ASSERT_EQ(out.sizes(), q.sizes());
       for (int64_t b = 0; b < 2; ++b) {
         for (int64_t i = 0; i < length; ++i) {
@@ -53,7 +53,7 @@ TEST(AttendCacheTest, EachSequenceSeesAsManyRowsAsItHas) {
   for (const int64_t kv_heads : {1, 2, 6}) {
     const at::Tensor q = randn64({3, 6, 8}), k = randn64({3, 20, kv_heads, 8}), v = randn64(k.sizes());
     const std::vector<int64_t> lengths{1, 20, 11};
-    const at::Tensor out = attend_cache(q, k, v, at::tensor(lengths, at::kLong));
+    const at::Tensor out = decode_attention(q, k, v, at::tensor(lengths, at::kLong));
     for (int64_t b = 0; b < 3; ++b) {
       const int64_t seen = lengths[static_cast<size_t>(b)];
       EXPECT_LT(distance(out[b], plain_attention(q[b], k[b].narrow(0, 0, seen), v[b].narrow(0, 0, seen))), kTolerance)
@@ -67,8 +67,8 @@ TEST(AttendCacheTest, RowsInFrontCanBeLeftOutByAView) {
   const at::Tensor q = randn64({2, 4, 8}), k = randn64({2, 12, 2, 8}), v = randn64(k.sizes());
   const at::Tensor lengths = at::tensor({4, 9}, at::kLong);
   auto behind = [](const at::Tensor& t) { return t.narrow(1, 3, 9); };
-  EXPECT_LT(distance(attend_cache(q, behind(k), behind(v), lengths),
-                     attend_cache(q, behind(k).contiguous(), behind(v).contiguous(), lengths)),
+  EXPECT_LT(distance(decode_attention(q, behind(k), behind(v), lengths),
+                     decode_attention(q, behind(k).contiguous(), behind(v).contiguous(), lengths)),
             kTolerance);
 }
 

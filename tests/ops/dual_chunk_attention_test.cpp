@@ -2,7 +2,7 @@
 #include "hici/ops/dual_chunk_attention.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/attention_parts.h"
+#include "hici/ops/partial_attention.h"
 #include "hici/ops/cached_attention.h"
 #include "support/counted_memory.h"
 #include "support/gradcheck.h"
@@ -46,14 +46,15 @@ TEST(AttentionPartsTest, BothBackendsGiveTheSamePartsAndJoinedTheyAreTheWhole) {
   at::manual_seed(3);
   for (const bool is_causal : {false, true}) {
     const at::Tensor q = randn64({2, 7, 6, 8}), k = randn64({2, 19, 2, 8}), v = randn64(k.sizes());
-    const AttentionPart math = attend_part(q, k, v, is_causal, AttentionBackend::kMath);
-    const AttentionPart flash = attend_part(q, k, v, is_causal, AttentionBackend::kFlash);
+    const PartialAttention math = partial_attention(q, k, v, is_causal, AttentionBackend::kMath);
+    const PartialAttention flash = partial_attention(q, k, v, is_causal, AttentionBackend::kFlash);
     EXPECT_LT(distance(math.out_BSHD, flash.out_BSHD), kTolerance) << is_causal;
     EXPECT_LT(distance(math.lse_BHS, flash.lse_BHS), kTolerance) << is_causal;
-    const AttentionPart first = attend_part(q, k.narrow(1, 0, 5), v.narrow(1, 0, 5), false, AttentionBackend::kMath);
-    const AttentionPart rest =
-        attend_part(q, k.narrow(1, 5, 14), v.narrow(1, 5, 14), is_causal, AttentionBackend::kMath);
-    const AttentionPart joined = join_parts(first, rest);
+    const PartialAttention first =
+        partial_attention(q, k.narrow(1, 0, 5), v.narrow(1, 0, 5), false, AttentionBackend::kMath);
+    const PartialAttention rest =
+        partial_attention(q, k.narrow(1, 5, 14), v.narrow(1, 5, 14), is_causal, AttentionBackend::kMath);
+    const PartialAttention joined = merge_partials(first, rest);
     EXPECT_LT(distance(joined.out_BSHD, math.out_BSHD), kTolerance) << is_causal;
     EXPECT_LT(distance(joined.lse_BHS, math.lse_BHS), kTolerance) << is_causal;
   }
@@ -63,8 +64,8 @@ TEST(AttentionPartsTest, BothBackendsGiveTheSamePartsAndJoinedTheyAreTheWhole) {
 TEST(AttentionPartsTest, BlocksOfQueriesWithTheBackendMathChangeNothing) {
   at::manual_seed(4);
   const at::Tensor q = randn64({1, 540, 64, 2}), k = randn64({1, 550, 32, 2}), v = randn64(k.sizes());
-  const AttentionPart math = attend_part(q, k, v, /*is_causal=*/true, AttentionBackend::kMath);
-  const AttentionPart flash = attend_part(q, k, v, /*is_causal=*/true, AttentionBackend::kFlash);
+  const PartialAttention math = partial_attention(q, k, v, /*is_causal=*/true, AttentionBackend::kMath);
+  const PartialAttention flash = partial_attention(q, k, v, /*is_causal=*/true, AttentionBackend::kFlash);
   EXPECT_LT(distance(math.out_BSHD, flash.out_BSHD), kTolerance);
   EXPECT_LT(distance(math.lse_BHS, flash.lse_BHS), kTolerance);
 }
@@ -96,7 +97,7 @@ TEST(DualChunkAttentionTest, DecodingReadsTheRowsOfEachSequenceAsTheirDistanceSa
   const auto batch = static_cast<int64_t>(lengths.size());
   for (const int64_t chunk_len : {1, 4, 7, 20, 64}) {
     const at::Tensor q = randn64({3, batch, 6, 8}), k = randn64({batch, 20, 2, 8}), v = randn64(k.sizes());
-    const at::Tensor out = attend_cache_chunks(q, k, v, at::tensor(lengths, at::kLong), chunk_len);
+    const at::Tensor out = decode_dual_chunk_attention(q, k, v, at::tensor(lengths, at::kLong), chunk_len);
     for (int64_t b = 0; b < batch; ++b) {
       const int64_t position = lengths[static_cast<size_t>(b)] - 1;
       EXPECT_LT(distance(out[b], plain_attention(q.select(1, b), k[b], v[b], position, chunk_len)), kTolerance)

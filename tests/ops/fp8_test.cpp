@@ -12,7 +12,7 @@ namespace {
 
 using hici::testing::randn64;
 
-at::Tensor dequantised(const Fp8Rows& rows) { return rows.rows_nK.to(at::kDouble) * rows.scale_n1; }
+at::Tensor dequantised(const Fp8Rows& rows) { return rows.rows_nI.to(at::kDouble) * rows.scale_n1; }
 at::Tensor dequantised(const Fp8Matrix& m) { return m.weight.to(at::kDouble) * m.scale.unsqueeze(1); }
 
 double relative_error(const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); }
@@ -25,7 +25,7 @@ TEST(Fp8Test, RowsKeepThreeBitsBelowTheLargest) {
   const at::Tensor allowed = at::maximum(x.abs() / 16, rows.scale_n1 * std::pow(2.0, -10));
   EXPECT_TRUE(((dequantised(rows) - x).abs() <= allowed * (1 + 1e-12)).all().item<bool>());
   EXPECT_TRUE(at::allclose(rows.scale_n1 * 448, x.abs().amax(1, true), 1e-12, 0));
-  EXPECT_TRUE(at::equal(rows.rows_nK.to(at::kDouble).abs().amax(1), at::full({7}, 448., at::kDouble)));
+  EXPECT_TRUE(at::equal(rows.rows_nI.to(at::kDouble).abs().amax(1), at::full({7}, 448., at::kDouble)));
 }
 
 TEST(Fp8Test, ARowOfZerosStaysOne) {

@@ -12,7 +12,7 @@
 #include "hici/ops/kernel_table.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/lora_linear.h"
-#include "hici/ops/read_segments.h"
+#include "hici/ops/segment_cross_attention.h"
 #include "hici/ops/rms_norm.h"
 #include "hici/ops/segment_attention.h"
 #include "hici/ops/swiglu.h"
@@ -103,7 +103,7 @@ TEST_P(GpuKernelsTest, PlacedHeadsMatchCpu) {
     auto place = [&](const std::vector<at::Tensor>& in) {
       const RotaryTables tables =
           make_rotary_tables(frequencies, 1.0, 5, in[0].size(1), in[0].scalar_type(), in[0].device());
-      const AttentionHeads heads = place_heads({in[0], in[1], in[2], in[3], in[4]}, tables, 11);
+      const AttentionHeads heads = prepare_qkv({in[0], in[1], in[2], in[3], in[4]}, tables, 11);
       return at::cat({heads.q_GSHD.flatten(), heads.k_GKJD.flatten(), heads.v_GKJD.flatten()});
     };
     const at::Tensor tokens = random({2, 33, 3, 2 * half}), slots = random({6, 5, 1, 2 * half});
@@ -130,7 +130,7 @@ TEST_P(GpuKernelsTest, NormReadTwiceMatchesCpu) {
   for (const int64_t width : {24, 256, 1000, 4096}) {
     auto twice = [](const std::vector<at::Tensor>& in) {
       const NormedSum out = add_rms_norm(in[0], {}, in[1], 1e-5);
-      return at::cat({out.sum, out.normed * out.normed, out.beside * out.normed.detach()});
+      return at::cat({out.sum, out.normed * out.normed, out.normed_for_slots * out.normed.detach()});
     };
     compare(twice, {random({37, width}), random({width})});
   }
@@ -162,7 +162,7 @@ TEST_P(GpuKernelsTest, LoraLinearsOfManyRowsMatchCpu) {
 }
 
 TEST_P(GpuKernelsTest, ReadSegmentsMatchesCpu) {
-  auto read = [](const std::vector<at::Tensor>& in) { return read_segments(in[0], in[1], {}); };
+  auto read = [](const std::vector<at::Tensor>& in) { return segment_cross_attention(in[0], in[1], {}); };
   compare(read, {random({3, 65, 64}), random({16, 64}) * 0.1});
 }
 
@@ -230,7 +230,7 @@ TEST_P(GpuKernelsTest, PlacedHeadsThroughAttentionAndProjectionMatchCpu) {
     auto layer = [&](const std::vector<at::Tensor>& in) {
       const RotaryTables tables =
           make_rotary_tables(frequencies, 1.0, 5, in[0].size(1), in[0].scalar_type(), in[0].device());
-      const AttentionHeads heads = place_heads({in[0], in[1], in[2], in[3], in[4]}, tables, 50);
+      const AttentionHeads heads = prepare_qkv({in[0], in[1], in[2], in[3], in[4]}, tables, 50);
       const at::Tensor out = segment_attention(heads);
       return lora_linears(out.flatten(-2), {{in[5], in[6], in[7], 2.0}})[0];
     };
@@ -246,12 +246,12 @@ TEST_P(GpuKernelsTest, ProjectionsWithRoomMatchCpu) {
   auto layer = [&](const std::vector<at::Tensor>& in) {
     const std::vector<at::Tensor> qkv =
         lora_linears(in[0], {{in[1], in[2], in[3], 2.0}, {in[4], in[2], in[5], 2.0}, {in[6], in[2], in[7], 2.0}},
-                     {.leaves_room = true, .segment_length = 50, .rows_before = {0, 0, 12}});
+                     {.reserves_sms = true, .segment_length = 50, .rows_before = {0, 0, 12}});
     auto heads = [](const at::Tensor& t) { return t.view({t.size(0), t.size(1), 4, 64}); };
-    HeadProjections projections{heads(qkv[0]), heads(qkv[1]), heads(qkv[2]), in[8], in[9]};
-    projections.v_has_room = true;
+    QkvProjections projections{heads(qkv[0]), heads(qkv[1]), heads(qkv[2]), in[8], in[9]};
+    projections.v_has_prefix_rows = true;
     const RotaryTables tables = make_rotary_tables(frequencies, 1.0, 5, 150, in[0].scalar_type(), in[0].device());
-    const AttentionHeads placed = place_heads(projections, tables, 50);
+    const AttentionHeads placed = prepare_qkv(projections, tables, 50);
     return at::cat({placed.q_GSHD.flatten(), placed.k_GKJD.flatten(), placed.v_GKJD.flatten()});
   };
   const at::Tensor weight = random({256, 64}) * 0.1, b = random({256, 8}) * 0.1, slots = random({3, 12, 4, 64});
@@ -277,9 +277,9 @@ TEST_P(GpuKernelsTest, DecodingOverACacheMatchesCpu) {
     at::Tensor lengths = at::randint(1, s.rows + 1, {s.batch}, at::kLong);
     lengths[0] = s.rows;
     auto behind = [&](const at::Tensor& t) { return t.narrow(1, s.skipped, s.rows); };
-    const at::Tensor got = attend_cache(q.cuda(), behind(k.cuda()), behind(v.cuda()), lengths.cuda());
-    const at::Tensor expected = attend_cache(q.to(at::kDouble), behind(k.to(at::kDouble)).contiguous(),
-                                             behind(v.to(at::kDouble)).contiguous(), lengths);
+    const at::Tensor got = decode_attention(q.cuda(), behind(k.cuda()), behind(v.cuda()), lengths.cuda());
+    const at::Tensor expected = decode_attention(q.to(at::kDouble), behind(k.to(at::kDouble)).contiguous(),
+                                                 behind(v.to(at::kDouble)).contiguous(), lengths);
     expect_near(got, expected);
   }
 }
@@ -300,9 +300,9 @@ TEST_P(GpuKernelsTest, DecodingWithDualChunkAttentionMatchesCpu) {
     const at::Tensor k = random({s.batch, s.rows, s.kv_heads, s.head_dim}).to(type), v = random(k.sizes()).to(type);
     at::Tensor lengths = at::randint(1, s.rows + 1, {s.batch}, at::kLong);
     lengths[0] = s.rows;
-    const at::Tensor got = attend_cache_chunks(q.cuda(), k.cuda(), v.cuda(), lengths.cuda(), s.chunk_len);
+    const at::Tensor got = decode_dual_chunk_attention(q.cuda(), k.cuda(), v.cuda(), lengths.cuda(), s.chunk_len);
     const at::Tensor expected =
-        attend_cache_chunks(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), lengths, s.chunk_len);
+        decode_dual_chunk_attention(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), lengths, s.chunk_len);
     expect_near(got, expected);
   }
 }
@@ -331,7 +331,7 @@ TEST_P(GpuKernelsTest, HeadsPlacedForDualChunkAttentionMatchCpu) {
         make_dual_chunk_tables(make_rotary_frequencies(inverse, 1.0, device), {.chunk_len = 10, .chunk_size = 13},
                                at::arange(33, at::TensorOptions().dtype(at::kLong).device(device)), type);
     const DualChunkHeads heads =
-        place_dual_chunk_heads({on(in[0]), on(in[1]), on(in[1]), {}, {}, on(in[2]), on(in[2]), 1e-6}, tables);
+        prepare_dual_chunk_qkv({on(in[0]), on(in[1]), on(in[1]), {}, {}, on(in[2]), on(in[2]), 1e-6}, tables);
     return at::cat({heads.q_3BTHD.flatten(), heads.k_BTJD.flatten()}).cpu().to(at::kDouble);
   };
   const std::vector<at::Tensor> in{random({2, 33, 4, 16}), random({2, 33, 2, 16}), random({16})};
@@ -344,9 +344,9 @@ TEST_P(GpuKernelsTest, ChunksOverACacheMatchCpu) {
     const auto type = GetParam().type;
     const at::Tensor q = random({1, 70, 8, 64}).to(type), k = random({1, before + 70, 2, 64}).to(type);
     const at::Tensor v = random(k.sizes()).to(type);
-    const at::Tensor got = attend_chunk(q.cuda(), k.cuda(), v.cuda(), AttentionBackend::kAuto);
+    const at::Tensor got = prefill_attention(q.cuda(), k.cuda(), v.cuda(), AttentionBackend::kAuto);
     const at::Tensor expected =
-        attend_chunk(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), AttentionBackend::kMath);
+        prefill_attention(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), AttentionBackend::kMath);
     const double difference = (got.cpu().to(at::kDouble) - expected).abs().max().item<double>();
     EXPECT_LE(difference, GetParam().tolerance * expected.abs().max().item<double>()) << before;
   }
@@ -393,7 +393,7 @@ TEST(GpuFp8Test, RowsAreThoseOfTheCpu) {
       const Fp8Rows gpu = quantise_rows(apart, f.defined() ? f.cuda() : f);
       EXPECT_TRUE(at::allclose(gpu.scale_n1.cpu(), cpu.scale_n1, 1e-6, 0)) << width;
       // The same number but where a tie between two falls to the other side.
-      const at::Tensor a = gpu.rows_nK.cpu().to(at::kFloat), b = cpu.rows_nK.to(at::kFloat);
+      const at::Tensor a = gpu.rows_nI.cpu().to(at::kFloat), b = cpu.rows_nI.to(at::kFloat);
       EXPECT_TRUE(at::allclose(a, b, 1.0 / 8, std::pow(2.0, -9))) << width;
       EXPECT_GE(a.eq(b).to(at::kFloat).mean().item<float>(), 0.999F) << width;
     }

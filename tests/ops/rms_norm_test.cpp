@@ -58,8 +58,9 @@ TEST(AddRmsNormTest, GradientsOfBothReadersMeet) {
     return torch::autograd::grad({read(add_rms_norm(leaf, {}, w, 1e-6)).sum()}, {leaf, w});
   };
   const auto one = gradients([&](const NormedSum& out) { return out.normed * (a + b) + out.sum; });
-  const auto both = gradients([&](const NormedSum& out) { return out.normed * a + out.beside * b + out.sum; });
-  const auto beside = gradients([&](const NormedSum& out) { return out.beside * (a + b) + out.sum; });
+  const auto both =
+      gradients([&](const NormedSum& out) { return out.normed * a + out.normed_for_slots * b + out.sum; });
+  const auto beside = gradients([&](const NormedSum& out) { return out.normed_for_slots * (a + b) + out.sum; });
   for (size_t i = 0; i < one.size(); ++i) {
     EXPECT_TRUE(at::allclose(both[i], one[i], 1e-12, 1e-12)) << i;
     EXPECT_TRUE(at::allclose(beside[i], one[i], 1e-12, 1e-12)) << i;

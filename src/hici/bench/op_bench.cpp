@@ -3,7 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/ops/device.h"
-#include "hici/ops/front_rows.h"
+#include "hici/ops/segment_padding.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/segment_attention.h"
 
@@ -58,8 +58,8 @@ void put_times(nlohmann::json& row, const std::string& name, const std::vector<d
                {"tflops", flops / spread.median / 1e12}};
 }
 
-at::Tensor draw_normal(const BenchSpec& spec, at::IntArrayRef shape, double deviation, int64_t front_rows = 0) {
-  return ops::empty_behind_rows(shape, front_rows, at::TensorOptions().device(spec.device).dtype(spec.dtype))
+at::Tensor draw_normal(const BenchSpec& spec, at::IntArrayRef shape, double deviation, int64_t leading_rows = 0) {
+  return ops::empty_with_leading_rows(shape, leading_rows, at::TensorOptions().device(spec.device).dtype(spec.dtype))
       .normal_(0, deviation);
 }
 

@@ -18,7 +18,7 @@ SegmentHeads segment_of(const nn::AttentionView& view, int64_t g, int64_t block)
   const int64_t length = heads.q_GSHD.size(1), segments = heads.q_GSHD.size(0) / view.batch;
   const at::Tensor k = heads.k_GKJD[g];
   SegmentHeads segment{heads.q_GSHD[g], k.narrow(0, k.size(0) - length, length), {}, 0, block};
-  if (view.num_slots == 0 || (g % segments == 0 && !view.first_segment_sees)) return segment;
+  if (view.num_slots == 0 || (g % segments == 0 && !view.first_segment_has_prefix)) return segment;
   segment.slot_k_PJD = heads.slot_k_GPJD.defined() ? heads.slot_k_GPJD[g] : k.narrow(0, 0, view.num_slots);
   segment.num_global = view.num_global_slots;
   return segment;

@@ -52,16 +52,16 @@ at::Tensor GlobalIntegrator::compress(const at::Tensor& statistics_R5C) const {
 at::Tensor GlobalIntegrator::forward(const at::Tensor& statistics_R5C) const {
   const at::Tensor z_R5W = compress(statistics_R5C);
   const int64_t rows = z_R5W.size(0), width = z_R5W.size(2), head_width = width / num_heads;
-  // The queries are the same in every row: one [h, K, w] against all keys.
-  const at::Tensor q_hKw = q_proj.forward(global_queries).view({-1, num_heads, head_width}).transpose(0, 1);
+  // The queries are the same in every row: one [h, U, w] against all keys.
+  const at::Tensor q_hUw = q_proj.forward(global_queries).view({-1, num_heads, head_width}).transpose(0, 1);
   const std::vector<at::Tensor> kv = nn::Linear::forward_jointly(z_R5W, {&k_proj, &v_proj});
   auto split = [&](const at::Tensor& t) { return t.view({rows, kNumStatistics, num_heads, head_width}); };
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
-  const at::Tensor keys_hwX = split(kv[0]).permute({2, 3, 0, 1}).reshape({num_heads, head_width, -1});
-  const at::Tensor prob_hKR5 = at::softmax(at::bmm(q_hKw * scale, keys_hwX).unflatten(-1, {rows, kNumStatistics}), -1);
-  const at::Tensor read_RhKw = at::matmul(prob_hKR5.permute({2, 0, 1, 3}), split(kv[1]).transpose(1, 2));
-  const at::Tensor read_RKW = read_RhKw.transpose(1, 2).reshape({rows, -1, width});
-  return expand.forward(o_proj.forward(read_RKW)) * at::softplus(expand_scale_param);
+  const at::Tensor keys_hwK = split(kv[0]).permute({2, 3, 0, 1}).reshape({num_heads, head_width, -1});
+  const at::Tensor prob_hUR5 = at::softmax(at::bmm(q_hUw * scale, keys_hwK).unflatten(-1, {rows, kNumStatistics}), -1);
+  const at::Tensor read_RhUw = at::matmul(prob_hUR5.permute({2, 0, 1, 3}), split(kv[1]).transpose(1, 2));
+  const at::Tensor read_RUW = read_RhUw.transpose(1, 2).reshape({rows, -1, width});
+  return expand.forward(o_proj.forward(read_RUW)) * at::softplus(expand_scale_param);
 }
 
 void GlobalIntegrator::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {

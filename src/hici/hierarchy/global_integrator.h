@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stage 2, global integration: compress the five statistics, let K learned queries attend over them, expand, gate.
+// Stage 2, global integration: compress the five statistics, let U learned queries attend over them, expand, gate.
 // Paper section 3.2; integrate() of the reference.
-// R rows (batch, or batch times segments), K global slots, C hidden, W integrator width (bottleneck_dim)
+// R rows (batch, or batch times segments), U global slots (the paper's K), C hidden, W integrator width
+// (bottleneck_dim)
 #pragma once
 
 #include "hici/config/hici_config.h"
@@ -20,7 +21,7 @@ struct GlobalIntegrator {
     void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit);
   };
 
-  at::Tensor global_queries;                  // [K, W]
+  at::Tensor global_queries;                  // [U, W]
   std::vector<Compressor> shared;             // C -> Cs, and Cs -> W unless Cs >= W (then C -> Cs alone, Cs = W)
   std::vector<Compressor> per_statistic;      // five of C -> W; used when `shared` is empty
   nn::Linear q_proj, k_proj, v_proj, o_proj;  // [W, W]
@@ -31,9 +32,9 @@ struct GlobalIntegrator {
   GlobalIntegrator() = default;
   GlobalIntegrator(const config::HiciConfig& config, int64_t hidden_size, const nn::ParameterOptions& options);
 
-  // statistics_R5C in float32 or better -> G [R, K, C] in the type of the parameters.
+  // statistics_R5C in float32 or better -> G [R, U, C] in the type of the parameters.
   at::Tensor forward(const at::Tensor& statistics_R5C) const;
-  // What a compressor makes of plain vectors [K, C] -> [K, W]; the first global queries are made with it.
+  // What a compressor makes of plain vectors [K, C] -> [U, W]; the first global queries are made with it.
   at::Tensor compress_vectors(const at::Tensor& x) const;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit);
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);

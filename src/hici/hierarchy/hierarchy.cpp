@@ -39,10 +39,10 @@ nn::PrefixSlots Hierarchy::make_slots(const at::Tensor& x_BTC, const at::Tensor&
   const at::Tensor local_BNMC = local_.forward(x_GSC, valid_GS, prepared).view({batch, segments, -1, hidden});
 
   std::vector<at::Tensor> slots;
-  const at::Tensor global_BNKC = global_slots(local_BNMC);
-  if (global_BNKC.defined()) slots.push_back(global_BNKC);
+  const at::Tensor global_BNUC = global_slots(local_BNMC);
+  if (global_BNUC.defined()) slots.push_back(global_BNUC);
   if (!hides_local_slots(config_.causal_mode)) slots.push_back(local_BNMC);
-  nn::PrefixSlots prefix{{}, !is_shifted(config_.causal_mode), global_BNKC.defined() ? global_BNKC.size(2) : 0};
+  nn::PrefixSlots prefix{{}, !is_shifted(config_.causal_mode), global_BNUC.defined() ? global_BNUC.size(2) : 0};
   if (slots.empty()) return prefix;
   prefix.slots_BNPC = at::cat(slots, 2);
   if (is_shifted(config_.causal_mode)) prefix.slots_BNPC = shift_by_one_segment(prefix.slots_BNPC);
@@ -53,9 +53,9 @@ at::Tensor Hierarchy::global_slots(const at::Tensor& local_BNMC) const {
   if (!integrator_) return {};
   const int64_t batch = local_BNMC.size(0), segments = local_BNMC.size(1), hidden = local_BNMC.size(3);
   if (config_.causal_mode == CausalMode::kNone) {
-    const at::Tensor global_BKC = integrator_->forward(statistics_of_all(local_BNMC));
+    const at::Tensor global_BUC = integrator_->forward(statistics_of_all(local_BNMC));
     // In memory: joining views of one row costs a slow kernel.
-    return global_BKC.unsqueeze(1).expand({-1, segments, -1, -1}).contiguous();
+    return global_BUC.unsqueeze(1).expand({-1, segments, -1, -1}).contiguous();
   }
   return integrator_->forward(statistics_up_to_each(local_BNMC).flatten(0, 1)).view({batch, segments, -1, hidden});
 }

@@ -36,7 +36,7 @@ class Hierarchy : public nn::SlotProvider {
   void copy_attention_projections(const nn::Attention& attention);
 
  private:
-  at::Tensor global_slots(const at::Tensor& local_BNMC) const;  // [B, N, K, C], or undefined
+  at::Tensor global_slots(const at::Tensor& local_BNMC) const;  // [B, N, U, C], or undefined
 
   config::HiciConfig config_;
   LocalConstructor local_;

@@ -45,12 +45,12 @@ void fill_local(LocalConstructor& local, at::Generator& generator) {
   if (local.o_proj.weight.defined()) fill_linear_default(local.o_proj, generator);
 }
 
-// The K token embeddings of largest norm, sent through the compressor, are the first global queries.
+// The U token embeddings of largest norm, sent through the compressor, are the first global queries.
 void fill_global_queries(GlobalIntegrator& integrator, const at::Tensor& embedding) {
   const int64_t count = integrator.global_queries.size(0);
   const at::Tensor norms = at::linalg_vector_norm(embedding.to(at::kFloat), 2, at::IntArrayRef{-1});
   const at::Tensor rows = std::get<1>(at::topk(norms, std::min(count, embedding.size(0))));
-  // A vocabulary smaller than K repeats its rows.
+  // A vocabulary smaller than U repeats its rows.
   const at::Tensor wrapped = at::arange(count, rows.options()).remainder(rows.size(0));
   integrator.global_queries.copy_(
       integrator.compress_vectors(embedding.index_select(0, rows.index_select(0, wrapped))));

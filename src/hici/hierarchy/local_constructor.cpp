@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/hierarchy/local_constructor.h"
 
-#include "hici/ops/read_segments.h"
+#include "hici/ops/segment_cross_attention.h"
 
 #include <ATen/ATen.h>
 
@@ -30,11 +30,11 @@ nn::TensorList LocalConstructor::prepare() const {
 
 at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& valid_GS,
                                      const nn::TensorList& prepared) const {
-  const at::Tensor &absorbed_XC = prepared[0], &value_heC = prepared[1];
+  const at::Tensor &absorbed_QC = prepared[0], &value_heC = prepared[1];
   const int64_t segments = x_GSC.size(0), hidden = x_GSC.size(2), slots = memory_slots.size(0);
   const int64_t head_width = value_heC.size(1);
-  const at::Tensor mean_XGC = ops::read_segments(x_GSC, absorbed_XC, valid_GS);
-  const at::Tensor read_hYe = at::bmm(mean_XGC.view({num_heads, slots * segments, hidden}), value_heC.transpose(1, 2));
+  const at::Tensor mean_QGC = ops::segment_cross_attention(x_GSC, absorbed_QC, valid_GS);
+  const at::Tensor read_hYe = at::bmm(mean_QGC.view({num_heads, slots * segments, hidden}), value_heC.transpose(1, 2));
   const at::Tensor read_GME = read_hYe.view({num_heads, slots, segments, head_width})
                                   .permute({2, 1, 0, 3})
                                   .reshape({segments, slots, num_heads * head_width});

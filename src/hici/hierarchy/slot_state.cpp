@@ -15,11 +15,11 @@ namespace {
 bool keeps_previous(const config::HiciConfig& config) { return config.causal_mode == config::CausalMode::kCausalShift; }
 
 // Not at::maximum: its backward shares a tie between both sides.
-at::Tensor later_unless_less(const at::Tensor& later, const at::Tensor& earlier) {
+at::Tensor max_prefer_later(const at::Tensor& later, const at::Tensor& earlier) {
   return at::where(later.ge(earlier), later, earlier);
 }
 
-at::Tensor later_unless_greater(const at::Tensor& later, const at::Tensor& earlier) {
+at::Tensor min_prefer_later(const at::Tensor& later, const at::Tensor& earlier) {
   return at::where(later.le(earlier), later, earlier);
 }
 
@@ -30,8 +30,8 @@ SlotState empty_slot_state(const config::HiciConfig& config, int64_t batch, int6
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   SlotState state;
   if (config.use_global_integrator) {
-    const auto wide = ops::accumulation_type(c10::typeMetaToScalarType(options.dtype()));
-    state.sums_B4C = at::zeros({batch, 4, hidden_size}, options.dtype(wide));
+    const auto accumulation_dtype = ops::accumulation_type(c10::typeMetaToScalarType(options.dtype()));
+    state.sums_B4C = at::zeros({batch, 4, hidden_size}, options.dtype(accumulation_dtype));
     state.sums_B4C.select(1, 2).fill_(-kInfinity);
     state.sums_B4C.select(1, 3).fill_(kInfinity);
   }
@@ -42,11 +42,11 @@ SlotState empty_slot_state(const config::HiciConfig& config, int64_t batch, int6
 SlotState add_slots(const SlotState& before, const at::Tensor& slots_BMC) {
   SlotState after;
   if (before.sums_B4C.defined()) {
-    const at::Tensor slots = widen_slots(slots_BMC);
+    const at::Tensor slots = to_accumulation_dtype(slots_BMC);
     const std::vector<at::Tensor> sums = before.sums_B4C.unbind(1);
     after.sums_B4C = at::stack(
-        {sums[0] + slots.sum(1), sums[1] + slots.pow(2).sum(1), later_unless_less(std::get<0>(slots.max(1)), sums[2]),
-         later_unless_greater(std::get<0>(slots.min(1)), sums[3])},
+        {sums[0] + slots.sum(1), sums[1] + slots.pow(2).sum(1), max_prefer_later(std::get<0>(slots.max(1)), sums[2]),
+         min_prefer_later(std::get<0>(slots.min(1)), sums[3])},
         1);
   }
   if (before.previous_BMC.defined()) after.previous_BMC = slots_BMC;

@@ -24,7 +24,7 @@ class Statistics : public torch::autograd::Function<Statistics> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& slots_BnC) {
     ctx->saved_data["type"] = slots_BnC.scalar_type();
-    if (!slots_BnC.is_cuda()) return forward_on_cpu(ctx, widen_slots(slots_BnC));
+    if (!slots_BnC.is_cuda()) return forward_on_cpu(ctx, to_accumulation_dtype(slots_BnC));
     const at::Tensor x_BnC = slots_BnC.contiguous();
     at::Tensor out_B5C = at::empty({x_BnC.size(0), kNumStatistics, x_BnC.size(2)},
                                    x_BnC.options().dtype(ops::accumulation_type(x_BnC.scalar_type())));
@@ -71,12 +71,14 @@ class Statistics : public torch::autograd::Function<Statistics> {
 
 }  // namespace
 
-at::Tensor widen_slots(const at::Tensor& slots) { return slots.to(ops::accumulation_type(slots.scalar_type())); }
+at::Tensor to_accumulation_dtype(const at::Tensor& slots) {
+  return slots.to(ops::accumulation_type(slots.scalar_type()));
+}
 
 at::Tensor statistics_of_all(const at::Tensor& slots_BNMC) { return Statistics::apply(slots_BNMC.flatten(1, 2)); }
 
 at::Tensor statistics_up_to_each(const at::Tensor& slots_BNMC) {
-  const at::Tensor slots = widen_slots(slots_BNMC);
+  const at::Tensor slots = to_accumulation_dtype(slots_BNMC);
   const int64_t segments = slots.size(1), per_segment = slots.size(2);
   const at::Tensor count = at::arange(1, segments + 1, slots.options()).mul_(per_segment).view({1, -1, 1});
   return statistics_of_sums(

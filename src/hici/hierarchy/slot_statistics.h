@@ -25,6 +25,6 @@ struct SlotSums {
 at::Tensor statistics_of_sums(const SlotSums& sums, const at::Tensor& count);
 
 // Slots in the type that statistics are computed in: float32, or float64 for float64.
-at::Tensor widen_slots(const at::Tensor& slots);
+at::Tensor to_accumulation_dtype(const at::Tensor& slots);
 
 }  // namespace hici::hierarchy

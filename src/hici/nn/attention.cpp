@@ -54,9 +54,10 @@ at::Tensor shifted_sparse_attention(const ops::AttentionHeads& heads_in, int64_t
                  2);
 }
 
-// The first segment of each sequence sees its own tokens alone, so that it is a call of its own. Any shape of the order
-// batch, token, head, head dim is given back.
-at::Tensor attend_but_first(const ops::AttentionHeads& heads, int64_t batch, ops::AttentionBackend backend) {
+// The first segment of each sequence has no prefix and is a call of its own. Returns any shape in the order batch,
+// token, head, head dim.
+at::Tensor attend_with_unprefixed_first(const ops::AttentionHeads& heads, int64_t batch,
+                                        ops::AttentionBackend backend) {
   const int64_t length = heads.q_GSHD.size(1), segments = heads.q_GSHD.size(0) / batch;
   auto first = [&](const at::Tensor& t) {  // its own tokens are the last rows
     return t.unflatten(0, {batch, segments}).select(1, 0).narrow(1, t.size(1) - length, length);
@@ -123,7 +124,7 @@ Attention::Attention(const config::ModelConfig& config, const ParameterOptions& 
 }
 
 at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& given, const LayerCache* cache,
-                              const at::Tensor& x_beside) const {
+                              const at::Tensor& x_for_slots) const {
   if (cache != nullptr) return project_output(attend_cached(x_BTC, given, *cache), given, x_BTC);
   if (!given.sequences.empty()) return forward_sequences(x_BTC, given);
   if (given.kind == AttentionKind::kDca) return project_output(attend_dual_chunks(x_BTC, given, nullptr), given, x_BTC);
@@ -132,8 +133,8 @@ at::Tensor Attention::forward(const at::Tensor& x_BTC, const AttentionContext& g
   HICI_ASSERT(x_BTC.size(1) % context.segment_length == 0 || context.kind == AttentionKind::kFull, "T ", x_BTC.size(1),
               " S ", context.segment_length);
   if (context.kind == AttentionKind::kHici)
-    return project_output(attend_segments(x_BTC, x_beside.defined() ? x_beside : x_BTC, context), context, x_BTC);
-  const ops::AttentionHeads heads = place(project_tokens(x_BTC, 0, context), {}, context, x_BTC);
+    return project_output(attend_segments(x_BTC, x_for_slots.defined() ? x_for_slots : x_BTC, context), context, x_BTC);
+  const ops::AttentionHeads heads = prepare_qkv(project_tokens(x_BTC, 0, context), {}, context, x_BTC);
   const at::Tensor out = as_attention(heads, [&](const ops::AttentionHeads& marked) {
     return context.kind == AttentionKind::kS2
                ? shifted_sparse_attention(marked, context.segment_length, context.backend)
@@ -169,76 +170,77 @@ at::Tensor Attention::forward_sequences(const at::Tensor& x_BTC, const Attention
 
 SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
                                          const LayerState& before) const {
-  ops::SideStream beside(x_BSC.device());
+  ops::SideStream side_stream(x_BSC.device());
   int64_t num_slots = 0;
   if (hierarchy) num_slots = context.segment == 0 ? hierarchy->num_slots_of_first_segment() : hierarchy->num_slots();
   const TensorList tokens = project_tokens(x_BSC, num_slots, context);
   SegmentSlots made;
-  const TensorList slots = slots_beside(beside, [&] {
+  const TensorList slots = slots_on_side_stream(side_stream, [&] {
     const TensorList prepared = hierarchy->prepare();
     TensorList read = before;
     read.push_back(x_BSC);
-    beside.wait_for(read);
+    side_stream.wait_for(read);
     made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before, prepared);
     return made.prefix;
   });
-  beside.join(slots);
-  beside.join(made.after);
-  const at::Tensor out = as_attention(place(tokens, slots, context, x_BSC), [&](const ops::AttentionHeads& heads) {
-    return ops::segment_attention(heads, context.backend);
-  });
+  side_stream.join(slots);
+  side_stream.join(made.after);
+  const at::Tensor out =
+      as_attention(prepare_qkv(tokens, slots, context, x_BSC),
+                   [&](const ops::AttentionHeads& heads) { return ops::segment_attention(heads, context.backend); });
   return {project_output(out, context, x_BSC), std::move(made.after)};
 }
 
-at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_beside,
+at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_for_slots,
                                       const AttentionContext& context) const {
-  ops::SideStream beside(x_BTC.device());
-  // First: a GPU has work while the many small operations of the slots are queued, and gradients of what both use are
-  // summed on the main stream (side_stream.h).
+  ops::SideStream side_stream(x_BTC.device());
+  // First: the GPU is busy while the many small operations of the slots are queued, and gradients of parameters that
+  // both streams use are summed on the main stream (device/side_stream.h).
   const TensorList tokens = project_tokens(x_BTC, hierarchy ? hierarchy->num_slots() : 0, context);
   PrefixSlots prefix;
-  const TensorList slots = slots_beside(beside, [&] {
+  const TensorList slots = slots_on_side_stream(side_stream, [&] {
     prefix.slots_BNPC = ops::profiled(
         ops::Part::kHici,
         [&](const at::Tensor& x) {
           const TensorList prepared = hierarchy->prepare();
-          beside.wait_for({x});
+          side_stream.wait_for({x});
           prefix = hierarchy->make_slots(x, context.valid_BT, context.segment_length, prepared);
           return prefix.slots_BNPC;
         },
-        x_beside);
+        x_for_slots);
     return prefix;
   });
-  beside.join(slots);
-  const ops::AttentionHeads placed = place(tokens, slots, context, x_BTC);
+  side_stream.join(slots);
+  const ops::AttentionHeads placed = prepare_qkv(tokens, slots, context, x_BTC);
   if (context.observer != nullptr) {
     context.observer->see({context.layer, placed, x_BTC.size(0), prefix.any() ? prefix.slots_BNPC.size(2) : 0,
-                           prefix.num_global, prefix.first_segment_sees, context.valid_BT});
+                           prefix.num_global, prefix.first_segment_has_prefix, context.valid_BT});
   }
   return as_attention(placed, [&](const ops::AttentionHeads& heads) {
-    return !prefix.any() || prefix.first_segment_sees ? ops::segment_attention(heads, context.backend)
-                                                      : attend_but_first(heads, x_BTC.size(0), context.backend);
+    return !prefix.any() || prefix.first_segment_has_prefix
+               ? ops::segment_attention(heads, context.backend)
+               : attend_with_unprefixed_first(heads, x_BTC.size(0), context.backend);
   });
 }
 
 at::Tensor Attention::attend_cached(const at::Tensor& x_BTC, const AttentionContext& context,
                                     const LayerCache& cache) const {
   if (context.kind == AttentionKind::kDca) return attend_dual_chunks(x_BTC, context, &cache);
-  const CachePlace& place_in = context.place;
-  if (!place_in.decodes()) {
-    const ops::AttentionHeads heads = place(project_tokens(x_BTC, 0, context), {}, context, x_BTC);
-    const int64_t seen = place_in.first_row + x_BTC.size(1);
-    write_rows(cache, place_in, heads.k_GKJD, heads.v_GKJD);
-    return ops::attend_chunk(heads.q_GSHD, cache.k_BXJD.narrow(1, 0, seen), cache.v_BXJD.narrow(1, 0, seen),
-                             context.backend);
+  const CacheRows& rows = context.cache_rows;
+  if (!rows.decodes()) {
+    const ops::AttentionHeads heads = prepare_qkv(project_tokens(x_BTC, 0, context), {}, context, x_BTC);
+    const int64_t seen = rows.first_row + x_BTC.size(1);
+    write_rows(cache, rows, heads.k_GKJD, heads.v_GKJD);
+    return ops::prefill_attention(heads.q_GSHD, cache.k_BXJD.narrow(1, 0, seen), cache.v_BXJD.narrow(1, 0, seen),
+                                  context.backend);
   }
   // The B tokens as one sequence, so that each has its own row of the rotary tables.
   const at::Tensor x_1BC = x_BTC.transpose(0, 1);
-  const ops::AttentionHeads heads = place(project_tokens(x_1BC, 0, context), {}, context, x_1BC);
-  write_rows(cache, place_in, heads.k_GKJD, heads.v_GKJD);
-  const int64_t skipped = place_in.first_visible;
+  const ops::AttentionHeads heads = prepare_qkv(project_tokens(x_1BC, 0, context), {}, context, x_1BC);
+  write_rows(cache, rows, heads.k_GKJD, heads.v_GKJD);
+  const int64_t skipped = rows.first_visible;
   auto visible = [&](const at::Tensor& t_BXJD) { return t_BXJD.narrow(1, skipped, t_BXJD.size(1) - skipped); };
-  return ops::attend_cache(heads.q_GSHD[0], visible(cache.k_BXJD), visible(cache.v_BXJD), place_in.lengths_B);
+  return ops::decode_attention(heads.q_GSHD[0], visible(cache.k_BXJD), visible(cache.v_BXJD), rows.lengths_B);
 }
 
 void Attention::write_slots(const at::Tensor& x_1TC, const LayerCache& cache) const {
@@ -253,23 +255,24 @@ void Attention::write_slots(const at::Tensor& x_1TC, const LayerCache& cache) co
 
 TensorList Attention::project_tokens(const at::Tensor& x_BTC, int64_t num_slots,
                                      const AttentionContext& context) const {
-  ops::LinearLayout layout{.leaves_room = num_slots > 0};
-  if (puts_slots_in_front(num_slots, context, x_BTC)) {
+  ops::LinearLayout layout{.reserves_sms = num_slots > 0};
+  if (concatenates_prefix(num_slots, context, x_BTC)) {
     layout.segment_length = context.segment_length;
     layout.rows_before = {0, 0, num_slots};
   }
   return Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj}, layout);
 }
 
-bool Attention::puts_slots_in_front(int64_t num_slots, const AttentionContext& context, const at::Tensor& x_BTC) const {
-  return num_slots > 0 && !ops::reads_slots_beside(context.backend, x_BTC.device());
+bool Attention::concatenates_prefix(int64_t num_slots, const AttentionContext& context, const at::Tensor& x_BTC) const {
+  return num_slots > 0 && !ops::has_separate_prefix(context.backend, x_BTC.device());
 }
 
-TensorList Attention::slots_beside(ops::SideStream& beside, const std::function<PrefixSlots()>& make) const {
+TensorList Attention::slots_on_side_stream(ops::SideStream& side_stream,
+                                           const std::function<PrefixSlots()>& make) const {
   if (!hierarchy) return {};
-  beside.enter();
+  side_stream.enter();
   TensorList slots = project_slots(make());
-  beside.leave();
+  side_stream.leave();
   return slots;
 }
 
@@ -282,20 +285,20 @@ TensorList Attention::project_slots(const PrefixSlots& prefix) const {
       prefix.slots_BNPC.flatten(0, 1));
 }
 
-ops::AttentionHeads Attention::place(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,
-                                     const at::Tensor& x_BTC) const {
+ops::AttentionHeads Attention::prepare_qkv(const TensorList& tokens, const TensorList& slots,
+                                           const AttentionContext& context, const at::Tensor& x_BTC) const {
   auto split = [&](const at::Tensor& t) { return t.view({t.size(0), t.size(1), -1, head_dim}); };
   const int64_t segment_length = context.kind == AttentionKind::kHici ? context.segment_length : x_BTC.size(1);
-  ops::HeadProjections heads{split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps};
-  if (slots.empty()) return ops::place_heads(heads, context.rotary, segment_length);
+  ops::QkvProjections heads{split(tokens[0]), split(tokens[1]), split(tokens[2]), {}, {}, q_norm, k_norm, norm_eps};
+  if (slots.empty()) return ops::prepare_qkv(heads, context.rotary, segment_length);
   const at::Tensor slot_k = split(slots[0]), slot_v = split(slots[1]);
-  if (puts_slots_in_front(slot_k.size(1), context, x_BTC)) {
+  if (concatenates_prefix(slot_k.size(1), context, x_BTC)) {
     heads.slot_k_GPJD = slot_k;
     heads.slot_v_GPJD = slot_v;
-    heads.v_has_room = true;
-    return ops::place_heads(heads, context.rotary, segment_length);
+    heads.v_has_prefix_rows = true;
+    return ops::prepare_qkv(heads, context.rotary, segment_length);
   }
-  ops::AttentionHeads placed = ops::place_heads(heads, context.rotary, segment_length);
+  ops::AttentionHeads placed = ops::prepare_qkv(heads, context.rotary, segment_length);
   placed.slot_k_GPJD = slot_k;
   placed.slot_v_GPJD = slot_v;
   return placed;
@@ -308,7 +311,7 @@ at::Tensor Attention::project_output(const at::Tensor& out, const AttentionConte
     const at::Tensor out_BTX = out.reshape({x_BTC.size(0), x_BTC.size(1), q_proj.weight.size(0)});
     return o_proj.forward(out_BTX * context.valid_BT.unsqueeze(-1));
   }
-  // As it stands: the segments may have rows between them.
+  // In place: the segments may have row gaps.
   const at::Tensor rows = out.flatten(-2);
   return o_proj.forward(rows.dim() > 3 ? rows.flatten(0, -3) : rows).view(x_BTC.sizes());
 }

@@ -46,7 +46,7 @@ struct AttentionContext {
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
   int64_t segment = 0;                   // number of the segment, from 0; forward_segment() only
   SequenceLengths sequences = {};        // empty: each row is one sequence
-  CachePlace place = {};                 // forward() with a cache only
+  CacheRows cache_rows = {};             // forward() with a cache only
   ops::DualChunkTables dual_chunk = {};  // kDca, which does not look at `rotary`
   // Sees what kHici attends to, in forward() without a cache; null: nobody looks.
   AttentionObserver* observer = nullptr;
@@ -70,11 +70,11 @@ struct Attention {
   Attention(const config::ModelConfig& config, const ParameterOptions& options);
 
   // x_BTC, already normed -> [B, T, C]; rows of padded tokens are zero before the output projection. With a cache keys
-  // and values of the tokens are written to context.place, and attention is over all that the cache holds up to them
-  // (kFull or kDca; rotary tables of these tokens; no gradients, no padding).
-  // `x_beside`: the same numbers, for what makes the slots (ops::NormedSum); undefined: x itself.
+  // and values of the tokens are written to context.cache_rows, and attention is over all that the cache holds up to
+  // them (kFull or kDca; rotary tables of these tokens; no gradients, no padding). `x_for_slots`: alias of x for the
+  // slots (ops::NormedSum::normed_for_slots); undefined: x itself.
   at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache* cache = nullptr,
-                     const at::Tensor& x_beside = {}) const;
+                     const at::Tensor& x_for_slots = {}) const;
   // Generation with HiCI: x_1TC, already normed, is a whole prompt, one segment. Writes keys and values of its slots to
   // the first rows of the cache.
   void write_slots(const at::Tensor& x_1TC, const LayerCache& cache) const;
@@ -87,21 +87,21 @@ struct Attention {
  private:
   // Each sequence by itself: exactly what it gives alone.
   at::Tensor forward_sequences(const at::Tensor& x_BTC, const AttentionContext& context) const;
-  at::Tensor attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_beside,
+  at::Tensor attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_for_slots,
                              const AttentionContext& context) const;
   // Of the tokens alone, or with a cache of all that it holds up to them (nn/dual_chunk.cpp).
   at::Tensor attend_dual_chunks(const at::Tensor& x_BTC, const AttentionContext& context,
                                 const LayerCache* cache) const;
   at::Tensor attend_cached(const at::Tensor& x_BTC, const AttentionContext& context, const LayerCache& cache) const;
-  // q, k and v of tokens with so many slots before each segment.
+  // q, k and v of tokens whose segments have a prefix of num_slots.
   TensorList project_tokens(const at::Tensor& x_BTC, int64_t num_slots, const AttentionContext& context) const;
-  bool puts_slots_in_front(int64_t num_slots, const AttentionContext& context, const at::Tensor& x_BTC) const;
-  // Keys and values of the slots that `make` gives, made on the side stream; empty without a hierarchy.
-  TensorList slots_beside(ops::SideStream& beside, const std::function<PrefixSlots()>& make) const;
+  bool concatenates_prefix(int64_t num_slots, const AttentionContext& context, const at::Tensor& x_BTC) const;
+  // Keys and values of the slots from `make`, computed on the side stream; empty without a hierarchy.
+  TensorList slots_on_side_stream(ops::SideStream& side_stream, const std::function<PrefixSlots()>& make) const;
   TensorList project_slots(const PrefixSlots& prefix) const;  // k and v of slots; empty without any
-  // Normed, rotated, with the slots where the backend reads them.
-  ops::AttentionHeads place(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,
-                            const at::Tensor& x_BTC) const;
+  // QK-norm, rotation, and the prefix as the backend reads it.
+  ops::AttentionHeads prepare_qkv(const TensorList& tokens, const TensorList& slots, const AttentionContext& context,
+                                  const at::Tensor& x_BTC) const;
   at::Tensor project_output(const at::Tensor& out, const AttentionContext& context, const at::Tensor& x_BTC) const;
 };
 

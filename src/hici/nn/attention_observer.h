@@ -10,12 +10,12 @@ namespace hici::nn {
 // HiCI attention of one layer, just before it is computed.
 struct AttentionView {
   int64_t layer = 0;
-  const ops::AttentionHeads& heads;  // normed and rotated; the P slots are the first keys, or stand beside them
-  int64_t batch = 0;                 // B: the G segments are those of the first sequence, then of the second ...
-  int64_t num_slots = 0;             // P
-  int64_t num_global_slots = 0;      // the first of them; the others are local
-  bool first_segment_sees = true;    // false: the first segment of each sequence attends to its tokens only
-  const at::Tensor& valid_BT;        // bool; undefined: every token counts
+  const ops::AttentionHeads& heads;      // normed and rotated; the P slots are the first keys, or a separate prefix
+  int64_t batch = 0;                     // B: the G segments are those of the first sequence, then of the second ...
+  int64_t num_slots = 0;                 // P
+  int64_t num_global_slots = 0;          // the first of them; the others are local
+  bool first_segment_has_prefix = true;  // false: the first segment of each sequence attends to its tokens only
+  const at::Tensor& valid_BT;            // bool; undefined: every token counts
 };
 
 class AttentionObserver {

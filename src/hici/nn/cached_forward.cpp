@@ -31,7 +31,7 @@ AttentionContext CausalLm::chunk_context(const ops::RotaryFrequencies& frequenci
   set_positions(context, frequencies, cache.dual_chunk,
                 at::arange(start, start + count, at::TensorOptions().dtype(at::kLong).device(embed_tokens_.device())));
   context.backend = backend;
-  context.place.first_row = cache.num_slots + start;
+  context.cache_rows.first_row = cache.num_slots + start;
   return context;
 }
 
@@ -95,10 +95,10 @@ at::Tensor CausalLm::decode(const at::Tensor& tokens_B, const at::Tensor& positi
   const at::NoGradGuard no_grad;
   AttentionContext context;
   set_positions(context, frequencies, cache.dual_chunk, positions_B);
-  context.place.first_visible = cache.decode_sees_slots ? 0 : cache.num_slots;
+  context.cache_rows.first_visible = cache.decode_sees_slots ? 0 : cache.num_slots;
   const at::Tensor rows_B = positions_B + cache.num_slots;
-  context.place.flat_rows_B = at::arange(cache.batch(), positions_B.options()) * cache.capacity() + rows_B;
-  context.place.lengths_B = rows_B + (1 - context.place.first_visible);
+  context.cache_rows.flat_rows_B = at::arange(cache.batch(), positions_B.options()) * cache.capacity() + rows_B;
+  context.cache_rows.lengths_B = rows_B + (1 - context.cache_rows.first_visible);
   at::Tensor x_B1C = at::embedding(embed_tokens_, tokens_B.unsqueeze(1));
   for (size_t i = 0; i < layers_.size(); ++i) x_B1C = layers_[i].forward(x_B1C, context, false, &cache.layers[i]);
   return ops::rms_norm(x_B1C, norm_, config_.rms_norm_eps).select(1, 0);

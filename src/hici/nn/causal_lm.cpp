@@ -22,8 +22,8 @@ Mlp::Mlp(const config::ModelConfig& config, const ParameterOptions& options)
       down_proj(config.hidden_size, config.intermediate_size, options) {}
 
 at::Tensor Mlp::forward(const at::Tensor& x) const {
-  const std::vector<at::Tensor> wide = Linear::forward_jointly(x, {&gate_proj, &up_proj});
-  return down_proj.forward(ops::swiglu(wide[0], wide[1]));
+  const std::vector<at::Tensor> gate_and_up = Linear::forward_jointly(x, {&gate_proj, &up_proj});
+  return down_proj.forward(ops::swiglu(gate_and_up[0], gate_and_up[1]));
 }
 
 void Mlp::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {
@@ -50,7 +50,7 @@ DecoderLayer::DecoderLayer(const config::ModelConfig& config, const ParameterOpt
 at::Tensor DecoderLayer::forward(const at::Tensor& x_BTC, const AttentionContext& context, bool recomputes_mlp,
                                  const LayerCache* cache) const {
   const ops::NormedSum before = ops::add_rms_norm(x_BTC, {}, input_norm, norm_eps);
-  return add_mlp(before.sum, attention.forward(before.normed, context, cache, before.beside), recomputes_mlp);
+  return add_mlp(before.sum, attention.forward(before.normed, context, cache, before.normed_for_slots), recomputes_mlp);
 }
 
 SegmentOutput DecoderLayer::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
@@ -82,7 +82,8 @@ namespace {
 
 // layer(inputs, recomputes_mlp) with what the policy says is kept.
 template <typename Layer>
-TensorList run_layer(const Layer& layer, const TensorList& inputs, ActivationPolicy policy, OffloadChain& offload) {
+TensorList run_layer(const Layer& layer, const TensorList& inputs, ActivationPolicy policy,
+                     ActivationOffloader& offload) {
   if (policy == ActivationPolicy::kKeep || policy == ActivationPolicy::kRecomputeMlp) {
     return layer(inputs, policy == ActivationPolicy::kRecomputeMlp);
   }
@@ -104,7 +105,7 @@ CausalLm::CausalLm(const config::ModelConfig& config, const ParameterOptions& op
 at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
   AttentionContext context = make_context(tokens_BT, options);
   at::Tensor x = at::embedding(embed_tokens_, tokens_BT);
-  OffloadChain offload;
+  ActivationOffloader offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
     context.layer = static_cast<int64_t>(i);
     auto run = [&layer = layers_[i], context](const TensorList& in, bool recomputes_mlp) {
@@ -170,7 +171,7 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
                                  .segment = segment.index,
                                  .sequences = {}};
   SegmentHidden out{at::embedding(embed_tokens_, segment.tokens_BS), {}};
-  OffloadChain offload;
+  ActivationOffloader offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
     // The layer's input first, then the tensors of the state; out the same.
     auto run = [&layer = layers_[i], context](const TensorList& in, bool recomputes_mlp) {

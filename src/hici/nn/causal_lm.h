@@ -103,7 +103,7 @@ class CausalLm {
 
   // Generation, without gradients (nn/cached_forward.cpp). prefill(): a prompt tokens_1T (int64, on the model's device)
   // into a cache of one sequence (KvCache::sequence()), from its first row on -> hidden state [1, C] of its last token,
-  // after the last norm. What it takes beside the cache, for T tokens of width C:
+  // after the last norm. Its memory in addition to the cache, for T tokens of width C:
   //   kFull, kDca  the activations of one chunk
   //   kHici        the same and two times T * C: local construction of a layer reads the whole prompt before its first
   //                token attends, so that layers go one after the other over all chunks

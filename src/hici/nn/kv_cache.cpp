@@ -5,14 +5,14 @@
 
 namespace hici::nn {
 
-void write_rows(const LayerCache& cache, const CachePlace& place, const at::Tensor& k_BSJD, const at::Tensor& v_BSJD) {
-  if (place.decodes()) {  // the B tokens as one sequence
-    cache.k_BXJD.flatten(0, 1).index_copy_(0, place.flat_rows_B, k_BSJD[0]);
-    cache.v_BXJD.flatten(0, 1).index_copy_(0, place.flat_rows_B, v_BSJD[0]);
+void write_rows(const LayerCache& cache, const CacheRows& rows, const at::Tensor& k_BSJD, const at::Tensor& v_BSJD) {
+  if (rows.decodes()) {  // the B tokens as one sequence
+    cache.k_BXJD.flatten(0, 1).index_copy_(0, rows.flat_rows_B, k_BSJD[0]);
+    cache.v_BXJD.flatten(0, 1).index_copy_(0, rows.flat_rows_B, v_BSJD[0]);
     return;
   }
-  cache.k_BXJD.narrow(1, place.first_row, k_BSJD.size(1)).copy_(k_BSJD);
-  cache.v_BXJD.narrow(1, place.first_row, v_BSJD.size(1)).copy_(v_BSJD);
+  cache.k_BXJD.narrow(1, rows.first_row, k_BSJD.size(1)).copy_(k_BSJD);
+  cache.v_BXJD.narrow(1, rows.first_row, v_BSJD.size(1)).copy_(v_BSJD);
 }
 
 KvCache KvCache::sequence(int64_t b) const {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys and values of what a sequence has seen, so that one more token costs one token. Fixed size: a recorded step
-// (ops/device_graph.h) reads and writes the same memory again and again.
-// B sequences, X rows for each of them, J kv heads, D head dim
+// KV cache: keys and values of the tokens so far. Its size is fixed: a recorded decode step (device/device_graph.h)
+// reads and writes the same memory each time. B sequences, X rows for each of them, J kv heads, D head dim
 #pragma once
 
 #include "hici/config/dual_chunk.h"
@@ -16,27 +15,28 @@ struct LayerCache {
   at::Tensor k_BXJD, v_BXJD;
 };
 
-// Where the tokens of one forward stand in the cache of every layer.
-struct CachePlace {
-  // Prefill of one sequence: its S tokens go to rows first_row .. first_row + S - 1 and see the rows up to their own.
+// The cache rows that one forward writes and attends to, in every layer.
+struct CacheRows {
+  // Prefill of one sequence: its S tokens are rows first_row .. first_row + S - 1; each attends to the rows up to its
+  // own.
   int64_t first_row = 0;
-  // Decoding, one token for each sequence: sequence b writes row flat_rows_B[b] of the B * X rows, and sees
-  // lengths_B[b] rows from first_visible on, its own the last. int64 on the device.
+  // Decode, one token per sequence: sequence b writes row flat_rows_B[b] of the B * X rows and attends to
+  // `lengths_B[b]` rows starting at `first_visible`; the last one is the token just written. int64 on the device.
   at::Tensor flat_rows_B = {}, lengths_B = {};
   int64_t first_visible = 0;
 
   bool decodes() const { return flat_rows_B.defined(); }
 };
 
-// Keys and values [B or 1, S, J, D] to where `place` says.
-void write_rows(const LayerCache& cache, const CachePlace& place, const at::Tensor& k_BSJD, const at::Tensor& v_BSJD);
+// Writes keys and values [B or 1, S, J, D] to `rows`.
+void write_rows(const LayerCache& cache, const CacheRows& rows, const at::Tensor& k_BSJD, const at::Tensor& v_BSJD);
 
 // Rows: num_slots slots, then the tokens; token t of a sequence is row num_slots + t.
 struct KvCache {
   std::vector<LayerCache> layers;
   int64_t num_slots = 0;
-  bool decode_sees_slots = true;  // else they are for the prompt alone
-  // Dual Chunk Attention: keys are rotated at their place in their chunk, and there are no slots.
+  bool decode_sees_slots = true;  // else only the prompt attends to them
+  // Dual Chunk Attention: keys are rotated by their position in their chunk, and there are no slots.
   config::DualChunk dual_chunk = {};
 
   int64_t batch() const { return layers.front().k_BXJD.size(0); }

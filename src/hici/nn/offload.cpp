@@ -13,9 +13,9 @@
 
 namespace hici::nn {
 
-class HostCopy {
+class OffloadedTensors {
  public:
-  HostCopy(const TensorList& tensors, std::shared_ptr<HostCopy> previous)
+  OffloadedTensors(const TensorList& tensors, std::shared_ptr<OffloadedTensors> previous)
       : previous_(std::move(previous)),
         device_(tensors.front().device()),
         streams_(device_.type()),
@@ -32,8 +32,8 @@ class HostCopy {
     }
   }
 
-  // Queues the copy back, unless that was done.
-  void start_return() {
+  // Queues the copy back to the device, once.
+  void prefetch() {
     if (!on_device_.empty()) return;
     const at::NoGradGuard no_grad;
     for (const at::Tensor& tensor : on_host_) {
@@ -48,10 +48,10 @@ class HostCopy {
     arrived_.record(side_);
   }
 
-  TensorList take() {
+  TensorList wait() {
     HICI_ASSERT(!on_host_.empty(), "offloaded tensors were taken back before");
-    start_return();
-    if (previous_) previous_->start_return();
+    prefetch();
+    if (previous_) previous_->prefetch();
     previous_.reset();
     arrived_.block(streams_.getStream(device_));
     on_host_.clear();
@@ -65,7 +65,7 @@ class HostCopy {
     done.block(side_);
   }
 
-  std::shared_ptr<HostCopy> previous_;
+  std::shared_ptr<OffloadedTensors> previous_;
   at::Device device_;
   c10::impl::VirtualGuardImpl streams_;
   c10::Stream side_;
@@ -73,12 +73,12 @@ class HostCopy {
   TensorList on_host_, on_device_;
 };
 
-std::shared_ptr<HostCopy> OffloadChain::send(const TensorList& tensors) {
-  last_ = std::make_shared<HostCopy>(tensors, std::move(last_));
+std::shared_ptr<OffloadedTensors> ActivationOffloader::offload(const TensorList& tensors) {
+  last_ = std::make_shared<OffloadedTensors>(tensors, std::move(last_));
   return last_;
 }
 
-TensorList take_back(HostCopy& copy) { return copy.take(); }
+TensorList wait(OffloadedTensors& tensors) { return tensors.wait(); }
 
 int64_t pinned_bytes(int64_t bytes) {
   return bytes <= 0 ? 0 : static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors of the forward pass that wait in pinned host memory for the backward pass. Copies run on a stream of their
-// own, beside the model's work; the one back is queued while the layer before it in the backward pass runs. Nothing
-// here waits on the host, and no CUDA header is needed: LibTorch's device-generic streams and events do it.
+// Activation offloading: tensors of the forward pass are kept in pinned host memory until the backward pass. Copies run
+// on their own stream, concurrently with the model. The copy back is prefetched while the previous layer of the
+// backward pass runs. Nothing blocks the host. LibTorch's device-generic streams and events need no CUDA header.
 #pragma once
 
 #include "hici/nn/module.h"
@@ -10,24 +10,24 @@
 
 namespace hici::nn {
 
-class HostCopy;
+class OffloadedTensors;
 
-// The copies of one forward pass in the order of its layers; the backward pass takes them from last to first.
-class OffloadChain {
+// Offloads the tensors of one forward pass, layer by layer. The backward pass takes them in reverse order.
+class ActivationOffloader {
  public:
-  // Begins to copy; the tensors' memory is free for reuse when that is done and nobody else holds them. All are on one
-  // device, which is no CPU.
-  std::shared_ptr<HostCopy> send(const TensorList& tensors);
+  // Queues the copies to the host. The allocator reuses the tensors' memory after the copies, when nobody else holds
+  // them. All tensors are on one device other than a CPU.
+  std::shared_ptr<OffloadedTensors> offload(const TensorList& tensors);
 
  private:
-  std::shared_ptr<HostCopy> last_;
+  std::shared_ptr<OffloadedTensors> last_;
 };
 
-// Back on the device, ready for work on the current stream. Can be done once. Queues the copy of the one sent before
-// it.
-TensorList take_back(HostCopy& copy);
+// The tensors on the device again, ready for the current stream. Call it once. Prefetches the tensors offloaded before
+// these.
+TensorList wait(OffloadedTensors& tensors);
 
-// Bytes of pinned memory that LibTorch takes for a tensor of so many bytes: the next power of two.
+// Bytes of pinned memory that LibTorch allocates for a tensor of `bytes`: the next power of two.
 int64_t pinned_bytes(int64_t bytes);
 
 }  // namespace hici::nn

@@ -16,9 +16,9 @@ using Layer = std::function<TensorList(const TensorList&)>;
 
 class RecomputeNode : public torch::autograd::Node {
  public:
-  RecomputeNode(Layer layer, const TensorList& inputs, OffloadChain* offload) : layer_(std::move(layer)) {
+  RecomputeNode(Layer layer, const TensorList& inputs, ActivationOffloader* offload) : layer_(std::move(layer)) {
     if (offload != nullptr && !inputs.front().is_cpu()) {
-      on_host_ = offload->send(inputs);
+      on_host_ = offload->offload(inputs);
       return;
     }
     for (const at::Tensor& input : inputs) saved_.emplace_back(input, /*is_output=*/false);
@@ -44,7 +44,7 @@ class RecomputeNode : public torch::autograd::Node {
 
  private:
   TensorList take_inputs() {
-    if (on_host_) return take_back(*on_host_);
+    if (on_host_) return wait(*on_host_);
     TensorList inputs;
     for (auto& saved : saved_) inputs.push_back(saved.unpack().detach());
     return inputs;
@@ -65,12 +65,12 @@ class RecomputeNode : public torch::autograd::Node {
 
   Layer layer_;
   std::vector<torch::autograd::SavedVariable> saved_;  // the inputs: here, or
-  std::shared_ptr<HostCopy> on_host_;                  // in host memory
+  std::shared_ptr<OffloadedTensors> on_host_;          // in host memory
 };
 
 }  // namespace
 
-TensorList recompute(Layer layer, const TensorList& inputs, OffloadChain* offload) {
+TensorList recompute(Layer layer, const TensorList& inputs, ActivationOffloader* offload) {
   if (!at::GradMode::is_enabled()) return layer(inputs);
   TensorList outputs;
   {

@@ -16,6 +16,6 @@ namespace hici::nn {
 // With `offload` the inputs wait in host memory (nn/offload.h) and the backward pass can be done once; on a CPU they
 // stay where they are.
 TensorList recompute(std::function<TensorList(const TensorList&)> layer, const TensorList& inputs,
-                     OffloadChain* offload = nullptr);
+                     ActivationOffloader* offload = nullptr);
 
 }  // namespace hici::nn

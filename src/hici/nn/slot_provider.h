@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an attention layer needs of the hierarchy above it: the slots that stand in front of each segment. hierarchy/
-// implements it; nn/ knows nothing else of HiCI.
+// The interface between an attention layer and the hierarchy: the prefix slots of each segment. hierarchy/ implements
+// it; nn/ knows nothing else of HiCI.
 #pragma once
 
 #include "hici/nn/module.h"
@@ -12,9 +12,9 @@ namespace hici::nn {
 
 // B batch, N segments, P slots before each segment, C hidden.
 struct PrefixSlots {
-  at::Tensor slots_BNPC;           // undefined: no slots at all
-  bool first_segment_sees = true;  // false in the shifted modes: segment 1 attends to its tokens only
-  int64_t num_global = 0;          // how many of the P, the first ones, are global slots; the others are local
+  at::Tensor slots_BNPC;                 // undefined: no slots at all
+  bool first_segment_has_prefix = true;  // false in the shifted modes: segment 1 attends to its tokens only
+  int64_t num_global = 0;                // how many of the P, the first ones, are global slots; the others are local
 
   bool any() const { return slots_BNPC.defined(); }
 };
@@ -48,8 +48,8 @@ class SlotProvider {
 
   // P of make_slots(); 0 when there are none at all.
   virtual int64_t num_slots() const = 0;
-  // Slots that the tokens of a sequence's first segment see, 0 or P. A cache keeps room for them when all of the
-  // sequence is one segment.
+  // Slots in the prefix of a sequence's first segment, 0 or P. A KV cache has rows for them when the whole sequence is
+  // one segment.
   virtual int64_t num_slots_of_first_segment() const = 0;
 
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor& visit) = 0;

@@ -19,18 +19,18 @@ bool kernel_takes(const at::Tensor& gradient, const at::Tensor& sum) {
 
 void accumulate(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& sums) {
   HICI_ASSERT(gradients.size() == sums.size(), gradients.size(), " gradients, ", sums.size(), " sums");
-  std::vector<at::Tensor> narrow, wide;
+  std::vector<at::Tensor> kernel_gradients, kernel_sums;
   for (size_t i = 0; i < sums.size(); ++i) {
     HICI_ASSERT(gradients[i].sizes() == sums[i].sizes(), "gradient ", gradients[i].sizes(), " sum ", sums[i].sizes());
-    const bool same_type = narrow.empty() || narrow[0].scalar_type() == gradients[i].scalar_type();
+    const bool same_type = kernel_gradients.empty() || kernel_gradients[0].scalar_type() == gradients[i].scalar_type();
     if (same_type && kernel_takes(gradients[i], sums[i])) {
-      narrow.push_back(gradients[i]);
-      wide.push_back(sums[i]);
+      kernel_gradients.push_back(gradients[i]);
+      kernel_sums.push_back(sums[i]);
     } else {
       sums[i].add_(gradients[i]);
     }
   }
-  if (!wide.empty()) cuda_kernels().accumulate(narrow, wide);
+  if (!kernel_sums.empty()) cuda_kernels().accumulate(kernel_gradients, kernel_sums);
 }
 
 }  // namespace hici::ops

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adding gradients to sums of a wider type, all parameters of a model at once.
+// Gradient accumulation in a larger dtype, all parameters of a model in one call.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,8 +8,8 @@
 
 namespace hici::ops {
 
-// sums[i] += gradients[i], in the type of the sums: pairs of one shape, all on one device. On a GPU the cost is that of
-// reading and writing them once: 16-bit gradients are added to float32 sums without a wide copy, many in one launch.
+// sums[i] += gradients[i] in the dtype of the sums. Each pair has one shape; all tensors are on one device. On a GPU
+// 16-bit gradients are added to float32 sums in few launches and without a float32 copy.
 void accumulate(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& sums);
 
 }  // namespace hici::ops

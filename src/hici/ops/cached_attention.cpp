@@ -2,7 +2,7 @@
 #include "hici/ops/cached_attention.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/attention_parts.h"
+#include "hici/ops/partial_attention.h"
 #include "hici/ops/kernel_table.h"
 #include "hici/ops/types.h"
 
@@ -18,8 +18,8 @@ namespace {
 
 double scale_of(const at::Tensor& q) { return 1.0 / std::sqrt(static_cast<double>(q.size(-1))); }
 
-// The query of each sequence as it is for the keys of its own chunk, of the chunk before, .. and of all further away: R
-// of them. Plain attention is R = 1.
+// The query of each sequence in R rotations: for the keys of its own chunk, of the chunk before, .. and of all chunks
+// further away. Plain attention has R = 1.
 struct Queries {
   at::Tensor q_RBHD;
   int64_t chunk_len;
@@ -43,30 +43,31 @@ at::Tensor scores_of(const at::Tensor& q_RJgD, const at::Tensor& k_JKD, int64_t 
   return parts.size() == 1 ? parts[0] : at::cat(parts, 2);
 }
 
-// Each row by itself, over the rows that count: products read the cache where it lies.
+// One sequence at a time, over its visible rows: GEMMs read the cache in place.
 at::Tensor cpu_decode(const Queries& queries, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
                       const at::Tensor& lengths_B) {
   const int64_t kv_heads = k_BXJD.size(2);
   const at::Tensor q_RBJgD = queries.scaled().unflatten(2, {kv_heads, -1});
-  const auto narrow = q_RBJgD.scalar_type(), wide = accumulation_type(narrow);
+  const auto model_dtype = q_RBJgD.scalar_type(), accumulation_dtype = accumulation_type(model_dtype);
   at::Tensor out_BHD = at::empty_like(queries.q_RBHD[0]);
   for (int64_t b = 0; b < out_BHD.size(0); ++b) {
     const int64_t length = lengths_B.const_data_ptr<int64_t>()[b];
     auto rows = [&](const at::Tensor& t) { return t.select(0, b).narrow(0, 0, length).transpose(0, 1); };  // [J, K, D]
-    const at::Tensor score_JgK = scores_of(q_RBJgD.select(1, b), rows(k_BXJD), queries.chunk_len).to(wide);
-    const at::Tensor read_JgD = at::bmm(at::softmax(score_JgK, -1).to(narrow), rows(v_BXJD));
+    const at::Tensor score_JgK =
+        scores_of(q_RBJgD.select(1, b), rows(k_BXJD), queries.chunk_len).to(accumulation_dtype);
+    const at::Tensor read_JgD = at::bmm(at::softmax(score_JgK, -1).to(model_dtype), rows(v_BXJD));
     out_BHD.select(0, b).copy_(read_JgD.flatten(0, 1));
   }
   return out_BHD;
 }
 
-// Every type and size, all X rows: where the kernel does not do it.
+// For types and sizes that the kernel does not support: all X rows, masked.
 at::Tensor masked_decode(const Queries& queries, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
                          const at::Tensor& lengths_B) {
   const at::Tensor q_RBJgD = queries.scaled().unflatten(2, {k_BXJD.size(2), -1});
-  const auto narrow = q_RBJgD.scalar_type();
+  const auto model_dtype = q_RBJgD.scalar_type();
   auto scores = [&](int64_t distance) {
-    return at::matmul(q_RBJgD[distance], k_BXJD.permute({0, 2, 3, 1})).to(accumulation_type(narrow));
+    return at::matmul(q_RBJgD[distance], k_BXJD.permute({0, 2, 3, 1})).to(accumulation_type(model_dtype));
   };
   auto over_heads = [](const at::Tensor& t_BX) { return t_BX.unsqueeze(1).unsqueeze(1); };
   const at::Tensor rows_1X = at::arange(k_BXJD.size(1), lengths_B.options()).unsqueeze(0);
@@ -78,10 +79,11 @@ at::Tensor masked_decode(const Queries& queries, const at::Tensor& k_BXJD, const
     score_BJgX = at::where(over_heads(chunks_between_BX.ge(distance)), scores(distance), score_BJgX);
   }
   score_BJgX.masked_fill_(over_heads(rows_1X.ge(lengths_B1)), -std::numeric_limits<double>::infinity());
-  return at::matmul(at::softmax(score_BJgX, -1).to(narrow), v_BXJD.transpose(1, 2)).flatten(1, 2);
+  return at::matmul(at::softmax(score_BJgX, -1).to(model_dtype), v_BXJD.transpose(1, 2)).flatten(1, 2);
 }
 
-// A row of a head is 16 bytes for each of 1, 2, 4 .. 32 threads; one thread keeps all query heads of a group.
+// The kernel reads a row of a head as 16 bytes for each of 1, 2, 4 .. 32 threads; a thread handles all query heads of a
+// group.
 bool decode_kernel_takes(const Queries& queries, const at::Tensor& k_BXJD) {
   constexpr int64_t kPackBytes = 16, kMostThreads = 32, kMostHeads = 8;
   const int64_t bytes = k_BXJD.size(3) * static_cast<int64_t>(k_BXJD.element_size()), threads = bytes / kPackBytes;
@@ -107,20 +109,20 @@ at::Tensor decode(const Queries& queries, const at::Tensor& k_BXJD, const at::Te
 
 }  // namespace
 
-at::Tensor attend_chunk(const at::Tensor& q_BSHD, const at::Tensor& k_BKJD, const at::Tensor& v_BKJD,
-                        AttentionBackend backend) {
-  backend = backend_of_parts(q_BSHD, backend);
+at::Tensor prefill_attention(const at::Tensor& q_BSHD, const at::Tensor& k_BKJD, const at::Tensor& v_BKJD,
+                             AttentionBackend backend) {
+  backend = partial_backend(q_BSHD, backend);
   if (q_BSHD.is_cuda() || backend == AttentionBackend::kMath) return segment_attention(q_BSHD, k_BKJD, v_BKJD, backend);
-  return attend_part(q_BSHD, k_BKJD, v_BKJD, /*is_causal=*/true, backend).out_BSHD.to(q_BSHD.scalar_type());
+  return partial_attention(q_BSHD, k_BKJD, v_BKJD, /*is_causal=*/true, backend).out_BSHD.to(q_BSHD.scalar_type());
 }
 
-at::Tensor attend_cache(const at::Tensor& q_BHD, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
-                        const at::Tensor& lengths_B) {
+at::Tensor decode_attention(const at::Tensor& q_BHD, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
+                            const at::Tensor& lengths_B) {
   return decode({q_BHD.unsqueeze(0), k_BXJD.size(1)}, k_BXJD, v_BXJD, lengths_B);
 }
 
-at::Tensor attend_cache_chunks(const at::Tensor& q_3BHD, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
-                               const at::Tensor& lengths_B, int64_t chunk_len) {
+at::Tensor decode_dual_chunk_attention(const at::Tensor& q_3BHD, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
+                                       const at::Tensor& lengths_B, int64_t chunk_len) {
   HICI_ASSERT(q_3BHD.size(0) == 3, "q ", q_3BHD.sizes());
   return decode({q_3BHD, chunk_len}, k_BXJD, v_BXJD, lengths_B);
 }

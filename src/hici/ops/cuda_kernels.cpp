@@ -56,14 +56,14 @@ void rms_norm_forward(const at::Tensor& x, const at::Tensor& delta, const at::Te
       "rms_norm_forward");
 }
 
-void rms_norm_backward(const at::Tensor& dnormed, const at::Tensor& dbeside, const at::Tensor& dsum,
+void rms_norm_backward(const at::Tensor& dnormed, const at::Tensor& dnormed2, const at::Tensor& dsum,
                        const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd, at::Tensor& dx,
                        at::Tensor& dweight) {
   const c10::cuda::CUDAGuard guard(x.device());
   const cuda::RmsNormShape shape{x.numel() / x.size(-1), x.size(-1)};
   at::Tensor parts = at::empty({cuda::rms_norm_parts(shape), shape.width}, dweight.options());
   const cuda::RmsNormBackward pointers{dnormed.const_data_ptr(),
-                                       data_or_null(dbeside),
+                                       data_or_null(dnormed2),
                                        data_or_null(dsum),
                                        x.const_data_ptr(),
                                        weight.const_data_ptr(),
@@ -171,7 +171,7 @@ void quantise_rows(const at::Tensor& x, const at::Tensor& factor, at::Tensor& ro
       "quantise_rows");
 }
 
-int set_multiprocessors(int count) {
+int set_sm_target(int count) {
   const cublasHandle_t handle = at::cuda::getCurrentCUDABlasHandle();
   const int all = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
   int before = 0;
@@ -260,7 +260,7 @@ extern "C" const hici::ops::KernelTable* hici_cuda_kernels() {
       .accumulate = hici::ops::accumulate,
       .lora_backward = hici::ops::lora_backward,
       .quantise_rows = hici::ops::quantise_rows,
-      .set_multiprocessors = hici::ops::set_multiprocessors,
+      .set_sm_target = hici::ops::set_sm_target,
       .decode_attention = hici::ops::decode_attention,
       .graph_record = hici::ops::cuda::graph_record,
       .graph_replay = hici::ops::cuda::graph_replay,

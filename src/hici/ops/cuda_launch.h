@@ -25,10 +25,10 @@ struct RmsNormForward {
 };
 cudaError_t launch_rms_norm_forward(ElementType type, RmsNormShape shape, const RmsNormForward& p, cudaStream_t stream);
 
-// dbeside and dsum may be null; they are added to dnormed and dx. dweight [width]; dweight_parts
+// dnormed2 and dsum may be null; they are added to dnormed and dx. dweight [width]; dweight_parts
 // [rms_norm_parts(shape), width] is room to work in.
 struct RmsNormBackward {
-  const void *dnormed, *dbeside, *dsum, *x, *weight;
+  const void *dnormed, *dnormed2, *dsum, *x, *weight;
   const float* rstd;
   void* dx;
   float *dweight, *dweight_parts;

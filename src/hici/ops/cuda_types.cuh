@@ -19,7 +19,7 @@ struct Accumulation<double> {
   using type = double;
 };
 template <typename T>
-using Wide = typename Accumulation<T>::type;
+using Accum = typename Accumulation<T>::type;
 
 // N neighbouring elements, moved as one where N elements are 16 bytes (more: in several moves).
 template <typename T, int N>

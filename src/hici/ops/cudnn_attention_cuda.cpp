@@ -3,7 +3,7 @@
 // first use.
 #include "hici/ops/cudnn_attention_cuda.h"
 
-#include "hici/ops/front_rows.h"
+#include "hici/ops/segment_padding.h"
 
 #include <ATen/ATen.h>
 #include <ATen/cudnn/Handle.h>
@@ -127,7 +127,7 @@ Plan& cached(std::map<Shape, Plan>& plans, const Shape& shape, Plan (*make)(cons
 class Square {
  public:
   Square(const at::Tensor& t, int64_t prefix) : t_(t) {
-    if (has_front_rows(t, prefix)) {
+    if (has_leading_rows(t, prefix)) {
       front_ = prefix * t.size(2) * t.size(3);
       return;
     }

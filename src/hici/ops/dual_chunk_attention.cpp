@@ -2,7 +2,7 @@
 #include "hici/ops/dual_chunk_attention.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/attention_parts.h"
+#include "hici/ops/partial_attention.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -22,16 +22,17 @@ struct ChunkQueries {
   int64_t first, count, chunk, position;
 };
 
-AttentionPart attend_from_chunk(const ChunkQueries& queries, const at::Tensor& q_3BSHD, const at::Tensor& k_BKJD,
-                                const at::Tensor& v_BKJD, int64_t chunk_len, AttentionBackend backend) {
-  auto see = [&](int64_t distance, int64_t begin, int64_t end) {
-    return attend_part(q_3BSHD[distance].narrow(1, queries.first, queries.count), k_BKJD.narrow(1, begin, end - begin),
-                       v_BKJD.narrow(1, begin, end - begin), /*is_causal=*/distance == 0, backend);
+PartialAttention attention_of_chunk(const ChunkQueries& queries, const at::Tensor& q_3BSHD, const at::Tensor& k_BKJD,
+                                    const at::Tensor& v_BKJD, int64_t chunk_len, AttentionBackend backend) {
+  auto partial = [&](int64_t distance, int64_t begin, int64_t end) {
+    return partial_attention(q_3BSHD[distance].narrow(1, queries.first, queries.count),
+                             k_BKJD.narrow(1, begin, end - begin), v_BKJD.narrow(1, begin, end - begin),
+                             /*is_causal=*/distance == 0, backend);
   };
-  AttentionPart part = see(0, queries.chunk, queries.position + queries.count);
-  if (queries.chunk >= chunk_len) part = join_parts(part, see(1, queries.chunk - chunk_len, queries.chunk));
-  if (queries.chunk > chunk_len) part = join_parts(part, see(2, 0, queries.chunk - chunk_len));
-  return part;
+  PartialAttention merged = partial(0, queries.chunk, queries.position + queries.count);
+  if (queries.chunk >= chunk_len) merged = merge_partials(merged, partial(1, queries.chunk - chunk_len, queries.chunk));
+  if (queries.chunk > chunk_len) merged = merge_partials(merged, partial(2, 0, queries.chunk - chunk_len));
+  return merged;
 }
 
 }  // namespace
@@ -40,14 +41,14 @@ DualChunkTables make_dual_chunk_tables(const RotaryFrequencies& frequencies, con
                                        const at::Tensor& positions_T, at::ScalarType model_type) {
   HICI_ASSERT(sizes.chunk_len > 0 && sizes.chunk_len <= sizes.chunk_size, sizes.chunk_len, " ", sizes.chunk_size);
   const RotaryFrequencies scaled{frequencies.inverse, frequencies.scale * sizes.magnitude};
-  const at::Tensor places_T = positions_T.remainder(sizes.chunk_len);
+  const at::Tensor chunk_positions_T = positions_T.remainder(sizes.chunk_len);
   const at::Tensor far_1 = at::full({1}, std::min(2 * sizes.chunk_len - 1, sizes.chunk_size), positions_T.options());
-  return {sizes.chunk_len, make_rotary_tables(scaled, places_T, model_type),
-          make_rotary_tables(scaled, (places_T + sizes.chunk_len).clamp_max(sizes.chunk_size), model_type),
+  return {sizes.chunk_len, make_rotary_tables(scaled, chunk_positions_T, model_type),
+          make_rotary_tables(scaled, (chunk_positions_T + sizes.chunk_len).clamp_max(sizes.chunk_size), model_type),
           make_rotary_tables(scaled, far_1, model_type)};
 }
 
-DualChunkHeads place_dual_chunk_heads(const HeadProjections& in, const DualChunkTables& tables) {
+DualChunkHeads prepare_dual_chunk_qkv(const QkvProjections& in, const DualChunkTables& tables) {
   check_no_gradients(in.q_BTHD, in.k_BTJD);
   const auto [q, k] = normed_heads(in);
   at::Tensor q_3BTHD = at::empty({kChunkDistances, q.size(0), q.size(1), q.size(2), q.size(3)}, q.options());
@@ -68,13 +69,13 @@ at::Tensor dual_chunk_attention(const at::Tensor& q_3BSHD, const at::Tensor& k_B
                   q_3BSHD.size(3) % k_BKJD.size(2) == 0,
               "q ", q_3BSHD.sizes(), " k ", k_BKJD.sizes());
   check_no_gradients(q_3BSHD, k_BKJD);
-  backend = backend_of_parts(q_3BSHD[0], backend);
+  backend = partial_backend(q_3BSHD[0], backend);
   at::Tensor out_BSHD = at::empty(q_3BSHD.sizes().slice(1), q_3BSHD.options());
   for (int64_t first = 0; first < length;) {
     const int64_t position = before + first, chunk = position / chunk_len * chunk_len;
     const int64_t count = std::min(chunk + chunk_len, rows) - position;
-    const AttentionPart part =
-        attend_from_chunk({first, count, chunk, position}, q_3BSHD, k_BKJD, v_BKJD, chunk_len, backend);
+    const PartialAttention part =
+        attention_of_chunk({first, count, chunk, position}, q_3BSHD, k_BKJD, v_BKJD, chunk_len, backend);
     out_BSHD.narrow(1, first, count).copy_(part.out_BSHD);
     first += count;
   }

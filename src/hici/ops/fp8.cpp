@@ -2,7 +2,7 @@
 #include "hici/ops/fp8.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/front_rows.h"
+#include "hici/ops/segment_padding.h"
 #include "hici/ops/kernel_table.h"
 #include "hici/ops/types.h"
 
@@ -20,31 +20,31 @@ constexpr int kNeededCapability = 89;
 constexpr bool kFastSums = true;
 
 Fp8Rows quantise_on_cpu(const at::Tensor& x, const at::Tensor& factor) {
-  at::Tensor wide = x.reshape({-1, x.size(-1)}).to(accumulation_type(x.scalar_type()));
-  if (factor.defined()) wide = wide * factor;
-  const at::Tensor largest_n1 = wide.abs().amax(-1, /*keepdim=*/true);
+  at::Tensor scaled = x.reshape({-1, x.size(-1)}).to(accumulation_type(x.scalar_type()));
+  if (factor.defined()) scaled = scaled * factor;
+  const at::Tensor largest_n1 = scaled.abs().amax(-1, /*keepdim=*/true);
   const at::Tensor bound_n1 = at::where(largest_n1 == 0, kLargest, largest_n1);
-  return {(wide * (kLargest / bound_n1)).to(kFp8), bound_n1 / kLargest};
+  return {(scaled * (kLargest / bound_n1)).to(kFp8), bound_n1 / kLargest};
 }
 
-at::Tensor product_on_cpu(const Fp8Rows& rows, const at::Tensor& matrix_NK, at::ScalarType wide) {
-  return at::mm(rows.rows_nK.to(wide), matrix_NK.to(wide).t()) * rows.scale_n1;
+at::Tensor product_on_cpu(const Fp8Rows& rows, const at::Tensor& matrix_OI, at::ScalarType accumulation_dtype) {
+  return at::mm(rows.rows_nI.to(accumulation_dtype), matrix_OI.to(accumulation_dtype).t()) * rows.scale_n1;
 }
 
 // Writes to `out` [n, N], contiguous.
-void product_on_gpu(at::Tensor out, const Fp8Rows& rows, const at::Tensor& matrix_NK, const at::Tensor& scale_1N) {
-  at::_scaled_mm_out(out, rows.rows_nK, matrix_NK.t(), rows.scale_n1, scale_1N, /*bias=*/{}, /*scale_result=*/{},
+void product_on_gpu(at::Tensor out, const Fp8Rows& rows, const at::Tensor& matrix_OI, const at::Tensor& scale_1O) {
+  at::_scaled_mm_out(out, rows.rows_nI, matrix_OI.t(), rows.scale_n1, scale_1O, /*bias=*/{}, /*scale_result=*/{},
                      out.scalar_type(), kFastSums);
 }
 
 // The segments of `out` that stand apart one by one: the library writes whole matrices.
-void product_to_segments(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& matrix_NK,
-                         const at::Tensor& scale_1N) {
+void product_to_segments(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& matrix_OI,
+                         const at::Tensor& scale_1O) {
   const int64_t length = out.size(1);
   for (int64_t g = 0; g < out.size(0); ++g) {
     product_on_gpu(out.select(0, g),
-                   {rows.rows_nK.narrow(0, g * length, length), rows.scale_n1.narrow(0, g * length, length)}, matrix_NK,
-                   scale_1N);
+                   {rows.rows_nI.narrow(0, g * length, length), rows.scale_n1.narrow(0, g * length, length)}, matrix_OI,
+                   scale_1O);
   }
 }
 
@@ -54,8 +54,8 @@ Fp8Matrix quantise_matrix(const at::Tensor& weight) {
   HICI_ASSERT(weight.dim() == 2, weight.sizes());
   const Fp8Rows rows = quantise_rows(weight.detach(), {});
   // As bytes: not every copy knows the type.
-  const at::Tensor transposed = rows.rows_nK.view(at::kByte).t().contiguous().view(kFp8);
-  return {rows.rows_nK, transposed, rows.scale_n1.squeeze(1)};
+  const at::Tensor transposed = rows.rows_nI.view(at::kByte).t().contiguous().view(kFp8);
+  return {rows.rows_nI, transposed, rows.scale_n1.squeeze(1)};
 }
 
 Fp8Rows quantise_rows(const at::Tensor& x, const at::Tensor& factor) {
@@ -63,32 +63,32 @@ Fp8Rows quantise_rows(const at::Tensor& x, const at::Tensor& factor) {
   const int64_t rows = x.numel() / x.size(-1);
   Fp8Rows out{at::empty({rows, x.size(-1)}, x.options().dtype(kFp8)),
               at::empty({rows, 1}, x.options().dtype(at::kFloat))};
-  const bool is_apart = x.dim() == 3 && has_front_rows(x, 0);
-  cuda_kernels().quantise_rows(is_apart ? x : x.reshape({1, rows, x.size(-1)}), factor, out.rows_nK, out.scale_n1);
+  const bool has_row_gaps = x.dim() == 3 && has_leading_rows(x, 0);
+  cuda_kernels().quantise_rows(has_row_gaps ? x : x.reshape({1, rows, x.size(-1)}), factor, out.rows_nI, out.scale_n1);
   return out;
 }
 
-void fp8_product(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& matrix_NK,
-                 const at::Tensor& channel_scale, bool adds) {
-  HICI_ASSERT(rows.rows_nK.size(1) == matrix_NK.size(1) && out.size(-1) == matrix_NK.size(0) &&
-                  out.numel() == rows.rows_nK.size(0) * out.size(-1),
-              "out ", out.sizes(), " rows ", rows.rows_nK.sizes(), " matrix ", matrix_NK.sizes());
+void fp8_product(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& matrix_OI,
+                 const at::Tensor& channel_scale, bool accumulate) {
+  HICI_ASSERT(rows.rows_nI.size(1) == matrix_OI.size(1) && out.size(-1) == matrix_OI.size(0) &&
+                  out.numel() == rows.rows_nI.size(0) * out.size(-1),
+              "out ", out.sizes(), " rows ", rows.rows_nI.sizes(), " matrix ", matrix_OI.sizes());
   if (!out.is_cuda()) {
-    const at::Tensor product = product_on_cpu(rows, matrix_NK, rows.scale_n1.scalar_type());
+    const at::Tensor product = product_on_cpu(rows, matrix_OI, rows.scale_n1.scalar_type());
     const at::Tensor scaled = channel_scale.defined() ? product * channel_scale : product;
-    adds ? at::Tensor(out).add_(scaled.view(out.sizes())) : at::Tensor(out).copy_(scaled.view(out.sizes()));
+    accumulate ? at::Tensor(out).add_(scaled.view(out.sizes())) : at::Tensor(out).copy_(scaled.view(out.sizes()));
     return;
   }
-  const at::Tensor scale_1N =
-      channel_scale.defined() ? channel_scale.unsqueeze(0) : at::ones({1, matrix_NK.size(0)}, rows.scale_n1.options());
-  if (adds) {
-    at::Tensor product = at::empty({rows.rows_nK.size(0), matrix_NK.size(0)}, out.options());
-    product_on_gpu(product, rows, matrix_NK, scale_1N);
+  const at::Tensor scale_1O =
+      channel_scale.defined() ? channel_scale.unsqueeze(0) : at::ones({1, matrix_OI.size(0)}, rows.scale_n1.options());
+  if (accumulate) {
+    at::Tensor product = at::empty({rows.rows_nI.size(0), matrix_OI.size(0)}, out.options());
+    product_on_gpu(product, rows, matrix_OI, scale_1O);
     at::Tensor(out).add_(product.view(out.sizes()));
   } else if (out.is_contiguous()) {
-    product_on_gpu(out.view({-1, out.size(-1)}), rows, matrix_NK, scale_1N);
+    product_on_gpu(out.view({-1, out.size(-1)}), rows, matrix_OI, scale_1O);
   } else {
-    product_to_segments(out, rows, matrix_NK, scale_1N);
+    product_to_segments(out, rows, matrix_OI, scale_1O);
   }
 }
 

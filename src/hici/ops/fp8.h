@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with frozen matrices in 8 bits (float8_e4m3fn): the matrix with a scale for each output channel, quantised
-// once; activations with a scale for each row, quantised at each use. No gradients here; ops/lora_linear.h has them.
-// On a GPU of capability 8.9 or more the products run in 8 bits; on a CPU the same numbers are multiplied in float32
-// (float64 for a float64 model), which is exact but for the order of sums, and slow.
-// n rows, K and N widths
+// FP8 GEMMs (float8_e4m3fn) with frozen weights. A weight is quantised once, with a scale per output channel;
+// activations are quantised at each use, with a scale per row. No gradients here; ops/lora_linear.h has them. A GPU of
+// capability 8.9 or higher multiplies in FP8. A CPU multiplies the same numbers in float32 (float64 for a float64
+// model): exact but for the order of sums, and slow.
+// n rows, I input width, O output width
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -14,31 +14,30 @@
 namespace hici::ops {
 
 struct Fp8Matrix {
-  at::Tensor weight;      // [out, in], float8_e4m3fn
-  at::Tensor transposed;  // [in, out], the same numbers for the gradient of the input
-  at::Tensor scale;       // [out], float32 (float64): what a number of that channel is multiplied by
+  at::Tensor weight;      // [O, I], float8_e4m3fn
+  at::Tensor transposed;  // [I, O], the same numbers for the gradient of the input
+  at::Tensor scale;       // [O], float32 (float64): factor that restores the values of a channel
 };
 
-// weight [out, in]; the largest number of each channel becomes the largest of the type, 448.
+// weight [O, I]. Each channel is scaled so that its largest magnitude becomes 448, the largest of the dtype.
 Fp8Matrix quantise_matrix(const at::Tensor& weight);
 
 struct Fp8Rows {
-  at::Tensor rows_nK;   // float8_e4m3fn
+  at::Tensor rows_nI;   // float8_e4m3fn
   at::Tensor scale_n1;  // float32 (float64)
 };
 
-// x [..., K], or [G, S, K] with rows between its segments (front_rows.h); its columns are multiplied by `factor` [K]
-// first (undefined: they are not). A row of zeros has scale 1; a row with a number that is not finite gives such
-// numbers.
+// x [..., I], or [G, S, I] with row gaps (segment_padding.h). Columns are multiplied by `factor` [I] first, if defined.
+// A row of zeros has scale 1. A row with a non-finite number gives non-finite numbers.
 Fp8Rows quantise_rows(const at::Tensor& x, const at::Tensor& factor);
 
-// out = or += (rows matrix^T) times `channel_scale` [N] (undefined: 1), for matrix [N, K]. out [..., N] of n rows, or
-// with rows between its segments.
-void fp8_product(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& matrix_NK,
-                 const at::Tensor& channel_scale, bool adds);
+// out = or += (rows matrix^T) * channel_scale [O] (undefined: 1), for matrix [O, I]. out [..., O] of n rows, or [G, S,
+// O] with row gaps.
+void fp8_product(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& matrix_OI,
+                 const at::Tensor& channel_scale, bool accumulate);
 
-// Why products in 8 bits cannot run there with matrices of these widths, "" when they can. A GPU wants bfloat16 for the
-// rest, and multiples of 16.
+// Why FP8 GEMMs with matrices of these widths cannot run on `device`; empty when they can. A GPU needs bfloat16 for all
+// other tensors, and widths that are multiples of 16.
 std::string why_not_fp8(at::Device device, at::ScalarType type, at::IntArrayRef widths);
 
 }  // namespace hici::ops

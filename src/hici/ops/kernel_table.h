@@ -16,8 +16,8 @@ struct KernelTable {
   // (undefined) sum is x and is not written.
   void (*rms_norm_forward)(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps,
                            at::Tensor& sum, at::Tensor& normed, at::Tensor& rstd);
-  // dx, with dsum added, of dnormed + dbeside (both may be undefined), and dweight [width] in float32.
-  void (*rms_norm_backward)(const at::Tensor& dnormed, const at::Tensor& dbeside, const at::Tensor& dsum,
+  // dx, with dsum added, of dnormed + dnormed2 (both may be undefined), and dweight [width] in float32.
+  void (*rms_norm_backward)(const at::Tensor& dnormed, const at::Tensor& dnormed2, const at::Tensor& dsum,
                             const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd, at::Tensor& dx,
                             at::Tensor& dweight);
   // Rotates x [G, S, heads, D] into y by tables cos, sin [T, D/2] (float32; token g * S + s has row (g * S + s) mod T);
@@ -35,8 +35,8 @@ struct KernelTable {
                        at::Tensor& argmax);
   // cuDNN's attention with a bottom-right causal mask: q, out [G, S, H, D], k, v [G, P + S, J, D], lse [G, H, P + S]
   // float32, which only the backward understands. Sets out, lse and dq; out and dq are the last S of P + S rows of each
-  // segment. q and dout may have rows in front (front_rows.h), else they are copied when P > 0. Both null where the
-  // plug-in was built without cuDNN.
+  // segment. q and dout may have rows in front (segment_padding.h), else they are copied when P > 0. Both null where
+  // the plug-in was built without cuDNN.
   void (*cudnn_attention_forward)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                                   at::Tensor& out, at::Tensor& lse);
   void (*cudnn_attention_backward)(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k,
@@ -47,9 +47,9 @@ struct KernelTable {
   void (*slot_statistics)(const at::Tensor& x, double norm_floor, double deviation_floor, at::Tensor& out);
   void (*slot_statistics_backward)(const at::Tensor& dout, const at::Tensor& x, double norm_floor,
                                    double deviation_floor, at::Tensor& dx);
-  // joint [G, 2 X, S]: weight [G, X, S], a softmax along S, and behind it the gradient of its scores, given dweight.
+  // joint [G, 2 Q, S]: weight [G, Q, S], a softmax along S, and behind it the gradient of its scores, given dweight.
   void (*score_gradients)(const at::Tensor& weight, const at::Tensor& dweight, at::Tensor& joint);
-  // out [G, 2 X, C]: dmean [X, G, C] by segments, and behind it queries [X, C].
+  // out [G, 2 Q, C]: dmean [Q, G, C] by segments, and behind it queries [Q, C].
   void (*join_rows)(const at::Tensor& dmean, const at::Tensor& queries, at::Tensor& out);
   // sums[i] += gradients[i]: contiguous tensors, the gradients all bfloat16 or all float16, the sums float32.
   void (*accumulate)(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& sums);
@@ -63,7 +63,7 @@ struct KernelTable {
   void (*quantise_rows)(const at::Tensor& x, const at::Tensor& factor, at::Tensor& rows, at::Tensor& scale);
   // How many multiprocessors cuBLAS' products of this thread, on the current device, take from now on: 0 is the
   // library's own choice, a negative number so many less than all. Returns what was set before.
-  int (*set_multiprocessors)(int count);
+  int (*set_sm_target)(int count);
   // Attention of one query for each sequence, which stands at its last row: q [R, B, H, D], out [B, H, D], k, v
   // [B, X, J, D], of which the first lengths[b] rows count; lengths [B] int64. A row that lies r chunks of chunk_len
   // before the query's chunk is read by q[min(r, R - 1)]. Only the first stride of k and v is free. Types and sizes:

@@ -29,21 +29,22 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
                             const at::Tensor& labels, bool wants_hidden, bool wants_weight) {
-    const auto wide = accumulation_type(hidden.scalar_type());
-    at::Tensor loss = at::zeros({}, hidden.options().dtype(wide));
+    const auto accumulation_dtype = accumulation_type(hidden.scalar_type());
+    at::Tensor loss = at::zeros({}, hidden.options().dtype(accumulation_dtype));
     at::Tensor dhidden = wants_hidden ? at::empty_like(hidden) : at::Tensor();
-    at::Tensor dweight = wants_weight ? at::zeros(weight.sizes(), weight.options().dtype(wide)) : at::Tensor();
+    at::Tensor dweight =
+        wants_weight ? at::zeros(weight.sizes(), weight.options().dtype(accumulation_dtype)) : at::Tensor();
     const int64_t step = loss_chunk_tokens(hidden.is_cuda(), weight.size(0));
     for (int64_t at = 0; at < hidden.size(0); at += step) {
       const int64_t n = std::min(step, hidden.size(0) - at);
       const at::Tensor h = hidden.narrow(0, at, n);
       const at::Tensor dlogits = add_chunk(loss, chunk_logits(h, weight), labels.narrow(0, at, n));
-      const at::Tensor narrow = dlogits.to(hidden.scalar_type());
+      const at::Tensor dlogits_model = dlogits.to(hidden.scalar_type());
       if (wants_hidden) {
         at::Tensor dh = dhidden.narrow(0, at, n);
-        at::mm_out(dh, narrow, weight);
+        at::mm_out(dh, dlogits_model, weight);
       }
-      if (wants_weight) dweight.add_(at::matmul(narrow.t(), h));
+      if (wants_weight) dweight.add_(at::matmul(dlogits_model.t(), h));
     }
     ctx->saved_data["weight_type"] = static_cast<int64_t>(weight.scalar_type());
     ctx->save_for_backward({dhidden, dweight});

@@ -3,9 +3,9 @@
 
 #include "hici/base/error.h"
 #include "hici/ops/fp8.h"
-#include "hici/ops/front_rows.h"
+#include "hici/ops/segment_padding.h"
 #include "hici/ops/kernel_table.h"
-#include "hici/ops/product_room.h"
+#include "hici/ops/sm_carveout.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -18,11 +18,11 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Is the weight in 8 bits? Then its transposed and its scale come with it.
+// An FP8 weight comes with its transpose and its scale.
 bool is_fp8(const at::Tensor& weight) { return weight.scalar_type() == at::kFloat8_e4m3fn; }
 
-// The tensors of all layers in one list: W_0, A_0, B_0, W_1, ... without the adapters that are not there; a weight in 8
-// bits is followed by its transposed and its scale.
+// The tensors of all layers in one list: W_0, A_0, B_0, W_1, ... without missing adapters. An FP8 weight is
+// followed by its transpose and its scale.
 class Layers {
  public:
   Layers(at::TensorList tensors, const std::vector<double>& scales, const std::vector<int64_t>& ranks) : ranks_(ranks) {
@@ -75,35 +75,35 @@ class Layers {
 
 at::Tensor rows_of(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
 
-// Of t [G, S, width]: do its segments have rows between them? Such a tensor is read and written where it stands.
-bool is_apart(const at::Tensor& t) { return t.dim() == 3 && !t.is_contiguous() && has_front_rows(t, 0); }
+// Whether t [G, S, width] has unused rows between its segments. GEMMs read and write such a tensor in place.
+bool has_row_gaps(const at::Tensor& t) { return t.dim() == 3 && !t.is_contiguous() && has_leading_rows(t, 0); }
 
 at::Tensor segments_of(const at::Tensor& t, const at::Tensor& like) {
   return t.reshape({like.size(0), like.size(1), -1});
 }
 
-at::Tensor in_each(const at::Tensor& weight, const at::Tensor& segments) {
+at::Tensor expand_batch(const at::Tensor& weight, const at::Tensor& segments) {
   return weight.expand({segments.size(0), -1, -1});
 }
 
-// scale a b, the factor applied inside the product
+// scale a b, with the factor inside the GEMM
 at::Tensor scaled_product(const at::Tensor& a, const at::Tensor& b, double scale) {
   at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
   return at::addmm_out(out, out, a, b, /*beta=*/0, scale);
 }
 
-// x W, [n, out], for x [n, in] or apart
-at::Tensor times(const at::Tensor& x, const at::Tensor& weight) {
-  return is_apart(x) ? rows_of(at::bmm(x, in_each(weight, x))) : at::mm(rows_of(x), weight);
+// x W [n, out] for x [n, in], or [G, S, in] with row gaps
+at::Tensor matmul_nn(const at::Tensor& x, const at::Tensor& weight) {
+  return has_row_gaps(x) ? rows_of(at::bmm(x, expand_batch(weight, x))) : at::mm(rows_of(x), weight);
 }
 
-// out = beta out + scale x W, beta 0 (whatever out holds) or 1; either side may be apart.
+// out = beta out + scale x W, beta 0 (out may be uninitialised) or 1; either side may have row gaps.
 void add_product(const at::Tensor& out, const at::Tensor& x, const at::Tensor& weight, double beta, double scale = 1) {
   at::Tensor to = out;
-  if (is_apart(x) || is_apart(out)) {
-    const at::Tensor& apart = is_apart(x) ? x : out;
-    to = is_apart(out) ? out : out.view({apart.size(0), apart.size(1), -1});
-    const at::Tensor from = segments_of(x, apart), by = in_each(weight, apart);
+  if (has_row_gaps(x) || has_row_gaps(out)) {
+    const at::Tensor& gapped = has_row_gaps(x) ? x : out;
+    to = has_row_gaps(out) ? out : out.view({gapped.size(0), gapped.size(1), -1});
+    const at::Tensor from = segments_of(x, gapped), by = expand_batch(weight, gapped);
     at::baddbmm_out(to, to, from, by, beta, scale);
     return;
   }
@@ -112,10 +112,10 @@ void add_product(const at::Tensor& out, const at::Tensor& x, const at::Tensor& w
 }
 
 // scale d^T x, summed over all rows: [out, in]
-at::Tensor transposed_times(const at::Tensor& d, const at::Tensor& x, double scale = 1) {
-  if (!is_apart(d) && !is_apart(x)) return scaled_product(rows_of(d).t(), rows_of(x), scale);
-  const at::Tensor& apart = is_apart(x) ? x : d;
-  const at::Tensor sum = at::bmm(segments_of(d, apart).transpose(1, 2), segments_of(x, apart)).sum(0);
+at::Tensor matmul_tn(const at::Tensor& d, const at::Tensor& x, double scale = 1) {
+  if (!has_row_gaps(d) && !has_row_gaps(x)) return scaled_product(rows_of(d).t(), rows_of(x), scale);
+  const at::Tensor& gapped = has_row_gaps(x) ? x : d;
+  const at::Tensor sum = at::bmm(segments_of(d, gapped).transpose(1, 2), segments_of(x, gapped)).sum(0);
   return scale == 1 ? sum : sum * scale;
 }
 
@@ -123,22 +123,22 @@ constexpr int64_t kFewRows = 128;
 
 bool has_few_rows(const at::Tensor& x) { return x.numel() <= kFewRows * x.size(-1); }
 
-// Products of a few rows share the GPU with large ones: those with adapters always, those with a weight unless it is so
-// large that the time to read it counts more.
-class RoomForFewRows {
+// GEMMs of a few rows run next to large ones on another stream, so they use two SMs: always with adapters, and with a
+// weight unless it is so large that reading it dominates.
+class SmallGemmGuard {
  public:
-  explicit RoomForFewRows(const at::Tensor& x) { take(x, true); }
-  RoomForFewRows(const at::Tensor& x, const at::Tensor& weight) {
+  explicit SmallGemmGuard(const at::Tensor& x) { set(x, true); }
+  SmallGemmGuard(const at::Tensor& x, const at::Tensor& weight) {
     constexpr int64_t kSmallWeight = int64_t{1} << 22;
-    take(x, weight.numel() <= kSmallWeight);
+    set(x, weight.numel() <= kSmallWeight);
   }
 
  private:
-  void take(const at::Tensor& x, bool is_small) {
-    if (has_few_rows(x)) room_.emplace(x.device(), is_small ? ProductShare::kFew : ProductShare::kAll);
+  void set(const at::Tensor& x, bool is_small) {
+    if (has_few_rows(x)) carveout_.emplace(x.device(), is_small ? SmBudget::kTwo : SmBudget::kAll);
   }
 
-  std::optional<ProductRoom> room_;
+  std::optional<SmCarveout> carveout_;
 };
 
 at::Tensor new_output(const at::Tensor& x, int64_t width, int64_t segment_length, int64_t rows_before) {
@@ -149,22 +149,24 @@ at::Tensor new_output(const at::Tensor& x, int64_t width, int64_t segment_length
   return at::empty({segments, rows_before + segment_length, width}, x.options()).narrow(1, rows_before, segment_length);
 }
 
-// Takes and gives any shape: reshaping inside spares a node of autograd for each tensor, which is much of the time
-// where the inputs are small.
+// Inputs and outputs have any shape. Reshaping inside saves an autograd node per tensor, which matters for small
+// inputs.
 class LoraLinears : public torch::autograd::Function<LoraLinears> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, at::TensorList tensors,
-                               const std::vector<double>& scales, const std::vector<int64_t>& ranks, bool leaves_room,
+                               const std::vector<double>& scales, const std::vector<int64_t>& ranks, bool reserves_sms,
                                int64_t segment_length, const std::vector<int64_t>& rows_before) {
     const Layers layers(tensors, scales, ranks);
-    const RoomForFewRows of_adapters(x);
+    const SmallGemmGuard of_adapters(x);
     const at::Tensor joint_a = layers.joint_a();
     const bool adapters_first = puts_adapters_first(layers, x);
-    auto first_factors = [&] { return joint_a.defined() ? times(x, joint_a.t()) : at::Tensor(); };  // [n, sum of ranks]
+    auto first_factors = [&] {
+      return joint_a.defined() ? matmul_nn(x, joint_a.t()) : at::Tensor();
+    };  // [n, sum of ranks]
     at::Tensor low = adapters_first ? first_factors() : at::Tensor();
     const Fp8Rows x_fp8 = layers.any_fp8() ? quantise_rows(x, {}) : Fp8Rows{};  // once for all of them
-    std::optional<ProductRoom> room;
-    if (leaves_room) room.emplace(x.device(), ProductShare::kMost);
+    std::optional<SmCarveout> carveout;
+    if (reserves_sms) carveout.emplace(x.device(), SmBudget::kReserve);
     variable_list outputs;
     auto add_adapter = [&](size_t i, double beta) {
       if (layers.has_adapter(i))
@@ -174,27 +176,27 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       const at::Tensor& weight = layers[i].weight;
       outputs.push_back(new_output(x, weight.size(0), segment_length, rows_before.empty() ? 0 : rows_before[i]));
       if (adapters_first) add_adapter(i, 0);
-      const bool adds = adapters_first && layers.has_adapter(i);
-      const RoomForFewRows of_weight(x, weight);
+      const bool accumulate = adapters_first && layers.has_adapter(i);
+      const SmallGemmGuard of_weight(x, weight);
       if (layers.is_fp8(i)) {
-        fp8_product(outputs[i], x_fp8, weight, layers[i].channel_scale, adds);
+        fp8_product(outputs[i], x_fp8, weight, layers[i].channel_scale, accumulate);
       } else {
-        add_product(outputs[i], x, weight.t(), adds ? 1 : 0);
+        add_product(outputs[i], x, weight.t(), accumulate ? 1 : 0);
       }
     }
     if (!adapters_first) {
       low = first_factors();
       for (size_t i = 0; i < layers.size(); ++i) add_adapter(i, 1);
     }
-    // Frozen weights without adapters ask nothing of their input.
+    // Frozen weights without adapters do not need their input.
     variable_list saved{needs_input(layers) ? x : at::Tensor(), low};
     saved.insert(saved.end(), tensors.begin(), tensors.end());
     ctx->save_for_backward(std::move(saved));
     ctx->saved_data["scales"] = scales;
     ctx->saved_data["ranks"] = ranks;
-    ctx->saved_data["leaves_room"] = leaves_room;
+    ctx->saved_data["reserves_sms"] = reserves_sms;
     ctx->saved_data["input_shape"] = x.sizes().vec();
-    ctx->saved_data["front_rows"] = is_apart(x) ? rows_between(x) : 0;
+    ctx->saved_data["row_gap"] = has_row_gaps(x) ? row_gap(x) : 0;
     return outputs;
   }
 
@@ -203,29 +205,29 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     const at::TensorList tensors = at::TensorList(saved).slice(2);
     const Layers layers(tensors, ctx->saved_data["scales"].toDoubleVector(), ctx->saved_data["ranks"].toIntVector());
     const at::Tensor &x = saved[0], &low = saved[1];
-    const RoomForFewRows of_adapters(output_grads[0]);
+    const SmallGemmGuard of_adapters(output_grads[0]);
     variable_list grads;
-    for (const at::Tensor& grad : output_grads) grads.push_back(is_apart(grad) ? grad : rows_of(grad));
+    for (const at::Tensor& grad : output_grads) grads.push_back(has_row_gaps(grad) ? grad : rows_of(grad));
     const bool adapters_first = puts_adapters_first(layers, output_grads[0]);
     AdapterGradients adapters;
     if (adapters_first && low.defined()) adapters = adapter_gradients(layers, grads, low);
     variable_list result(1);
     if (ctx->needs_input_grad(0)) {
-      // In front of what attention gave, its backward wants rows.
-      result[0] = empty_behind_rows(ctx->saved_data["input_shape"].toIntVector(), ctx->saved_data["front_rows"].toInt(),
-                                    grads[0].options());
-      std::optional<ProductRoom> room;
-      if (ctx->saved_data["leaves_room"].toBool()) room.emplace(grads[0].device(), ProductShare::kMost);
+      // x is an output of attention, whose backward needs leading rows in this gradient.
+      result[0] = empty_with_leading_rows(ctx->saved_data["input_shape"].toIntVector(),
+                                          ctx->saved_data["row_gap"].toInt(), grads[0].options());
+      std::optional<SmCarveout> carveout;
+      if (ctx->saved_data["reserves_sms"].toBool()) carveout.emplace(grads[0].device(), SmBudget::kReserve);
       const bool begins_with_adapters = adapters.dlow.defined();
       if (begins_with_adapters) add_product(result[0], adapters.dlow, layers.joint_a(), 0);
       for (size_t i = 0; i < layers.size(); ++i)
-        add_input_gradient(result[0], grads[i], layers[i], /*adds=*/begins_with_adapters || i > 0);
+        add_input_gradient(result[0], grads[i], layers[i], /*accumulate=*/begins_with_adapters || i > 0);
     }
     if (!adapters_first && low.defined()) {
       adapters = adapter_gradients(layers, grads, low);
       if (result[0].defined()) add_product(result[0], adapters.dlow, layers.joint_a(), 1);
     }
-    const at::Tensor da = low.defined() ? transposed_times(adapters.dlow, x) : at::Tensor();  // of the joint A
+    const at::Tensor da = low.defined() ? matmul_tn(adapters.dlow, x) : at::Tensor();  // of the joint A
     for (size_t i = 0; i < layers.size(); ++i) {
       const LoraWeights& layer = layers[i];
       result.push_back(layer.weight.requires_grad() ? weight_gradient(grads[i], x, layer) : at::Tensor());
@@ -234,29 +236,29 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       result.push_back(layers.columns(da.t(), i).t());
       result.push_back(adapters.db[i]);
     }
-    result.resize(static_cast<size_t>(tensors.size()) + 6);  // scales, ranks and the layout have no gradient
+    result.resize(static_cast<size_t>(tensors.size()) + 6);  // scales, ranks and layout have no gradient
     return result;
   }
 
  private:
-  // The large product reads what it adds to beside its work. Behind it the adapter's product, which does next to
-  // nothing, would read and write all of the output once more. With few rows that is little; there the large products,
-  // which read all of the weights, had better come while much of the GPU is free: first. In 8 bits they cannot add.
+  // Large inputs: run the LoRA GEMM first and let the base GEMM accumulate (beta = 1), which saves one pass over the
+  // output. Few rows: run the base GEMM first, while much of the GPU is free. FP8 GEMMs cannot accumulate.
   static bool puts_adapters_first(const Layers& layers, const at::Tensor& x) {
     return !layers.any_fp8() && !has_few_rows(x);
   }
 
   static at::Tensor weight_gradient(const at::Tensor& grad, const at::Tensor& x, const LoraWeights& layer) {
-    const RoomForFewRows of_weight(grad, layer.weight);
-    return transposed_times(grad, x);
+    const SmallGemmGuard of_weight(grad, layer.weight);
+    return matmul_tn(grad, x);
   }
 
   // out = or += grad W.
-  static void add_input_gradient(const at::Tensor& out, const at::Tensor& grad, const LoraWeights& layer, bool adds) {
-    const RoomForFewRows of_weight(grad, layer.weight);
-    if (!ops::is_fp8(layer.weight)) return add_product(out, grad, layer.weight, adds ? 1 : 0);
-    // The scales of the output channels go into the gradient, along which the product sums.
-    fp8_product(out, quantise_rows(grad, layer.channel_scale), layer.transposed, {}, adds);
+  static void add_input_gradient(const at::Tensor& out, const at::Tensor& grad, const LoraWeights& layer,
+                                 bool accumulate) {
+    const SmallGemmGuard of_weight(grad, layer.weight);
+    if (!ops::is_fp8(layer.weight)) return add_product(out, grad, layer.weight, accumulate ? 1 : 0);
+    // The GEMM sums over output channels, so their scales are applied to the gradient.
+    fp8_product(out, quantise_rows(grad, layer.channel_scale), layer.transposed, {}, accumulate);
   }
 
   static bool needs_input(const Layers& layers) {
@@ -279,18 +281,19 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       out.db[i] = in_one_pass(grads[i], layer_low, layers[i], dlow);
       if (out.db[i].defined()) continue;
       add_product(dlow, grads[i], layers[i].b, 0, layers[i].scale);
-      out.db[i] = transposed_times(grads[i], layer_low, layers[i].scale);
+      out.db[i] = matmul_tn(grads[i], layer_low, layers[i].scale);
     }
     return out;
   }
 
-  // The gradient of B, with that of x A^T written to dlow; undefined, and nothing is written, without a kernel for it.
+  // Returns the gradient of B and writes that of x A^T to dlow. Undefined, with nothing written, without a kernel for
+  // it.
   static at::Tensor in_one_pass(const at::Tensor& grad, const at::Tensor& low, const LoraWeights& layer,
                                 at::Tensor& dlow) {
-    const at::Tensor d_GSC = is_apart(grad) ? grad : grad.unsqueeze(0);
-    if (!grad.is_cuda() || !d_GSC.select(0, 0).is_contiguous() || !layer.b.is_contiguous()) return {};
+    const at::Tensor d_GSO = has_row_gaps(grad) ? grad : grad.unsqueeze(0);
+    if (!grad.is_cuda() || !d_GSO.select(0, 0).is_contiguous() || !layer.b.is_contiguous()) return {};
     at::Tensor db = at::empty_like(layer.b);
-    return cuda_kernels().lora_backward(d_GSC, low, layer.b, layer.scale, dlow, db) ? db : at::Tensor();
+    return cuda_kernels().lora_backward(d_GSO, low, layer.b, layer.scale, dlow, db) ? db : at::Tensor();
   }
 };
 
@@ -308,7 +311,7 @@ std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<Lora
     scales.push_back(layer.scale);
     ranks.push_back(layer.a.defined() ? layer.a.size(0) : 0);
   }
-  return LoraLinears::apply(x, at::TensorList(tensors), std::move(scales), std::move(ranks), layout.leaves_room,
+  return LoraLinears::apply(x, at::TensorList(tensors), std::move(scales), std::move(ranks), layout.reserves_sms,
                             layout.segment_length, layout.rows_before);
 }
 

@@ -10,7 +10,7 @@
 
 // A dozen slots by a head's few columns make products too thin for a matrix library, and heads that lie between each
 // other would have to be copied apart first. So several heads go through one product, in the layout that they have:
-// their slots form a block-diagonal matrix [heads * X, heads * D], X = P + 1. The zeros cost less than copies would.
+// their slots form a block-diagonal matrix [heads * E, heads * D], E = P + 1. The zeros cost less than copies would.
 // Row P of each head is zero: it stands for all own tokens, with their log-sum-exp as its score.
 namespace hici::ops {
 namespace {
@@ -19,7 +19,7 @@ namespace {
 struct Block {
   int64_t first, count;
 
-  at::Tensor heads_of(const at::Tensor& t_GXHD) const { return t_GXHD.narrow(2, first, count); }
+  at::Tensor heads_of(const at::Tensor& t_GZHD) const { return t_GZHD.narrow(2, first, count); }
   at::Tensor rows_of(const at::Tensor& t_GSHD) const {  // [G, S, count * D]
     return heads_of(t_GSHD).view({t_GSHD.size(0), t_GSHD.size(1), -1});
   }
@@ -60,52 +60,54 @@ at::Tensor sum_heads(const at::Tensor& t_GPHD, int64_t slot_heads) {
 
 }  // namespace
 
-at::Tensor join_prefix(const PrefixInputs& in, at::Tensor& out_GSHD, at::Tensor& lse_GHS) {
+at::Tensor merge_prefix(const PrefixInputs& in, at::Tensor& out_GSHD, at::Tensor& lse_GHS) {
   const at::Tensor k_GPHD = repeat_heads(in.k_GPJD * in.scale, in.q_GSHD.size(2));
   const at::Tensor v_GPHD = repeat_heads(in.v_GPJD, in.q_GSHD.size(2));
   const int64_t segments = in.q_GSHD.size(0), length = in.q_GSHD.size(1), slots = k_GPHD.size(1);
   std::vector<at::Tensor> weights, lses;
   for (const Block& block : blocks_of(in.q_GSHD)) {
-    at::Tensor score_GHXS = at::bmm(block_diagonal(block.heads_of(k_GPHD)), block.rows_of(in.q_GSHD).transpose(1, 2))
+    at::Tensor score_GHES = at::bmm(block_diagonal(block.heads_of(k_GPHD)), block.rows_of(in.q_GSHD).transpose(1, 2))
                                 .to(accumulation_type(in.q_GSHD.scalar_type()))
                                 .view({segments, block.count, slots + 1, length});
     const at::Tensor own_lse_GHS = lse_GHS.narrow(1, block.first, block.count);
-    score_GHXS.select(2, slots).copy_(own_lse_GHS);
-    at::Tensor weight_GHXS = at::log_softmax(score_GHXS, 2);
-    lses.push_back(own_lse_GHS - weight_GHXS.select(2, slots));
-    weight_GHXS.exp_();
-    const at::Tensor narrow_GHXS = weight_GHXS.to(out_GSHD.scalar_type());
-    block.heads_of(out_GSHD).mul_(narrow_GHXS.select(2, slots).transpose(1, 2).unsqueeze(-1));
-    block.rows_of(out_GSHD).baddbmm_(narrow_GHXS.flatten(1, 2).transpose(1, 2), block_diagonal(block.heads_of(v_GPHD)));
-    weights.push_back(weight_GHXS);
+    score_GHES.select(2, slots).copy_(own_lse_GHS);
+    at::Tensor weight_GHES = at::log_softmax(score_GHES, 2);
+    lses.push_back(own_lse_GHS - weight_GHES.select(2, slots));
+    weight_GHES.exp_();
+    const at::Tensor model_weight_GHES = weight_GHES.to(out_GSHD.scalar_type());
+    block.heads_of(out_GSHD).mul_(model_weight_GHES.select(2, slots).transpose(1, 2).unsqueeze(-1));
+    block.rows_of(out_GSHD).baddbmm_(model_weight_GHES.flatten(1, 2).transpose(1, 2),
+                                     block_diagonal(block.heads_of(v_GPHD)));
+    weights.push_back(weight_GHES);
   }
   lse_GHS = join(lses, 1);
   return join(weights, 1);
 }
 
-PrefixGradients prefix_backward(const PrefixInputs& in, const at::Tensor& weight_GHXS, const at::Tensor& out_GSHD,
+PrefixGradients prefix_backward(const PrefixInputs& in, const at::Tensor& weight_GHES, const at::Tensor& out_GSHD,
                                 const at::Tensor& dout_GSHD, at::Tensor& dq_GSHD) {
   const int64_t head_dim = in.q_GSHD.size(3);
-  const auto wide = weight_GHXS.scalar_type(), narrow = in.q_GSHD.scalar_type();
+  const auto accumulation_dtype = weight_GHES.scalar_type(), model_dtype = in.q_GSHD.scalar_type();
   const at::Tensor k_GPHD = repeat_heads(in.k_GPJD * in.scale, in.q_GSHD.size(2));
   const at::Tensor v_GPHD = repeat_heads(in.v_GPJD, in.q_GSHD.size(2));
-  const at::Tensor delta_GHS = (dout_GSHD.to(wide) * out_GSHD.to(wide)).sum(-1).transpose(1, 2);
+  const at::Tensor delta_GHS =
+      (dout_GSHD.to(accumulation_dtype) * out_GSHD.to(accumulation_dtype)).sum(-1).transpose(1, 2);
   std::vector<at::Tensor> dk, dv;
   auto gradient = [&](const Block& block, const at::Tensor& factor_GYS, const at::Tensor& rows) {  // [G, P, H, D]
     return diagonal_of(at::bmm(factor_GYS, rows), block.count, head_dim).permute({0, 1, 3, 2});
   };
   for (const Block& block : blocks_of(in.q_GSHD)) {
-    const at::Tensor block_weight_GHXS = weight_GHXS.narrow(1, block.first, block.count);
+    const at::Tensor block_weight_GHES = weight_GHES.narrow(1, block.first, block.count);
     const at::Tensor q = block.rows_of(in.q_GSHD), dout = block.rows_of(dout_GSHD);
-    const at::Tensor dscore_GHXS = at::bmm(block_diagonal(block.heads_of(v_GPHD)), dout.transpose(1, 2))
-                                       .to(wide)
-                                       .view_as(block_weight_GHXS)
+    const at::Tensor dscore_GHES = at::bmm(block_diagonal(block.heads_of(v_GPHD)), dout.transpose(1, 2))
+                                       .to(accumulation_dtype)
+                                       .view_as(block_weight_GHES)
                                        .sub_(delta_GHS.narrow(1, block.first, block.count).unsqueeze(2))
-                                       .mul_(block_weight_GHXS);
-    const at::Tensor dscore_GYS = dscore_GHXS.to(narrow).flatten(1, 2);
+                                       .mul_(block_weight_GHES);
+    const at::Tensor dscore_GYS = dscore_GHES.to(model_dtype).flatten(1, 2);
     block.rows_of(dq_GSHD).baddbmm_(dscore_GYS.transpose(1, 2), block_diagonal(block.heads_of(k_GPHD)));
     dk.push_back(gradient(block, dscore_GYS, q));
-    dv.push_back(gradient(block, block_weight_GHXS.to(narrow).flatten(1, 2), dout));
+    dv.push_back(gradient(block, block_weight_GHES.to(model_dtype).flatten(1, 2), dout));
   }
   return {sum_heads(join(dk, 2) * in.scale, in.k_GPJD.size(2)), sum_heads(join(dv, 2), in.v_GPJD.size(2))};
 }

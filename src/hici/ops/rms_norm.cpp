@@ -31,9 +31,9 @@ Forward run_forward(const at::Tensor& x, const at::Tensor& delta, const at::Tens
   }
   Forward out;
   out.sum = delta.defined() ? x + delta : x;
-  const at::Tensor wide = out.sum.to(accumulation_type(x.scalar_type()));
-  out.rstd = at::mean(wide * wide, {-1}, /*keepdim=*/true).add_(eps).rsqrt_();
-  out.normed = (wide * out.rstd).to(x.scalar_type()).mul_(weight);
+  const at::Tensor x_accum = out.sum.to(accumulation_type(x.scalar_type()));
+  out.rstd = at::mean(x_accum * x_accum, {-1}, /*keepdim=*/true).add_(eps).rsqrt_();
+  out.normed = (x_accum * out.rstd).to(x.scalar_type()).mul_(weight);
   return out;
 }
 
@@ -41,23 +41,26 @@ struct Gradients {
   at::Tensor dx, dweight;
 };
 
-// `dbeside` and `dsum` may be undefined: nobody read the result beside, or nothing but the norm the sum.
-Gradients run_backward(const at::Tensor& dnormed, const at::Tensor& dbeside, const at::Tensor& dsum,
+// dx = d rms_norm(dnormed + dnormed2) + dsum. `dnormed2` and `dsum` may be undefined: the alias, or the sum, has no
+// consumer.
+Gradients run_backward(const at::Tensor& dnormed, const at::Tensor& dnormed2, const at::Tensor& dsum,
                        const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd) {
   if (has_kernel(x)) {
     Gradients out{at::empty_like(x), at::empty({x.size(-1)}, x.options().dtype(at::kFloat))};
-    cuda_kernels().rms_norm_backward(dnormed, dbeside, dsum, x, weight, rstd, out.dx, out.dweight);
+    cuda_kernels().rms_norm_backward(dnormed, dnormed2, dsum, x, weight, rstd, out.dx, out.dweight);
     return out;
   }
-  // With n = x * rstd: dx = rstd * (g - n * mean(g * n)), g = (dnormed + dbeside) * weight. The two are never added up
-  // in a tensor of their own: this is where a layer's backward holds the most.
-  const auto wide = accumulation_type(x.scalar_type());
-  const at::Tensor normed = x.to(wide) * rstd, wide_weight = weight.to(wide);
-  const auto by_column = [&](const at::Tensor& d) { return (d.to(wide) * normed).view({-1, x.size(-1)}).sum(0); };
-  at::Tensor dweight = by_column(dnormed), scaled = dnormed.to(wide) * wide_weight;
-  if (dbeside.defined()) {
-    dweight.add_(by_column(dbeside));
-    scaled.addcmul_(dbeside.to(wide), wide_weight);
+  // With n = x * rstd: dx = rstd * (g - n * mean(g * n)), g = (dnormed + dnormed2) * weight. The sum of the
+  // two is never a tensor of its own: this is the memory peak of a layer's backward.
+  const auto accumulation_dtype = accumulation_type(x.scalar_type());
+  const at::Tensor normed = x.to(accumulation_dtype) * rstd, weight_accum = weight.to(accumulation_dtype);
+  const auto by_column = [&](const at::Tensor& d) {
+    return (d.to(accumulation_dtype) * normed).view({-1, x.size(-1)}).sum(0);
+  };
+  at::Tensor dweight = by_column(dnormed), scaled = dnormed.to(accumulation_dtype) * weight_accum;
+  if (dnormed2.defined()) {
+    dweight.add_(by_column(dnormed2));
+    scaled.addcmul_(dnormed2.to(accumulation_dtype), weight_accum);
   }
   const at::Tensor along = at::mean(scaled * normed, {-1}, /*keepdim=*/true);
   at::Tensor dx = scaled.addcmul_(normed, along, -1).mul_(rstd);
@@ -79,11 +82,11 @@ class AddRmsNorm : public torch::autograd::Function<AddRmsNorm> {
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
     const auto packed = [](const at::Tensor& t) { return t.defined() ? t.contiguous() : t; };
-    // Whoever reads one of the two results may read the one beside alone.
+    // A consumer may use the alias only.
     const at::Tensor &dnormed = grads[1].defined() ? grads[1] : grads[2],
-                     &dbeside = grads[1].defined() ? grads[2] : grads[1];
+                     &dnormed2 = grads[1].defined() ? grads[2] : grads[1];
     const Gradients out =
-        run_backward(packed(dnormed), packed(dbeside), packed(grads[0]), saved[0], saved[1], saved[2]);
+        run_backward(packed(dnormed), packed(dnormed2), packed(grads[0]), saved[0], saved[1], saved[2]);
     const at::Tensor ddelta = ctx->saved_data["has_delta"].toBool() ? out.dx : at::Tensor();
     return {out.dx, ddelta, out.dweight.to(saved[1].scalar_type()), at::Tensor()};
   }

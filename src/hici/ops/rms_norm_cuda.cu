@@ -13,7 +13,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kBackwardThreads = 512;
 // Two and eight for each multiprocessor of a Hopper card, as many as it holds.
-constexpr int64_t kMostWideBlocks = 264, kMostNarrowBlocks = 1056;
+constexpr int64_t kMaxLongRowBlocks = 264, kMaxShortRowBlocks = 1056;
 
 // ------------------------------------------------------------------------------------- what a thread does to a pack
 
@@ -21,36 +21,37 @@ template <typename T, int N>
 __device__ Pack<T, N> sum_of(const Pack<T, N>& a, const Pack<T, N>& b) {
   Pack<T, N> out;
 #pragma unroll
-  for (int j = 0; j < N; ++j) out.at[j] = static_cast<T>(static_cast<Wide<T>>(a.at[j]) + static_cast<Wide<T>>(b.at[j]));
+  for (int j = 0; j < N; ++j)
+    out.at[j] = static_cast<T>(static_cast<Accum<T>>(a.at[j]) + static_cast<Accum<T>>(b.at[j]));
   return out;
 }
 
 template <typename T, int N>
-__device__ Wide<T> squares_of(const Pack<T, N>& x) {
-  Wide<T> squares = 0;
+__device__ Accum<T> squares_of(const Pack<T, N>& x) {
+  Accum<T> squares = 0;
 #pragma unroll
-  for (int j = 0; j < N; ++j) squares += static_cast<Wide<T>>(x.at[j]) * static_cast<Wide<T>>(x.at[j]);
+  for (int j = 0; j < N; ++j) squares += static_cast<Accum<T>>(x.at[j]) * static_cast<Accum<T>>(x.at[j]);
   return squares;
 }
 
 template <typename T, int N>
-__device__ Pack<T, N> normed(const Pack<T, N>& x, Wide<T> scale, const Pack<T, N>& weight) {
+__device__ Pack<T, N> normed(const Pack<T, N>& x, Accum<T> scale, const Pack<T, N>& weight) {
   Pack<T, N> out;
 #pragma unroll
   for (int j = 0; j < N; ++j)
-    out.at[j] = static_cast<T>(static_cast<Wide<T>>(x.at[j]) * scale * static_cast<Wide<T>>(weight.at[j]));
+    out.at[j] = static_cast<T>(static_cast<Accum<T>>(x.at[j]) * scale * static_cast<Accum<T>>(weight.at[j]));
   return out;
 }
 
 // The pack's part of sum(g n), n = x scale and g = dy weight; dweight += dy n.
 template <typename T, int N>
-__device__ Wide<T> add_products(const Pack<T, N>& x, const Pack<T, N>& dy, const Pack<T, N>& weight, Wide<T> scale,
-                                float (&dweight)[N]) {
-  Wide<T> along = 0;
+__device__ Accum<T> add_products(const Pack<T, N>& x, const Pack<T, N>& dy, const Pack<T, N>& weight, Accum<T> scale,
+                                 float (&dweight)[N]) {
+  Accum<T> along = 0;
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    const Wide<T> n = static_cast<Wide<T>>(x.at[j]) * scale, upstream = static_cast<Wide<T>>(dy.at[j]);
-    along += upstream * static_cast<Wide<T>>(weight.at[j]) * n;
+    const Accum<T> n = static_cast<Accum<T>>(x.at[j]) * scale, upstream = static_cast<Accum<T>>(dy.at[j]);
+    along += upstream * static_cast<Accum<T>>(weight.at[j]) * n;
     dweight[j] += static_cast<float>(upstream * n);
   }
   return along;
@@ -59,24 +60,24 @@ __device__ Wide<T> add_products(const Pack<T, N>& x, const Pack<T, N>& dy, const
 // past + scale (g - n along), along = mean(g n).
 template <typename T, int N>
 __device__ Pack<T, N> gradient(const Pack<T, N>& x, const Pack<T, N>& dy, const Pack<T, N>& past,
-                               const Pack<T, N>& weight, Wide<T> scale, Wide<T> along) {
+                               const Pack<T, N>& weight, Accum<T> scale, Accum<T> along) {
   Pack<T, N> out;
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    const Wide<T> n = static_cast<Wide<T>>(x.at[j]) * scale;
-    const Wide<T> g = static_cast<Wide<T>>(dy.at[j]) * static_cast<Wide<T>>(weight.at[j]);
-    out.at[j] = static_cast<T>(static_cast<Wide<T>>(past.at[j]) + scale * (g - n * along));
+    const Accum<T> n = static_cast<Accum<T>>(x.at[j]) * scale;
+    const Accum<T> g = static_cast<Accum<T>>(dy.at[j]) * static_cast<Accum<T>>(weight.at[j]);
+    out.at[j] = static_cast<T>(static_cast<Accum<T>>(past.at[j]) + scale * (g - n * along));
   }
   return out;
 }
 
-// ------------------------------------------------------------------------------------------------------- wide rows
+// ------------------------------------------------------------------------------------------------------- long rows
 
 // `delta` may be null: then `sum` is x and is not written.
 template <typename T, int N>
-__global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta, const T* weight, Wide<T> eps, T* sum,
+__global__ void rms_norm_forward(RmsNormShape shape, const T* x, const T* delta, const T* weight, Accum<T> eps, T* sum,
                                  T* out, float* rstd) {
-  using A = Wide<T>;
+  using A = Accum<T>;
   const int64_t base = blockIdx.x * shape.width;
   A squares = 0;
   for (int64_t i = threadIdx.x * N; i < shape.width; i += kThreads * N) {
@@ -141,8 +142,8 @@ class BackwardRows {
 #pragma unroll
         for (int chunk = 0; chunk < kChunks; ++chunk)
           if (row < shape_.rows && column(chunk) < shape_.width && inputs[i] != nullptr)
-            copy_beside(place(i, chunk, turn), inputs[i] + row * shape_.width + column(chunk));
-      end_of_copies();
+            copy_async(place(i, chunk, turn), inputs[i] + row * shape_.width + column(chunk));
+      commit_copies();
     }
   }
   // The row before the one that was fetched last.
@@ -164,23 +165,23 @@ class BackwardRows {
   Pack<T, N>* memory_;
 };
 
-// `dsum`, the gradient that reaches x past the norm, may be null; `dbeside`, a second one of the result, is read where
-// kBeside. A thread has the same columns in every row: kChunks packs of them, whose weight and share of dweight stay in
-// registers. dweight_parts [blocks, width]
-template <typename T, int N, int kChunks, bool kBeside>
+// `dsum`, the gradient that reaches x past the norm, may be null; `dnormed2`, a second one of the result, is read where
+// kHasDnormed2. A thread has the same columns in every row: kChunks packs of them, whose weight and share of dweight
+// stay in registers. dweight_parts [blocks, width]
+template <typename T, int N, int kChunks, bool kHasDnormed2>
 __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
-    rms_norm_backward(RmsNormShape shape, const T* dy, const T* dbeside, const T* dsum, const T* x, const T* weight,
+    rms_norm_backward(RmsNormShape shape, const T* dy, const T* dnormed2, const T* dsum, const T* x, const T* weight,
                       const float* rstd, T* dx, float* dweight_parts) {
-  using A = Wide<T>;
+  using A = Accum<T>;
   constexpr int kUnroll = kChunks <= 4 ? kChunks : 1;  // more would not stay in registers anyway
   extern __shared__ __align__(16) unsigned char memory[];
   __shared__ A partial[2][kBackwardThreads / 32];
-  using Rows = BackwardRows<T, N, kChunks, kBeside ? 4 : 3>;
+  using Rows = BackwardRows<T, N, kChunks, kHasDnormed2 ? 4 : 3>;
   Rows rows(shape, memory);
   rows.inputs[0] = x;
   rows.inputs[1] = dy;
   rows.inputs[2] = dsum;
-  if constexpr (kBeside) rows.inputs[3] = dbeside;
+  if constexpr (kHasDnormed2) rows.inputs[3] = dnormed2;
   auto column = [](int chunk) { return Rows::column(chunk); };
   float dweight_part[kChunks][N] = {};
   Pack<T, N> w[kChunks] = {};
@@ -203,7 +204,7 @@ __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
       if (column(chunk) >= shape.width) break;
       row_x[chunk] = rows.read(0, chunk, row, turn);
       row_dy[chunk] = rows.read(1, chunk, row, turn);
-      if constexpr (kBeside) row_dy[chunk] = sum_of(row_dy[chunk], rows.read(3, chunk, row, turn));
+      if constexpr (kHasDnormed2) row_dy[chunk] = sum_of(row_dy[chunk], rows.read(3, chunk, row, turn));
       along += add_products(row_x[chunk], row_dy[chunk], w[chunk], scale, dweight_part[chunk]);
     }
     along = row_sum(along, partial, turn % 2) / static_cast<A>(shape.width);
@@ -237,17 +238,17 @@ __global__ void sum_parts(const float* parts, int64_t count, int64_t width, floa
   out[column] = sum;
 }
 
-// ---------------------------------------------------------------------------------------------------- narrow rows
+// ---------------------------------------------------------------------------------------------------- short rows
 // Rows of at most 32 packs, as the heads of QK-norm are: kLanes threads of one warp share a row, a pack each.
 
-constexpr int kNarrowThreads = 256;
+constexpr int kShortRowThreads = 256;
 
 template <typename T, int N, int kLanes>
-__global__ void __launch_bounds__(kNarrowThreads)
-    narrow_forward(RmsNormShape shape, const T* x, const T* delta, const T* weight, Wide<T> eps, T* sum, T* out,
-                   float* rstd) {
-  using A = Wide<T>;
-  constexpr int kRows = kNarrowThreads / kLanes;
+__global__ void __launch_bounds__(kShortRowThreads)
+    short_row_forward(RmsNormShape shape, const T* x, const T* delta, const T* weight, Accum<T> eps, T* sum, T* out,
+                      float* rstd) {
+  using A = Accum<T>;
+  constexpr int kRows = kShortRowThreads / kLanes;
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kRows + threadIdx.x / kLanes;
   const bool has_part = row < shape.rows && lane * N < shape.width;  // every lane takes part in the sums
@@ -269,11 +270,11 @@ __global__ void __launch_bounds__(kNarrowThreads)
 }
 
 template <typename T, int N, int kLanes>
-__global__ void __launch_bounds__(kNarrowThreads)
-    narrow_backward(RmsNormShape shape, const T* dy, const T* dbeside, const T* dsum, const T* x, const T* weight,
-                    const float* rstd, T* dx, float* dweight_parts) {
-  using A = Wide<T>;
-  constexpr int kRows = kNarrowThreads / kLanes;
+__global__ void __launch_bounds__(kShortRowThreads)
+    short_row_backward(RmsNormShape shape, const T* dy, const T* dnormed2, const T* dsum, const T* x, const T* weight,
+                       const float* rstd, T* dx, float* dweight_parts) {
+  using A = Accum<T>;
+  constexpr int kRows = kShortRowThreads / kLanes;
   __shared__ float dweight_rows[kRows][kLanes * N];
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const bool in_row = lane * N < shape.width;
@@ -289,7 +290,7 @@ __global__ void __launch_bounds__(kNarrowThreads)
     if (has_part) {
       px = load_pack<T, N>(x + at);
       pdy = load_pack<T, N>(dy + at);
-      if (dbeside != nullptr) pdy = sum_of(pdy, load_pack<T, N>(dbeside + at));
+      if (dnormed2 != nullptr) pdy = sum_of(pdy, load_pack<T, N>(dnormed2 + at));
       if (dsum != nullptr) past = load_pack<T, N>(dsum + at);
       scale = static_cast<A>(rstd[row]);
     }
@@ -300,7 +301,7 @@ __global__ void __launch_bounds__(kNarrowThreads)
 #pragma unroll
   for (int j = 0; j < N; ++j) dweight_rows[threadIdx.x / kLanes][lane * N + j] = dweight_part[j];
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < shape.width; i += kNarrowThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < shape.width; i += kShortRowThreads) {
     float sum = 0;
     for (int row = 0; row < kRows; ++row) sum += dweight_rows[row][i];
     dweight_parts[blockIdx.x * shape.width + i] = sum;
@@ -308,11 +309,12 @@ __global__ void __launch_bounds__(kNarrowThreads)
 }
 
 template <typename T, int N, int kLanes>
-cudaError_t forward_of_narrow(const RmsNormShape& shape, const RmsNormForward& p, cudaStream_t stream) {
-  constexpr int64_t kRows = kNarrowThreads / kLanes;
-  narrow_forward<T, N, kLanes><<<static_cast<unsigned>((shape.rows + kRows - 1) / kRows), kNarrowThreads, 0, stream>>>(
-      shape, static_cast<const T*>(p.x), static_cast<const T*>(p.delta), static_cast<const T*>(p.weight),
-      static_cast<Wide<T>>(p.eps), static_cast<T*>(p.sum), static_cast<T*>(p.normed), p.rstd);
+cudaError_t launch_short_row_forward(const RmsNormShape& shape, const RmsNormForward& p, cudaStream_t stream) {
+  constexpr int64_t kRows = kShortRowThreads / kLanes;
+  short_row_forward<T, N, kLanes>
+      <<<static_cast<unsigned>((shape.rows + kRows - 1) / kRows), kShortRowThreads, 0, stream>>>(
+          shape, static_cast<const T*>(p.x), static_cast<const T*>(p.delta), static_cast<const T*>(p.weight),
+          static_cast<Accum<T>>(p.eps), static_cast<T*>(p.sum), static_cast<T*>(p.normed), p.rstd);
   return cudaGetLastError();
 }
 
@@ -326,11 +328,11 @@ cudaError_t add_parts(const RmsNormShape& shape, const RmsNormBackward& p, int64
 }
 
 template <typename T, int N, int kLanes>
-cudaError_t backward_of_narrow(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
-  constexpr int64_t kRows = kNarrowThreads / kLanes;
-  const int64_t blocks = std::min((shape.rows + kRows - 1) / kRows, kMostNarrowBlocks);
-  narrow_backward<T, N, kLanes><<<static_cast<unsigned>(blocks), kNarrowThreads, 0, stream>>>(
-      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dbeside), static_cast<const T*>(p.dsum),
+cudaError_t launch_short_row_backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
+  constexpr int64_t kRows = kShortRowThreads / kLanes;
+  const int64_t blocks = std::min((shape.rows + kRows - 1) / kRows, kMaxShortRowBlocks);
+  short_row_backward<T, N, kLanes><<<static_cast<unsigned>(blocks), kShortRowThreads, 0, stream>>>(
+      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dnormed2), static_cast<const T*>(p.dsum),
       static_cast<const T*>(p.x), static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight_parts);
   return add_parts(shape, p, blocks, stream);
 }
@@ -339,26 +341,26 @@ cudaError_t backward_of_narrow(const RmsNormShape& shape, const RmsNormBackward&
 
 template <typename T, int N>
 cudaError_t forward(const RmsNormShape& shape, const RmsNormForward& p, cudaStream_t stream) {
-  if (shape.width <= 16 * N) return forward_of_narrow<T, N, 16>(shape, p, stream);
-  if (shape.width <= 32 * N) return forward_of_narrow<T, N, 32>(shape, p, stream);
+  if (shape.width <= 16 * N) return launch_short_row_forward<T, N, 16>(shape, p, stream);
+  if (shape.width <= 32 * N) return launch_short_row_forward<T, N, 32>(shape, p, stream);
   rms_norm_forward<T, N><<<static_cast<unsigned>(shape.rows), kThreads, 0, stream>>>(
       shape, static_cast<const T*>(p.x), static_cast<const T*>(p.delta), static_cast<const T*>(p.weight),
-      static_cast<Wide<T>>(p.eps), static_cast<T*>(p.sum), static_cast<T*>(p.normed), p.rstd);
+      static_cast<Accum<T>>(p.eps), static_cast<T*>(p.sum), static_cast<T*>(p.normed), p.rstd);
   return cudaGetLastError();
 }
 
 template <typename T, int N, int kChunks>
 cudaError_t backward_in_chunks(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
-  const int64_t blocks = std::min(shape.rows, kMostWideBlocks);
+  const int64_t blocks = std::min(shape.rows, kMaxLongRowBlocks);
   const auto kernel =
-      p.dbeside != nullptr ? rms_norm_backward<T, N, kChunks, true> : rms_norm_backward<T, N, kChunks, false>;
+      p.dnormed2 != nullptr ? rms_norm_backward<T, N, kChunks, true> : rms_norm_backward<T, N, kChunks, false>;
   const size_t bytes =
-      p.dbeside != nullptr ? BackwardRows<T, N, kChunks, 4>::kBytes : BackwardRows<T, N, kChunks, 3>::kBytes;
+      p.dnormed2 != nullptr ? BackwardRows<T, N, kChunks, 4>::kBytes : BackwardRows<T, N, kChunks, 3>::kBytes;
   const cudaError_t status =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
   if (status != cudaSuccess) return status;
   kernel<<<static_cast<unsigned>(blocks), kBackwardThreads, bytes, stream>>>(
-      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dbeside), static_cast<const T*>(p.dsum),
+      shape, static_cast<const T*>(p.dnormed), static_cast<const T*>(p.dnormed2), static_cast<const T*>(p.dsum),
       static_cast<const T*>(p.x), static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.dx), p.dweight_parts);
   return add_parts(shape, p, blocks, stream);
 }
@@ -366,8 +368,8 @@ cudaError_t backward_in_chunks(const RmsNormShape& shape, const RmsNormBackward&
 // Up to 16,384 columns; wider rows are no hidden size of ours.
 template <typename T, int N>
 cudaError_t backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaStream_t stream) {
-  if (shape.width <= 16 * N) return backward_of_narrow<T, N, 16>(shape, p, stream);
-  if (shape.width <= 32 * N) return backward_of_narrow<T, N, 32>(shape, p, stream);
+  if (shape.width <= 16 * N) return launch_short_row_backward<T, N, 16>(shape, p, stream);
+  if (shape.width <= 32 * N) return launch_short_row_backward<T, N, 32>(shape, p, stream);
   const int64_t chunks = (shape.width + kBackwardThreads * N - 1) / (kBackwardThreads * N);
   if (chunks <= 1) return backward_in_chunks<T, N, 1>(shape, p, stream);
   if (chunks <= 2) return backward_in_chunks<T, N, 2>(shape, p, stream);
@@ -379,8 +381,8 @@ cudaError_t backward(const RmsNormShape& shape, const RmsNormBackward& p, cudaSt
 }  // namespace
 
 int64_t rms_norm_parts(RmsNormShape shape) {
-  constexpr int64_t kWidestNarrow = 32 * kPackSize<__half>;
-  return std::min(shape.rows, shape.width <= kWidestNarrow ? kMostNarrowBlocks : kMostWideBlocks);
+  constexpr int64_t kMaxShortRowWidth = 32 * kPackSize<__half>;
+  return std::min(shape.rows, shape.width <= kMaxShortRowWidth ? kMaxShortRowBlocks : kMaxLongRowBlocks);
 }
 
 cudaError_t launch_rms_norm_forward(ElementType type, RmsNormShape shape, const RmsNormForward& p,
@@ -396,7 +398,7 @@ cudaError_t launch_rms_norm_backward(ElementType type, RmsNormShape shape, const
                                      cudaStream_t stream) {
   return dispatch(type, [&](auto* tag) {
     using T = std::remove_pointer_t<decltype(tag)>;
-    return packs<T>(shape.width, p.dnormed, p.dbeside, p.dsum, p.x, p.weight, p.dx)
+    return packs<T>(shape.width, p.dnormed, p.dnormed2, p.dsum, p.x, p.weight, p.dx)
                ? backward<T, kPackSize<T>>(shape, p, stream)
                : backward<T, 1>(shape, p, stream);
   });

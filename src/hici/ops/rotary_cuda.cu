@@ -8,8 +8,8 @@ namespace {
 constexpr int kMostThreads = 256;
 
 template <typename T, int N>
-__global__ void rotary(RotaryShape shape, const T* x, const Wide<T>* cos, const Wide<T>* sin, Wide<T> sign, T* y) {
-  using A = Wide<T>;
+__global__ void rotary(RotaryShape shape, const T* x, const Accum<T>* cos, const Accum<T>* sin, Accum<T> sign, T* y) {
+  using A = Accum<T>;
   const unsigned length = static_cast<unsigned>(shape.length), head_dim = static_cast<unsigned>(shape.head_dim);
   const unsigned half = head_dim / 2, packs = half / N, heads = static_cast<unsigned>(shape.heads);
   const unsigned segment = blockIdx.x / length, place = blockIdx.x % length;
@@ -38,8 +38,8 @@ cudaError_t launch(const RotaryShape& shape, const void* x, const void* cos, con
   const int64_t units = shape.heads * (shape.head_dim / 2 / N);
   const auto threads = static_cast<unsigned>(units < kMostThreads ? (units + 31) / 32 * 32 : kMostThreads);
   rotary<T, N><<<static_cast<unsigned>(shape.segments * shape.length), threads, 0, stream>>>(
-      shape, static_cast<const T*>(x), static_cast<const Wide<T>*>(cos), static_cast<const Wide<T>*>(sin),
-      static_cast<Wide<T>>(sign), static_cast<T*>(y));
+      shape, static_cast<const T*>(x), static_cast<const Accum<T>*>(cos), static_cast<const Accum<T>*>(sin),
+      static_cast<Accum<T>>(sign), static_cast<T*>(y));
   return cudaGetLastError();
 }
 

@@ -2,7 +2,7 @@
 #include "hici/ops/segment_attention.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/front_rows.h"
+#include "hici/ops/segment_padding.h"
 #include "hici/ops/kernel_table.h"
 #include "hici/ops/optional_tensor.h"
 #include "hici/ops/prefix_attention.h"
@@ -25,13 +25,13 @@ constexpr std::pair<AttentionBackend, std::string_view> kNames[] = {{AttentionBa
                                                                     {AttentionBackend::kFlash, "flash"},
                                                                     {AttentionBackend::kMath, "math"}};
 
-// Slots in front of the tokens' keys and values, or beside them.
+// Slots concatenated before the tokens' keys and values, or as a separate prefix.
 struct Inputs {
   at::Tensor q_GSHD, k_GKJD, v_GKJD;
   at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};
 
   int64_t queries() const { return q_GSHD.size(1); }
-  int64_t prefix() const { return k_GKJD.size(1) - queries(); }  // of those in front
+  int64_t prefix() const { return k_GKJD.size(1) - queries(); }  // of concatenated slots
   int64_t group() const { return q_GSHD.size(2) / k_GKJD.size(2); }
   double scale() const { return 1.0 / std::sqrt(static_cast<double>(q_GSHD.size(3))); }
 };
@@ -40,8 +40,8 @@ struct Inputs {
 // is [G, H, P + S].
 struct Result {
   at::Tensor out_GSHD, lse_GHS;
-  // What the backward wants back beside: what join_prefix() gave on a CPU, random state and such of LibTorch's
-  // FlashAttention on a GPU; else undefined.
+  // Further tensors for the backward: the result of merge_prefix() on a CPU, the RNG state of LibTorch's FlashAttention
+  // on a GPU; else undefined.
   at::Tensor extra_a, extra_b;
 };
 
@@ -50,16 +50,16 @@ struct Gradients {
   at::Tensor slot_k_GPJD = {}, slot_v_GPJD = {};
 };
 
-// [G, X, heads, D] -> [G, heads, X, D], each key/value head once for every query head that reads it.
-at::Tensor heads_first(const at::Tensor& t_GXJD, int64_t group) {
-  const at::Tensor t = t_GXJD.transpose(1, 2);
+// [G, K, heads, D] -> [G, heads, K, D], each key/value head once for every query head that reads it.
+at::Tensor heads_first(const at::Tensor& t_GKJD, int64_t group) {
+  const at::Tensor t = t_GKJD.transpose(1, 2);
   return group == 1 ? t : t.repeat_interleave(group, 1);
 }
 
 // The way back: sums over the query heads of a group.
-at::Tensor heads_last(const at::Tensor& t_GHXD, int64_t group) {
-  if (group == 1) return t_GHXD.transpose(1, 2);
-  return t_GHXD.unflatten(1, {t_GHXD.size(1) / group, group}).sum(2).transpose(1, 2);
+at::Tensor heads_last(const at::Tensor& t_GHKD, int64_t group) {
+  if (group == 1) return t_GHKD.transpose(1, 2);
+  return t_GHKD.unflatten(1, {t_GHKD.size(1) / group, group}).sum(2).transpose(1, 2);
 }
 
 // ---------------------------------------------------------------------------------------------- plain mathematics
@@ -91,22 +91,23 @@ Result math_forward(const Inputs& in) {
 
 Gradients math_backward(const Inputs& in, const Result& result, const at::Tensor& dout_GSHD) {
   const HeadsFirst t(in);
-  const auto narrow = in.q_GSHD.scalar_type(), wide = accumulation_type(narrow);
+  const auto model_dtype = in.q_GSHD.scalar_type(), accumulation_dtype = accumulation_type(model_dtype);
   const at::Tensor weight = causal_scores(in, t).sub_(result.lse_GHS.unsqueeze(2)).exp_();
   const at::Tensor dout = dout_GSHD.transpose(1, 2).contiguous();
-  const at::Tensor delta_GHS = (dout_GSHD.to(wide) * result.out_GSHD.to(wide)).sum(-1).transpose(1, 2);
-  const at::Tensor dweight = at::matmul(t.v_GHKD, dout.transpose(-1, -2)).to(wide);
-  const at::Tensor dscore = dweight.sub_(delta_GHS.unsqueeze(2)).mul_(weight).to(narrow);
+  const at::Tensor delta_GHS =
+      (dout_GSHD.to(accumulation_dtype) * result.out_GSHD.to(accumulation_dtype)).sum(-1).transpose(1, 2);
+  const at::Tensor dweight = at::matmul(t.v_GHKD, dout.transpose(-1, -2)).to(accumulation_dtype);
+  const at::Tensor dscore = dweight.sub_(delta_GHS.unsqueeze(2)).mul_(weight).to(model_dtype);
   return {at::matmul(dscore.transpose(-1, -2), t.k_GHKD * in.scale()).transpose(1, 2),
           heads_last(at::matmul(dscore, t.q_GHSD).mul_(in.scale()), in.group()),
-          heads_last(at::matmul(weight.to(narrow), dout), in.group())};
+          heads_last(at::matmul(weight.to(model_dtype), dout), in.group())};
 }
 
 // ------------------------------------------------------------------------------------ FlashAttention on the CPU
-// LibTorch's kernel is causal from the top left, which is right for a segment's own tokens. The few keys of the prefix
-// are seen by every query and stand beside: the two softmaxes are joined by their log-sum-exp. In the backward each
-// part needs nothing of the other but the joint log-sum-exp and output, so the kernel's own backward is exact when it
-// is given those.
+// LibTorch's kernel aligns its causal mask to the top left, which fits a segment's own tokens. Every query attends to
+// the few keys of the prefix, which is separate: the two partial results are merged by log-sum-exp (LSE). In the
+// backward each part needs only the merged LSE and output of the other, so the kernel's own backward is exact when
+// given those.
 
 Result cpu_flash_forward(const Inputs& in) {
   auto [out_GHSD, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
@@ -115,7 +116,7 @@ Result cpu_flash_forward(const Inputs& in) {
   Result result{out_GHSD.transpose(1, 2).contiguous(), lse, {}, {}};  // it is contiguous, in LibTorch 2.11
   if (in.slot_k_GPJD.defined()) {
     const PrefixInputs prefix{in.q_GSHD, in.slot_k_GPJD, in.slot_v_GPJD, in.scale()};
-    result.extra_a = join_prefix(prefix, result.out_GSHD, result.lse_GHS);
+    result.extra_a = merge_prefix(prefix, result.out_GSHD, result.lse_GHS);
   }
   return result;
 }
@@ -200,20 +201,20 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   }
 
  private:
-  // cuDNN takes segments that stand apart.
+  // cuDNN reads segments with row gaps.
   static at::Tensor for_backend(const at::Tensor& t, int64_t backend) {
-    const bool is_read_as_it_is =
-        static_cast<AttentionBackend>(backend) == AttentionBackend::kCudnn && has_front_rows(t, 0);
-    return is_read_as_it_is ? t : t.contiguous();
+    const bool is_read_in_place =
+        static_cast<AttentionBackend>(backend) == AttentionBackend::kCudnn && has_leading_rows(t, 0);
+    return is_read_in_place ? t : t.contiguous();
   }
 };
 
-// The same inputs, slots where the backend reads them.
-Inputs placed_for(AttentionBackend backend, const Inputs& in) {
-  const bool wants_beside = reads_slots_beside(backend, in.q_GSHD.device()), are_beside = in.slot_k_GPJD.defined();
-  if (are_beside && !wants_beside)
+// The same inputs, with slots concatenated or separate as the backend reads them.
+Inputs for_prefix_of(AttentionBackend backend, const Inputs& in) {
+  const bool wants_separate = has_separate_prefix(backend, in.q_GSHD.device()), is_separate = in.slot_k_GPJD.defined();
+  if (is_separate && !wants_separate)
     return {in.q_GSHD, at::cat({in.slot_k_GPJD, in.k_GKJD}, 1), at::cat({in.slot_v_GPJD, in.v_GKJD}, 1)};
-  if (are_beside || !wants_beside || in.prefix() == 0) return in;
+  if (is_separate || !wants_separate || in.prefix() == 0) return in;
   const int64_t prefix = in.prefix(), length = in.queries();
   return {in.q_GSHD, in.k_GKJD.narrow(1, prefix, length), in.v_GKJD.narrow(1, prefix, length),
           in.k_GKJD.narrow(1, 0, prefix), in.v_GKJD.narrow(1, 0, prefix)};
@@ -268,7 +269,7 @@ AttentionBackend fastest_backend(const AttentionProblem& problem) {
   return AttentionBackend::kMath;
 }
 
-bool reads_slots_beside(AttentionBackend backend, at::Device device) {
+bool has_separate_prefix(AttentionBackend backend, at::Device device) {
   return device.is_cpu() && (backend == AttentionBackend::kFlash || backend == AttentionBackend::kAuto);
 }
 
@@ -279,7 +280,7 @@ at::Tensor segment_attention(const AttentionHeads& heads, AttentionBackend backe
               "q ", given.q_GSHD.sizes(), " k ", given.k_GKJD.sizes());
   const AttentionProblem problem{given.q_GSHD.device(), given.q_GSHD.scalar_type(), given.q_GSHD.size(3)};
   if (backend == AttentionBackend::kAuto) backend = fastest_backend(problem);
-  const Inputs in = placed_for(backend, given);
+  const Inputs in = for_prefix_of(backend, given);
   return SegmentAttention::apply(in.q_GSHD, in.k_GKJD, in.v_GKJD, optional_tensor(in.slot_k_GPJD),
                                  optional_tensor(in.slot_v_GPJD), static_cast<int64_t>(backend));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Causal attention of segments of tokens over [prefix, own tokens]: a query at place i of its segment sees every slot
-// of the prefix and the tokens 0..i. Reference: attend() inside hici_attention().
+// Causal attention of segments over [prefix, own tokens]: query i of a segment attends to every slot of the prefix and
+// to tokens 0..i of the segment. Reference: attend() inside hici_attention(). G segments (batch times segments), S
+// tokens, P prefix slots (0: plain causal attention), K keys, H query heads, J kv heads, D head dim
 #pragma once
 
 #include "hici/ops/attention_heads.h"
@@ -12,42 +13,41 @@
 
 namespace hici::ops {
 
-// Who computes it. All give the same result but for rounding.
+// The attention kernel. Results differ by rounding only.
 enum class AttentionBackend {
-  kAuto,   // the fastest one that the tensors allow
+  kAuto,   // the fastest one that supports the tensors
   kCudnn,  // cuDNN's fused attention, bottom-right causal mask; Hopper and newer, 16-bit types
   kFlash,  // LibTorch's FlashAttention: 16-bit types on a GPU, every type on a CPU
   kMath,   // plain products and softmax, scores held whole; every type and device
 };
 
-// "auto", "cudnn", "flash", "math"; an unknown name is a usage error that lists them. `subject` is the option's name.
+// "auto", "cudnn", "flash", "math". An unknown name is a usage error that lists them. `subject` is the option's name.
 AttentionBackend attention_backend_from_name(std::string_view name, std::string_view subject);
 std::string_view attention_backend_name(AttentionBackend backend);
 
-// What a call will look like, to ask before the first step whether a backend can do it.
+// The properties of a call that decide whether a backend supports it.
 struct AttentionProblem {
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
   int64_t head_dim = 0;
 };
 
-// Why `backend` cannot do it, in words that name what can; empty when it can. kAuto always can.
+// Why `backend` does not support the problem, with an alternative; empty when it does. kAuto supports every problem.
 std::string why_not(AttentionBackend backend, const AttentionProblem& problem);
 
-// The backend that kAuto means for this problem.
+// The backend that kAuto selects for this problem.
 AttentionBackend fastest_backend(const AttentionProblem& problem);
 
-// True where the slots' keys and values are read beside those of the tokens (AttentionHeads::slot_k_GPJD), not in
-// front: LibTorch's FlashAttention on a CPU. Given the other way, they are put where the backend reads them.
-bool reads_slots_beside(AttentionBackend backend, at::Device device);
+// True where the backend reads a separate prefix (AttentionHeads::slot_k_GPJD) instead of one concatenated before the
+// tokens: LibTorch's FlashAttention on a CPU. segment_attention() converts from the other form.
+bool has_separate_prefix(AttentionBackend backend, at::Device device);
 
-// G segments (batch times segments), S tokens, P prefix slots (0 is plain causal attention), H query heads over J
-// key/value heads. q [G, S, H, D], k and v [G, P + S, J, D] -> [G, S, H, D]. Right padding needs no mask here: a valid
-// query never sees a later key. Softmax scale 1/sqrt(D). Keeps q, k, v, the output and one number a query and head for
-// its hand-written backward. With kCudnn the segments of the output are P rows apart (front_rows.h); it and its
-// backward copy neither q nor the output's gradient where those have P rows in front.
+// q [G, S, H, D], k and v [G, P + S, J, D] -> [G, S, H, D]. Softmax scale 1/sqrt(D). Right padding needs no mask: a
+// valid query never attends to a later key. Hand-written backward; saves q, k, v, the output and the LSE. With kCudnn
+// the output has a row gap of P (segment_padding.h), and q and the output's gradient are not copied where they have P
+// leading rows.
 at::Tensor segment_attention(const AttentionHeads& heads, AttentionBackend backend = AttentionBackend::kAuto);
-// Without slots, or with slots in front.
+// Without slots, or with concatenated slots.
 at::Tensor segment_attention(const at::Tensor& q_GSHD, const at::Tensor& k_GKJD, const at::Tensor& v_GKJD,
                              AttentionBackend backend = AttentionBackend::kAuto);
 

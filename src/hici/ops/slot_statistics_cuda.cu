@@ -10,7 +10,7 @@ namespace {
 constexpr int kThreads = 1024;
 constexpr unsigned kSlices = 8;
 
-constexpr int kRowsAtOnce = 16;  // so many loads under way: memory is slow to answer beside large products
+constexpr int kRowsAtOnce = 16;  // loads in flight: memory latency is high next to large GEMMs
 
 // The columns of this block.
 struct Slice {
@@ -31,8 +31,8 @@ struct Column {
 };
 
 template <typename T>
-__device__ Column<Wide<T>> read_column(const SlotsShape& shape, const T* x) {
-  using A = Wide<T>;
+__device__ Column<Accum<T>> read_column(const SlotsShape& shape, const T* x) {
+  using A = Accum<T>;
   Column<A> out{};
   A total = 0;
 #pragma unroll kRowsAtOnce
@@ -60,8 +60,8 @@ struct MeanLength {
 
 // N neighbouring columns a thread.
 template <typename T, int N>
-__device__ MeanLength<Wide<T>> length_of_mean(const SlotsShape& shape, const T* x, const Wide<T>* by) {
-  using A = Wide<T>;
+__device__ MeanLength<Accum<T>> length_of_mean(const SlotsShape& shape, const T* x, const Accum<T>* by) {
+  using A = Accum<T>;
   A squares = 0, product = 0;
   for (int64_t c = threadIdx.x * N; c < shape.width; c += kThreads * N) {
     A mean[N] = {};
@@ -83,8 +83,9 @@ __device__ MeanLength<Wide<T>> length_of_mean(const SlotsShape& shape, const T* 
 
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
-    slot_statistics(SlotsShape shape, Wide<T> norm_floor, Wide<T> deviation_floor, const T* x_all, Wide<T>* out_all) {
-  using A = Wide<T>;
+    slot_statistics(SlotsShape shape, Accum<T> norm_floor, Accum<T> deviation_floor, const T* x_all,
+                    Accum<T>* out_all) {
+  using A = Accum<T>;
   const T* x = x_all + blockIdx.x * shape.rows * shape.width;
   A* out = out_all + blockIdx.x * 5 * shape.width;
   const A norm = max(length_of_mean<T, N>(shape, x, nullptr).length, norm_floor);
@@ -102,9 +103,9 @@ __global__ void __launch_bounds__(kThreads)
 // Below its floor a deviation is a constant; the norm of the mean likewise. An extreme goes to the row that had it.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
-    slot_statistics_backward(SlotsShape shape, Wide<T> norm_floor, Wide<T> deviation_floor, const T* x_all,
-                             const Wide<T>* dout_all, T* dx_all) {
-  using A = Wide<T>;
+    slot_statistics_backward(SlotsShape shape, Accum<T> norm_floor, Accum<T> deviation_floor, const T* x_all,
+                             const Accum<T>* dout_all, T* dx_all) {
+  using A = Accum<T>;
   const int64_t first = blockIdx.x * shape.rows * shape.width;
   const A* by = dout_all + blockIdx.x * 5 * shape.width;
   const MeanLength<A> mean = length_of_mean<T, N>(shape, x_all + first, by + 4 * shape.width);
@@ -144,8 +145,8 @@ cudaError_t launch_slot_statistics(ElementType type, SlotsShape shape, Statistic
     using T = std::remove_pointer_t<decltype(tag)>;
     slot_statistics<T, decltype(columns)::value>
         <<<dim3(static_cast<unsigned>(shape.batch), kSlices), kThreads, 0, stream>>>(
-            shape, static_cast<Wide<T>>(floors.norm), static_cast<Wide<T>>(floors.deviation), static_cast<const T*>(x),
-            static_cast<Wide<T>*>(out));
+            shape, static_cast<Accum<T>>(floors.norm), static_cast<Accum<T>>(floors.deviation),
+            static_cast<const T*>(x), static_cast<Accum<T>*>(out));
     return cudaGetLastError();
   });
 }
@@ -156,8 +157,8 @@ cudaError_t launch_slot_statistics_backward(ElementType type, SlotsShape shape, 
     using T = std::remove_pointer_t<decltype(tag)>;
     slot_statistics_backward<T, decltype(columns)::value>
         <<<dim3(static_cast<unsigned>(shape.batch), kSlices), kThreads, 0, stream>>>(
-            shape, static_cast<Wide<T>>(floors.norm), static_cast<Wide<T>>(floors.deviation), static_cast<const T*>(x),
-            static_cast<const Wide<T>*>(dout), static_cast<T*>(dx));
+            shape, static_cast<Accum<T>>(floors.norm), static_cast<Accum<T>>(floors.deviation),
+            static_cast<const T*>(x), static_cast<const Accum<T>*>(dout), static_cast<T*>(dx));
     return cudaGetLastError();
   });
 }

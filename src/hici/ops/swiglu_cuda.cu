@@ -9,7 +9,7 @@ constexpr int kThreads = 256;
 
 template <typename T, int N>
 __global__ void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) {
-  using A = Wide<T>;
+  using A = Accum<T>;
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= count) return;
   const Pack<T, N> pg = load_pack<T, N>(gate + i), pu = load_pack<T, N>(up + i);
@@ -24,7 +24,7 @@ __global__ void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) 
 
 template <typename T, int N>
 __global__ void swiglu_backward(int64_t count, const T* dy, const T* gate, const T* up, T* dgate, T* dup) {
-  using A = Wide<T>;
+  using A = Accum<T>;
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= count) return;
   const Pack<T, N> pd = load_pack<T, N>(dy + i), pg = load_pack<T, N>(gate + i), pu = load_pack<T, N>(up + i);

@@ -58,11 +58,11 @@ struct RowCopies {
 #pragma unroll
       for (int r = 0; r < kRowsAtOnce; ++r) {
         const int64_t row = min(base + r * t.teams + t.team, last - 1);  // beyond the end: any row, without weight
-        copy_beside(slot(stage, r, 0), k + row * row_stride);
-        copy_beside(slot(stage, r, 1), v + row * row_stride);
+        copy_async(slot(stage, r, 0), k + row * row_stride);
+        copy_async(slot(stage, r, 1), v + row * row_stride);
       }
     }
-    end_of_copies();
+    commit_copies();
   }
 };
 

@@ -62,12 +62,12 @@ __device__ void fetch(Tile<T, kRank>& to, const LoraShape& s, const LoraBackward
   for (int first = 0; first < kRows * kPacks; first += 32) {
     const int unit = first + lane, at = unit / kPacks, column = unit % kPacks * 8;
     const int64_t place = __shfl_sync(0xffffffffu, own_place, at);
-    copy_beside_or_zero(&to.d[at][column], d + max(place, int64_t{0}) + column, place >= 0);
+    copy_async_or_zero(&to.d[at][column], d + max(place, int64_t{0}) + column, place >= 0);
   }
   if (lane < kRows) {
     const T* low = static_cast<const T*>(p.low) + (own_is_there ? own * s.low_stride : 0);
 #pragma unroll
-    for (int i = 0; i < kRank; i += 8) copy_beside_or_zero(&to.low[lane][i], low + i, own_is_there);
+    for (int i = 0; i < kRank; i += 8) copy_async_or_zero(&to.low[lane][i], low + i, own_is_there);
   }
 }
 
@@ -115,13 +115,13 @@ __global__ void __launch_bounds__(kThreads, 1) lora_backward(LoraShape s, LoraBa
   }
   const int64_t first = part.first_row + warp * kRows;
   if (first < part.last_row) fetch(block.tiles[warp][0], s, p, part, first);
-  end_of_copies();
+  commit_copies();
   __syncthreads();  // b is there
   float db[kSteps][kThin][4] = {};
   int stage = 0;
   for (int64_t row = first; row < part.last_row; row += kWarps * kRows, stage ^= 1) {
     if (row + kWarps * kRows < part.last_row) fetch(block.tiles[warp][stage ^ 1], s, p, part, row + kWarps * kRows);
-    end_of_copies();
+    commit_copies();
     wait_for_copies<1>();
     __syncwarp();
     const Tile<T, kRank>& tile = block.tiles[warp][stage];

@@ -13,7 +13,7 @@ constexpr int kThreads = 256;
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
     score_gradients(ScoresShape shape, const T* weight_all, const T* dweight_all, T* joint) {
-  using A = Wide<T>;
+  using A = Accum<T>;
   const int64_t segment = blockIdx.x / shape.rows, row = blockIdx.x % shape.rows;
   const T* weight = weight_all + blockIdx.x * shape.length;
   const T* dweight = dweight_all + blockIdx.x * shape.length;
