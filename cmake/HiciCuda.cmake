@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Finds an nvcc (the system's, else the one in the nvidia-cuda-nvcc wheel beside torch) and enables the CUDA language
 # with it; neither a GPU nor a driver is needed. The CUDA side is one shared library, libhici_cuda.so, that the program
-# loads when a command needs a GPU (src/hici/ops/cuda_plugin.h); folders add their sources with
+# loads when a command needs a GPU (src/hici/device/cuda_plugin.h); folders add their sources with
 # target_sources(hici_cuda ...) under if(HICI_CUDA_ENABLED).
 #   HICI_CUDA_ENABLED   whether libhici_cuda.so is built
 #   HICI_CUDA_SUMMARY   one line for the configure summary and `hici --version`

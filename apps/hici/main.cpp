@@ -5,7 +5,7 @@
 #include "hici/base/signals.h"
 #include "hici/commands/command.h"
 #include "hici/commands/failure_text.h"
-#include "hici/ops/host_allocator.h"
+#include "hici/device/host_allocator.h"
 
 namespace {
 
@@ -18,7 +18,7 @@ int report(const std::string& program, const std::string& message, int exit_code
 
 int main(int argc, char** argv) {
   const std::string program = hici::commands::program_name(argc, argv);
-  hici::ops::use_host_allocator();  // before the first tensor
+  hici::device::use_host_allocator();  // before the first tensor
   try {
     return hici::commands::run_command_line(argc, argv);
   } catch (const hici::Stopped& e) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Marks of parts: through forward, backward and recomputation, and without a trace in the numbers.
-#include "hici/ops/profile.h"
+#include "hici/device/profile.h"
 
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/nn/recompute.h"
@@ -15,7 +15,7 @@
 #include <chrono>
 #include <thread>
 
-namespace hici::ops {
+namespace hici::device {
 namespace {
 
 constexpr int64_t kForwardMs = 20, kBackwardMs = 40;
@@ -170,4 +170,4 @@ TEST(ProfileTest, GradientsOfAModelAreTheSame) {
 }
 
 }  // namespace
-}  // namespace hici::ops
+}  // namespace hici::device

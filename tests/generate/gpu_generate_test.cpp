@@ -2,8 +2,8 @@
 // Generation on a GPU: the recorded step against the same step done anew and against the CPU. Fails, not skips, without
 // a GPU: only lanes that have one run the label `gpu`.
 #include "generate/tiny_model.h"
+#include "hici/device/cuda_plugin.h"
 #include "hici/generate/generator.h"
-#include "hici/ops/cuda_plugin.h"
 
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ using hici::testing::tiny_model;
 
 class GpuGenerateTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { ops::require_cuda_device("cuda:0", 0); }
+  static void SetUpTestSuite() { device::require_cuda_device("cuda:0", 0); }
 
   const std::vector<Ids> prompts_{{3, 10, 17, 24, 31, 38, 45, 52, 59, 5, 12}, {1}, {7, 7, 9, 60, 2}};
 };

@@ -3,7 +3,7 @@
 // reference. B = 2 batch, N segments, M = 3 slots, C = 5 hidden
 #include "hici/hierarchy/slot_state.h"
 
-#include "hici/hierarchy/slot_statistics.h"
+#include "hici/ops/slot_statistics.h"
 #include "support/gradcheck.h"
 
 namespace hici::hierarchy {
@@ -38,11 +38,11 @@ at::Tensor gradient(const std::function<at::Tensor(const at::Tensor&)>& statisti
 
 // Both ways in float64; running sums and cumulative sums differ by rounding at most.
 void expect_agreement(const at::Tensor& slots) {
-  const at::Tensor whole = statistics_up_to_each(slots);
+  const at::Tensor whole = ops::statistics_up_to_each(slots);
   EXPECT_TRUE(at::allclose(statistics_one_by_one(slots), whole, 1e-12, 1e-12));
   const at::Tensor cotangent = at::randn_like(whole);
   EXPECT_TRUE(at::allclose(gradient(statistics_one_by_one, slots, cotangent),
-                           gradient(statistics_up_to_each, slots, cotangent), 1e-11, 1e-11));
+                           gradient(ops::statistics_up_to_each, slots, cotangent), 1e-11, 1e-11));
 }
 
 TEST(SlotStateTest, StatisticsAndTheirGradientsAreThoseOfAllAtOnce) {

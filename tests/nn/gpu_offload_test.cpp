@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layer inputs that wait in host memory. Fails, not skips, without a GPU: only lanes that have one run the label `gpu`.
+#include "hici/device/cuda_plugin.h"
+#include "hici/device/device.h"
 #include "hici/nn/recompute.h"
-#include "hici/ops/cuda_plugin.h"
-#include "hici/ops/device.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -22,13 +22,13 @@ struct Outcome {
 
 class GpuOffloadTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { ops::require_cuda_device("cuda:0", 0); }
+  static void SetUpTestSuite() { device::require_cuda_device("cuda:0", 0); }
 
   int64_t held_now() const {
-    ops::synchronize(gpu_);
+    device::synchronize(gpu_);
     const at::Tensor any = at::zeros({1}, at::TensorOptions().device(gpu_));  // the allocator looks at its events
-    ops::reset_peak_memory(gpu_);
-    return ops::peak_memory(gpu_).allocated;
+    device::reset_peak_memory(gpu_);
+    return device::peak_memory(gpu_).allocated;
   }
 
   Outcome run(bool offloads) const {

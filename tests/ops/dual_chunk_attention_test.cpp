@@ -2,8 +2,8 @@
 #include "hici/ops/dual_chunk_attention.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/partial_attention.h"
 #include "hici/ops/cached_attention.h"
+#include "hici/ops/partial_attention.h"
 #include "support/counted_memory.h"
 #include "support/gradcheck.h"
 

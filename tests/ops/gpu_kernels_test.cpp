@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CUDA kernels against the same ops on the CPU in float64, values and gradients. Fails, not skips, without a GPU:
 // only lanes that have one run the label `gpu`.
-#include "hici/hierarchy/slot_statistics.h"
+#include "hici/device/cuda_plugin.h"
+#include "hici/device/device_graph.h"
+#include "hici/device/kernel_table.h"
 #include "hici/ops/accumulate.h"
 #include "hici/ops/attention_heads.h"
 #include "hici/ops/cached_attention.h"
-#include "hici/ops/cuda_plugin.h"
-#include "hici/ops/device_graph.h"
-#include "hici/ops/fp8.h"
 #include "hici/ops/dual_chunk_attention.h"
-#include "hici/ops/kernel_table.h"
+#include "hici/ops/fp8.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/lora_linear.h"
-#include "hici/ops/segment_cross_attention.h"
 #include "hici/ops/rms_norm.h"
 #include "hici/ops/segment_attention.h"
+#include "hici/ops/segment_cross_attention.h"
+#include "hici/ops/slot_statistics.h"
 #include "hici/ops/swiglu.h"
 
 #include <ATen/ATen.h>
@@ -36,7 +36,7 @@ struct Precision {
 
 class GpuKernelsTest : public ::testing::TestWithParam<Precision> {
  protected:
-  static void SetUpTestSuite() { require_cuda_device("cuda:0", 0); }
+  static void SetUpTestSuite() { device::require_cuda_device("cuda:0", 0); }
   void SetUp() override { at::manual_seed(1); }
 
   // `f` on the inputs rounded to the type under test, on the GPU in that type and on the CPU in float64.
@@ -168,7 +168,7 @@ TEST_P(GpuKernelsTest, ReadSegmentsMatchesCpu) {
 
 TEST_P(GpuKernelsTest, SlotStatisticsMatchCpu) {
   for (const int64_t width : {100, 4096}) {
-    compare([](const std::vector<at::Tensor>& in) { return hierarchy::statistics_of_all(in[0]); },
+    compare([](const std::vector<at::Tensor>& in) { return ops::statistics_of_all(in[0]); },
             {random({2, 4, 8, width})});
   }
 }
@@ -355,7 +355,7 @@ TEST_P(GpuKernelsTest, ChunksOverACacheMatchCpu) {
 // More pairs than one launch takes, of every alignment, some of several chunks and some of none: one rounding each, so
 // equal to the last bit.
 TEST(GpuAccumulateTest, SumsAreThoseOfTheCpu) {
-  require_cuda_device("cuda:0", 0);
+  device::require_cuda_device("cuda:0", 0);
   at::manual_seed(1);
   for (const at::ScalarType type : {at::kBFloat16, at::kHalf, at::kFloat}) {
     std::vector<at::Tensor> gradients, sums, expected;
@@ -372,9 +372,9 @@ TEST(GpuAccumulateTest, SumsAreThoseOfTheCpu) {
 }
 
 TEST(DeviceGraphTest, ARecordedStepDoesTheSameWorkAgainAndAgain) {
-  require_cuda_device("cuda:0", 0);
+  device::require_cuda_device("cuda:0", 0);
   at::Tensor x = at::ones({1000}, at::TensorOptions().device(at::kCUDA));
-  DeviceGraph step({at::kCUDA, 0}, [&] { x.copy_(x * 2 + 1); });
+  device::DeviceGraph step({at::kCUDA, 0}, [&] { x.copy_(x * 2 + 1); });
   for (int i = 0; i < 5; ++i) step.run();
   EXPECT_TRUE(step.is_recorded());
   EXPECT_TRUE(x.eq(63).all().item<bool>());  // 1, 3, 7, 15, 31, 63
@@ -382,7 +382,7 @@ TEST(DeviceGraphTest, ARecordedStepDoesTheSameWorkAgainAndAgain) {
 
 // Rows of every width class: one move of a thread, several, and a column factor; segments that stand apart.
 TEST(GpuFp8Test, RowsAreThoseOfTheCpu) {
-  require_cuda_device("cuda:0", 0);
+  device::require_cuda_device("cuda:0", 0);
   for (const int64_t width : {16, 64, 4096, 11008}) {
     const at::Tensor x =
         (random({3, 9, width}) * at::logspace(-3, 3, 9, 10., at::kDouble).unsqueeze(1)).to(at::kBFloat16);
@@ -401,7 +401,7 @@ TEST(GpuFp8Test, RowsAreThoseOfTheCpu) {
 }
 
 TEST(GpuFp8Test, LayersAreThoseOfTheCpu) {
-  require_cuda_device("cuda:0", 0);
+  device::require_cuda_device("cuda:0", 0);
   at::manual_seed(3);
   const auto run = [](const std::vector<at::Tensor>& t, at::Device device, at::ScalarType type) {
     const auto on = [&](size_t i) { return t[i].to(device, type).detach(); };
@@ -426,9 +426,9 @@ TEST(GpuFp8Test, LayersAreThoseOfTheCpu) {
 }
 
 TEST(GpuAttentionTest, HopperTakesCudnnAndOlderCardsFlash) {
-  require_cuda_device("cuda:0", 0);
+  device::require_cuda_device("cuda:0", 0);
   EXPECT_EQ(fastest_backend({at::Device(at::kCUDA, 0), at::kBFloat16, 128}),
-            cuda_kernels().device_capability(0) >= 90 ? AttentionBackend::kCudnn : AttentionBackend::kFlash);
+            device::cuda_kernels().device_capability(0) >= 90 ? AttentionBackend::kCudnn : AttentionBackend::kFlash);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, GpuKernelsTest,

@@ -5,7 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/text_table.h"
 #include "hici/base/version.h"
-#include "hici/ops/cuda_plugin.h"
+#include "hici/device/cuda_plugin.h"
 #include "hici/ops/types.h"
 
 #include <algorithm>
@@ -127,7 +127,7 @@ nlohmann::json common_facts(const std::string& command, const BenchSpec& spec, c
           {"device_name", device_name(spec.device)},
           {"dtype", ops::dtype_name(spec.dtype)},
           {"torch_version", kTorchVersion},
-          {"cuda", spec.device.is_cuda() ? ops::cuda_plugin_text() : std::string("not used")},
+          {"cuda", spec.device.is_cuda() ? device::cuda_plugin_text() : std::string("not used")},
           {"version", kVersion},
           {"git_revision", kGitRevision},
           {"repetitions", spec.repetitions},

@@ -62,7 +62,7 @@ class DecodeCase {
   nlohmann::json measure(const MachineRates& rates) {
     // Two steps at least: the first is not recorded, the second records.
     for (int64_t i = 0; i < std::max(spec_.warmup, int64_t{2}); ++i) run();
-    ops::reset_peak_memory(spec_.device);
+    device::reset_peak_memory(spec_.device);
     std::vector<double> seconds;
     const auto steps = static_cast<double>(spec_.new_tokens);
     for (int64_t i = 0; i < spec_.repetitions; ++i)
@@ -80,7 +80,7 @@ class DecodeCase {
             {"bytes_read", bytes},
             {"bound_tokens_per_second", sequences / bound_seconds},
             {"bound_percent", bound_seconds / spread.median * 100},
-            {"peak_memory_bytes", ops::peak_memory(spec_.device).allocated}};
+            {"peak_memory_bytes", device::peak_memory(spec_.device).allocated}};
   }
 
  private:
@@ -100,7 +100,7 @@ class DecodeCase {
 bool cache_fits(const BenchSpec& spec, int64_t batch, int64_t length) {
   const double wanted = static_cast<double>(nn::kv_row_bytes(spec.model.config, spec.dtype)) *
                         static_cast<double>(batch) * static_cast<double>(length + spec.new_tokens);
-  return wanted <= static_cast<double>(ops::free_memory(spec.device));
+  return wanted <= static_cast<double>(device::free_memory(spec.device));
 }
 
 nlohmann::json decode_row(const BenchSpec& spec, int64_t batch, int64_t length, WeightPool& pool,
@@ -112,7 +112,7 @@ nlohmann::json decode_row(const BenchSpec& spec, int64_t batch, int64_t length, 
   row["status"] = has_room ? kOk : kOutOfMemory;
   row["batch_size"] = batch;
   row["seq_len"] = length;
-  ops::release_cached_memory(spec.device);
+  device::release_cached_memory(spec.device);
   return row;
 }
 

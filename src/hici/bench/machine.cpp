@@ -2,8 +2,8 @@
 #include "hici/bench/machine.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/cuda_plugin.h"
-#include "hici/ops/device.h"
+#include "hici/device/cuda_plugin.h"
+#include "hici/device/device.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -41,11 +41,11 @@ std::string processor_name() {
 }  // namespace
 
 double seconds_of(at::Device device, const std::function<void()>& work, int64_t pause_ms) {
-  ops::synchronize(device);
+  device::synchronize(device);
   if (pause_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
   const auto start = std::chrono::steady_clock::now();
   work();
-  ops::synchronize(device);
+  device::synchronize(device);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -96,7 +96,7 @@ MachineRates measure_machine(at::Device device, at::ScalarType type, int64_t pau
 
 std::string device_name(at::Device device) {
   if (device.is_cpu()) return processor_name() + ", threads: " + std::to_string(at::get_num_threads());
-  for (const ops::CudaDevice& gpu : ops::cuda_devices(nullptr)) {
+  for (const device::CudaDevice& gpu : device::cuda_devices(nullptr)) {
     if (gpu.index == device.index()) return gpu.name + " (" + device.str() + ")";
   }
   return device.str();

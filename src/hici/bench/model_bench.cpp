@@ -5,8 +5,8 @@
 #include "hici/base/log.h"
 #include "hici/base/text_table.h"
 #include "hici/bench/trace.h"
-#include "hici/ops/device.h"
-#include "hici/ops/profile.h"
+#include "hici/device/device.h"
+#include "hici/device/profile.h"
 
 #include <ATen/Context.h>
 
@@ -43,7 +43,7 @@ std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
     columns.push_back({"vs s2 %", "/versus_s2_percent"});
   }
   if (!spec.shows_parts) return columns;
-  for (const char* part : ops::kPartNames) {
+  for (const char* part : device::kPartNames) {
     const bool is_update = std::string(part) == "optimizer";
     if (is_update && (work == BenchWork::kEval || !spec.with_optimizer)) continue;
     columns.push_back({std::string(part) + " %", std::string("/parts_percent/") + part});
@@ -58,7 +58,7 @@ void attempt(Contestant& contestant, const BenchSpec& spec, int64_t length, Acti
   if (has_room_for([&] { action(contestant); })) return;
   contestant.model.reset();
   contestant.row = {{"status", kOutOfMemory}, {"seq_len", length}, {"attention", contestant.attention->name}};
-  ops::release_cached_memory(spec.device);
+  device::release_cached_memory(spec.device);
 }
 
 void trace(const BenchSpec& spec, int64_t length, Contestant& contestant) {
@@ -83,7 +83,7 @@ void run_group(const BenchSpec& spec, BenchWork work, int64_t length, std::vecto
         c.model->measure();
         if (!shares_gpu) return;
         c.model->rest();
-        ops::release_cached_memory(spec.device);
+        device::release_cached_memory(spec.device);
       });
     }
     if (!spec.trace_folder.empty()) each([&](Contestant& c) { trace(spec, length, c); });
@@ -91,7 +91,7 @@ void run_group(const BenchSpec& spec, BenchWork work, int64_t length, std::vecto
     for (Contestant& contestant : group) report.rows.push_back(std::move(contestant.row));
     group.clear();
   }
-  ops::release_cached_memory(spec.device);
+  device::release_cached_memory(spec.device);
 }
 
 const nlohmann::json* find_row(const BenchReport& report, const nlohmann::json& length, const std::string& attention) {

@@ -2,9 +2,9 @@
 #include "hici/bench/model_case.h"
 
 #include "hici/config/rope.h"
+#include "hici/device/profile.h"
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/ops/linear_cross_entropy.h"
-#include "hici/ops/profile.h"
 #include "hici/optim/clip.h"
 #include "hici/train/segment_streaming.h"
 #include "hici/train/trainable.h"
@@ -117,7 +117,7 @@ void ModelCase::train_step(const at::Tensor& tokens_BT) {
     whole_step(tokens_BT);
   }
   if (!optimizer_) return;
-  ops::profiled(ops::Part::kOptimizer, [&] {
+  device::profiled(device::Part::kOptimizer, [&] {
     update_weights();
     return at::Tensor();
   });
@@ -129,7 +129,7 @@ void ModelCase::whole_step(const at::Tensor& tokens_BT) {
         ops::linear_cross_entropy(hidden.view({-1, hidden.size(-1)}), model_.head_weight(), tokens_BT.view(-1));
     return sum / static_cast<double>(tokens_BT.numel());
   };
-  const at::Tensor loss = ops::profiled(ops::Part::kLoss, mean_loss, model_.forward_hidden(tokens_BT, forward_));
+  const at::Tensor loss = device::profiled(device::Part::kLoss, mean_loss, model_.forward_hidden(tokens_BT, forward_));
   torch::autograd::backward({loss}, {});
   gradients_->collect();
 }
@@ -146,8 +146,8 @@ void ModelCase::score(const at::Tensor& tokens_BT) const {
   const at::NoGradGuard no_grad;
   const int64_t predicted = tokens_BT.size(1) - 1;
   const at::Tensor hidden = model_.forward_hidden(tokens_BT, forward_);
-  ops::profiled(
-      ops::Part::kLoss,
+  device::profiled(
+      device::Part::kLoss,
       [&](const at::Tensor& h) {
         return ops::score_tokens(h.narrow(1, 0, predicted).reshape({-1, h.size(-1)}), model_.head_weight(),
                                  tokens_BT.narrow(1, 1, predicted).reshape({-1}))
@@ -158,9 +158,9 @@ void ModelCase::score(const at::Tensor& tokens_BT) const {
 
 void ModelCase::measure() {
   const at::Tensor tokens_BT = draw_tokens();
-  ops::reset_peak_memory(spec_.device);
+  device::reset_peak_memory(spec_.device);
   seconds_.push_back(seconds_of(spec_.device, [&] { run(tokens_BT); }, spec_.pause_ms));
-  const ops::DeviceMemory peak = ops::peak_memory(spec_.device);
+  const device::DeviceMemory peak = device::peak_memory(spec_.device);
   peak_ = {std::max(peak_.allocated, peak.allocated), std::max(peak_.reserved, peak.reserved)};
 }
 
@@ -177,13 +177,13 @@ double ModelCase::model_flops() const {
 
 void ModelCase::add_parts(nlohmann::json& row) {
   const at::Tensor tokens_BT = draw_tokens();
-  ops::Profile profile(spec_.device);
+  device::Profile profile(spec_.device);
   run(tokens_BT);
-  const ops::PartSeconds parts = profile.finish();
+  const device::PartSeconds parts = profile.finish();
   double all = 0;
   for (const double seconds : parts) all += seconds;
   row["profiled_ms"] = all * 1e3;
-  for (size_t i = 0; i < ops::kNumParts; ++i) row["parts_percent"][ops::kPartNames[i]] = parts[i] / all * 100;
+  for (size_t i = 0; i < device::kNumParts; ++i) row["parts_percent"][device::kPartNames[i]] = parts[i] / all * 100;
 }
 
 nlohmann::json ModelCase::finish(const MachineRates& rates) {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "hici/bench/bench_report.h"
+#include "hici/device/device.h"
 #include "hici/nn/causal_lm.h"
-#include "hici/ops/device.h"
 #include "hici/optim/adamw.h"
 #include "hici/train/gradient_accumulator.h"
 #include "hici/train/step_plan.h"
@@ -68,7 +68,7 @@ class ModelCase {
   std::unique_ptr<train::GradientAccumulator> gradients_;
   std::unique_ptr<optim::AdamW> optimizer_;
   std::vector<double> seconds_;
-  ops::DeviceMemory peak_;
+  device::DeviceMemory peak_;
   train::PlannedStep planned_;  // of a step
 };
 

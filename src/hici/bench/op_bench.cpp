@@ -2,10 +2,10 @@
 #include "hici/bench/op_bench.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/device.h"
-#include "hici/ops/segment_padding.h"
+#include "hici/device/device.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/segment_attention.h"
+#include "hici/ops/segment_padding.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -45,7 +45,7 @@ nlohmann::json timed_row(const BenchSpec& spec, int64_t length, const std::funct
   const bool has_room = has_room_for([&] { row = measure(); });
   row["status"] = has_room ? kOk : kOutOfMemory;
   row["seq_len"] = length;
-  ops::release_cached_memory(spec.device);
+  device::release_cached_memory(spec.device);
   return row;
 }
 

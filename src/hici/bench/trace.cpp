@@ -5,7 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/output_place.h"
 #include "hici/base/temporary.h"
-#include "hici/ops/device.h"
+#include "hici/device/device.h"
 
 #include <torch/csrc/autograd/profiler_kineto.h>
 
@@ -25,11 +25,11 @@ void write_trace(at::Device device, const std::filesystem::path& path, const std
   // On a GPU its kernels alone: to record the host's operations too takes longer than some kernels do, and shows waits
   // that are not there.
   const std::set<ActivityType> activities{device.is_cuda() ? ActivityType::CUDA : ActivityType::CPU};
-  ops::synchronize(device);
+  device::synchronize(device);
   profiler::prepareProfiler(config, activities);
   profiler::enableProfiler(config, activities);
   action();
-  ops::synchronize(device);
+  device::synchronize(device);
   profiler::disableProfiler()->save(file.string());
   std::error_code failure;
   std::filesystem::rename(file, path, failure);

@@ -3,7 +3,7 @@
 #include "hici/base/log.h"
 #include "hici/base/version.h"
 #include "hici/commands/commands.h"
-#include "hici/ops/cuda_plugin.h"
+#include "hici/device/cuda_plugin.h"
 
 #include <cstdio>
 
@@ -16,7 +16,7 @@ std::string gib_text(std::uint64_t bytes) {
   return text;
 }
 
-std::string device_line(const ops::CudaDevice& device) {
+std::string device_line(const device::CudaDevice& device) {
   std::string line = "cuda:" + std::to_string(device.index) + "  " + device.name + ", sm_" +
                      std::to_string(device.capability_major) + std::to_string(device.capability_minor) + ", " +
                      gib_text(device.free_bytes) + " free of " + gib_text(device.total_bytes);
@@ -25,10 +25,10 @@ std::string device_line(const ops::CudaDevice& device) {
 
 int run_devices() {
   std::string why_none;
-  const std::vector<ops::CudaDevice> devices = ops::cuda_devices(&why_none);
+  const std::vector<device::CudaDevice> devices = device::cuda_devices(&why_none);
   std::string text = std::string("built with CUDA: ") + kCudaSummary + "\n";
-  if (!devices.empty()) text += "plug-in: " + ops::cuda_plugin_text() + "\n";
-  for (const ops::CudaDevice& device : devices) text += device_line(device);
+  if (!devices.empty()) text += "plug-in: " + device::cuda_plugin_text() + "\n";
+  for (const device::CudaDevice& device : devices) text += device_line(device);
   if (devices.empty()) text += "no GPU to use: " + why_none + "\n";
   write_stdout(text + "cpu     always there\n");
   return 0;

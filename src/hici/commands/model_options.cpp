@@ -5,7 +5,7 @@
 #include "hici/base/log.h"
 #include "hici/base/process_rank.h"
 #include "hici/config/rope.h"
-#include "hici/ops/cuda_plugin.h"
+#include "hici/device/cuda_plugin.h"
 
 #include <functional>
 #include <vector>
@@ -156,14 +156,14 @@ at::Device DeviceOptions::resolve_device() const {
                    device, "'; use auto, cpu, cuda or cuda:N");
   if (device == "auto") {
     std::vector<at::Device> usable;
-    for (const ops::CudaDevice& gpu : ops::cuda_devices(nullptr)) {
+    for (const device::CudaDevice& gpu : device::cuda_devices(nullptr)) {
       if (gpu.runs_our_code) usable.emplace_back(at::kCUDA, static_cast<c10::DeviceIndex>(gpu.index));
     }
     return usable.empty() ? at::Device(at::kCPU)
                           : usable[static_cast<size_t>(process_rank().local_rank) % usable.size()];
   }
   const at::Device gpu(device == "cuda" ? "cuda:0" : device);
-  ops::require_cuda_device("--device " + device, gpu.index());
+  device::require_cuda_device("--device " + device, gpu.index());
   return gpu;
 }
 

@@ -3,8 +3,8 @@
 
 #include "hici/base/log.h"
 #include "hici/config/rope.h"
+#include "hici/device/device.h"
 #include "hici/eval/answer_cases.h"
-#include "hici/ops/device.h"
 
 #include <ATen/core/Tensor.h>
 
@@ -21,7 +21,7 @@ int64_t batch_that_fits(const nn::CausalLm& model, int64_t tokens) {
   constexpr int64_t kMost = 8;
   const at::Tensor& weight = model.head_weight();
   const int64_t bytes = nn::kv_row_bytes(model.config(), weight.scalar_type()) * tokens;
-  return std::clamp<int64_t>(ops::free_memory(weight.device()) / 2 / bytes, 1, kMost);
+  return std::clamp<int64_t>(device::free_memory(weight.device()) / 2 / bytes, 1, kMost);
 }
 
 // Not for Dual Chunk Attention, whose positions stay within the model's whatever the length.

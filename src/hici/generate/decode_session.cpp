@@ -4,7 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/text_table.h"
-#include "hici/ops/device.h"
+#include "hici/device/device.h"
 #include "hici/ops/non_finite.h"
 
 #include <ATen/ATen.h>
@@ -19,7 +19,7 @@ nn::KvCache take_cache(const nn::CausalLm& model, const SessionShape& shape) {
   // In floating point: the product may be beyond 64 bits.
   const double wanted =
       static_cast<double>(row_bytes) * static_cast<double>(shape.batch) * static_cast<double>(shape.capacity);
-  const int64_t free = ops::free_memory(options.device());
+  const int64_t free = device::free_memory(options.device());
   constexpr double kGib = 1024.0 * 1024 * 1024;
   HICI_CHECK(wanted <= static_cast<double>(free), "key/value cache: needs ", fixed_digits(wanted / kGib, 1), " GiB (",
              shape.batch, " x ", shape.capacity, " rows of ", human_bytes(row_bytes), "), ", options.device().str(),

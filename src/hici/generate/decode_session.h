@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The step of decoding, with everything that it reads and writes at fixed places: on a GPU it is recorded once and
-// replayed (ops/device_graph.h).
+// replayed (device/device_graph.h).
 // B sequences, V vocabulary
 #pragma once
 
+#include "hici/device/device_graph.h"
 #include "hici/nn/causal_lm.h"
-#include "hici/ops/device_graph.h"
 
 namespace hici::generate {
 
@@ -50,7 +50,7 @@ class DecodeSession {
   nn::KvCache cache_;
   ops::RotaryFrequencies frequencies_;
   at::Tensor tokens_B_, positions_B_, logits_BV_, finite_B_;
-  ops::DeviceGraph step_;
+  device::DeviceGraph step_;
 };
 
 }  // namespace hici::generate

@@ -3,8 +3,8 @@
 
 #include "hici/base/error.h"
 #include "hici/base/signals.h"
+#include "hici/device/device.h"
 #include "hici/nn/non_finite.h"
-#include "hici/ops/device.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -199,7 +199,7 @@ bool Generator::prefill(const std::vector<Ids>& prompts, const GenerateOptions& 
     if (!prefill_sequence(i, prompts[i], ids_1T, how)) return false;
   }
   session_->positions_B().copy_(at::tensor(positions, at::kLong));
-  ops::synchronize(device);
+  device::synchronize(device);
   speed_.prefill_seconds = seconds_since(start);
   return true;
 }

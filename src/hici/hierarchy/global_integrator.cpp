@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/hierarchy/global_integrator.h"
 
-#include "hici/hierarchy/slot_statistics.h"
+#include "hici/ops/slot_statistics.h"
 
 #include <ATen/ATen.h>
 
@@ -28,7 +28,7 @@ GlobalIntegrator::GlobalIntegrator(const config::HiciConfig& config, int64_t hid
     shared.push_back(link(config.shared_compress_dim, hidden_size));
     if (config.shared_compress_dim < width) shared.push_back(link(width, config.shared_compress_dim));
   } else {
-    for (int64_t i = 0; i < kNumStatistics; ++i) per_statistic.push_back(link(width, hidden_size));
+    for (int64_t i = 0; i < ops::kNumStatistics; ++i) per_statistic.push_back(link(width, hidden_size));
   }
   for (nn::Linear* linear : {&q_proj, &k_proj, &v_proj, &o_proj}) *linear = nn::Linear(width, width, options);
 }
@@ -44,7 +44,7 @@ at::Tensor GlobalIntegrator::compress(const at::Tensor& statistics_R5C) const {
   const at::Tensor x = statistics_R5C.to(global_queries.scalar_type());
   if (!shared.empty()) return compress_vectors(x);
   std::vector<at::Tensor> parts;
-  for (int64_t i = 0; i < kNumStatistics; ++i)
+  for (int64_t i = 0; i < ops::kNumStatistics; ++i)
     parts.push_back(per_statistic[static_cast<size_t>(i)].forward(x.select(1, i)));
   return at::stack(parts, 1);
 }
@@ -55,10 +55,11 @@ at::Tensor GlobalIntegrator::forward(const at::Tensor& statistics_R5C) const {
   // The queries are the same in every row: one [h, U, w] against all keys.
   const at::Tensor q_hUw = q_proj.forward(global_queries).view({-1, num_heads, head_width}).transpose(0, 1);
   const std::vector<at::Tensor> kv = nn::Linear::forward_jointly(z_R5W, {&k_proj, &v_proj});
-  auto split = [&](const at::Tensor& t) { return t.view({rows, kNumStatistics, num_heads, head_width}); };
+  auto split = [&](const at::Tensor& t) { return t.view({rows, ops::kNumStatistics, num_heads, head_width}); };
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
   const at::Tensor keys_hwK = split(kv[0]).permute({2, 3, 0, 1}).reshape({num_heads, head_width, -1});
-  const at::Tensor prob_hUR5 = at::softmax(at::bmm(q_hUw * scale, keys_hwK).unflatten(-1, {rows, kNumStatistics}), -1);
+  const at::Tensor prob_hUR5 =
+      at::softmax(at::bmm(q_hUw * scale, keys_hwK).unflatten(-1, {rows, ops::kNumStatistics}), -1);
   const at::Tensor read_RhUw = at::matmul(prob_hUR5.permute({2, 0, 1, 3}), split(kv[1]).transpose(1, 2));
   const at::Tensor read_RUW = read_RhUw.transpose(1, 2).reshape({rows, -1, width});
   return expand.forward(o_proj.forward(read_RUW)) * at::softplus(expand_scale_param);

@@ -3,7 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/hierarchy/slot_state.h"
-#include "hici/hierarchy/slot_statistics.h"
+#include "hici/ops/slot_statistics.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -53,11 +53,11 @@ at::Tensor Hierarchy::global_slots(const at::Tensor& local_BNMC) const {
   if (!integrator_) return {};
   const int64_t batch = local_BNMC.size(0), segments = local_BNMC.size(1), hidden = local_BNMC.size(3);
   if (config_.causal_mode == CausalMode::kNone) {
-    const at::Tensor global_BUC = integrator_->forward(statistics_of_all(local_BNMC));
+    const at::Tensor global_BUC = integrator_->forward(ops::statistics_of_all(local_BNMC));
     // In memory: joining views of one row costs a slow kernel.
     return global_BUC.unsqueeze(1).expand({-1, segments, -1, -1}).contiguous();
   }
-  return integrator_->forward(statistics_up_to_each(local_BNMC).flatten(0, 1)).view({batch, segments, -1, hidden});
+  return integrator_->forward(ops::statistics_up_to_each(local_BNMC).flatten(0, 1)).view({batch, segments, -1, hidden});
 }
 
 nn::LayerState Hierarchy::empty_state(int64_t batch) const {

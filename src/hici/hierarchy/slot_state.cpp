@@ -2,7 +2,7 @@
 #include "hici/hierarchy/slot_state.h"
 
 #include "hici/base/error.h"
-#include "hici/hierarchy/slot_statistics.h"
+#include "hici/ops/slot_statistics.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -42,7 +42,7 @@ SlotState empty_slot_state(const config::HiciConfig& config, int64_t batch, int6
 SlotState add_slots(const SlotState& before, const at::Tensor& slots_BMC) {
   SlotState after;
   if (before.sums_B4C.defined()) {
-    const at::Tensor slots = to_accumulation_dtype(slots_BMC);
+    const at::Tensor slots = ops::to_accumulation_dtype(slots_BMC);
     const std::vector<at::Tensor> sums = before.sums_B4C.unbind(1);
     after.sums_B4C = at::stack(
         {sums[0] + slots.sum(1), sums[1] + slots.pow(2).sum(1), max_prefer_later(std::get<0>(slots.max(1)), sums[2]),
@@ -55,7 +55,7 @@ SlotState add_slots(const SlotState& before, const at::Tensor& slots_BMC) {
 
 at::Tensor statistics_of_state(const SlotState& state, int64_t count) {
   const std::vector<at::Tensor> sums = state.sums_B4C.unbind(1);
-  return statistics_of_sums({sums[0], sums[1], sums[2], sums[3]}, at::full({1}, count, state.sums_B4C.options()));
+  return ops::statistics_of_sums({sums[0], sums[1], sums[2], sums[3]}, at::full({1}, count, state.sums_B4C.options()));
 }
 
 nn::LayerState to_list(const SlotState& state) {

@@ -2,8 +2,8 @@
 #include "hici/nn/attention.h"
 
 #include "hici/base/error.h"
+#include "hici/device/profile.h"
 #include "hici/ops/cached_attention.h"
-#include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
 
@@ -79,8 +79,8 @@ template <typename Body>
 at::Tensor as_attention(const ops::AttentionHeads& heads, const Body& body) {
   auto marked = [&](const auto&... tensors) { return body(ops::AttentionHeads{tensors...}); };
   const auto& [q, k, v, slot_k, slot_v] = heads;
-  return slot_k.defined() ? ops::profiled(ops::Part::kAttention, marked, q, k, v, slot_k, slot_v)
-                          : ops::profiled(ops::Part::kAttention, marked, q, k, v);
+  return slot_k.defined() ? device::profiled(device::Part::kAttention, marked, q, k, v, slot_k, slot_v)
+                          : device::profiled(device::Part::kAttention, marked, q, k, v);
 }
 
 bool contains(const std::vector<std::string>& names, const char* name) {
@@ -170,21 +170,24 @@ at::Tensor Attention::forward_sequences(const at::Tensor& x_BTC, const Attention
 
 SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
                                          const LayerState& before) const {
-  ops::SideStream side_stream(x_BSC.device());
+  device::SideStream side_stream(x_BSC.device());
   int64_t num_slots = 0;
   if (hierarchy) num_slots = context.segment == 0 ? hierarchy->num_slots_of_first_segment() : hierarchy->num_slots();
   const TensorList tokens = project_tokens(x_BSC, num_slots, context);
+  TensorList slots, inputs = before;
+  inputs.push_back(x_BSC);
   SegmentSlots made;
-  const TensorList slots = slots_on_side_stream(side_stream, [&] {
-    const TensorList prepared = hierarchy->prepare();
-    TensorList read = before;
-    read.push_back(x_BSC);
-    side_stream.wait_for(read);
-    made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before, prepared);
-    return made.prefix;
-  });
-  side_stream.join(slots);
-  side_stream.join(made.after);
+  if (hierarchy) {
+    side_stream.run(inputs, [&](const auto& wait_for_inputs) {
+      const TensorList prepared = hierarchy->prepare();
+      wait_for_inputs();
+      made = hierarchy->make_segment_slots(x_BSC, context.valid_BT, context.segment, before, prepared);
+      slots = project_slots(made.prefix);
+      TensorList outputs = slots;
+      outputs.insert(outputs.end(), made.after.begin(), made.after.end());
+      return outputs;
+    });
+  }
   const at::Tensor out =
       as_attention(prepare_qkv(tokens, slots, context, x_BSC),
                    [&](const ops::AttentionHeads& heads) { return ops::segment_attention(heads, context.backend); });
@@ -193,30 +196,32 @@ SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const Attentio
 
 at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor& x_for_slots,
                                       const AttentionContext& context) const {
-  ops::SideStream side_stream(x_BTC.device());
+  device::SideStream side_stream(x_BTC.device());
   // First: the GPU is busy while the many small operations of the slots are queued, and gradients of parameters that
   // both streams use are summed on the main stream (device/side_stream.h).
   const TensorList tokens = project_tokens(x_BTC, hierarchy ? hierarchy->num_slots() : 0, context);
   PrefixSlots prefix;
-  const TensorList slots = slots_on_side_stream(side_stream, [&] {
-    prefix.slots_BNPC = ops::profiled(
-        ops::Part::kHici,
-        [&](const at::Tensor& x) {
-          const TensorList prepared = hierarchy->prepare();
-          side_stream.wait_for({x});
-          prefix = hierarchy->make_slots(x, context.valid_BT, context.segment_length, prepared);
-          return prefix.slots_BNPC;
-        },
-        x_for_slots);
-    return prefix;
-  });
-  side_stream.join(slots);
-  const ops::AttentionHeads placed = prepare_qkv(tokens, slots, context, x_BTC);
+  TensorList slots;
+  if (hierarchy) {
+    slots = side_stream.run({x_for_slots}, [&](const auto& wait_for_inputs) {
+      prefix.slots_BNPC = device::profiled(
+          device::Part::kHici,
+          [&](const at::Tensor& x) {
+            const TensorList prepared = hierarchy->prepare();
+            wait_for_inputs();
+            prefix = hierarchy->make_slots(x, context.valid_BT, context.segment_length, prepared);
+            return prefix.slots_BNPC;
+          },
+          x_for_slots);
+      return project_slots(prefix);
+    });
+  }
+  const ops::AttentionHeads prepared_heads = prepare_qkv(tokens, slots, context, x_BTC);
   if (context.observer != nullptr) {
-    context.observer->see({context.layer, placed, x_BTC.size(0), prefix.any() ? prefix.slots_BNPC.size(2) : 0,
+    context.observer->see({context.layer, prepared_heads, x_BTC.size(0), prefix.any() ? prefix.slots_BNPC.size(2) : 0,
                            prefix.num_global, prefix.first_segment_has_prefix, context.valid_BT});
   }
-  return as_attention(placed, [&](const ops::AttentionHeads& heads) {
+  return as_attention(prepared_heads, [&](const ops::AttentionHeads& heads) {
     return !prefix.any() || prefix.first_segment_has_prefix
                ? ops::segment_attention(heads, context.backend)
                : attend_with_unprefixed_first(heads, x_BTC.size(0), context.backend);
@@ -267,20 +272,11 @@ bool Attention::concatenates_prefix(int64_t num_slots, const AttentionContext& c
   return num_slots > 0 && !ops::has_separate_prefix(context.backend, x_BTC.device());
 }
 
-TensorList Attention::slots_on_side_stream(ops::SideStream& side_stream,
-                                           const std::function<PrefixSlots()>& make) const {
-  if (!hierarchy) return {};
-  side_stream.enter();
-  TensorList slots = project_slots(make());
-  side_stream.leave();
-  return slots;
-}
-
 // Slots pass through the layer's own key and value projections, adapters included; no rotary embedding, no QK-norm.
 TensorList Attention::project_slots(const PrefixSlots& prefix) const {
   if (!prefix.any()) return {};
-  return ops::profiled(
-      ops::Part::kHici,
+  return device::profiled(
+      device::Part::kHici,
       [&](const at::Tensor& slots_GPC) { return Linear::forward_jointly(slots_GPC, {&k_proj, &v_proj}); },
       prefix.slots_BNPC.flatten(0, 1));
 }
@@ -298,10 +294,10 @@ ops::AttentionHeads Attention::prepare_qkv(const TensorList& tokens, const Tenso
     heads.v_has_prefix_rows = true;
     return ops::prepare_qkv(heads, context.rotary, segment_length);
   }
-  ops::AttentionHeads placed = ops::prepare_qkv(heads, context.rotary, segment_length);
-  placed.slot_k_GPJD = slot_k;
-  placed.slot_v_GPJD = slot_v;
-  return placed;
+  ops::AttentionHeads prepared = ops::prepare_qkv(heads, context.rotary, segment_length);
+  prepared.slot_k_GPJD = slot_k;
+  prepared.slot_v_GPJD = slot_v;
+  return prepared;
 }
 
 // `out` holds the heads of the tokens of x_BTC in any shape of that order.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A look at what attention reads, for the analysis of a model: the forward that is measured is the forward itself.
+// Access to the inputs of attention, for the analysis of a model. The forward that is analysed is the model's own.
 // B batch, N segments, G = B * N, S tokens per segment, P prefix slots
 #pragma once
 
@@ -11,7 +11,7 @@ namespace hici::nn {
 struct AttentionView {
   int64_t layer = 0;
   const ops::AttentionHeads& heads;      // normed and rotated; the P slots are the first keys, or a separate prefix
-  int64_t batch = 0;                     // B: the G segments are those of the first sequence, then of the second ...
+  int64_t batch = 0;                     // B: the G segments are ordered by sequence
   int64_t num_slots = 0;                 // P
   int64_t num_global_slots = 0;          // the first of them; the others are local
   bool first_segment_has_prefix = true;  // false: the first segment of each sequence attends to its tokens only

@@ -3,10 +3,10 @@
 
 #include "hici/base/error.h"
 #include "hici/config/rope.h"
+#include "hici/device/side_stream.h"
 #include "hici/nn/recompute.h"
 #include "hici/ops/fp8.h"
 #include "hici/ops/rms_norm.h"
-#include "hici/ops/side_stream.h"
 #include "hici/ops/swiglu.h"
 
 #include <ATen/ATen.h>
@@ -118,7 +118,7 @@ at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOp
 
 AttentionContext CausalLm::make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
   const int64_t length = tokens_BT.size(1);
-  ops::SideStream::fence(embed_tokens_.device());
+  device::SideStream::fence(embed_tokens_.device());
   HICI_ASSERT((options.attention == AttentionKind::kDca) == bool(options.dual_chunk), "sizes of Dual Chunk Attention");
   AttentionContext context{.kind = options.attention,
                            .segment_length = options.segment_length,
@@ -161,7 +161,7 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
                                         const ActivationPolicies& policies) const {
   HICI_ASSERT(before.size() == layers_.size(), before.size(), " states for ", layers_.size(), " layers");
   const int64_t length = segment.tokens_BS.size(1);
-  ops::SideStream::fence(embed_tokens_.device());
+  device::SideStream::fence(embed_tokens_.device());
   const AttentionContext context{.kind = AttentionKind::kHici,
                                  .segment_length = length,
                                  .valid_BT = segment.valid_BS,

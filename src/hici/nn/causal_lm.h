@@ -59,7 +59,7 @@ struct ForwardOptions {
 // One segment of a sequence that goes through the model segment by segment. Segments of one sequence have one length.
 struct Segment {
   at::Tensor tokens_BS;                // int64, on the model's device
-  int64_t index = 0;                   // from 0; the first token stands at index * S
+  int64_t index = 0;                   // from 0; the first token has position index * S
   at::Tensor valid_BS;                 // bool, right padding; undefined: no padding
   ops::RotaryFrequencies frequencies;  // CausalLm::rotary_frequencies(), made once for a sequence
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
@@ -79,7 +79,7 @@ struct PrefillOptions {
   AttentionKind attention = AttentionKind::kFull;
   int64_t chunk = 2048;  // tokens in one forward
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
-  // Asked before each chunk of each layer (kHici) or of the model (else); false: prefill() ends with no tensor.
+  // Called before each chunk of each layer (kHici) or of the model (else); false: prefill() ends with no tensor.
   std::function<bool()> before_chunk = {};
   // kFull: the first tokens of the prompt, fewer than all, whose keys and values the cache holds already.
   int64_t num_cached = 0;
@@ -87,7 +87,7 @@ struct PrefillOptions {
 
 class CausalLm {
  public:
-  // Parameters stand on the meta device until they are filled through visit_parameters().
+  // Parameters are on the meta device until they are filled through visit_parameters().
   CausalLm(const config::ModelConfig& config, const ParameterOptions& options);
 
   // tokens_BT int64 -> final hidden states [B, T, C], after the last norm.
@@ -107,13 +107,13 @@ class CausalLm {
   //   kFull, kDca  the activations of one chunk
   //   kHici        the same and two times T * C: local construction of a layer reads the whole prompt before its first
   //                token attends, so that layers go one after the other over all chunks
-  // The slots, of which there are KvCache::num_slots, stand in front of the prompt and are seen by all of it.
+  // The prefix of KvCache::num_slots slots precedes the prompt; all tokens attend to it.
   at::Tensor prefill(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
-  // One more token for each sequence, which stands at positions_B of its sequence (int64 on the device, as tokens_B):
-  // [B] -> hidden states [B, C] after the last norm. Waits for nothing on a GPU.
+  // One more token per sequence, at position positions_B of its sequence (int64 on the device, as tokens_B): [B] ->
+  // hidden states [B, C] after the last norm. Does not synchronise.
   at::Tensor decode(const at::Tensor& tokens_B, const at::Tensor& positions_B, const KvCache& cache,
                     const ops::RotaryFrequencies& frequencies) const;
-  // Slots in front of a prompt with kHici; 0 without a hierarchy.
+  // Prefix slots of a prompt with kHici; 0 without a hierarchy.
   int64_t num_prompt_slots() const;
 
   ops::RotaryFrequencies rotary_frequencies() const;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A layer's Dual Chunk Attention: whole sequences, prompts into a cache, and decoding over it.
 #include "hici/base/error.h"
+#include "hici/device/profile.h"
 #include "hici/nn/attention.h"
 #include "hici/ops/cached_attention.h"
-#include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
 
@@ -30,8 +30,8 @@ at::Tensor Attention::attend_dual_chunks(const at::Tensor& x_BTC, const Attentio
     k = cache->k_BXJD.narrow(1, 0, seen);
     v = cache->v_BXJD.narrow(1, 0, seen);
   }
-  return ops::profiled(
-      ops::Part::kAttention,
+  return device::profiled(
+      device::Part::kAttention,
       [&](const at::Tensor& q_3BTHD) { return ops::dual_chunk_attention(q_3BTHD, k, v, chunk_len, context.backend); },
       heads.q_3BTHD);
 }

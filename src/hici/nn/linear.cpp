@@ -2,8 +2,8 @@
 #include "hici/nn/linear.h"
 
 #include "hici/base/error.h"
+#include "hici/device/profile.h"
 #include "hici/ops/fp8.h"
-#include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
 
@@ -34,8 +34,8 @@ std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::
   for (const Linear* layer : layers)
     weights.push_back(
         {layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale, layer->transposed, layer->channel_scale});
-  return ops::profiled(
-      ops::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights, layout); }, x);
+  return device::profiled(
+      device::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights, layout); }, x);
 }
 
 at::Tensor Linear::effective_weight() const {

@@ -12,15 +12,15 @@ namespace hici::nn {
 
 // B batch, N segments, P slots before each segment, C hidden.
 struct PrefixSlots {
-  at::Tensor slots_BNPC;                 // undefined: no slots at all
+  at::Tensor slots_BNPC;                 // undefined: no slots
   bool first_segment_has_prefix = true;  // false in the shifted modes: segment 1 attends to its tokens only
-  int64_t num_global = 0;                // how many of the P, the first ones, are global slots; the others are local
+  int64_t num_global = 0;                // the first num_global of the P slots are global, the others local
 
   bool any() const { return slots_BNPC.defined(); }
 };
 
-// What one layer remembers of the segments before one: tensors whose meaning only the provider knows, always as many
-// and of the same shapes, whatever the number of segments. Empty where nothing need be remembered.
+// The state of one layer between segments: tensors that only the provider interprets. Their number and shapes do not
+// depend on the number of segments. Empty for a provider without state.
 using LayerState = TensorList;
 
 // The slots before one segment, [B, 1, P, C], and the state after it.
@@ -33,20 +33,20 @@ class SlotProvider {
  public:
   virtual ~SlotProvider() = default;
 
-  // What the weights alone decide, for one of the calls below: it can be made before their input is there.
+  // Computes what depends on weights only, for one of the calls below: it can run before their input is ready.
   virtual TensorList prepare() const = 0;
 
   // x_BTC: the layer's normed input, T a multiple of segment_length. valid_BT: bool, or undefined for no padding.
   virtual PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length,
                                  const TensorList& prepared) = 0;
 
-  // The same, one segment at a time: segment number `segment` (from 0) of a sequence, given the state after the one
-  // before it, differentiable in both. Only where no segment needs a later one.
+  // The same for one segment: number `segment` (from 0) of a sequence, given the state after the previous one;
+  // differentiable in both. Only for hierarchies where no segment needs a later one.
   virtual LayerState empty_state(int64_t batch) const = 0;
   virtual SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
                                           const LayerState& before, const TensorList& prepared) = 0;
 
-  // P of make_slots(); 0 when there are none at all.
+  // P of make_slots(); 0 without slots.
   virtual int64_t num_slots() const = 0;
   // Slots in the prefix of a sequence's first segment, 0 or P. A KV cache has rows for them when the whole sequence is
   // one segment.

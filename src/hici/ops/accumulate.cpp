@@ -2,7 +2,7 @@
 #include "hici/ops/accumulate.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/kernel_table.h"
+#include "hici/device/kernel_table.h"
 
 #include <ATen/ATen.h>
 
@@ -30,7 +30,7 @@ void accumulate(const std::vector<at::Tensor>& gradients, const std::vector<at::
       sums[i].add_(gradients[i]);
     }
   }
-  if (!kernel_sums.empty()) cuda_kernels().accumulate(kernel_gradients, kernel_sums);
+  if (!kernel_sums.empty()) device::cuda_kernels().accumulate(kernel_gradients, kernel_sums);
 }
 
 }  // namespace hici::ops

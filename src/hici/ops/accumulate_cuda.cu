@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of 16-bit gradients in float32: every block adds one chunk of one pair, which it looks up in the kernel's
 // arguments.
+#include "hici/ops/accumulate_cuda.h"
+
 #include "hici/ops/cuda_types.cuh"
 
 namespace hici::ops::cuda {

@@ -2,10 +2,10 @@
 #include "hici/ops/attention_heads.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/segment_padding.h"
-#include "hici/ops/kernel_table.h"
+#include "hici/device/kernel_table.h"
 #include "hici/ops/optional_tensor.h"
 #include "hici/ops/rms_norm.h"
+#include "hici/ops/segment_padding.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -72,11 +72,12 @@ class RotateAfterPrefix : public torch::autograd::Function<RotateAfterPrefix> {
 class WritePrefixInPlace : public torch::autograd::Function<WritePrefixInPlace> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& v_GSJD, const at::Tensor& slots_GPJD) {
-    const int64_t prefix = slots_GPJD.size(1), row = v_GSJD.stride(1);
+    const int64_t prefix = slots_GPJD.size(1);
     ctx->saved_data["prefix"] = prefix;
-    const at::Tensor buffer = v_GSJD.as_strided(
-        {v_GSJD.size(0), prefix + v_GSJD.size(1), v_GSJD.size(2), v_GSJD.size(3)},
-        {(prefix + v_GSJD.size(1)) * row, row, v_GSJD.stride(2), 1}, v_GSJD.storage_offset() - prefix * row);
+    const std::optional<PaddedSegments> v = as_padded_segments(v_GSJD);
+    HICI_ASSERT(v && v->has_prefix_rows(prefix), "v ", v_GSJD.sizes(), " without ", prefix,
+                " rows before each segment");
+    const at::Tensor buffer = v->with_prefix_rows(prefix);
     buffer.narrow(1, 0, prefix).copy_(slots_GPJD);
     return buffer;
   }
@@ -91,7 +92,7 @@ class WritePrefixInPlace : public torch::autograd::Function<WritePrefixInPlace> 
 
 void rotate_into(const at::Tensor& x, const RotaryTables& tables, double sign, at::Tensor& y) {
   if (x.is_cuda()) {
-    cuda_kernels().rotary(x, tables.cos, tables.sin, sign, y);
+    device::cuda_kernels().rotary(x, tables.cos, tables.sin, sign, y);
     return;
   }
   const int64_t half = x.size(-1) / 2, length = x.size(1), repeats = x.size(0) * length / tables.cos.size(0);

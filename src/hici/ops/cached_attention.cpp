@@ -2,8 +2,8 @@
 #include "hici/ops/cached_attention.h"
 
 #include "hici/base/error.h"
+#include "hici/device/kernel_table.h"
 #include "hici/ops/partial_attention.h"
-#include "hici/ops/kernel_table.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -84,7 +84,7 @@ at::Tensor masked_decode(const Queries& queries, const at::Tensor& k_BXJD, const
 
 // The kernel reads a row of a head as 16 bytes for each of 1, 2, 4 .. 32 threads; a thread handles all query heads of a
 // group.
-bool decode_kernel_takes(const Queries& queries, const at::Tensor& k_BXJD) {
+bool decode_kernel_supports(const Queries& queries, const at::Tensor& k_BXJD) {
   constexpr int64_t kPackBytes = 16, kMostThreads = 32, kMostHeads = 8;
   const int64_t bytes = k_BXJD.size(3) * static_cast<int64_t>(k_BXJD.element_size()), threads = bytes / kPackBytes;
   return k_BXJD.scalar_type() != at::kDouble && bytes % kPackBytes == 0 && threads >= 1 && threads <= kMostThreads &&
@@ -100,10 +100,11 @@ at::Tensor decode(const Queries& queries, const at::Tensor& k_BXJD, const at::Te
               "q ", queries.q_RBHD.sizes(), " k ", k_BXJD.sizes(), " v ", v_BXJD.sizes(), " lengths ",
               lengths_B.sizes());
   if (k_BXJD.is_cpu()) return cpu_decode(queries, k_BXJD, v_BXJD, lengths_B);
-  if (!decode_kernel_takes(queries, k_BXJD)) return masked_decode(queries, k_BXJD, v_BXJD, lengths_B);
+  if (!decode_kernel_supports(queries, k_BXJD)) return masked_decode(queries, k_BXJD, v_BXJD, lengths_B);
   const at::Tensor q_RBHD = queries.q_RBHD.contiguous();
   at::Tensor out_BHD = at::empty_like(q_RBHD[0]);
-  cuda_kernels().decode_attention(q_RBHD, k_BXJD, v_BXJD, lengths_B, queries.chunk_len, scale_of(q_RBHD), out_BHD);
+  device::cuda_kernels().decode_attention(q_RBHD, k_BXJD, v_BXJD, lengths_B, queries.chunk_len, scale_of(q_RBHD),
+                                          out_BHD);
   return out_BHD;
 }
 

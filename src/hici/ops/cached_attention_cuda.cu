@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention of one query over a long cache, where all that counts is to read every key and value once, with all of the
-// card. The rows are split between blocks; a block has one k/v head and all query heads that read it, and leaves its
-// softmax's part with its log-sum-exp; a second kernel joins the parts. The grid depends on shapes alone, how many rows
-// a split has on the length, so that a recorded launch stays right as the cache fills.
+// Decode attention: one query over a long KV cache. The cost is reading every key and value once, with the whole card.
+// The rows are split between blocks. A block has one k/v head and all of its query heads, and writes a partial
+// attention with its log-sum-exp; a second kernel merges the partial results. The grid depends on shapes, the rows of a
+// split on the length, so a recorded launch stays valid as the cache fills.
+#include "hici/ops/cached_attention_cuda.h"
+
 #include "hici/ops/cuda_copies.cuh"
 #include "hici/ops/cuda_types.cuh"
 
@@ -15,7 +17,7 @@ constexpr int kThreads = 128;
 constexpr int kRowsAtOnce = 2;  // of one team
 constexpr int kStages = 4;      // so many times that are under way or worked on: enough bytes in flight
 constexpr int64_t kRowsOfASplit = 64;
-constexpr int64_t kBlocksWanted = 528;  // four for each multiprocessor of a Hopper card
+constexpr int64_t kBlocksWanted = 528;  // four per SM of a Hopper card
 constexpr float kNothing = -1e30f;      // a maximum over no row; finite, so that differences are
 
 // A team is `lanes` threads that share a row: each has kPackSize elements of it. The teams of a block take turns.
@@ -266,7 +268,7 @@ bool launch_for_heads(int64_t heads, const DecodeShape& shape, const DecodePoint
     launch_partial<T, kHeads>(shape, p, stream);
     return true;
   }
-  if constexpr (kHeads < kMostDecodeHeads) return launch_for_heads<T, kHeads + 1>(heads, shape, p, stream);
+  if constexpr (kHeads < kMaxDecodeHeads) return launch_for_heads<T, kHeads + 1>(heads, shape, p, stream);
   return false;
 }
 

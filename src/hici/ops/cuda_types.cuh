@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Element types of the kernels: how they are widened, narrowed and dispatched.
+// Element types of the kernels: accumulation type, 16-byte packs, dispatch.
 #pragma once
 
-#include "hici/ops/cuda_launch.h"
+#include "hici/ops/cuda_element_type.h"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 namespace hici::ops::cuda {
 
-// The type in which a kernel computes.
+// The type in which a kernel computes: float, or double for double.
 template <typename T>
 struct Accumulation {
   using type = float;

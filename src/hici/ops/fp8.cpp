@@ -2,8 +2,8 @@
 #include "hici/ops/fp8.h"
 
 #include "hici/base/error.h"
+#include "hici/device/kernel_table.h"
 #include "hici/ops/segment_padding.h"
-#include "hici/ops/kernel_table.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -63,8 +63,9 @@ Fp8Rows quantise_rows(const at::Tensor& x, const at::Tensor& factor) {
   const int64_t rows = x.numel() / x.size(-1);
   Fp8Rows out{at::empty({rows, x.size(-1)}, x.options().dtype(kFp8)),
               at::empty({rows, 1}, x.options().dtype(at::kFloat))};
-  const bool has_row_gaps = x.dim() == 3 && has_leading_rows(x, 0);
-  cuda_kernels().quantise_rows(has_row_gaps ? x : x.reshape({1, rows, x.size(-1)}), factor, out.rows_nI, out.scale_n1);
+  const bool has_row_gaps = x.dim() == 3 && as_padded_segments(x).has_value();
+  device::cuda_kernels().quantise_rows(has_row_gaps ? x : x.reshape({1, rows, x.size(-1)}), factor, out.rows_nI,
+                                       out.scale_n1);
   return out;
 }
 
@@ -99,7 +100,7 @@ std::string why_not_fp8(at::Device device, at::ScalarType type, at::IntArrayRef 
       return hici::detail::concat("needs multiples of 16 on a GPU, and a projection is ", width, " wide");
   }
   if (type != at::kBFloat16) return hici::detail::concat("needs --dtype bfloat16 on a GPU, not ", dtype_name(type));
-  const int capability = cuda_kernels().device_capability(device.index());
+  const int capability = device::cuda_kernels().device_capability(device.index());
   if (capability >= kNeededCapability) return "";
   return hici::detail::concat("needs a GPU of compute capability 8.9 or more, ", device.str(), " has ", capability / 10,
                               ".", capability % 10);

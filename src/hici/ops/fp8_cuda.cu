@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows to float8_e4m3fn, each by its largest number: a block reads its row twice, the second time from the cache.
+// Quantises rows to float8_e4m3fn, each by its largest magnitude: a block reads its row twice, the second time from the
+// cache.
+#include "hici/ops/fp8_cuda.h"
+
 #include "hici/ops/cuda_types.cuh"
 
 #include <cuda_fp8.h>

@@ -2,7 +2,7 @@
 #include "hici/ops/linear_cross_entropy.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/kernel_table.h"
+#include "hici/device/kernel_table.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -65,7 +65,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
   static at::Tensor add_chunk(at::Tensor& loss, at::Tensor logits, const at::Tensor& labels) {
     if (has_kernel(logits)) {
       at::Tensor losses = at::empty(labels.sizes(), loss.options());
-      cuda_kernels().cross_entropy(logits, labels, kIgnoredLabel, losses);
+      device::cuda_kernels().cross_entropy(logits, labels, kIgnoredLabel, losses);
       loss.add_(losses.sum());
       return logits;
     }
@@ -108,7 +108,7 @@ TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& weight, con
     if (has_kernel(logits)) {
       at::Tensor log_likelihood = scores.log_likelihood.narrow(0, at, count),
                  argmax = scores.argmax.narrow(0, at, count);
-      cuda_kernels().token_scores(logits, targets.narrow(0, at, count), log_likelihood, argmax);
+      device::cuda_kernels().token_scores(logits, targets.narrow(0, at, count), log_likelihood, argmax);
       continue;
     }
     const at::Tensor target_logits = logits.gather(1, targets.narrow(0, at, count).unsqueeze(1)).squeeze(1);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Softmax over the vocabulary, a block for each token: one pass over the logits for maximum, sum and argmax together,
 // and one to write the gradient over them.
+#include "hici/ops/linear_cross_entropy_cuda.h"
+
 #include "hici/ops/cuda_types.cuh"
 
 #include <cfloat>

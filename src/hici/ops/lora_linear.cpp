@@ -2,10 +2,10 @@
 #include "hici/ops/lora_linear.h"
 
 #include "hici/base/error.h"
+#include "hici/device/kernel_table.h"
+#include "hici/device/sm_carveout.h"
 #include "hici/ops/fp8.h"
 #include "hici/ops/segment_padding.h"
-#include "hici/ops/kernel_table.h"
-#include "hici/ops/sm_carveout.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -76,7 +76,9 @@ class Layers {
 at::Tensor rows_of(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
 
 // Whether t [G, S, width] has unused rows between its segments. GEMMs read and write such a tensor in place.
-bool has_row_gaps(const at::Tensor& t) { return t.dim() == 3 && !t.is_contiguous() && has_leading_rows(t, 0); }
+bool has_row_gaps(const at::Tensor& t) {
+  return t.dim() == 3 && !t.is_contiguous() && as_padded_segments(t).has_value();
+}
 
 at::Tensor segments_of(const at::Tensor& t, const at::Tensor& like) {
   return t.reshape({like.size(0), like.size(1), -1});
@@ -135,10 +137,10 @@ class SmallGemmGuard {
 
  private:
   void set(const at::Tensor& x, bool is_small) {
-    if (has_few_rows(x)) carveout_.emplace(x.device(), is_small ? SmBudget::kTwo : SmBudget::kAll);
+    if (has_few_rows(x)) carveout_.emplace(x.device(), is_small ? device::SmBudget::kTwo : device::SmBudget::kAll);
   }
 
-  std::optional<SmCarveout> carveout_;
+  std::optional<device::SmCarveout> carveout_;
 };
 
 at::Tensor new_output(const at::Tensor& x, int64_t width, int64_t segment_length, int64_t rows_before) {
@@ -165,8 +167,8 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     };  // [n, sum of ranks]
     at::Tensor low = adapters_first ? first_factors() : at::Tensor();
     const Fp8Rows x_fp8 = layers.any_fp8() ? quantise_rows(x, {}) : Fp8Rows{};  // once for all of them
-    std::optional<SmCarveout> carveout;
-    if (reserves_sms) carveout.emplace(x.device(), SmBudget::kReserve);
+    std::optional<device::SmCarveout> carveout;
+    if (reserves_sms) carveout.emplace(x.device(), device::SmBudget::kReserve);
     variable_list outputs;
     auto add_adapter = [&](size_t i, double beta) {
       if (layers.has_adapter(i))
@@ -196,7 +198,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     ctx->saved_data["ranks"] = ranks;
     ctx->saved_data["reserves_sms"] = reserves_sms;
     ctx->saved_data["input_shape"] = x.sizes().vec();
-    ctx->saved_data["row_gap"] = has_row_gaps(x) ? row_gap(x) : 0;
+    ctx->saved_data["row_gap"] = has_row_gaps(x) ? as_padded_segments(x)->row_gap : 0;
     return outputs;
   }
 
@@ -216,8 +218,8 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       // x is an output of attention, whose backward needs leading rows in this gradient.
       result[0] = empty_with_leading_rows(ctx->saved_data["input_shape"].toIntVector(),
                                           ctx->saved_data["row_gap"].toInt(), grads[0].options());
-      std::optional<SmCarveout> carveout;
-      if (ctx->saved_data["reserves_sms"].toBool()) carveout.emplace(grads[0].device(), SmBudget::kReserve);
+      std::optional<device::SmCarveout> carveout;
+      if (ctx->saved_data["reserves_sms"].toBool()) carveout.emplace(grads[0].device(), device::SmBudget::kReserve);
       const bool begins_with_adapters = adapters.dlow.defined();
       if (begins_with_adapters) add_product(result[0], adapters.dlow, layers.joint_a(), 0);
       for (size_t i = 0; i < layers.size(); ++i)
@@ -293,7 +295,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     const at::Tensor d_GSO = has_row_gaps(grad) ? grad : grad.unsqueeze(0);
     if (!grad.is_cuda() || !d_GSO.select(0, 0).is_contiguous() || !layer.b.is_contiguous()) return {};
     at::Tensor db = at::empty_like(layer.b);
-    return cuda_kernels().lora_backward(d_GSO, low, layer.b, layer.scale, dlow, db) ? db : at::Tensor();
+    return device::cuda_kernels().lora_backward(d_GSO, low, layer.b, layer.scale, dlow, db) ? db : at::Tensor();
   }
 };
 

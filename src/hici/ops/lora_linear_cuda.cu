@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// An adapter's part of a linear layer's backward: both products with the gradient of the output, which is large while
-// all else is thin, in one pass over it. A block has some rows and kColumns columns of it and leaves its part of either
-// product; a second kernel adds the parts up, always in the same order.
+// The adapter's part of a linear layer's backward: both products with the gradient of the output, in one pass over it.
+// That gradient is large and everything else is thin. A block has some rows and kColumns columns of it and writes its
+// part of both products; a second kernel adds the parts in a fixed order.
+#include "hici/ops/lora_linear_cuda.h"
+
 #include "hici/ops/cuda_copies.cuh"
 #include "hici/ops/cuda_mma.cuh"
 #include "hici/ops/cuda_types.cuh"
@@ -13,7 +15,7 @@ namespace {
 
 constexpr int kWarps = 8, kThreads = 32 * kWarps;
 constexpr int kRows = 16;               // of a tile, which one warp works on
-constexpr int64_t kBlocksWanted = 132;  // one for each multiprocessor of a Hopper card
+constexpr int64_t kBlocksWanted = 132;  // one per SM of a Hopper card
 constexpr int64_t kSumThreads = 256;
 
 // As many as leave 64 registers for the sums of a thread.
@@ -222,7 +224,7 @@ int64_t columns_of_a_block(int64_t rank) { return rank == 8 ? kColumns<8> : kCol
 
 }  // namespace
 
-bool lora_backward_takes(ElementType type, const LoraShape& s, const void* d, const void* low, const void* b) {
+bool lora_backward_supports(ElementType type, const LoraShape& s, const void* d, const void* low, const void* b) {
   const bool is_16_bit = type == ElementType::kBFloat16 || type == ElementType::kFloat16;
   return is_16_bit && (s.rank == 8 || s.rank == 16) && s.columns % columns_of_a_block(s.rank) == 0 &&
          s.low_stride % 8 == 0 && s.d_stride % 8 == 0 && is_packable(d) && is_packable(low) && is_packable(b);

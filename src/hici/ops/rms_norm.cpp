@@ -2,7 +2,7 @@
 #include "hici/ops/rms_norm.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/kernel_table.h"
+#include "hici/device/kernel_table.h"
 #include "hici/ops/optional_tensor.h"
 #include "hici/ops/types.h"
 
@@ -26,7 +26,7 @@ Forward run_forward(const at::Tensor& x, const at::Tensor& delta, const at::Tens
   if (has_kernel(x)) {
     Forward out{delta.defined() ? at::empty_like(x) : x, at::empty_like(x),
                 at::empty({x.numel() / x.size(-1)}, x.options().dtype(at::kFloat))};
-    cuda_kernels().rms_norm_forward(x, delta, weight, eps, out.sum, out.normed, out.rstd);
+    device::cuda_kernels().rms_norm_forward(x, delta, weight, eps, out.sum, out.normed, out.rstd);
     return out;
   }
   Forward out;
@@ -47,7 +47,7 @@ Gradients run_backward(const at::Tensor& dnormed, const at::Tensor& dnormed2, co
                        const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd) {
   if (has_kernel(x)) {
     Gradients out{at::empty_like(x), at::empty({x.size(-1)}, x.options().dtype(at::kFloat))};
-    cuda_kernels().rms_norm_backward(dnormed, dnormed2, dsum, x, weight, rstd, out.dx, out.dweight);
+    device::cuda_kernels().rms_norm_backward(dnormed, dnormed2, dsum, x, weight, rstd, out.dx, out.dweight);
     return out;
   }
   // With n = x * rstd: dx = rstd * (g - n * mean(g * n)), g = (dnormed + dnormed2) * weight. The sum of the

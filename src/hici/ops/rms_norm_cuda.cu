@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// RMSNorm, with the residual addition in front of it: one block for each row in the forward, which reads it twice, the
-// second time from the cache; in the backward a block walks many rows and leaves its part of dweight, and a second
-// kernel adds the parts up, always in the same order.
+// RMSNorm, with the residual addition before it. Forward: one block per row reads the row twice, the second time from
+// the cache. Backward: a block processes many rows and writes its part of dweight; a second kernel adds the parts in a
+// fixed order.
+#include "hici/ops/rms_norm_cuda.h"
+
 #include "hici/ops/cuda_copies.cuh"
 #include "hici/ops/cuda_types.cuh"
 
@@ -12,7 +14,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kBackwardThreads = 512;
-// Two and eight for each multiprocessor of a Hopper card, as many as it holds.
+// Two and eight per SM of a Hopper card, as many as it holds.
 constexpr int64_t kMaxLongRowBlocks = 264, kMaxShortRowBlocks = 1056;
 
 // ------------------------------------------------------------------------------------- what a thread does to a pack
@@ -117,9 +119,9 @@ __device__ A row_sum(A value, A (&partial)[2][kBackwardThreads / 32], int odd) {
   return total;
 }
 
-// The gradients and x as a block reads them, the next row under way to shared memory while a row is worked on. A thread
-// reads what it copied itself, so that nobody waits for anybody. Rows of more than two packs a thread would not fit
-// twice and are read where they are.
+// The inputs of the backward as a block reads them: the next row is copied to shared memory while the current one is
+// processed. A thread reads only what it copied itself, so no barrier is needed. Rows of more than two packs per thread
+// do not fit twice and are read from global memory.
 template <typename T, int N, int kChunks, int kInputs>
 class BackwardRows {
  public:

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rotary embedding: a block for each token; a thread turns a pack of neighbouring pairs of one head.
+#include "hici/ops/rotary_cuda.h"
+
 #include "hici/ops/cuda_types.cuh"
 
 namespace hici::ops::cuda {

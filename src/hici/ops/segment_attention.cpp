@@ -2,10 +2,10 @@
 #include "hici/ops/segment_attention.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/segment_padding.h"
-#include "hici/ops/kernel_table.h"
+#include "hici/device/kernel_table.h"
 #include "hici/ops/optional_tensor.h"
 #include "hici/ops/prefix_attention.h"
+#include "hici/ops/segment_padding.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -154,14 +154,15 @@ Gradients gpu_flash_backward(const Inputs& in, const Result& result, const at::T
 
 Result cudnn_forward(const Inputs& in) {
   Result result;
-  cuda_kernels().cudnn_attention_forward(in.q_GSHD, in.k_GKJD, in.v_GKJD, in.scale(), result.out_GSHD, result.lse_GHS);
+  device::cuda_kernels().cudnn_attention_forward(in.q_GSHD, in.k_GKJD, in.v_GKJD, in.scale(), result.out_GSHD,
+                                                 result.lse_GHS);
   return result;
 }
 
 Gradients cudnn_backward(const Inputs& in, const Result& result, const at::Tensor& dout_GSHD) {
   Gradients out{{}, at::empty_like(in.k_GKJD), at::empty_like(in.v_GKJD)};
-  cuda_kernels().cudnn_attention_backward(dout_GSHD, in.q_GSHD, in.k_GKJD, in.v_GKJD, result.out_GSHD, result.lse_GHS,
-                                          in.scale(), out.q_GSHD, out.k_GKJD, out.v_GKJD);
+  device::cuda_kernels().cudnn_attention_backward(dout_GSHD, in.q_GSHD, in.k_GKJD, in.v_GKJD, result.out_GSHD,
+                                                  result.lse_GHS, in.scale(), out.q_GSHD, out.k_GKJD, out.v_GKJD);
   return out;
 }
 
@@ -204,7 +205,7 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   // cuDNN reads segments with row gaps.
   static at::Tensor for_backend(const at::Tensor& t, int64_t backend) {
     const bool is_read_in_place =
-        static_cast<AttentionBackend>(backend) == AttentionBackend::kCudnn && has_leading_rows(t, 0);
+        static_cast<AttentionBackend>(backend) == AttentionBackend::kCudnn && as_padded_segments(t).has_value();
     return is_read_in_place ? t : t.contiguous();
   }
 };
@@ -224,7 +225,7 @@ bool is_16_bit(at::ScalarType type) { return type == at::kBFloat16 || type == at
 
 // Compute capability as 10 * major + minor, 0 on a CPU.
 int capability_of(const AttentionProblem& problem) {
-  return problem.device.is_cuda() ? cuda_kernels().device_capability(problem.device.index()) : 0;
+  return problem.device.is_cuda() ? device::cuda_kernels().device_capability(problem.device.index()) : 0;
 }
 
 std::string describe(const AttentionProblem& problem) {
@@ -255,7 +256,7 @@ std::string why_not(AttentionBackend backend, const AttentionProblem& problem) {
   }
   if (backend == AttentionBackend::kCudnn) {
     if (fits_gpu_kernels && problem.head_dim <= 128 && problem.device.is_cuda() && capability_of(problem) >= 90 &&
-        cuda_kernels().cudnn_attention_forward != nullptr)
+        device::cuda_kernels().cudnn_attention_forward != nullptr)
       return {};
     return detail::concat("cudnn takes head sizes up to 128 in steps of 8, bfloat16, and a GPU of sm_90 or newer, not ",
                           describe(problem), "; use ", other);

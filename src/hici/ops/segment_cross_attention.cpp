@@ -2,7 +2,7 @@
 #include "hici/ops/segment_cross_attention.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/kernel_table.h"
+#include "hici/device/kernel_table.h"
 #include "hici/ops/optional_tensor.h"
 #include "hici/ops/types.h"
 
@@ -52,7 +52,7 @@ at::Tensor weights_and_score_gradients(const at::Tensor& weight_GQS, const at::T
   }
   at::Tensor joint_GYS =
       at::empty({weight_GQS.size(0), 2 * weight_GQS.size(1), weight_GQS.size(2)}, weight_GQS.options());
-  cuda_kernels().score_gradients(weight_GQS, dweight_GQS, joint_GYS);
+  device::cuda_kernels().score_gradients(weight_GQS, dweight_GQS, joint_GYS);
   return joint_GYS;
 }
 
@@ -61,7 +61,7 @@ at::Tensor means_and_queries(const at::Tensor& dmean_QGC, const at::Tensor& quer
   const int64_t rows = dmean_QGC.size(0), segments = dmean_QGC.size(1), width = dmean_QGC.size(2);
   if (!dmean_QGC.is_cuda()) return at::cat({dmean_QGC.transpose(0, 1), in_every_segment(queries_QC, segments)}, 1);
   at::Tensor joint_GYC = at::empty({segments, 2 * rows, width}, dmean_QGC.options());
-  cuda_kernels().join_rows(dmean_QGC.contiguous(), queries_QC.contiguous(), joint_GYC);
+  device::cuda_kernels().join_rows(dmean_QGC.contiguous(), queries_QC.contiguous(), joint_GYC);
   return joint_GYC;
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What local construction's backward makes of its small tensors for one product with the tokens: the gradient of the
-// scores behind the weights, and the queries behind the gradient of the means. On the few multiprocessors that large
-// products leave, LibTorch's kernels for unequal strides take ten times as long.
+// The small tensors of the backward of segment cross-attention, concatenated for one GEMM with the tokens: the weights
+// then the gradient of the scores, and the gradient of the means then the queries. On the few SMs that large GEMMs
+// reserve, LibTorch's kernels for unequal strides take ten times as long.
+#include "hici/ops/segment_cross_attention_cuda.h"
+
 #include "hici/ops/cuda_types.cuh"
 
 namespace hici::ops::cuda {

@@ -8,16 +8,28 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 namespace hici::ops {
+
+// Segments with the padding rows that their memory has. Autograd passes plain tensors, so an op recovers this at its
+// border with as_padded_segments(), and states there what it needs.
+struct PaddedSegments {
+  at::Tensor tensor;         // [G, S, ...]; each segment is contiguous
+  int64_t leading_rows = 0;  // rows before segment 0 in the storage; finite in every tensor that an op returns
+  int64_t row_gap = 0;  // rows between two segments: 0 for a contiguous tensor, P for the last S of every P + S rows
+
+  int64_t row_size() const;  // elements of a row
+  // Whether `rows` unused rows lie before each segment.
+  bool has_prefix_rows(int64_t rows) const;
+  // The view [G, rows + S, ...] that includes these rows; has_prefix_rows(rows) must hold.
+  at::Tensor with_prefix_rows(int64_t rows) const;
+};
+
+// nullopt where a segment of t [G, S, ...] is not contiguous.
+std::optional<PaddedSegments> as_padded_segments(const at::Tensor& t);
 
 // An uninitialised contiguous tensor of `sizes` [G, S, ...]. Its storage has `rows` rows of zeros before it.
 at::Tensor empty_with_leading_rows(at::IntArrayRef sizes, int64_t rows, const at::TensorOptions& options);
-
-// True when each segment of t [G, S, ...] is contiguous and its storage has at least `rows` rows before t. Ops only
-// pass on tensors whose leading rows are finite.
-bool has_leading_rows(const at::Tensor& t, int64_t rows);
-
-// Rows between two segments of t [G, S, ...]: 0 for a contiguous tensor, P for the last S of every P + S rows.
-int64_t row_gap(const at::Tensor& t);
 
 }  // namespace hici::ops

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The five statistics of a few dozen slots, one kernel for each direction: what costs here is the number of launches,
-// and how long others wait for each. A block has a slice of the columns; what all of them give together, the norm of
-// the mean, every block makes by itself. Nothing is saved: sums over so few rows are made again in the backward.
+// The five statistics of a few dozen slots, one kernel for each direction: the cost is the number of launches and their
+// latency. A block has a slice of the columns; every block computes the norm of the mean, over all columns, by itself.
+// Nothing is saved: the backward recomputes the sums over so few rows.
+#include "hici/ops/slot_statistics_cuda.h"
+
 #include "hici/ops/cuda_types.cuh"
 
 namespace hici::ops::cuda {
@@ -26,8 +28,8 @@ struct Slice {
 // Mean and deviation of one column, and the rows of its extremes (the first of equals).
 template <typename A>
 struct Column {
-  A mean, deviation, top, low;
-  int64_t top_row, low_row;
+  A mean, deviation, max, min;
+  int64_t max_row, min_row;
 };
 
 template <typename T>
@@ -39,8 +41,8 @@ __device__ Column<Accum<T>> read_column(const SlotsShape& shape, const T* x) {
   for (int64_t row = 0; row < shape.rows; ++row) {
     const A value = static_cast<A>(x[row * shape.width]);
     total += value;
-    if (row == 0 || value > out.top) out.top = value, out.top_row = row;
-    if (row == 0 || value < out.low) out.low = value, out.low_row = row;
+    if (row == 0 || value > out.max) out.max = value, out.max_row = row;
+    if (row == 0 || value < out.min) out.min = value, out.min_row = row;
   }
   out.mean = total / static_cast<A>(shape.rows);
   A squares = 0;
@@ -93,8 +95,8 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t c = slice.first + threadIdx.x; c < slice.last; c += kThreads) {
     const Column<A> column = read_column(shape, x + c);
     out[c] = column.mean;
-    out[shape.width + c] = column.top;
-    out[2 * shape.width + c] = column.low;
+    out[shape.width + c] = column.max;
+    out[2 * shape.width + c] = column.min;
     out[3 * shape.width + c] = max(column.deviation, deviation_floor);
     out[4 * shape.width + c] = column.mean / norm;
   }
@@ -115,13 +117,13 @@ __global__ void __launch_bounds__(kThreads)
     const Column<A> column = read_column(shape, x_all + first + c);
     const A dmean = by[c] + (by[4 * shape.width + c] - column.mean / norm * along) / norm;
     const A slope = column.deviation >= deviation_floor ? by[3 * shape.width + c] / column.deviation : A(0);
-    const A dtop = by[shape.width + c], dlow = by[2 * shape.width + c], share = A(1) / static_cast<A>(shape.rows);
+    const A dmax = by[shape.width + c], dmin = by[2 * shape.width + c], share = A(1) / static_cast<A>(shape.rows);
 #pragma unroll kRowsAtOnce
     for (int64_t row = 0; row < shape.rows; ++row) {
       const int64_t at = first + row * shape.width + c;
       A dx = ((static_cast<A>(x_all[at]) - column.mean) * slope + dmean) * share;
-      if (row == column.top_row) dx += dtop;
-      if (row == column.low_row) dx += dlow;
+      if (row == column.max_row) dx += dmax;
+      if (row == column.min_row) dx += dmin;
       dx_all[at] = static_cast<T>(dx);
     }
   }

@@ -2,7 +2,7 @@
 #include "hici/ops/swiglu.h"
 
 #include "hici/base/error.h"
-#include "hici/ops/kernel_table.h"
+#include "hici/device/kernel_table.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -20,7 +20,7 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
     ctx->save_for_backward({gate, up});
     if (!gate.is_cuda()) return at::silu(gate).mul_(up);
     at::Tensor y = at::empty_like(gate);
-    cuda_kernels().swiglu_forward(gate, up, y);
+    device::cuda_kernels().swiglu_forward(gate, up, y);
     return y;
   }
 
@@ -30,7 +30,7 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
     const at::Tensor dy = grads[0].contiguous();
     if (!gate.is_cuda()) return {at::silu_backward(dy * up, gate), at::silu(gate).mul_(dy)};
     at::Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
-    cuda_kernels().swiglu_backward(dy, gate, up, dgate, dup);
+    device::cuda_kernels().swiglu_backward(dy, gate, up, dgate, dup);
     return {dgate, dup};
   }
 };

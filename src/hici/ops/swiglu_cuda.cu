@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // silu(gate) * up and its two gradients, one pass each, 16 bytes of each tensor to a thread.
+#include "hici/ops/swiglu_cuda.h"
+
 #include "hici/ops/cuda_types.cuh"
 
 namespace hici::ops::cuda {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/train/layer_memory.h"
 
-#include "hici/hierarchy/slot_statistics.h"
+#include "hici/ops/slot_statistics.h"
 #include "hici/ops/types.h"
 
 #include <ATen/Parallel.h>
@@ -45,7 +45,7 @@ int64_t hierarchy_bytes(const Sizes& z, const StepShape& shape) {
   bytes += z.e * G * slots * (z.C + 2 * z.rank);            // all slots through k and v
   if (!h.use_global_integrator) return bytes;
   const int64_t rows = h.causal_mode == CausalMode::kNone ? shape.batch : G, W = h.bottleneck_dim;
-  const int64_t statistics = hierarchy::kNumStatistics * rows;
+  const int64_t statistics = ops::kNumStatistics * rows;
   // Compressors and their norms, keys and values, the queries' way out; small beside anything of n rows.
   bytes += z.e * (statistics * (z.C + 3 * h.shared_compress_dim + 5 * W) + rows * h.global_slots * (4 * W + 2 * z.C));
   if (h.causal_mode != CausalMode::kNone) return bytes + 14 * z.w * rows * z.C;  // sums up to each segment

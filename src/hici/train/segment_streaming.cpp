@@ -3,8 +3,8 @@
 
 #include "hici/base/error.h"
 #include "hici/base/signals.h"
+#include "hici/device/profile.h"
 #include "hici/ops/linear_cross_entropy.h"
-#include "hici/ops/profile.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -118,7 +118,7 @@ class SegmentStream {
     const auto part_of_loss = [&](const at::Tensor& h) {
       return ops::linear_cross_entropy(h, model_.head_weight(), labels) / targets_;
     };
-    nn::TensorList roots{ops::profiled(ops::Part::kLoss, part_of_loss, hidden)};
+    nn::TensorList roots{device::profiled(device::Part::kLoss, part_of_loss, hidden)};
     nn::TensorList root_grads{at::ones_like(roots[0])};
     loss_.add_(roots[0].detach());
     for (size_t layer = 0; layer < from_later.size(); ++layer) {

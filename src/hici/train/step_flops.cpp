@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/train/step_flops.h"
 
-#include "hici/hierarchy/slot_statistics.h"
+#include "hici/ops/slot_statistics.h"
 
 #include <algorithm>
 
@@ -74,7 +74,7 @@ Work local_construction(const HiciConfig& h, int64_t hidden, const StepShape& sh
 
 // Global integration; see hierarchy/global_integrator.cpp. One row for a sequence in mode none, else one for a segment.
 Work global_integration(const HiciConfig& h, int64_t hidden, const StepShape& shape) {
-  constexpr int64_t kStatistics = hierarchy::kNumStatistics;
+  constexpr int64_t kStatistics = ops::kNumStatistics;
   const int64_t segments = shape.tokens / shape.segment_length;
   const int64_t rows = shape.batch * (h.causal_mode == CausalMode::kNone ? 1 : segments);
   const int64_t width = h.bottleneck_dim, queries = h.global_slots, rank = shape.lora_rank;

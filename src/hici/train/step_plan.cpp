@@ -5,7 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/memory.h"
-#include "hici/ops/device.h"
+#include "hici/device/device.h"
 #include "hici/train/plan_text.h"
 
 namespace hici::train {
@@ -40,7 +40,7 @@ std::string leaner_setting(const PlannedStep& planned) {
 }  // namespace
 
 std::optional<int64_t> memory_budget(at::Device device) {
-  const std::optional<int64_t> available = ops::available_memory(device);
+  const std::optional<int64_t> available = device::available_memory(device);
   if (!available) return std::nullopt;
   return static_cast<int64_t>((1 - kMargin) * static_cast<double>(*available));
 }

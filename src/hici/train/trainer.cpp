@@ -5,7 +5,7 @@
 #include "hici/base/log.h"
 #include "hici/base/signals.h"
 #include "hici/nn/non_finite.h"
-#include "hici/ops/device.h"
+#include "hici/device/device.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/optim/clip.h"
 
@@ -191,7 +191,7 @@ void Trainer::report(const StepOutcome& outcome) {
   metrics.hici_learning_rate = config_.hici_learning_rate * factor;
   metrics.tokens = progress_.tokens_seen;
   metrics.tokens_per_second = static_cast<double>(tokens_since_report_) / seconds_between(last_report_, now);
-  metrics.peak_memory_bytes = ops::peak_memory(model_.head_weight().device()).allocated;
+  metrics.peak_memory_bytes = device::peak_memory(model_.head_weight().device()).allocated;
   metrics.seconds = seconds_between(started_, now);
   const bool logged = progress_.step % config_.logging_steps == 0 || progress_.step == total_steps();
   events_.on_step(metrics, logged);

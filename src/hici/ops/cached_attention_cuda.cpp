@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/ops/cached_attention_cuda.h"
+
+#include "hici/device/cuda_check.h"
+#include "hici/device/kernels_cuda.h"
+#include "hici/ops/cuda_tensor.h"
+
+#include <ATen/ops/empty.h>
+
+namespace hici::device::kernels {
+
+using namespace ops::cuda;
+
+void decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths,
+                      int64_t chunk_len, double scale, at::Tensor& out) {
+  const c10::cuda::CUDAGuard guard(q.device());
+  const int64_t splits = decode_splits(q.size(1), k.size(2), k.size(1));
+  const DecodeShape shape{q.size(1),   q.size(2),   k.size(2), q.size(3), k.size(1),
+                          k.stride(0), v.stride(0), q.size(0), chunk_len, splits};
+  const auto options = q.options().dtype(at::kFloat);
+  at::Tensor partial = at::empty({q.size(1), q.size(2), splits, q.size(3)}, options);
+  at::Tensor partial_lse = at::empty({q.size(1), q.size(2), splits}, options);
+  const DecodePointers pointers{q.const_data_ptr(),
+                                k.const_data_ptr(),
+                                v.const_data_ptr(),
+                                lengths.const_data_ptr<int64_t>(),
+                                scale,
+                                partial.mutable_data_ptr<float>(),
+                                partial_lse.mutable_data_ptr<float>(),
+                                out.mutable_data_ptr()};
+  HICI_CUDA_CHECK(launch_decode_attention(element_type(q), shape, pointers, stream_of(q)));
+}
+
+}  // namespace hici::device::kernels
