@@ -32,7 +32,7 @@ TEST(SlotStatisticsTest, BelowTheirFloorsDeviationAndNormAreConstants) {
   at::manual_seed(3);
   at::Tensor slots = randn64({2, 3, 2, 4});
   slots.select(3, 0).fill_(0.5);
-  slots[1].narrow(2, 1, 3).sub_(slots[1].narrow(2, 1, 3).mean({0, 1}, /*keepdim=*/true));
+  slots[1].narrow(2, 1, 3).sub_(slots[1].narrow(2, 1, 3).mean(at::IntArrayRef{0, 1}, /*keepdim=*/true));
   slots[1].select(2, 0).fill_(0);
   const at::Tensor leaf = slots.clone().requires_grad_();
   const at::Tensor statistics = statistics_of_all(leaf);
