@@ -356,11 +356,15 @@ class MessageTest(FolderTest):
 
     def test_a_launcher_with_several_processes_is_refused(self):
         for variables in ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"},
-                          {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}):
-            out = self.folder / "out"
-            done = self.run_hici(*train_options(out), code=2, wrapper=["env", *(f"{k}={v}" for k, v in variables.items())])
-            self.assert_one_error_line(done, "train", "the launcher started 2 processes", "--gradient_accumulation_steps 4")
-            self.assertFalse(out.exists())
+                          {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"},
+                          {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}):
+            for command in ("train", "sft"):
+                out = self.folder / "out"
+                done = self.run_hici(command, *train_options(out)[1:], code=2,
+                                     wrapper=["env", *(f"{k}={v}" for k, v in variables.items())])
+                self.assert_one_error_line(done, command, f"the launcher started 2 processes ({next(iter(variables))})",
+                                           "--gradient_accumulation_steps 4")
+                self.assertFalse(out.exists())
 
 
 class StartTest(FolderTest):

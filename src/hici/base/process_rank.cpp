@@ -5,6 +5,7 @@
 #include "hici/base/json.h"
 #include "hici/base/parse_number.h"
 
+#include <array>
 #include <cstdlib>
 #include <string_view>
 
@@ -14,23 +15,31 @@ namespace {
 constexpr int64_t kMaxProcesses = 1 << 20;
 
 struct Names {
+  const char* mark;  // set by this launcher and no other
   const char* rank;
   const char* world;
   const char* local_rank;
 };
-constexpr Names kTorchrun{"RANK", "WORLD_SIZE", "LOCAL_RANK"};
-constexpr Names kSlurmStep{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"};
+// The inner one first: torchrun may run in a step of Slurm, and mpirun starts its daemons, whose variables its
+// processes inherit, as such a step.
+constexpr std::array kLaunchers{
+    Names{"WORLD_SIZE", "RANK", "WORLD_SIZE", "LOCAL_RANK"},  // torchrun
+    Names{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
+    Names{"MPI_LOCALRANKID", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},  // mpirun of MPICH and Intel MPI
+    Names{"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"},
+};
+constexpr const char* kPmixRank = "PMIX_RANK";
 
 int64_t number_of(const Environment& environment, const char* name, int64_t low, int64_t high) {
   const char* value = environment(name);
   HICI_CHECK(value != nullptr, name,
-             ": is not set, but others of its launcher's variables are; start with torchrun or ",
-             "srun, or unset them");
+             ": is not set, but others of its launcher's variables are; start with torchrun, srun or mpirun, or unset "
+             "them");
   const std::string_view text = value;
   const auto number = parse_number<int64_t>(text);
   HICI_CHECK(number && *number >= low && *number <= high, name, ": '", printable(text),
              "' in the environment is no number from ", low, " to ", high,
-             "; start with torchrun or srun, or unset it");
+             "; start with torchrun, srun or mpirun, or unset it");
   return *number;
 }
 
@@ -39,15 +48,19 @@ ProcessRank read(const Environment& environment, const Names& names) {
   process.world = number_of(environment, names.world, 1, kMaxProcesses);
   process.rank = number_of(environment, names.rank, 0, process.world - 1);
   process.local_rank = number_of(environment, names.local_rank, 0, process.rank);
+  process.said_by = names.world;
   return process;
 }
 
 }  // namespace
 
 ProcessRank process_rank(const Environment& environment) {
-  for (const Names& names : {kTorchrun, kSlurmStep}) {
-    if (environment(names.world) != nullptr) return read(environment, names);
+  for (const Names& names : kLaunchers) {
+    if (environment(names.mark) != nullptr) return read(environment, names);
   }
+  HICI_CHECK(
+      environment(kPmixRank) == nullptr, kPmixRank,
+      ": is set, but nothing says how many processes there are; start with torchrun, srun or mpirun, or unset it");
   return {};
 }
 

@@ -39,10 +39,11 @@ void check_no_contradiction(const TrainingOptions& o) {
 
 // Nothing is spread over processes: the others would train the same, and only one may have the folder.
 void check_is_one_process(const config::TrainConfig& t) {
-  const int64_t world = process_rank().world;
-  HICI_CHECK_USAGE(world == 1, "the launcher started ", world,
-                   " processes (WORLD_SIZE or SLURM_STEP_NUM_TASKS), and training is one; start it without torchrun or "
-                   "srun, with --gradient_accumulation_steps ",
+  const ProcessRank process = process_rank();
+  const int64_t world = process.world;
+  HICI_CHECK_USAGE(world == 1, "the launcher started ", world, " processes (", process.said_by,
+                   "), and training is one; start it without torchrun, srun or mpirun, with "
+                   "--gradient_accumulation_steps ",
                    t.accumulation_steps * world, " for the ", counted(t.sequences_per_step() * world, "sequence"),
                    " of a step that they would have had");
 }
