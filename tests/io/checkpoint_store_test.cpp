@@ -104,6 +104,36 @@ TEST_F(CheckpointStoreTest, AFailedWriteLeavesTheOldCheckpointAndIsCounted) {
   EXPECT_THROW(store.save(3, 1, [](const fs::path&) { HICI_ASSERT(false, "a bug"); }), InternalError);
 }
 
+// As several processes write one: begun by one, written by all, published by one.
+TEST_F(CheckpointStoreTest, BeginWriteAndPublishAreStepsOfTheirOwn) {
+  CheckpointStore store(out_, 1);
+  save_steps(store, {1});
+  {
+    CheckpointWriter writer = store.begin(2, 1000);
+    EXPECT_EQ(find_latest_checkpoint(out_), out_ / "checkpoint-1") << "it has no name yet";
+    const fs::path folder = writer.folder();  // what the others are told
+    write_weights(folder);
+    write_text(folder / "more.bin", "of another process");
+    store.publish(writer);
+  }
+  EXPECT_EQ(names(), std::set<std::string>{"checkpoint-2"}) << "published and rotated";
+  EXPECT_TRUE(fs::exists(out_ / "checkpoint-2" / "more.bin"));
+  const std::string warnings = said([&] { store.count_failure(3, 1000, "rank 1: no luck"); });
+  EXPECT_NE(warnings.find("rank 1: no luck"), std::string::npos) << warnings;
+  EXPECT_EQ(store.failed_saves(), 1);
+}
+
+// Another process may be writing there: only clean_up(), which the holder of the run's lock calls, removes anything.
+TEST_F(CheckpointStoreTest, ConstructorsRemoveNothing) {
+  const CheckpointStore first(out_);
+  const CheckpointWriter writer = first.begin(1, 1000);
+  write_weights(writer.folder());
+  const CheckpointStore second(out_);
+  const CheckpointWriter other = second.begin(1, 1000);
+  EXPECT_NE(other.folder(), writer.folder());
+  EXPECT_TRUE(fs::exists(writer.folder() / "weights.bin"));
+}
+
 TEST_F(CheckpointStoreTest, RotationLeavesTheNewestAndNeverDeletesABrokenOne) {
   CheckpointStore store(out_, 2);
   save_steps(store, {1});

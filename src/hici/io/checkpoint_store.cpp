@@ -152,6 +152,10 @@ std::string failure_of(const std::function<void()>& work) {
 CheckpointWriter::CheckpointWriter(const fs::path& output_dir, int64_t step)
     : final_(checkpoint_path(made_folder(output_dir), step)), folder_(final_), step_(step) {}
 
+double CheckpointWriter::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_).count();
+}
+
 uint64_t CheckpointWriter::publish() {
   const CheckpointManifest manifest = manifest_of_folder(folder(), step_);
   for (const ManifestFile& file : manifest.files) sync_file(folder() / file.name);
@@ -225,30 +229,36 @@ void CheckpointStore::check_room(uint64_t bytes_each, int64_t saves) const {
               ", or the later ones are lost");
 }
 
+CheckpointWriter CheckpointStore::begin(int64_t step, uint64_t bytes_needed) const {
+  check_space(step, bytes_needed);
+  return {output_dir_, step};
+}
+
+void CheckpointStore::publish(CheckpointWriter& writer) {
+  const uint64_t written = writer.publish();
+  log_info("saved ", checkpoint_path(output_dir_, writer.step()).string(), ": ",
+           human_bytes(static_cast<int64_t>(written)), " in ", short_duration(writer.seconds()));
+  const std::string fault = failure_of([&] { rotate(); });
+  if (!fault.empty()) log_warning(fault, "; old checkpoints stay");
+}
+
+void CheckpointStore::count_failure(int64_t step, uint64_t bytes_needed, const std::string& fault) {
+  ++failed_saves_;
+  log_warning(fault);
+  log_warning(checkpoint_path(output_dir_, step).string(), ": not saved, it needs ", bytes_needed, " bytes (",
+              human_bytes(static_cast<int64_t>(bytes_needed)),
+              "); earlier checkpoints are untouched and the run goes on");
+}
+
 bool CheckpointStore::save(int64_t step, uint64_t bytes_needed,
                            const std::function<void(const fs::path&)>& write_files) {
-  const auto started = std::chrono::steady_clock::now();
-  uint64_t written = 0;
   const std::string fault = failure_of([&] {
-    check_space(step, bytes_needed);
-    CheckpointWriter writer(output_dir_, step);
+    CheckpointWriter writer = begin(step, bytes_needed);
     write_files(writer.folder());
-    written = writer.publish();
+    publish(writer);
   });
-  if (!fault.empty()) {
-    ++failed_saves_;
-    log_warning(fault);
-    log_warning(checkpoint_path(output_dir_, step).string(), ": not saved, it needs ", bytes_needed, " bytes (",
-                human_bytes(static_cast<int64_t>(bytes_needed)),
-                "); earlier checkpoints are untouched and the run goes on");
-    return false;
-  }
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
-  log_info("saved ", checkpoint_path(output_dir_, step).string(), ": ", human_bytes(static_cast<int64_t>(written)),
-           " in ", short_duration(seconds.count()));
-  const std::string rotation_fault = failure_of([&] { rotate(); });
-  if (!rotation_fault.empty()) log_warning(rotation_fault, "; old checkpoints stay");
-  return true;
+  if (!fault.empty()) count_failure(step, bytes_needed, fault);
+  return fault.empty();
 }
 
 void CheckpointStore::check_space(int64_t step, uint64_t bytes_needed) const {

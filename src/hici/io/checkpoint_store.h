@@ -7,6 +7,7 @@
 
 #include "hici/base/temporary.h"
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -33,10 +34,14 @@ class CheckpointWriter {
   // of the files.
   uint64_t publish();
 
+  int64_t step() const { return step_; }
+  double seconds() const;  // since it was begun
+
  private:
   std::filesystem::path final_;
   WorkingFolder folder_;
   int64_t step_;
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
 };
 
 class CheckpointStore {
@@ -55,9 +60,19 @@ class CheckpointStore {
   // goes when the new one is there); a warning when all of them are to be kept and will not fit.
   void check_room(uint64_t bytes_each, int64_t saves) const;
 
-  // Writes checkpoint-`step` with `write_files(folder)` and rotates. On a full disk, or any other hici::Error, says
-  // what happened and the bytes needed, leaves the old checkpoints as they are, counts it and returns false: training
-  // goes on. Bugs (InternalError) pass through. `bytes_needed` is known before anything is written.
+  // A checkpoint in three steps, so that several processes can write one: one of them begins, all write files into
+  // folder() of what begin() returns, one publishes when all have written. Each step throws hici::Error; then
+  // count_failure() says so.
+  //
+  // Makes the folder. An error where the disk has no room for `bytes_needed`.
+  CheckpointWriter begin(int64_t step, uint64_t bytes_needed) const;
+  // Gives the checkpoint its name, says so, and rotates.
+  void publish(CheckpointWriter& writer);
+  // Says what happened and the bytes needed, and counts it. The old checkpoints are as they were and training goes on.
+  void count_failure(int64_t step, uint64_t bytes_needed, const std::string& fault);
+
+  // The three steps in one process, with `write_files(folder)`. False when a full disk, or any other hici::Error, was
+  // counted as a failure. Bugs (InternalError) pass through.
   bool save(int64_t step, uint64_t bytes_needed, const std::function<void(const std::filesystem::path&)>& write_files);
 
   // Saves that failed; the exit code of the run tells.
