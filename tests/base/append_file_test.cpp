@@ -3,46 +3,22 @@
 
 #include "hici/base/file.h"
 #include "support/error_message.h"
+#include "support/file_size_limit.h"
 #include "support/temporary_folder.h"
 
 #include <gtest/gtest.h>
 
-#include <sys/resource.h>
-
-#include <csignal>
 #include <string>
 
 namespace hici {
 namespace {
-
-// A limit on the size of files stands in for a disk without room: the kernel then also takes a part of a record.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    former_handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &former_);
-    rlimit limit = former_;
-    limit.rlim_cur = bytes;
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &former_);
-    std::signal(SIGXFSZ, former_handler_);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-
- private:
-  rlimit former_{};
-  void (*former_handler_)(int) = nullptr;
-};
 
 TEST(AppendFileTest, ARecordWithoutRoomIsTakenBackWhole) {
   const testing::TemporaryFolder folder;
   AppendFile file(folder / "log");
   ASSERT_TRUE(file.append("first\n"));
   {
-    const FileSizeLimit limit(8);
+    const testing::FileSizeLimit limit(8);
     EXPECT_FALSE(file.append("second\n"));
     EXPECT_FALSE(file.append("third\n"));
   }

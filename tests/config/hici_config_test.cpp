@@ -21,6 +21,28 @@ TEST(CausalModeTest, NamesGoBothWays) {
   EXPECT_EQ(default_causal_mode(Family::kQwen3), CausalMode::kCausalGi);
 }
 
+TEST(HiciConfigTest, AModeSaysWhatASegmentSees) {
+  struct Expected {
+    CausalMode mode;
+    bool shifted, local, previous, streamable;
+    int64_t slots;
+  };
+  for (const Expected& e : {Expected{CausalMode::kNone, false, true, false, false, 12},
+                            {CausalMode::kCausalGi, false, true, false, true, 12},
+                            {CausalMode::kCausalShift, true, true, true, true, 12},
+                            {CausalMode::kCausalShiftG, true, false, false, true, 4},
+                            {CausalMode::kCausalGiGonly, false, false, false, true, 4}}) {
+    HiciConfig config{.num_local_slots = 8, .global_slots = 4, .causal_mode = e.mode};
+    EXPECT_EQ(config.is_shifted(), e.shifted) << name_of(e.mode);
+    EXPECT_EQ(config.shows_local_slots(), e.local) << name_of(e.mode);
+    EXPECT_EQ(config.remembers_previous(), e.previous) << name_of(e.mode);
+    EXPECT_EQ(config.is_streamable(), e.streamable) << name_of(e.mode);
+    EXPECT_EQ(config.slots_per_segment(), e.slots) << name_of(e.mode);
+    config.use_global_integrator = false;
+    EXPECT_EQ(config.slots_per_segment(), e.slots - 4) << name_of(e.mode);
+  }
+}
+
 TEST(HiciConfigTest, DefaultsFitALlama) { EXPECT_NO_THROW(HiciConfig{}.validate(4096)); }
 
 TEST(HiciConfigTest, HeadsMustDivideTheWidths) {

@@ -3,7 +3,7 @@
 #include "hici/base/json.h"
 #include "hici/eval/perplexity.h"
 #include "hici/io/load_model.h"
-#include "hici/train/trainable.h"
+#include "hici/optim/trainable.h"
 #include "hici/train/trainer.h"
 
 #include <gtest/gtest.h>
@@ -116,7 +116,9 @@ TEST_P(GoldenModelTest, TwentyTrainingLossesAndTheTrainedModelMatchTheReference)
     std::vector<train::StepMetrics> steps;
     train::TrainerEvents events;
     events.on_step = [&](const train::StepMetrics& metrics, bool) { steps.push_back(metrics); };
-    train::Trainer trainer(*loaded.model, forward, train::select_trainable(*loaded.model, {}), blocks, config, events);
+    const auto trained = optim::select_trainable(*loaded.model, {});
+    optim::AdamW optimizer(trained, {.weight_decay = config.weight_decay});
+    train::Trainer trainer(*loaded.model, forward, trained, optimizer, blocks, config, events);
     EXPECT_EQ(trainer.run({}), train::RunEnd::kFinished);
 
     // The bounds of the specification: twenty float32 updates drift from the float64 trace, most in the last steps.

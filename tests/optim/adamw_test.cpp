@@ -10,8 +10,8 @@
 namespace hici::optim {
 namespace {
 
-TrainedParameter parameter(const char* name, const at::Tensor& values, GroupKind group) {
-  return {name, values.clone().requires_grad_(), group};
+TrainedParameter parameter(const char* name, const at::Tensor& values, GroupKind group, bool decays = false) {
+  return {name, values.clone().requires_grad_(), group, decays};
 }
 
 // The update as make_golden.py and torch.optim.AdamW write it, for one number.
@@ -36,16 +36,15 @@ TEST(AdamWTest, StateHoldsTwoMomentsAndAMasterOnlyForNarrowTypes) {
 }
 
 TEST(AdamWTest, MatchesTheFormulaNumberByNumber) {
-  TrainedParameter a = parameter("a", at::full({1, 1}, 0.7, at::TensorOptions().dtype(at::kDouble)), GroupKind::kHici);
-  TrainedParameter b = parameter("b", at::full({1}, 0.7, at::TensorOptions().dtype(at::kDouble)), GroupKind::kRest);
+  // What is decayed is said, not read off the shape: a is a flat shard of a matrix.
+  const auto kDouble = at::TensorOptions().dtype(at::kDouble);
+  TrainedParameter a = parameter("a", at::full({1}, 0.7, kDouble), GroupKind::kHici, /*decays=*/true);
+  TrainedParameter b = parameter("b", at::full({1, 1}, 0.7, kDouble), GroupKind::kRest, /*decays=*/false);
   AdamW optimizer({a, b}, {.weight_decay = 0.1});
   for (const double g : {0.3, -0.2, 0.9}) {
-    optimizer.step({at::full({1, 1}, g, at::TensorOptions().dtype(at::kDouble)),
-                    at::full({1}, g, at::TensorOptions().dtype(at::kDouble))},
-                   {0.01, 0.02});
+    optimizer.step({at::full({1}, g, kDouble), at::full({1, 1}, g, kDouble)}, {0.01, 0.02});
   }
   EXPECT_NEAR(a.tensor.item<double>(), expected_update(0.7, {0.3, -0.2, 0.9}, 0.01, 0.1), 1e-13);
-  // A vector is not decayed.
   EXPECT_NEAR(b.tensor.item<double>(), expected_update(0.7, {0.3, -0.2, 0.9}, 0.02, 0.0), 1e-13);
 }
 

@@ -3,7 +3,7 @@
 #include "hici/train/checkpoint_files.h"
 
 #include "hici/hierarchy/hierarchy.h"
-#include "hici/train/trainable.h"
+#include "hici/optim/trainable.h"
 #include "support/temporary_folder.h"
 
 #include <ATen/ATen.h>
@@ -75,7 +75,7 @@ TEST_P(CheckpointBytesTest, CountedIsWithinFivePercentOfWhatIsWritten) {
   spec.dtype = c.dtype;
   spec.trainable.low_rank = c.low_rank;
   if (c.is_sft) spec.sft.emplace();
-  const auto trained = select_trainable(*loaded.model, spec.trainable);
+  const auto trained = optim::select_trainable(*loaded.model, spec.trainable);
   optim::AdamW optimizer(trained, {});
   TrainingData data;
   data.identity = {"data.bin", std::string(64, 'f'), 1000};

@@ -3,12 +3,14 @@
 
 #include "hici/base/file.h"
 #include "hici/base/json_lines.h"
+#include "support/file_size_limit.h"
 #include "support/temporary_folder.h"
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -38,6 +40,13 @@ std::vector<int64_t> steps_in(const fs::path& file) {
   return steps;
 }
 
+// What `work` says on stderr.
+std::string said(const std::function<void()>& work) {
+  ::testing::internal::CaptureStderr();
+  work();
+  return ::testing::internal::GetCapturedStderr();
+}
+
 TEST(MetricsTest, EachLoggedStepIsALineWithEveryBitOfTheLoss) {
   const testing::TemporaryFolder folder;
   constexpr double kLoss = 0.1 + 0.2;
@@ -50,7 +59,20 @@ TEST(MetricsTest, EachLoggedStepIsALineWithEveryBitOfTheLoss) {
                           "tokens", "tokens_per_second", "peak_memory_bytes", "seconds"}) {
     EXPECT_TRUE(lines[0].value.contains(key)) << key;
   }
-  EXPECT_EQ(writer.lost_records(), 0);
+  EXPECT_EQ(said([&] { writer.finish(); }), "");
+}
+
+TEST(MetricsTest, TheEndOfARunSaysHowManyLinesAFullDiskHasCost) {
+  const testing::TemporaryFolder folder;
+  MetricsWriter writer(folder.path(), 0, 10);
+  {
+    const testing::FileSizeLimit limit(8);
+    for (int step = 1; step <= 3; ++step) writer.log(metrics_of(step, 1.0));
+  }
+  writer.log(metrics_of(4, 1.0));
+  const std::string warning = said([&] { writer.finish(); });
+  EXPECT_NE(warning.find("metrics.jsonl: 3 lines could not be written"), std::string::npos) << warning;
+  EXPECT_EQ(steps_in(folder / "metrics.jsonl"), std::vector<int64_t>{4});
 }
 
 TEST(MetricsTest, ALossThatIsNoNumberIsNull) {

@@ -7,7 +7,7 @@
 #include "hici/base/signals.h"
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/ops/linear_cross_entropy.h"
-#include "hici/train/trainable.h"
+#include "hici/optim/trainable.h"
 #include "support/error_message.h"
 
 #include <ATen/ATen.h>
@@ -87,7 +87,7 @@ struct TestModel {
       t = at::randn(t.sizes(), generator, at::TensorOptions().dtype(at::kDouble)).mul_(0.3);
       if (name.find("norm") != std::string::npos) t.add_(1);
     });
-    trained = select_trainable(model, {});
+    trained = optim::select_trainable(model, {});
   }
 
   // The gradients that lie in .grad; zeros where there is none. Takes them away.
@@ -133,9 +133,9 @@ double whole_step(const nn::CausalLm& model, const nn::ForwardOptions& forward, 
 void expect_same_step(TestModel& test, const nn::ForwardOptions& forward, const data::TokenBatch& batch) {
   const double loss = whole_step(test.model, forward, batch);
   const auto expected = test.take_gradients();
-  const std::optional<double> streamed = streamed_gradients(test.model, forward, batch, batch.num_targets, {});
-  ASSERT_TRUE(streamed);
-  EXPECT_NEAR(*streamed, loss, kTolerance);
+  const at::Tensor streamed = streamed_gradients(test.model, forward, batch, batch.num_targets, {});
+  ASSERT_TRUE(streamed.defined());
+  EXPECT_NEAR(streamed.item<double>(), loss, kTolerance);
   for (const auto& [name, gradient] : test.take_gradients()) {
     const double scale = std::max(expected.at(name).abs().max().item<double>(), 1e-12);
     EXPECT_LE((gradient - expected.at(name)).abs().max().item<double>(), kTolerance * scale) << name;
@@ -236,7 +236,8 @@ TEST(SegmentStreamingTest, AStopSignalEndsEitherPassAtTheNextSegment) {
       if (stop_requested() != 0) ++segments_after;
       if (now == pass && done == 2) raise(SIGUSR1);
     };
-    EXPECT_FALSE(streamed_gradients(test.model, forward_options(kShape, false), random_batch(kShape, 23), 22, events));
+    const data::TokenBatch batch = random_batch(kShape, 23);
+    EXPECT_FALSE(streamed_gradients(test.model, forward_options(kShape, false), batch, 22, events).defined());
     EXPECT_EQ(segments_after, 0);
   }
   const StopSignals cleared;  // for the tests that follow in this process

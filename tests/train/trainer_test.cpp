@@ -4,7 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/signals.h"
 #include "hici/hierarchy/hierarchy.h"
-#include "hici/train/trainable.h"
+#include "hici/optim/trainable.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 
@@ -77,9 +77,11 @@ struct TinyRun {
     events.on_segment = on_segment;
     events.on_step = [&](const StepMetrics& metrics, bool) { steps.push_back(metrics); };
     events.save = [&](const Progress& progress) { saves.push_back(progress.step); };
-    TrainableSelection all;
+    optim::TrainableSelection all;
     all.low_rank = false;
-    Trainer trainer(model, forward, select_trainable(model, all), *blocks, config, events);
+    const auto trained = optim::select_trainable(model, all);
+    optim::AdamW optimizer(trained, {.weight_decay = config.weight_decay});
+    Trainer trainer(model, forward, trained, optimizer, *blocks, config, events);
     return trainer.run(start);
   }
 };
@@ -165,11 +167,28 @@ TEST(TrainerTest, AStopInsideAStreamedStepDropsTheStepAndSavesTheStateBefore) {
   const StopSignals cleared;  // for the tests that follow in this process
 }
 
+TEST(TrainerTest, BatchesThatCannotBeReadEndTheRunWithTheirOwnError) {
+  TinyRun run;
+  std::filesystem::resize_file(run.folder.path() / "t.bin", 2 * 16 * 2);  // two blocks are left of 25
+  const std::string message = testing::error_message([&] { run.run(); });
+  EXPECT_NE(message.find("t.bin"), std::string::npos) << message;
+}
+
+TEST(SelectTrainableTest, MatricesDecayAndNormsDoNot) {
+  TinyRun run(at::kFloat, true);
+  optim::TrainableSelection all;
+  all.low_rank = false;
+  for (const optim::TrainedParameter& parameter : optim::select_trainable(run.model, all)) {
+    EXPECT_EQ(parameter.decays, parameter.tensor.dim() >= 2) << parameter.name;
+    EXPECT_TRUE(!parameter.decays || parameter.name.find("norm") == std::string::npos) << parameter.name;
+  }
+}
+
 TEST(SelectTrainableTest, APartThatMatchesNothingIsAUsageError) {
   TinyRun run;
-  TrainableSelection selection;
+  optim::TrainableSelection selection;
   selection.name_parts = {"embed", "nrom"};
-  EXPECT_THROW(select_trainable(run.model, selection), UsageError);
+  EXPECT_THROW(optim::select_trainable(run.model, selection), UsageError);
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 #include "hici/base/text_table.h"
 #include "hici/config/divides.h"
 #include "hici/ops/types.h"
-#include "hici/train/plan_alternatives.h"
+#include "hici/plan/make_problem.h"
+#include "hici/plan/plan_alternatives.h"
 #include "hici/train/segment_streaming.h"
 
 namespace hici::bench {
@@ -17,27 +18,23 @@ constexpr double kGib = 1024.0 * 1024 * 1024;
 
 std::string gib_text(int64_t bytes) { return fixed_digits(static_cast<double>(bytes) / kGib, 2); }
 
-train::PlanProblem problem_of(const MemoryTableSpec& spec, int64_t length, const train::ParameterSizes& parameters) {
-  train::PlanProblem problem;
-  problem.model = spec.model.config;
-  problem.shape = {spec.batch_size, length, spec.attention.kind, 0, {}, 0, parameters.trains_head};
-  if (spec.trainable.low_rank) problem.shape.lora_rank = spec.lora.rank;
-  if (spec.attention.kind != nn::AttentionKind::kFull)
-    problem.shape.segment_length = length / spec.num_segments(length);
-  if (spec.attention.has_slots) problem.shape.hici = spec.model.hici;
-  problem.dtype = spec.dtype;
-  problem.on_gpu = spec.on_gpu;
-  // As on a GPU of sm_80 or newer (ops::why_not()).
-  problem.whole_scores =
-      spec.on_gpu
-          ? spec.dtype == at::kFloat || problem.model.head_dim % 8 != 0 || problem.model.head_dim > 256
-          : ops::fastest_backend({at::kCPU, spec.dtype, problem.model.head_dim}) == ops::AttentionBackend::kMath;
-  problem.stream_segments = spec.stream_segments;
-  problem.accumulation_steps = spec.accumulation_steps;
-  problem.parameters = parameters;
-  problem.trainable = spec.trainable;
-  problem.lora = spec.lora;
-  return problem;
+plan::PlanProblem problem_of(const MemoryTableSpec& spec, int64_t length, const plan::ParameterSizes& parameters) {
+  plan::PlanProblem stated;
+  stated.model = spec.model.config;
+  stated.shape.batch = spec.batch_size;
+  stated.shape.tokens = length;
+  stated.shape.attention = spec.attention.kind;
+  if (spec.attention.kind != nn::AttentionKind::kFull) stated.shape.segment_length = length / spec.num_segments(length);
+  if (spec.attention.has_slots) stated.shape.hici = spec.model.hici;
+  if (spec.trainable.low_rank) stated.shape.lora_rank = spec.lora.rank;
+  stated.dtype = spec.dtype;
+  stated.stream_segments = spec.stream_segments;
+  stated.accumulation_steps = spec.accumulation_steps;
+  stated.trainable = spec.trainable;
+  stated.lora = spec.lora;
+  // The GPU is not the one of this machine, if it has one.
+  const auto device = spec.on_gpu ? std::nullopt : std::optional<at::Device>(at::kCPU);
+  return plan::make_problem(std::move(stated), parameters, device);
 }
 
 // What `hici train` chooses: on a CPU it keeps everything unless told otherwise.
@@ -45,17 +42,17 @@ std::optional<nn::ActivationPolicy> choice_of(const MemoryTableSpec& spec) {
   return spec.on_gpu || spec.policy ? spec.policy : nn::ActivationPolicy::kKeep;
 }
 
-train::MemoryPlan plan_of(const MemoryTableSpec& spec, const train::PlanProblem& problem) {
+plan::MemoryPlan plan_of(const MemoryTableSpec& spec, const plan::PlanProblem& problem) {
   const auto layers = static_cast<size_t>(problem.model.num_hidden_layers);
   if (const auto choice = choice_of(spec)) return plan_memory(problem, nn::ActivationPolicies(layers, *choice));
   if (auto plan = fit_memory(problem, spec.budget())) return *plan;
   return plan_memory(problem, nn::ActivationPolicies(layers, nn::ActivationPolicy::kOffload));
 }
 
-nlohmann::json what_fits(const MemoryTableSpec& spec, const train::PlanProblem& problem) {
+nlohmann::json what_fits(const MemoryTableSpec& spec, const plan::PlanProblem& problem) {
   nlohmann::json list = nlohmann::json::array();
-  for (const train::Alternative& alternative : alternatives_that_fit(problem, choice_of(spec), spec.budget())) {
-    const int64_t total = alternative.plan.peak.groups.total() + train::process_bytes(spec.on_gpu);
+  for (const plan::Alternative& alternative : alternatives_that_fit(problem, choice_of(spec), spec.budget())) {
+    const int64_t total = alternative.plan.peak.groups.total() + plan::process_bytes(spec.on_gpu);
     list.push_back({{"options", alternative.options},
                     {"total", total},
                     {"policies", nn::describe(alternative.plan.policies, alternative.plan.policies.size())}});
@@ -63,9 +60,9 @@ nlohmann::json what_fits(const MemoryTableSpec& spec, const train::PlanProblem& 
   return list;
 }
 
-nlohmann::json row_of(const MemoryTableSpec& spec, const train::PlanProblem& problem) {
-  const train::MemoryPlan plan = plan_of(spec, problem);
-  const train::MemoryGroups& groups = plan.peak.groups;
+nlohmann::json row_of(const MemoryTableSpec& spec, const plan::PlanProblem& problem) {
+  const plan::MemoryPlan plan = plan_of(spec, problem);
+  const plan::MemoryGroups& groups = plan.peak.groups;
   const bool fits = groups.total() <= spec.budget();
   nlohmann::json row{{"model_max_length", problem.shape.tokens},
                      {"weights", groups.weights},
@@ -74,8 +71,8 @@ nlohmann::json row_of(const MemoryTableSpec& spec, const train::PlanProblem& pro
                      {"activations", groups.activations},
                      {"layer_at_work", groups.working},
                      {"loss", groups.loss},
-                     {"other", groups.other + train::process_bytes(spec.on_gpu)},
-                     {"total", groups.total() + train::process_bytes(spec.on_gpu)},
+                     {"other", groups.other + plan::process_bytes(spec.on_gpu)},
+                     {"total", groups.total() + plan::process_bytes(spec.on_gpu)},
                      {"host", plan.host},
                      {"peak_moment", plan.peak.name},
                      {"policies", nn::describe(plan.policies, plan.policies.size())},
@@ -123,12 +120,12 @@ std::string what_fits_text(const MemoryTableSpec& spec, const nlohmann::json& ro
 std::string limit_text(const MemoryTableSpec& spec) {
   return detail::concat(gib_text(spec.memory_bytes), spec.on_gpu ? " GiB card" : " GiB of memory",
                         ": the total may be up to ", gib_text(spec.limit()), "; in \"other\" are ",
-                        gib_text(train::process_bytes(spec.on_gpu)), " that ",
+                        gib_text(plan::process_bytes(spec.on_gpu)), " that ",
                         spec.on_gpu ? "CUDA's context takes" : "the program itself takes", ", of the rest ",
-                        fixed_digits(100 * train::kMargin, 0), " % stay free");
+                        fixed_digits(100 * plan::kMargin, 0), " % stay free");
 }
 
-nlohmann::json facts_of(const MemoryTableSpec& spec, const train::ParameterSizes& parameters) {
+nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes& parameters) {
   return {{"command", "plan"},
           {"model", spec.model.name},
           {"attention", spec.attention.name},
@@ -179,7 +176,7 @@ void MemoryTableSpec::validate() const {
 MemoryTable make_memory_table(const MemoryTableSpec& spec) {
   std::optional<config::HiciConfig> hici;
   if (spec.attention.has_slots) hici = spec.model.hici;
-  const train::ParameterSizes parameters = train::count_parameters(spec.model.config, hici, spec.lora, spec.trainable);
+  const plan::ParameterSizes parameters = plan::count_parameters(spec.model.config, hici, spec.lora, spec.trainable);
   MemoryTable table{"", facts_of(spec, parameters)};
   for (const int64_t length : spec.lengths)
     table.json["rows"].push_back(row_of(spec, problem_of(spec, length, parameters)));

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "hici/bench/bench_spec.h"
-#include "hici/train/memory_plan.h"
+#include "hici/plan/memory_plan.h"
 
 #include <nlohmann/json.hpp>
 
@@ -20,7 +20,7 @@ struct MemoryTableSpec {
   int64_t accumulation_steps = 8;
   at::ScalarType dtype = at::kBFloat16;
   config::LoraConfig lora;
-  train::TrainableSelection trainable;
+  optim::TrainableSelection trainable;
   bool stream_segments = false;
   int64_t segment_length = 0;  // 0: the length over model.hici.num_segments
   bool on_gpu = true;
@@ -30,9 +30,9 @@ struct MemoryTableSpec {
   // Ranges, segments that divide the lengths, what streaming can do; messages name the options.
   void validate() const;
   // Bytes that tensors may take: the memory less what the process takes for itself, and the margin.
-  int64_t budget() const { return train::budget_of_memory(memory_bytes, on_gpu); }
+  int64_t budget() const { return plan::budget_of_memory(memory_bytes, on_gpu); }
   // Bytes that all may take, the process's own included.
-  int64_t limit() const { return budget() + train::process_bytes(on_gpu); }
+  int64_t limit() const { return budget() + plan::process_bytes(on_gpu); }
   int64_t num_segments(int64_t length) const {
     return segment_length > 0 ? length / segment_length : model.hici.num_segments;
   }

@@ -6,8 +6,9 @@
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/optim/clip.h"
+#include "hici/plan/make_problem.h"
 #include "hici/train/segment_streaming.h"
-#include "hici/train/trainable.h"
+#include "hici/optim/trainable.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -24,8 +25,8 @@ config::ModelConfig config_for(const BenchSpec& spec, int64_t length) {
   return config;
 }
 
-train::StepShape shape_for(const BenchSpec& spec, int64_t length, const AttentionChoice& attention) {
-  train::StepShape shape{
+plan::StepShape shape_for(const BenchSpec& spec, int64_t length, const AttentionChoice& attention) {
+  plan::StepShape shape{
       spec.batch_size, length, attention.kind, 0, {}, spec.lora.rank, spec.model.config.tie_word_embeddings};
   if (attention.kind != nn::AttentionKind::kFull) shape.segment_length = spec.segment_length_of(length);
   if (attention.has_slots) shape.hici = spec.model.hici;
@@ -60,14 +61,14 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, cons
       work_(work),
       attention_name_(attention.name),
       shape_(shape_for(spec, length, attention)),
-      flops_(train::count_step_flops(spec.model.config, shape_)),
+      flops_(plan::count_step_flops(spec.model.config, shape_)),
       forward_{attention.kind, shape_.segment_length, {}, {}, spec.attention_backend},
       model_(config_for(spec, length), {spec.dtype}) {
   if (attention.has_slots) hierarchy::attach_hierarchy(model_, spec.model.hici, {spec.dtype});
   model_.add_lora(spec.lora.targets, spec.lora.rank, spec.lora.scale());
   model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
   if (work == BenchWork::kEval) return;
-  const auto parameters = train::select_trainable(model_, {});
+  const auto parameters = optim::select_trainable(model_, {});
   if (spec.fp8_base) {
     model_.quantise_frozen("--fp8_base");
     pool.drop_unused();
@@ -79,17 +80,14 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, cons
 
 // The model on its device and its trained parameters are there; the rest of the step is planned.
 void ModelCase::plan() {
-  train::PlanProblem problem;
-  problem.model = spec_.model.config;
-  problem.shape = shape_;
-  problem.dtype = spec_.dtype;
-  problem.on_gpu = spec_.device.is_cuda();
-  problem.whole_scores =
-      ops::fastest_backend({spec_.device, spec_.dtype, problem.model.head_dim}) == ops::AttentionBackend::kMath;
-  problem.has_optimizer = spec_.with_optimizer;
-  problem.stream_segments = spec_.stream_segments;
-  problem.parameters = train::count_parameters(model_);
-  planned_ = train::plan_step(std::move(problem), spec_.activation_policy, spec_.device);
+  plan::PlanProblem stated;
+  stated.model = spec_.model.config;
+  stated.shape = shape_;
+  stated.dtype = spec_.dtype;
+  stated.has_optimizer = spec_.with_optimizer;
+  stated.stream_segments = spec_.stream_segments;
+  plan::PlanProblem problem = plan::make_problem(std::move(stated), plan::count_parameters(model_), spec_.device);
+  planned_ = plan::plan_step(std::move(problem), spec_.activation_policy, spec_.device);
   forward_.policies = planned_.plan.policies;
 }
 
@@ -136,9 +134,8 @@ void ModelCase::whole_step(const at::Tensor& tokens_BT) {
 
 // The limits and rates of `hici train`; they do not change the time.
 void ModelCase::update_weights() {
-  optim::clip_group_then_all(gradients_->gradients_of(optim::GroupKind::kHici), 0.3,
-                             gradients_->gradients_of(optim::GroupKind::kRest), 1.0);
-  optimizer_->step(gradients_->gradients(), {2e-4, 2e-5});
+  optim::clip(gradients_->grouped_sums(), {.hici = 0.3, .all = 1.0});
+  optimizer_->step(gradients_->sums(), {2e-4, 2e-5});
   gradients_->clear();
 }
 
@@ -192,7 +189,7 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
   // Streaming goes forward through all segments but the last once more, to make the states.
   const double segments =
       static_cast<double>(shape_.tokens) / static_cast<double>(std::max<int64_t>(1, shape_.segment_length));
-  const double again = (is_step ? train::recomputed_share(planned_.problem, planned_.plan.policies) : 0) +
+  const double again = (is_step ? plan::recomputed_share(planned_.problem, planned_.plan.policies) : 0) +
                        (is_step && spec_.stream_segments ? 1 - 1 / segments : 0);
   const double executed = model_flops() + again * flops_.recomputation();
   nlohmann::json row{{"status", kOk},
@@ -212,7 +209,7 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
   if (is_step) {
     row["activations"] = nn::describe(planned_.plan.policies, planned_.plan.policies.size());
     // As the peak that was seen: of tensors on a GPU, of the process on a CPU.
-    const int64_t own = spec_.device.is_cuda() ? 0 : train::kProcessBytes;
+    const int64_t own = spec_.device.is_cuda() ? 0 : plan::kProcessBytes;
     row["planned_memory_bytes"] = planned_.plan.peak.groups.total() + own;
     row["planned_host_bytes"] = planned_.plan.host;
     row["planned_peak_moment"] = planned_.plan.peak.name;

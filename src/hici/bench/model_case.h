@@ -7,7 +7,7 @@
 #include "hici/nn/causal_lm.h"
 #include "hici/optim/adamw.h"
 #include "hici/train/gradient_accumulator.h"
-#include "hici/train/step_plan.h"
+#include "hici/plan/step_plan.h"
 
 #include <map>
 #include <memory>
@@ -61,15 +61,15 @@ class ModelCase {
   const BenchSpec& spec_;
   BenchWork work_;
   std::string attention_name_;
-  train::StepShape shape_;
-  train::StepFlops flops_;
+  plan::StepShape shape_;
+  plan::StepFlops flops_;
   nn::ForwardOptions forward_;
   nn::CausalLm model_;
   std::unique_ptr<train::GradientAccumulator> gradients_;
   std::unique_ptr<optim::AdamW> optimizer_;
   std::vector<double> seconds_;
   device::DeviceMemory peak_;
-  train::PlannedStep planned_;  // of a step
+  plan::PlannedStep planned_;  // of a step
 };
 
 }  // namespace hici::bench

@@ -56,9 +56,7 @@ void check_segments(const SftOptions& o) {
 // where fine-tuning has one segment.
 config::HiciConfig resolve_hici(const SftOptions& o, config::Family family, const io::StoredHici& stored) {
   config::HiciConfig hici = o.hici.resolve(family, stored);
-  const bool sees_own =
-      hici.causal_mode != config::CausalMode::kCausalShift && hici.causal_mode != config::CausalMode::kCausalShiftG;
-  HICI_CHECK_USAGE(o.sft.segment_length > 0 || sees_own || o.spec.attention != nn::AttentionKind::kHici ||
+  HICI_CHECK_USAGE(o.sft.segment_length > 0 || !hici.is_shifted() || o.spec.attention != nn::AttentionKind::kHici ||
                        !hici.use_local_constructor,
                    "--sft_segment_length: 0 leaves no slots to see, as the first segment has none in causal mode ",
                    config::name_of(hici.causal_mode), "; give a length, or another --causal_mode");

@@ -114,10 +114,6 @@ void HiciConfig::check_streamable() const {
       " makes global slots from later segments too, so no segment can go first; use --causal_mode causal_gi");
 }
 
-bool LoraConfig::targets_layer(std::string_view leaf) const {
-  return std::find(targets.begin(), targets.end(), leaf) != targets.end();
-}
-
 void LoraConfig::validate(const std::string& subject) const {
   const Rules rules(subject);
   rules.in_range("lora_r", rank, kMaxLoraRank);

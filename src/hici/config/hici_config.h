@@ -47,7 +47,21 @@ struct HiciConfig {
   // True when no segment needs a later one, so that a sequence can be worked on segment by segment: every mode but
   // `none` with a global integrator.
   bool is_streamable() const { return causal_mode != CausalMode::kNone || !use_global_integrator; }
-  // --stream_segments with a config that is not is a usage error.
+  // True when a segment sees the slots of the segment before it, and the first one none.
+  bool is_shifted() const {
+    return causal_mode == CausalMode::kCausalShift || causal_mode == CausalMode::kCausalShiftG;
+  }
+  // True when a segment sees local slots, its own or (is_shifted()) those of the segment before it.
+  bool shows_local_slots() const {
+    return causal_mode != CausalMode::kCausalShiftG && causal_mode != CausalMode::kCausalGiGonly;
+  }
+  // True when local slots of a segment are kept for the next one.
+  bool remembers_previous() const { return is_shifted() && shows_local_slots(); }
+  // Slots, global and local, that a segment sees where it sees any.
+  int64_t slots_per_segment() const {
+    return (use_global_integrator ? global_slots : 0) + (shows_local_slots() ? num_local_slots : 0);
+  }
+  // --stream_segments with a config that is not streamable is a usage error.
   void check_streamable() const;
   // Width of the local constructor in a model of `hidden_size`.
   int64_t local_width(int64_t hidden_size) const { return use_bottleneck ? bottleneck_dim : hidden_size; }
@@ -64,7 +78,6 @@ struct LoraConfig {
   std::vector<std::string> targets{"q_proj", "k_proj", "v_proj", "o_proj"};
 
   double scale() const { return alpha / static_cast<double>(rank); }
-  bool targets_layer(std::string_view leaf) const;
   void validate(const std::string& subject = "") const;
   bool operator==(const LoraConfig&) const = default;
 };

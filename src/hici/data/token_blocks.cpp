@@ -7,7 +7,6 @@
 #include <ATen/ATen.h>
 
 namespace hici::data {
-namespace {}
 
 TokenBlocks::TokenBlocks(const TokenFile& tokens, int64_t block_length, const std::string& length_option)
     : tokens_(tokens), block_length_(block_length) {

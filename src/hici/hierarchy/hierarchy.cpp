@@ -13,12 +13,6 @@ namespace {
 
 using config::CausalMode;
 
-bool is_shifted(CausalMode mode) { return mode == CausalMode::kCausalShift || mode == CausalMode::kCausalShiftG; }
-
-bool hides_local_slots(CausalMode mode) {
-  return mode == CausalMode::kCausalShiftG || mode == CausalMode::kCausalGiGonly;
-}
-
 // Segment i gets what segment i - 1 had; the first row is never looked at.
 at::Tensor shift_by_one_segment(const at::Tensor& t_BNXC) {
   return at::cat({at::zeros_like(t_BNXC.narrow(1, 0, 1)), t_BNXC.narrow(1, 0, t_BNXC.size(1) - 1)}, 1);
@@ -41,11 +35,11 @@ nn::PrefixSlots Hierarchy::make_slots(const at::Tensor& x_BTC, const at::Tensor&
   std::vector<at::Tensor> slots;
   const at::Tensor global_BNUC = global_slots(local_BNMC);
   if (global_BNUC.defined()) slots.push_back(global_BNUC);
-  if (!hides_local_slots(config_.causal_mode)) slots.push_back(local_BNMC);
-  nn::PrefixSlots prefix{{}, !is_shifted(config_.causal_mode), global_BNUC.defined() ? global_BNUC.size(2) : 0};
+  if (config_.shows_local_slots()) slots.push_back(local_BNMC);
+  nn::PrefixSlots prefix{{}, !config_.is_shifted(), global_BNUC.defined() ? global_BNUC.size(2) : 0};
   if (slots.empty()) return prefix;
   prefix.slots_BNPC = at::cat(slots, 2);
-  if (is_shifted(config_.causal_mode)) prefix.slots_BNPC = shift_by_one_segment(prefix.slots_BNPC);
+  if (config_.is_shifted()) prefix.slots_BNPC = shift_by_one_segment(prefix.slots_BNPC);
   return prefix;
 }
 
@@ -71,7 +65,7 @@ nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at
   const SlotState before = from_list(config_, before_list);
   const at::Tensor local_BMC = local_.forward(x_BSC, valid_BS, prepared);
   const SlotState after = add_slots(before, local_BMC);
-  const bool shifted = is_shifted(config_.causal_mode);
+  const bool shifted = config_.is_shifted();
   nn::SegmentSlots made{{{}, !shifted}, to_list(after)};
   if (shifted && segment == 0) return made;
 
@@ -82,17 +76,14 @@ nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at
     slots.push_back(integrator_->forward(statistics));
     made.prefix.num_global = slots.back().size(1);
   }
-  if (!hides_local_slots(config_.causal_mode)) slots.push_back(shifted ? before.previous_BMC : local_BMC);
+  if (config_.shows_local_slots()) slots.push_back(shifted ? before.previous_BMC : local_BMC);
   made.prefix.slots_BNPC = at::cat(slots, 1).unsqueeze(1);
   return made;
 }
 
-int64_t Hierarchy::num_slots() const {
-  const int64_t local = hides_local_slots(config_.causal_mode) ? 0 : config_.num_local_slots;
-  return local + (integrator_ ? config_.global_slots : 0);
-}
+int64_t Hierarchy::num_slots() const { return config_.slots_per_segment(); }
 
-int64_t Hierarchy::num_slots_of_first_segment() const { return is_shifted(config_.causal_mode) ? 0 : num_slots(); }
+int64_t Hierarchy::num_slots_of_first_segment() const { return config_.is_shifted() ? 0 : num_slots(); }
 
 void Hierarchy::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {
   local_.visit_parameters(prefix + ".local_constructor", visit);

@@ -12,8 +12,6 @@
 namespace hici::hierarchy {
 namespace {
 
-bool keeps_previous(const config::HiciConfig& config) { return config.causal_mode == config::CausalMode::kCausalShift; }
-
 // Not at::maximum: its backward shares a tie between both sides.
 at::Tensor max_prefer_later(const at::Tensor& later, const at::Tensor& earlier) {
   return at::where(later.ge(earlier), later, earlier);
@@ -35,7 +33,8 @@ SlotState empty_slot_state(const config::HiciConfig& config, int64_t batch, int6
     state.sums_B4C.select(1, 2).fill_(-kInfinity);
     state.sums_B4C.select(1, 3).fill_(kInfinity);
   }
-  if (keeps_previous(config)) state.previous_BMC = at::zeros({batch, config.num_local_slots, hidden_size}, options);
+  if (config.remembers_previous())
+    state.previous_BMC = at::zeros({batch, config.num_local_slots, hidden_size}, options);
   return state;
 }
 
@@ -67,7 +66,7 @@ nn::LayerState to_list(const SlotState& state) {
 }
 
 SlotState from_list(const config::HiciConfig& config, const nn::LayerState& list) {
-  const size_t num_sums = config.use_global_integrator ? 1 : 0, num_previous = keeps_previous(config) ? 1 : 0;
+  const size_t num_sums = config.use_global_integrator ? 1 : 0, num_previous = config.remembers_previous() ? 1 : 0;
   HICI_ASSERT(list.size() == num_sums + num_previous, "a state of ", list.size(), " tensors");
   SlotState state;
   if (num_sums > 0) state.sums_B4C = list.front();

@@ -35,7 +35,6 @@ class ModelDirectory {
   const std::filesystem::path& path() const { return path_; }
   const config::ModelConfig& config() const { return config_; }
   const TensorSource& weights() const { return *weights_; }
-  std::shared_ptr<const TensorSource> shared_weights() const { return weights_; }
   // Waits until what was read of a checkpoint is known to be what its manifest says; an error where it is not.
   void finish_checks() const { check_->finish(); }
   const FolderCheck& check() const { return *check_; }

@@ -23,27 +23,6 @@ constexpr int64_t kVersion = 1;
 constexpr int64_t kMaxInteger = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMaxTokens = int64_t{1} << 62;  // what a run still adds fits
 constexpr int64_t kMaxBatch = int64_t{1} << 20;   // three of these multiplied fit in 64 bits
-constexpr std::string_view kHexDigits = "0123456789abcdef";
-
-std::string to_hex(std::string_view bytes) {
-  std::string hex;
-  hex.reserve(2 * bytes.size());
-  for (const char c : bytes) {
-    hex.push_back(kHexDigits[static_cast<unsigned char>(c) >> 4]);
-    hex.push_back(kHexDigits[static_cast<unsigned char>(c) & 15]);
-  }
-  return hex;
-}
-
-std::string from_hex(const std::string& hex, const std::string& subject) {
-  HICI_CHECK(hex.size() % 2 == 0 && hex.find_first_not_of(kHexDigits) == std::string::npos, subject,
-             ": is no hexadecimal text; the file is damaged");
-  std::string bytes;
-  for (size_t i = 0; i < hex.size(); i += 2) {
-    bytes.push_back(static_cast<char>(kHexDigits.find(hex[i]) * 16 + kHexDigits.find(hex[i + 1])));
-  }
-  return bytes;
-}
 
 uint64_t parse_seed(const std::string& digits, const std::string& subject) {
   uint64_t seed = 0;
@@ -179,8 +158,6 @@ std::string training_state_text(const TrainingState& state) {
       {"path", state.data.path}, {"fingerprint", state.data.fingerprint}, {"num_samples", state.data.num_samples}};
   root["options"] = state.options;
   root["start_options"] = state.start_options;
-  root["generators"] = nlohmann::ordered_json::object();
-  for (const auto& [name, bytes] : state.generators) root["generators"][name] = to_hex(bytes);
   return root.dump(1) + "\n";
 }
 
@@ -202,9 +179,6 @@ TrainingState parse_training_state(std::string_view text, const std::string& sub
   state.options = parse_strings(root.object("options"));
   use_present_spelling(state.options);
   if (root.has("start_options")) state.start_options = parse_strings(root.object("start_options"));
-  for (const auto& [name, hex] : parse_strings(root.object("generators"))) {
-    state.generators[name] = from_hex(hex, subject + ": generators");
-  }
   return state;
 }
 

@@ -47,8 +47,6 @@ struct TrainingState {
   std::map<std::string, std::string> start_options;
   // Of base and tokenizer; a file of its own (hici_identity.json), which adapters have without a training state.
   ModelIdentity identity;
-  // State of each random generator as bytes: "rank0/cpu" -> ...
-  std::map<std::string, std::string> generators;
 };
 
 std::string training_state_text(const TrainingState& state);

@@ -33,7 +33,7 @@ void AdamW::step(const std::vector<at::Tensor>& gradients, const std::array<doub
   for (size_t i = 0; i < slots_.size(); ++i) {
     if (!gradients[i].defined()) continue;
     Slot& slot = slots_[i];
-    KernelLists& list = lists[static_cast<int>(slot.parameter.group)][slot.parameter.decays() ? 1 : 0];
+    KernelLists& list = lists[static_cast<int>(slot.parameter.group)][slot.parameter.decays ? 1 : 0];
     list.parameters.push_back(slot.master);
     list.gradients.push_back(gradients[i]);
     list.exp_avgs.push_back(slot.exp_avg);
@@ -65,13 +65,6 @@ void AdamW::visit_state(const StateVisitor& visit) {
     visit("exp_avg_sq." + slot.parameter.name, slot.exp_avg_sq);
     const bool has_master = slot.parameter.tensor.scalar_type() != slot.master.scalar_type();
     if (has_master) visit("master." + slot.parameter.name, slot.master);
-  }
-}
-
-void AdamW::refresh_master_weights() {
-  const at::NoGradGuard no_grad;
-  for (Slot& slot : slots_) {
-    if (slot.parameter.tensor.scalar_type() != slot.master.scalar_type()) slot.master.copy_(slot.parameter.tensor);
   }
 }
 

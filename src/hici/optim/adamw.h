@@ -33,9 +33,6 @@ class AdamW {
   using StateVisitor = std::function<void(const std::string& name, at::Tensor& tensor)>;
   void visit_state(const StateVisitor& visit);
 
-  // Copies the parameters into the master weights; after parameters were loaded from elsewhere.
-  void refresh_master_weights();
-
  private:
   struct Slot {
     TrainedParameter parameter;

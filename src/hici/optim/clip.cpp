@@ -8,6 +8,9 @@
 namespace hici::optim {
 namespace {
 
+constexpr auto kHici = static_cast<size_t>(GroupKind::kHici);
+constexpr auto kRest = static_cast<size_t>(GroupKind::kRest);
+
 std::vector<at::Tensor> only_defined(const std::vector<at::Tensor>& tensors) {
   std::vector<at::Tensor> kept;
   for (const at::Tensor& t : tensors) {
@@ -16,41 +19,54 @@ std::vector<at::Tensor> only_defined(const std::vector<at::Tensor>& tensors) {
   return kept;
 }
 
-// What gradients of this norm are multiplied by.
 double clip_factor(double norm, double limit) {
   return limit > 0 && std::isfinite(norm) && norm > limit ? limit / (norm + 1e-6) : 1.0;
 }
 
-void scale(const std::vector<at::Tensor>& gradients, double factor) {
-  const std::vector<at::Tensor> kept = only_defined(gradients);
-  if (factor != 1.0 && !kept.empty()) at::_foreach_mul_(kept, factor);
-}
-
 }  // namespace
 
-double global_norm(const std::vector<at::Tensor>& gradients) {
-  const std::vector<at::Tensor> kept = only_defined(gradients);
-  if (kept.empty()) return 0;
+std::array<double, kNumGroups> squared_norms(const GroupedTensors& gradients) {
+  std::array<int64_t, kNumGroups> counts{};
+  std::vector<at::Tensor> norms;
+  for (size_t group = 0; group < gradients.size(); ++group) {
+    const std::vector<at::Tensor> kept = only_defined(gradients[group]);
+    if (kept.empty()) continue;  // LibTorch refuses an empty list
+    counts[group] = static_cast<int64_t>(kept.size());
+    for (at::Tensor& norm : at::_foreach_norm(kept)) norms.push_back(std::move(norm));
+  }
+  std::array<double, kNumGroups> squares{};
+  if (norms.empty()) return squares;
   // Norms of the tensors on the device, one transfer, the sum of squares in double.
-  const at::Tensor norms = at::stack(at::_foreach_norm(kept)).to(at::kCPU, at::kDouble);
-  return std::sqrt(norms.square().sum().item<double>());
+  const at::Tensor on_host = at::stack(norms).to(at::kCPU, at::kDouble);
+  int64_t begin = 0;
+  for (size_t group = 0; group < squares.size(); begin += counts[group++]) {
+    if (counts[group] > 0) squares[group] = on_host.narrow(0, begin, counts[group]).square().sum().item<double>();
+  }
+  return squares;
 }
 
-double clip_to_norm(const std::vector<at::Tensor>& gradients, double limit) {
-  const double norm = global_norm(gradients);
-  scale(gradients, clip_factor(norm, limit));
-  return norm;
+Clipping clipping_of(const std::array<double, kNumGroups>& squares, const ClipLimits& limits) {
+  Clipping clipping;
+  clipping.hici_norm = std::sqrt(squares[kHici]);
+  const double hici_factor = clip_factor(clipping.hici_norm, limits.hici);
+  clipping.norm = std::hypot(clipping.hici_norm * hici_factor, std::sqrt(squares[kRest]));
+  const double factor = clip_factor(clipping.norm, limits.all);
+  clipping.factors[kHici] = hici_factor * factor;
+  clipping.factors[kRest] = factor;
+  return clipping;
 }
 
-GroupedNorms clip_group_then_all(const std::vector<at::Tensor>& group, double group_limit,
-                                 const std::vector<at::Tensor>& rest, double limit) {
-  GroupedNorms norms{global_norm(group), 0};
-  const double group_factor = clip_factor(norms.group, group_limit);
-  norms.all = std::hypot(norms.group * group_factor, global_norm(rest));
-  const double factor = clip_factor(norms.all, limit);
-  scale(group, group_factor * factor);
-  scale(rest, factor);
-  return norms;
+void scale(const GroupedTensors& gradients, const std::array<double, kNumGroups>& factors) {
+  for (size_t group = 0; group < gradients.size(); ++group) {
+    const std::vector<at::Tensor> kept = only_defined(gradients[group]);
+    if (factors[group] != 1.0 && !kept.empty()) at::_foreach_mul_(kept, factors[group]);
+  }
+}
+
+Clipping clip(const GroupedTensors& gradients, const ClipLimits& limits) {
+  const Clipping clipping = clipping_of(squared_norms(gradients), limits);
+  scale(gradients, clipping.factors);
+  return clipping;
 }
 
 }  // namespace hici::optim

@@ -1,28 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradient norms and clipping.
+// Gradient norms and clipping: the norm of the HiCI gradients to a limit of its own, then that of all gradients.
+//
+// In three steps, so that processes which hold parts of the gradients can add up their squares in between and scale
+// alike: squared norms of the groups, factors, scaling.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include "hici/optim/parameter_groups.h"
 
-#include <vector>
+#include <array>
 
 namespace hici::optim {
 
-// Euclidean norm over all tensors together; undefined ones count as zero.
-double global_norm(const std::vector<at::Tensor>& gradients);
+// The sum of the squares of all elements of each group, indexed by GroupKind; undefined tensors count as zero. Waits
+// for the device once.
+std::array<double, kNumGroups> squared_norms(const GroupedTensors& gradients);
 
-// Scales all tensors by limit / (norm + 1e-6) when their norm is above `limit`; a limit of 0 switches clipping off.
-// Returns the norm before clipping. A norm that is not finite changes nothing: the caller decides.
-double clip_to_norm(const std::vector<at::Tensor>& gradients, double limit);
-
-struct GroupedNorms {
-  double group = 0;
-  double all = 0;  // of both, the group clipped and the rest not
+// Limits of Euclidean norms; 0: none.
+struct ClipLimits {
+  double hici = 0;
+  double all = 0;
 };
 
-// clip_to_norm() of `group`, then of both together: the same numbers, but that each tensor is read once for its norm
-// and scaled at most once.
-GroupedNorms clip_group_then_all(const std::vector<at::Tensor>& group, double group_limit,
-                                 const std::vector<at::Tensor>& rest, double limit);
+struct Clipping {
+  double hici_norm = 0;                                 // before clipping
+  double norm = 0;                                      // of both groups, the HiCI gradients clipped and the rest not
+  std::array<double, kNumGroups> factors = {1.0, 1.0};  // what each group is multiplied by
+};
+
+// Where a norm is above its limit, the factor is limit / (norm + 1e-6). A norm that is not finite gives the factor 1:
+// the caller decides.
+Clipping clipping_of(const std::array<double, kNumGroups>& squares, const ClipLimits& limits);
+
+// Multiplies each group by its factor.
+void scale(const GroupedTensors& gradients, const std::array<double, kNumGroups>& factors);
+
+// The three steps for a process that holds all gradients.
+Clipping clip(const GroupedTensors& gradients, const ClipLimits& limits);
 
 }  // namespace hici::optim

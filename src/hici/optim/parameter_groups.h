@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -12,14 +13,16 @@ namespace hici::optim {
 enum class GroupKind { kHici, kRest };
 inline constexpr int kNumGroups = 2;
 
-// A leaf tensor of the model with requires_grad set, under its checkpoint name.
+// Tensors by group, indexed by GroupKind: gradients in the order of the parameters, undefined where there is none.
+using GroupedTensors = std::array<std::vector<at::Tensor>, kNumGroups>;
+
+// A leaf tensor of the model with requires_grad set, under its checkpoint name. Who selects the parameters decides what
+// is decayed: a matrix cut into flat shards has one dimension and is decayed all the same.
 struct TrainedParameter {
   std::string name;
   at::Tensor tensor;
   GroupKind group = GroupKind::kRest;
-
-  // Weight decay goes to matrices only; norms, biases and scalars are left alone, as in transformers' Trainer.
-  bool decays() const { return tensor.dim() >= 2; }
+  bool decays = false;  // by --weight_decay
 };
 
 }  // namespace hici::optim

@@ -8,7 +8,7 @@
 #include "hici/optim/adamw.h"
 #include "hici/train/trainer.h"
 #include "hici/train/training_data.h"
-#include "hici/train/training_run.h"
+#include "hici/train/training_spec.h"
 
 #include <filesystem>
 #include <map>

@@ -7,53 +7,45 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <utility>
+
 namespace hici::train {
-namespace {
-
-bool is_narrow(const at::Tensor& t) { return t.scalar_type() != ops::accumulation_type(t.scalar_type()); }
-
-}  // namespace
 
 GradientAccumulator::GradientAccumulator(std::vector<optim::TrainedParameter> parameters)
-    : parameters_(std::move(parameters)), wide_sums_(parameters_.size()) {}
+    : parameters_(std::move(parameters)), sums_(parameters_.size()) {}
 
 void GradientAccumulator::collect() {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> gradients, sums, first_gradients, first_sums;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    at::Tensor& tensor = parameters_[i].tensor;
-    if (!is_narrow(tensor) || !tensor.grad().defined()) continue;
-    const bool is_first = !wide_sums_[i].defined();
-    if (is_first) wide_sums_[i] = at::empty(tensor.sizes(), tensor.options().dtype(at::kFloat));
-    (is_first ? first_gradients : gradients).push_back(tensor.grad());
-    (is_first ? first_sums : sums).push_back(wide_sums_[i]);
-    tensor.mutable_grad().reset();
+    at::Tensor gradient = std::exchange(parameters_[i].tensor.mutable_grad(), at::Tensor());
+    if (!gradient.defined()) continue;
+    const auto type = ops::accumulation_type(gradient.scalar_type());
+    const bool is_first = !sums_[i].defined();
+    if (is_first && gradient.scalar_type() == type) {
+      sums_[i] = std::move(gradient);
+      continue;
+    }
+    if (is_first) sums_[i] = at::empty(gradient.sizes(), gradient.options().dtype(type));
+    (is_first ? first_sums : sums).push_back(sums_[i]);
+    (is_first ? first_gradients : gradients).push_back(std::move(gradient));
   }
   if (!first_sums.empty()) at::_foreach_copy_(first_sums, first_gradients);
   ops::accumulate(gradients, sums);
 }
 
-std::vector<at::Tensor> GradientAccumulator::gradients() const {
-  std::vector<at::Tensor> all;
+optim::GroupedTensors GradientAccumulator::grouped_sums() const {
+  optim::GroupedTensors grouped;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    all.push_back(is_narrow(parameters_[i].tensor) ? wide_sums_[i] : parameters_[i].tensor.grad());
+    grouped[static_cast<size_t>(parameters_[i].group)].push_back(sums_[i]);
   }
-  return all;
-}
-
-std::vector<at::Tensor> GradientAccumulator::gradients_of(optim::GroupKind group) const {
-  const std::vector<at::Tensor> all = gradients();
-  std::vector<at::Tensor> kept;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (parameters_[i].group == group) kept.push_back(all[i]);
-  }
-  return kept;
+  return grouped;
 }
 
 void GradientAccumulator::clear() {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     parameters_[i].tensor.mutable_grad().reset();
-    wide_sums_[i].reset();
+    sums_[i].reset();
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients of an optimizer step, summed over its micro-batches in float32 whatever the type of the model.
+// Gradients of an optimizer step, summed over its micro-batches: one sum for each trained parameter, in float32
+// (float64 for a float64 parameter) whatever the type of the model.
 #pragma once
 
 #include "hici/optim/parameter_groups.h"
@@ -12,18 +13,20 @@ class GradientAccumulator {
  public:
   explicit GradientAccumulator(std::vector<optim::TrainedParameter> parameters);
 
-  // After each backward: of a micro-batch, or of a segment of one. Parameters narrower than float32 hand their .grad
-  // over to a float32 sum: adding many micro-batches in bf16 would lose most of them.
+  // After each backward, of a micro-batch or of a segment of one: adds every .grad to its sum and takes it away. Adding
+  // many micro-batches in bf16 would lose most of them. The first .grad of a parameter in float32 or float64 becomes
+  // its sum, without a copy.
   void collect();
   // In the order of the parameters; undefined where a parameter got none.
-  std::vector<at::Tensor> gradients() const;
-  std::vector<at::Tensor> gradients_of(optim::GroupKind group) const;
+  const std::vector<at::Tensor>& sums() const { return sums_; }
+  // The same tensors by group.
+  optim::GroupedTensors grouped_sums() const;
   // Forgets everything; for the next step, or to drop a step half done.
   void clear();
 
  private:
   std::vector<optim::TrainedParameter> parameters_;
-  std::vector<at::Tensor> wide_sums_;  // undefined for parameters in float32 or float64
+  std::vector<at::Tensor> sums_;
 };
 
 }  // namespace hici::train

@@ -101,7 +101,13 @@ void MetricsWriter::log(const StepMetrics& metrics) {
   }
 }
 
-void MetricsWriter::finish() const { stderr_live_line().finish(); }
+void MetricsWriter::finish() const {
+  stderr_live_line().finish();
+  const int64_t lost = lines_.lost_records();
+  if (lost == 0) return;
+  log_warning(lines_.path().string(), ": ", counted(lost, "line"),
+              " could not be written, so that curves of this run have gaps; make room on the disk");
+}
 
 std::string MetricsWriter::line_for_people(const StepMetrics& metrics) const {
   // The mean of this process's steps: a resumed run says nothing about the speed of the one before.

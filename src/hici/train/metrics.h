@@ -48,11 +48,9 @@ class MetricsWriter {
   void show(const StepMetrics& metrics);
   // Both files and the live line (a plain line when stderr is no terminal).
   void log(const StepMetrics& metrics);
-  // Ends the live line.
+  // Ends the live line. A warning says how many lines of metrics.jsonl a full disk has cost.
   void finish() const;
 
-  // Log lines that a full disk has cost.
-  int64_t lost_records() const { return lines_.lost_records(); }
   const RunLosses& losses() const { return losses_; }
 
  private:

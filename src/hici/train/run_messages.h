@@ -6,7 +6,7 @@
 #include "hici/optim/adamw.h"
 #include "hici/train/metrics.h"
 #include "hici/train/training_data.h"
-#include "hici/train/training_run.h"
+#include "hici/train/training_spec.h"
 
 #include <filesystem>
 #include <string>

@@ -66,18 +66,15 @@ class SegmentStream {
       : model_(model),
         forward_(forward),
         events_(events),
-        tokens_(batch.tokens_BT.to(model.head_weight().device())),
-        labels_(batch.labels_BT.to(model.head_weight().device())),
+        tokens_(batch.tokens_BT.to(model.head_weight().device(), /*non_blocking=*/true)),
+        labels_(batch.labels_BT.to(model.head_weight().device(), /*non_blocking=*/true)),
         targets_(static_cast<double>(targets_in_step)),
         num_segments_(tokens_.size(1) / forward.segment_length),
         frequencies_(model.rotary_frequencies()),
         states_(tokens_.device(), num_segments_ - 1),
         loss_(at::zeros({}, tokens_.options().dtype(at::kDouble))) {}
 
-  std::optional<double> run() {
-    if (!make_states() || !make_gradients()) return std::nullopt;
-    return loss_.item<double>();
-  }
+  at::Tensor run() { return make_states() && make_gradients() ? loss_ : at::Tensor(); }
 
  private:
   // False when a stop signal came.
@@ -161,9 +158,8 @@ void check_streamable(nn::AttentionKind attention, const config::HiciConfig& hic
   hici.check_streamable();
 }
 
-std::optional<double> streamed_gradients(const nn::CausalLm& model, const nn::ForwardOptions& forward,
-                                         const data::TokenBatch& batch, int64_t targets_in_step,
-                                         const StreamEvents& events) {
+at::Tensor streamed_gradients(const nn::CausalLm& model, const nn::ForwardOptions& forward,
+                              const data::TokenBatch& batch, int64_t targets_in_step, const StreamEvents& events) {
   HICI_ASSERT(forward.attention == nn::AttentionKind::kHici && forward.segment_length > 0 &&
                   batch.tokens_BT.size(1) % forward.segment_length == 0,
               "T ", batch.tokens_BT.size(1), " S ", forward.segment_length);

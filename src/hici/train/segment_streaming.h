@@ -13,7 +13,7 @@
 // in segments of 8192 make 511 states of 2 MiB, 1 GiB that the card has better use for, while the two copies of a
 // state (40 us each over PCIe, queued like kernels on the stream of the model) are lost in the second that a segment
 // takes. (LibTorch rounds pinned memory up to a power of two and keeps it for the next step.) The host waits for the
-// device once, for the loss.
+// device nowhere; the loss stays there.
 #pragma once
 
 #include "hici/config/hici_config.h"
@@ -21,7 +21,6 @@
 #include "hici/nn/causal_lm.h"
 
 #include <functional>
-#include <optional>
 
 namespace hici::train {
 
@@ -36,11 +35,10 @@ struct StreamEvents {
 // A usage error unless a model with this attention and hierarchy can be streamed.
 void check_streamable(nn::AttentionKind attention, const config::HiciConfig& hici);
 
-// Adds to .grad what forward_hidden() and backward of sum(loss) / targets_in_step add, and returns that loss. Of
-// `forward`, HiCI attention with its segment_length, padding and policies are meant. Looks at the stop signals before
-// each segment; nullopt when one came, with gradients half made.
-std::optional<double> streamed_gradients(const nn::CausalLm& model, const nn::ForwardOptions& forward,
-                                         const data::TokenBatch& batch, int64_t targets_in_step,
-                                         const StreamEvents& events);
+// Adds to .grad what forward_hidden() and backward of sum(loss) / targets_in_step add, and returns that loss, a float64
+// scalar on the model's device. Of `forward`, HiCI attention with its segment_length, padding and policies are meant.
+// Looks at the stop signals before each segment; undefined when one came, with gradients half made.
+at::Tensor streamed_gradients(const nn::CausalLm& model, const nn::ForwardOptions& forward,
+                              const data::TokenBatch& batch, int64_t targets_in_step, const StreamEvents& events);
 
 }  // namespace hici::train

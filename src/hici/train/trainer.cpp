@@ -28,10 +28,10 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
 // Without the sign that a nan may have, which says nothing.
 std::string shown(double value) { return std::isnan(value) ? "nan" : hici::detail::concat(value); }
 
-std::string list_blocks(const std::vector<data::TokenBatch>& batches) {
+std::string list_blocks(const StepBatches& step) {
   std::ostringstream out;
-  for (const data::TokenBatch& batch : batches) {
-    for (const int64_t block : batch.blocks) out << (out.tellp() > 0 ? ", " : "") << block;
+  for (const MicroBatch& micro : step.micro_batches) {
+    for (const int64_t block : micro.batch.blocks) out << (out.tellp() > 0 ? ", " : "") << block;
   }
   return out.str();
 }
@@ -39,16 +39,17 @@ std::string list_blocks(const std::vector<data::TokenBatch>& batches) {
 }  // namespace
 
 Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vector<optim::TrainedParameter> parameters,
-                 const data::BatchSource& samples, const config::TrainConfig& config, TrainerEvents events)
+                 optim::AdamW& optimizer, const data::BatchSource& samples, const config::TrainConfig& config,
+                 TrainerEvents events)
     : model_(model),
       forward_(std::move(forward)),
       samples_(samples),
       config_(config),
       events_(std::move(events)),
-      sampler_(samples.num_samples(), config.shuffle, config.seed),
+      device_(model.head_weight().device()),
       schedule_{optim::schedule_kind_from_name(config.schedule), config.warmup_steps,
                 config.total_steps(samples.num_samples())},
-      optimizer_(parameters, {.weight_decay = config.weight_decay}),
+      optimizer_(optimizer),
       gradients_(parameters),
       has_hici_(std::any_of(parameters.begin(), parameters.end(),
                             [](const auto& each) { return each.group == optim::GroupKind::kHici; })) {}
@@ -56,98 +57,86 @@ Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vec
 RunEnd Trainer::run(const Progress& start) {
   progress_ = start;
   last_saved_step_ = start.step;
-  sampler_.seek(start.position);
+  BatchPrefetcher batches(samples_, config_, start.position, total_steps() - start.step, device_);
   started_ = last_report_ = Clock::now();
   while (progress_.step < total_steps()) {
-    const std::vector<data::TokenBatch> batches = draw_batches();
-    StepOutcome outcome = compute_gradients(batches);
-    if (outcome.interrupted) {
-      gradients_.clear();
-      sampler_.seek(progress_.position);
-      if (events_.save && last_saved_step_ != progress_.step) events_.save(progress_);
-      return RunEnd::kStopped;
-    }
-    clip_gradients(outcome);
-    const bool updated = update(outcome, batches);
+    const StepBatches step = batches.next();
+    const std::optional<StepSums> sums = compute_gradients(step);
+    if (!sums) return stop();
+    const StepOutcome outcome = clip_gradients(*sums);
+    const bool updated = update(outcome, step);
     gradients_.clear();
     ++progress_.step;
     progress_.tokens_seen += outcome.tokens;
-    progress_.position = sampler_.position();
+    progress_.position = step.position;
     if (updated) report(outcome);
     save_if_due();
   }
-  if (events_.save && last_saved_step_ != progress_.step) events_.save(progress_);
+  save_unless_saved();
   return RunEnd::kFinished;
 }
 
-std::vector<data::TokenBatch> Trainer::draw_batches() {
-  std::vector<data::TokenBatch> batches;
-  for (int64_t i = 0; i < config_.accumulation_steps; ++i) {
-    std::vector<int64_t> blocks(static_cast<size_t>(config_.batch_size));
-    for (int64_t& block : blocks) block = sampler_.next();
-    batches.push_back(samples_.batch(blocks));
-  }
-  return batches;
+// The step in hand is dropped.
+RunEnd Trainer::stop() {
+  gradients_.clear();
+  save_unless_saved();
+  return RunEnd::kStopped;
 }
 
-Trainer::StepOutcome Trainer::compute_gradients(const std::vector<data::TokenBatch>& batches) {
-  int64_t targets = 0;
-  for (const data::TokenBatch& batch : batches) targets += batch.num_targets;
-  StepOutcome outcome;
-  for (const data::TokenBatch& batch : batches) {
-    const std::optional<double> loss = stop_requested() == 0 ? run_micro_batch(batch, targets) : std::nullopt;
-    outcome.interrupted = !loss;
-    if (outcome.interrupted) break;
-    outcome.loss += *loss;
-    outcome.tokens += batch.num_tokens();
+std::optional<Trainer::StepSums> Trainer::compute_gradients(const StepBatches& step) {
+  StepSums sums{at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device_))};
+  for (const MicroBatch& micro : step.micro_batches) {
+    if (stop_requested() != 0) return std::nullopt;
+    const at::Tensor loss = run_micro_batch(micro, step.num_targets);
+    if (!loss.defined()) return std::nullopt;
+    sums.loss.add_(loss);
+    sums.tokens += micro.batch.num_tokens();
   }
-  return outcome;
+  return sums;
 }
 
 // Every micro-batch is weighted by its tokens: the step's loss is the mean over all of its target tokens.
-std::optional<double> Trainer::run_micro_batch(const data::TokenBatch& batch, int64_t targets_in_step) {
+at::Tensor Trainer::run_micro_batch(const MicroBatch& micro, int64_t targets_in_step) {
   if (config_.stream_segments) {
     // Collected after each segment: hundreds of them must not be added in the model's narrow type.
     const StreamEvents events{[this] { gradients_.collect(); }, events_.on_segment};
-    return streamed_gradients(model_, forward_of(batch), batch, targets_in_step, events);
+    return streamed_gradients(model_, forward_of(micro.batch), micro.batch, targets_in_step, events);
   }
-  const at::Tensor loss = sum_of_losses(batch) / static_cast<double>(targets_in_step);
+  const at::Tensor loss = sum_of_losses(micro) / static_cast<double>(targets_in_step);
   torch::autograd::backward({loss}, {});
   gradients_.collect();
-  return loss.item<double>();
+  return loss.detach();
 }
+
+// Pinned batches are copied while the host goes on.
+at::Tensor Trainer::on_device(const at::Tensor& t) const { return t.to(device_, /*non_blocking=*/true); }
 
 nn::ForwardOptions Trainer::forward_of(const data::TokenBatch& batch) const {
   nn::ForwardOptions forward = forward_;
-  if (batch.valid_BT.defined()) forward.valid_BT = batch.valid_BT.to(model_.head_weight().device());
+  if (batch.valid_BT.defined()) forward.valid_BT = on_device(batch.valid_BT);
   forward.sequences = batch.sequences;
   return forward;
 }
 
-// The hidden states end here: nothing of the backward pass reads them. Where most tokens have no label (a long prompt,
-// a short answer) those that have one are picked out first: the output head is a large part of a step.
-at::Tensor Trainer::sum_of_losses(const data::TokenBatch& batch) const {
-  const at::Device device = model_.head_weight().device();
-  at::Tensor hidden = model_.forward_hidden(batch.tokens_BT.to(device), forward_of(batch)).flatten(0, 1);
-  at::Tensor labels = batch.labels_BT.view(-1);
-  if (2 * batch.num_targets < labels.numel()) {
-    const at::Tensor with_label = labels.ne(ops::kIgnoredLabel).nonzero().view(-1);
-    hidden = hidden.index_select(0, with_label.to(device));
-    labels = labels.index_select(0, with_label);
-  }
-  return ops::linear_cross_entropy(hidden, model_.head_weight(), labels.to(device));
+// The hidden states end here: nothing of the backward pass reads them.
+at::Tensor Trainer::sum_of_losses(const MicroBatch& micro) const {
+  at::Tensor hidden = model_.forward_hidden(on_device(micro.batch.tokens_BT), forward_of(micro.batch)).flatten(0, 1);
+  if (micro.labelled_rows_n.defined()) hidden = hidden.index_select(0, on_device(micro.labelled_rows_n));
+  return ops::linear_cross_entropy(hidden, model_.head_weight(), on_device(micro.labels_n));
 }
 
-// HiCI gradients to their own limit first, then all together; once for each optimizer step.
-void Trainer::clip_gradients(StepOutcome& outcome) {
-  const optim::GroupedNorms norms =
-      optim::clip_group_then_all(gradients_.gradients_of(optim::GroupKind::kHici), config_.hici_grad_clip,
-                                 gradients_.gradients_of(optim::GroupKind::kRest), config_.max_grad_norm);
-  outcome.hici_grad_norm = norms.group;
-  outcome.grad_norm = norms.all;
+// HiCI gradients to their own limit first, then all together; once for each optimizer step. The host waits for the
+// device here, and the loss is there as soon as the norms are.
+Trainer::StepOutcome Trainer::clip_gradients(const StepSums& sums) {
+  const optim::GroupedTensors gradients = gradients_.grouped_sums();
+  const auto squares = optim::squared_norms(gradients);
+  const optim::Clipping clipping = optim::clipping_of(squares, {config_.hici_grad_clip, config_.max_grad_norm});
+  const double loss = sums.loss.item<double>();
+  optim::scale(gradients, clipping.factors);
+  return {loss, clipping.norm, clipping.hici_norm, sums.tokens};
 }
 
-bool Trainer::update(const StepOutcome& outcome, const std::vector<data::TokenBatch>& batches) {
+bool Trainer::update(const StepOutcome& outcome, const StepBatches& step) {
   const bool finite =
       std::isfinite(outcome.loss) && std::isfinite(outcome.grad_norm) && std::isfinite(outcome.hici_grad_norm);
   if (!finite) {
@@ -159,7 +148,7 @@ bool Trainer::update(const StepOutcome& outcome, const std::vector<data::TokenBa
     ++nonfinite_in_a_row_;
     const std::string what =
         hici::detail::concat("step ", progress_.step + 1, ", rank 0: loss ", shown(outcome.loss), ", gradient norm ",
-                             shown(outcome.grad_norm), " in blocks ", list_blocks(batches));
+                             shown(outcome.grad_norm), " in blocks ", list_blocks(step));
     HICI_CHECK(nonfinite_in_a_row_ < config_.max_nonfinite_steps, what,
                "; no update was made; lower --learning_rate or --hici_lr, or go on from "
                "the last checkpoint with --max_nonfinite_steps above ",
@@ -169,7 +158,7 @@ bool Trainer::update(const StepOutcome& outcome, const std::vector<data::TokenBa
   }
   nonfinite_in_a_row_ = 0;
   const double factor = schedule_.factor(progress_.step + 1);
-  optimizer_.step(gradients_.gradients(), {config_.hici_learning_rate * factor, config_.learning_rate * factor});
+  optimizer_.step(gradients_.sums(), {config_.hici_learning_rate * factor, config_.learning_rate * factor});
   has_updated_ = true;
   return true;
 }
@@ -182,7 +171,7 @@ void Trainer::report(const StepOutcome& outcome) {
   StepMetrics metrics;
   metrics.step = progress_.step;
   metrics.epoch = static_cast<double>(progress_.position.epoch) +
-                  static_cast<double>(progress_.position.index) / static_cast<double>(sampler_.num_blocks());
+                  static_cast<double>(progress_.position.index) / static_cast<double>(samples_.num_samples());
   metrics.loss = outcome.loss;
   metrics.grad_norm = outcome.grad_norm;
   metrics.hici_grad_norm = outcome.hici_grad_norm;
@@ -191,7 +180,7 @@ void Trainer::report(const StepOutcome& outcome) {
   metrics.hici_learning_rate = config_.hici_learning_rate * factor;
   metrics.tokens = progress_.tokens_seen;
   metrics.tokens_per_second = static_cast<double>(tokens_since_report_) / seconds_between(last_report_, now);
-  metrics.peak_memory_bytes = device::peak_memory(model_.head_weight().device()).allocated;
+  metrics.peak_memory_bytes = device::peak_memory(device_).allocated;
   metrics.seconds = seconds_between(started_, now);
   const bool logged = progress_.step % config_.logging_steps == 0 || progress_.step == total_steps();
   events_.on_step(metrics, logged);
@@ -204,6 +193,10 @@ void Trainer::save_if_due() {
   if (!events_.save || config_.save_steps == 0 || progress_.step % config_.save_steps != 0) return;
   events_.save(progress_);
   last_saved_step_ = progress_.step;
+}
+
+void Trainer::save_unless_saved() {
+  if (events_.save && last_saved_step_ != progress_.step) events_.save(progress_);
 }
 
 }  // namespace hici::train

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The training loop. It reads as a table of contents: draw, forward and backward, check, clip, update, log, save.
+// The training loop. It reads as a table of contents: forward and backward, clip, update, log, save.
 #pragma once
 
 #include "hici/config/train_config.h"
-#include "hici/data/block_sampler.h"
 #include "hici/data/batch_source.h"
 #include "hici/nn/causal_lm.h"
 #include "hici/optim/adamw.h"
 #include "hici/optim/schedule.h"
+#include "hici/train/batch_prefetcher.h"
 #include "hici/train/gradient_accumulator.h"
 #include "hici/train/metrics.h"
 #include "hici/train/segment_streaming.h"
@@ -37,46 +37,54 @@ enum class RunEnd { kFinished, kStopped };
 
 class Trainer {
  public:
+  // The optimizer is lent: who makes the run restores and saves its state.
   Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vector<optim::TrainedParameter> parameters,
-          const data::BatchSource& samples, const config::TrainConfig& config, TrainerEvents events);
+          optim::AdamW& optimizer, const data::BatchSource& samples, const config::TrainConfig& config,
+          TrainerEvents events);
 
   // From `start` to the last step, or until a stop signal (base/signals.h) arrives: then the step in hand is dropped,
   // the state before it is saved, and kStopped returned. Throws when --max_nonfinite_steps steps in a row had a loss or
   // gradient that is not finite, and at the first such step when no update was made before and a weight is not finite.
   RunEnd run(const Progress& start);
 
-  optim::AdamW& optimizer() { return optimizer_; }
   const Progress& progress() const { return progress_; }
   int64_t total_steps() const { return schedule_.total_steps; }
 
  private:
+  // What the micro-batches of a step have added up, beside the gradients.
+  struct StepSums {
+    at::Tensor loss;  // a float64 scalar on the device
+    int64_t tokens = 0;
+  };
   struct StepOutcome {
     double loss = 0;
     double grad_norm = 0;
     double hici_grad_norm = 0;
     int64_t tokens = 0;
-    bool interrupted = false;
   };
 
-  std::vector<data::TokenBatch> draw_batches();
-  StepOutcome compute_gradients(const std::vector<data::TokenBatch>& batches);
-  // The micro-batch's share of the loss, with its gradients collected; nullopt when a stop signal came in between.
-  std::optional<double> run_micro_batch(const data::TokenBatch& batch, int64_t targets_in_step);
+  // nullopt when a stop signal came in between.
+  std::optional<StepSums> compute_gradients(const StepBatches& step);
+  // The micro-batch's share of the loss on the device, with its gradients collected; undefined when a stop signal came.
+  at::Tensor run_micro_batch(const MicroBatch& micro, int64_t targets_in_step);
+  at::Tensor on_device(const at::Tensor& t) const;
   nn::ForwardOptions forward_of(const data::TokenBatch& batch) const;
-  at::Tensor sum_of_losses(const data::TokenBatch& batch) const;
-  void clip_gradients(StepOutcome& outcome);
-  bool update(const StepOutcome& outcome, const std::vector<data::TokenBatch>& batches);
+  at::Tensor sum_of_losses(const MicroBatch& micro) const;
+  RunEnd stop();
+  StepOutcome clip_gradients(const StepSums& sums);
+  bool update(const StepOutcome& outcome, const StepBatches& step);
   void report(const StepOutcome& outcome);
   void save_if_due();
+  void save_unless_saved();  // at the end of a run
 
   const nn::CausalLm& model_;
   nn::ForwardOptions forward_;
   const data::BatchSource& samples_;
   config::TrainConfig config_;
   TrainerEvents events_;
-  data::BlockSampler sampler_;
+  at::Device device_;
   optim::Schedule schedule_;
-  optim::AdamW optimizer_;
+  optim::AdamW& optimizer_;
   GradientAccumulator gradients_;
   bool has_hici_;             // whether parameters of HiCI modules are trained
   bool has_updated_ = false;  // in this process

@@ -1,62 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One call of `hici train` or `hici sft`: model, data, trainer, checkpoints and metrics put together.
+// One call of `hici train` or `hici sft`: its folder is prepared, the run is built, and it goes step by step to its
+// end.
 #pragma once
 
-#include "hici/config/hici_config.h"
-#include "hici/config/train_config.h"
-#include "hici/data/token_sidecar.h"
-#include "hici/io/load_model.h"
-#include "hici/nn/activation_policy.h"
-#include "hici/nn/attention.h"
-#include "hici/train/trainable.h"
-
-#include <filesystem>
-#include <functional>
-#include <map>
-#include <optional>
-#include <set>
-#include <string>
+#include "hici/train/training_spec.h"
 
 namespace hici::train {
-
-// Supervised fine-tuning: examples instead of blocks of text.
-struct SftSpec {
-  std::string prompt_style = "llama2";  // data::prompt_style_from_name()
-  int64_t max_samples = 0;              // 0: all
-  int64_t segment_length = 0;           // 0: a sequence is one segment
-  bool packing = false;
-};
-
-struct TrainingRunSpec {
-  std::filesystem::path model;  // --model_name_or_path
-  std::filesystem::path output_dir;
-  std::filesystem::path data_path;  // a token file, or text (data::is_text_source) that is tokenized first; or examples
-  std::optional<SftSpec> sft = {};  // nullopt: pre-training
-  std::string text_field = "text";  // of text data
-  std::string split = "train";
-  std::optional<data::TokenType> token_type =
-      {};  // as the user said; else the file's sidecar or the vocabulary decides
-  std::filesystem::path init_adapter;
-  // "", "latest" or a checkpoint directory. Fine-tuning starts afresh from the weights of a checkpoint of pre-training.
-  std::string resume;
-  bool allow_changes_on_resume = false;
-  nn::AttentionKind attention = nn::AttentionKind::kHici;
-  std::function<config::HiciConfig(config::Family, const io::StoredHici&)> resolve_hici;
-  config::LoraConfig lora;
-  TrainableSelection trainable;
-  config::TrainConfig train;
-  std::set<std::string> typed_start_options = {};  // of TrainingState::start_options, by name
-  bool copy_attention_init = false;
-  bool add_pad_token = false;
-  bool fp8_base = false;                                       // frozen projections and MLPs in 8 bits (ops/fp8.h)
-  std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
-  at::ScalarType dtype = at::kFloat;
-  at::Device device = at::kCPU;
-  ops::AttentionBackend attention_backend = ops::AttentionBackend::kAuto;
-  // Text of the options in force, kept as options.ini in the output directory: `in_force` has the values that the
-  // model's files decided, by the options' names.
-  std::function<std::string(const std::map<std::string, std::string>& in_force)> effective_options;
-};
 
 // Exit code of the process: 0 finished, 128 + signal after a saved stop, 1 when a checkpoint could not be saved.
 int run_training(const TrainingRunSpec& spec);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/trainable.h"
+#include "hici/optim/trainable.h"
 
 #include "hici/base/error.h"
 #include "hici/config/parameter_names.h"
@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <set>
 
-namespace hici::train {
+namespace hici::optim {
 
-std::vector<optim::TrainedParameter> select_trainable(nn::CausalLm& model, const TrainableSelection& selection) {
-  std::vector<optim::TrainedParameter> trained;
+std::vector<TrainedParameter> select_trainable(nn::CausalLm& model, const TrainableSelection& selection) {
+  std::vector<TrainedParameter> trained;
   std::set<std::string> unmatched(selection.name_parts.begin(), selection.name_parts.end());
   model.visit_parameters([&](const std::string& name, at::Tensor& parameter) {
     const bool is_hici = config::is_hici_parameter(name);
@@ -21,7 +21,9 @@ std::vector<optim::TrainedParameter> select_trainable(nn::CausalLm& model, const
       selected = true;
     }
     parameter.requires_grad_(selected);
-    if (selected) trained.push_back({name, parameter, is_hici ? optim::GroupKind::kHici : optim::GroupKind::kRest});
+    if (!selected) return;
+    const bool is_matrix = parameter.dim() >= 2;
+    trained.push_back({name, parameter, is_hici ? GroupKind::kHici : GroupKind::kRest, is_matrix});
   });
   HICI_CHECK_USAGE(!selection.low_rank || unmatched.empty(), "--trainable_params: '",
                    unmatched.empty() ? "" : *unmatched.begin(),
@@ -29,4 +31,4 @@ std::vector<optim::TrainedParameter> select_trainable(nn::CausalLm& model, const
   return trained;
 }
 
-}  // namespace hici::train
+}  // namespace hici::optim

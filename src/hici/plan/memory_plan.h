@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much memory a training step takes, counted before it runs, and the cheapest activation policies that fit.
 //
-// The peak is the largest over these moments of a step; docs/performance.md says what each holds.
+// The peak is the largest over these phases of a step; docs/performance.md says what each holds.
 //   loss         the end of the forward pass: what the layers keep, and the loss's own tensors
-//   layer i      the backward pass of layer i: what the layers before it keep, all of layer i (kept or made again), the
+//   layer i      the backward pass of layer i: what the layers before it keep, all of layer i (kept or recomputed), the
 //                gradients in flight, and those of the parameters behind it
 //   embedding    the dense gradient of the trained embedding, with all other gradients there
 //   collection   gradients in the model's type beside their float32 sums
@@ -11,15 +11,15 @@
 // Counted is what tensors take, as LibTorch's allocator counts; the driver's context comes on top (kContextBytes).
 #pragma once
 
-#include "hici/train/layer_memory.h"
-#include "hici/train/parameter_sizes.h"
-#include "hici/train/trainable.h"
+#include "hici/plan/layer_memory.h"
+#include "hici/plan/parameter_sizes.h"
+#include "hici/optim/trainable.h"
 
 #include <optional>
 #include <string>
 #include <vector>
 
-namespace hici::train {
+namespace hici::plan {
 
 // What a process takes of a card for CUDA itself, its libraries' code and their handles, outside of the allocator.
 inline constexpr int64_t kContextBytes = int64_t{640} << 20;
@@ -48,31 +48,31 @@ struct PlanProblem {
   bool has_optimizer = true;
   ParameterSizes parameters;
   // What `parameters` were counted with; for plans of the same step with less that is trained.
-  TrainableSelection trainable = {};
+  optim::TrainableSelection trainable = {};
   config::LoraConfig lora = {};
 };
 
-// Bytes of one moment by what they are for.
+// Bytes of one phase by what they are for.
 struct MemoryGroups {
   int64_t weights = 0;
   int64_t optimizer = 0;    // float32 master weights where the model is narrower, two moments
   int64_t gradients = 0;    // in the model's type, and float32 sums
   int64_t activations = 0;  // kept between forward and backward, with inputs and rotary tables
-  int64_t working = 0;      // of the layer in hand: what it makes again, and gradients in flight
+  int64_t working = 0;      // of the layer in hand: what it recomputes, and gradients in flight
   int64_t loss = 0;         // logits of a chunk, gradient of the hidden states
   int64_t other = 0;        // workspaces
 
   int64_t total() const { return weights + optimizer + gradients + activations + working + loss + other; }
 };
 
-struct Moment {
+struct Phase {
   std::string name;
   MemoryGroups groups;
 };
 
 struct MemoryPlan {
   nn::ActivationPolicies policies;  // one for each layer
-  Moment peak;
+  Phase peak;
   int64_t kept_by_layers = 0;  // at the end of the forward pass, without inputs, rotary tables and the last norm
   int64_t kept = 0;            // with them
   int64_t host = 0;            // pinned memory: offloaded inputs, states between streamed segments
@@ -89,4 +89,4 @@ std::optional<MemoryPlan> fit_memory(const PlanProblem& problem, int64_t budget)
 // Of the layers' forward pass, the part that the backward pass does again: 0 with keep, 1 with recompute.
 double recomputed_share(const PlanProblem& problem, const nn::ActivationPolicies& policies);
 
-}  // namespace hici::train
+}  // namespace hici::plan

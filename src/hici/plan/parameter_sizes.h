@@ -5,12 +5,12 @@
 
 #include "hici/config/hici_config.h"
 #include "hici/nn/causal_lm.h"
-#include "hici/train/trainable.h"
+#include "hici/optim/trainable.h"
 
 #include <optional>
 #include <vector>
 
-namespace hici::train {
+namespace hici::plan {
 
 struct ParameterSizes {
   int64_t all = 0;
@@ -28,6 +28,6 @@ ParameterSizes count_parameters(nn::CausalLm& model);
 
 // Of a model with these configs that is made for it and takes no memory; adapters where the selection is low-rank.
 ParameterSizes count_parameters(const config::ModelConfig& model, const std::optional<config::HiciConfig>& hici,
-                                const config::LoraConfig& lora, const TrainableSelection& selection);
+                                const config::LoraConfig& lora, const optim::TrainableSelection& selection);
 
-}  // namespace hici::train
+}  // namespace hici::plan

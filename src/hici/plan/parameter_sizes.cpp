@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/parameter_sizes.h"
+#include "hici/plan/parameter_sizes.h"
 
 #include "hici/base/error.h"
 #include "hici/base/parse_number.h"
@@ -7,7 +7,7 @@
 
 #include <string>
 
-namespace hici::train {
+namespace hici::plan {
 
 ParameterSizes count_parameters(nn::CausalLm& model) {
   constexpr std::string_view kLayer = "model.layers.", kEmbedding = "model.embed_tokens.";
@@ -36,13 +36,13 @@ ParameterSizes count_parameters(nn::CausalLm& model) {
 }
 
 ParameterSizes count_parameters(const config::ModelConfig& config, const std::optional<config::HiciConfig>& hici,
-                                const config::LoraConfig& lora, const TrainableSelection& selection) {
+                                const config::LoraConfig& lora, const optim::TrainableSelection& selection) {
   nn::CausalLm model(config, {});
   if (hici) hierarchy::attach_hierarchy(model, *hici, {});
   if (selection.low_rank) model.add_lora(lora.targets, lora.rank, lora.scale());
   // add_lora() makes its tensors where the weights are: on the meta device.
-  select_trainable(model, selection);
+  optim::select_trainable(model, selection);
   return count_parameters(model);
 }
 
-}  // namespace hici::train
+}  // namespace hici::plan

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/memory_plan.h"
+#include "hici/plan/memory_plan.h"
 
 #include "hici/nn/offload.h"
 #include "hici/ops/linear_cross_entropy.h"
 
 #include <algorithm>
 
-namespace hici::train {
+namespace hici::plan {
 namespace {
 
 using nn::ActivationPolicy;
@@ -30,9 +30,9 @@ class StepMemory {
         w_(types_.wide()),
         is_narrow_(e_ < w_) {
     const int64_t trained = p_.parameters.trained;
-    // Without an optimizer nobody takes the sums away.
+    // Without an optimizer the sums are never freed.
     const bool stays = p_.accumulation_steps > 1 || p_.stream_segments || !p_.has_optimizer;
-    waiting_gradients_ = stays ? trained * w_ : 0;
+    pending_gradients_ = stays ? trained * w_ : 0;
     fixed_.weights = p_.parameters.all * e_;
     fixed_.optimizer = p_.has_optimizer ? trained * (is_narrow_ ? 3 : 2) * w_ : 0;
     fixed_.other = p_.on_gpu ? kWorkspaceBytes : 0;
@@ -51,7 +51,7 @@ class StepMemory {
     for (const ActivationPolicy policy : plan.policies) {
       if (policy == ActivationPolicy::kOffload && p_.on_gpu) plan.host += nn::pinned_bytes(row_);
     }
-    plan.peak = largest_moment(plan.policies, plan.kept_by_layers);
+    plan.peak = peak_phase(plan.policies, plan.kept_by_layers);
     return plan;
   }
 
@@ -76,84 +76,82 @@ class StepMemory {
     const auto held = [&](int64_t bytes) { return p_.on_gpu ? nn::pinned_bytes(bytes) : bytes; };
     int64_t bytes = 0;
     if (h.use_global_integrator) bytes += held(4 * rows * p_.model.hidden_size * w_);
-    if (h.causal_mode == config::CausalMode::kCausalShift)
-      bytes += held(h.num_local_slots * rows * p_.model.hidden_size * e_);
+    if (h.remembers_previous()) bytes += held(h.num_local_slots * rows * p_.model.hidden_size * e_);
     return bytes;
   }
 
-  // Gradients when those of `made` parameters have come in this backward pass.
-  int64_t gradients(int64_t made) const {
-    const bool added_in_place = !is_narrow_ && waiting_gradients_ > 0;
-    return waiting_gradients_ + (added_in_place ? 0 : made * e_);
-  }
+  // Gradients when those of `made` parameters have come in this backward pass, beside the sums of those before it.
+  int64_t gradients(int64_t made) const { return pending_gradients_ + made * e_; }
 
-  Moment at_loss(int64_t kept_by_layers) const {
-    Moment moment{"loss", fixed_};
+  Phase loss_phase(int64_t kept_by_layers) const {
+    Phase phase{"loss", fixed_};
     const int64_t rows =
         std::min(p_.shape.batch * shape_.tokens, ops::loss_chunk_tokens(p_.on_gpu, p_.model.vocab_size));
     const int64_t logits = rows * p_.model.vocab_size;
-    moment.groups.activations += kept_by_layers + last_norm_bytes();
-    moment.groups.gradients = waiting_gradients_;
+    phase.groups.activations += kept_by_layers + last_norm_bytes();
+    phase.groups.gradients = pending_gradients_;
     // On a GPU one buffer from logits to gradient; on a CPU in the wide type, and once more in their log-sum-exp.
-    moment.groups.loss = 2 * row_ + (p_.on_gpu ? logits * e_ : 2 * logits * w_);
-    if (p_.parameters.trains_head) moment.groups.loss += head_elements() * (w_ + e_);
-    return moment;
+    phase.groups.loss = 2 * row_ + (p_.on_gpu ? logits * e_ : 2 * logits * w_);
+    if (p_.parameters.trains_head) phase.groups.loss += head_elements() * (w_ + e_);
+    return phase;
   }
 
-  Moment at_layer(const nn::ActivationPolicies& policies, size_t i, int64_t kept_before, int64_t trained_behind) const {
-    Moment moment{"layer " + std::to_string(i), fixed_};
-    moment.groups.activations += kept_before;
-    moment.groups.gradients = gradients(trained_behind);
-    // Whoever makes something again holds its result, and the gradient of that, until its backward pass is done.
+  Phase layer_phase(const nn::ActivationPolicies& policies, size_t i, int64_t kept_before,
+                    int64_t trained_behind) const {
+    Phase phase{"layer " + std::to_string(i), fixed_};
+    phase.groups.activations += kept_before;
+    phase.groups.gradients = gradients(trained_behind);
+    // A recomputed layer holds its output and that output's gradient until its backward pass is done.
     const bool recomputes_mlp = policies[i] == ActivationPolicy::kRecomputeMlp;
     const int64_t result = policies[i] == ActivationPolicy::kKeep ? 0 : layer_.output;
     const int64_t mlp = layer_.all() + layer_.mlp_backward + result;
     const int64_t attention = layer_.attention + layer_.attention_backward + (recomputes_mlp ? 0 : 2 * result);
-    moment.groups.working = std::max(mlp, attention);
+    phase.groups.working = std::max(mlp, attention);
     const bool fetches = i > 0 && policies[i - 1] == ActivationPolicy::kOffload && p_.on_gpu;
-    if (fetches) moment.groups.working += row_;
-    return moment;
+    if (fetches) phase.groups.working += row_;
+    return phase;
   }
 
   // Both gradients of an embedding that is the head meet here.
-  Moment at_embedding() const {
-    Moment moment{"embedding", fixed_};
-    moment.groups.gradients = gradients(p_.parameters.trained);
-    moment.groups.working = 2 * row_;
-    const bool has_another = p_.model.tie_word_embeddings || gradients(1) == gradients(0);
-    if (p_.parameters.trains_embedding && has_another) moment.groups.working += p_.parameters.embedding * e_;
-    return moment;
+  Phase embedding_phase() const {
+    Phase phase{"embedding", fixed_};
+    phase.groups.gradients = gradients(p_.parameters.trained);
+    phase.groups.working = 2 * row_;
+    if (p_.parameters.trains_embedding && p_.model.tie_word_embeddings)
+      phase.groups.working += p_.parameters.embedding * e_;
+    return phase;
   }
 
-  Moment at_collection() const {
-    Moment moment{"collection", fixed_};
-    const int64_t sums = waiting_gradients_ > 0 ? waiting_gradients_ : p_.parameters.embedding * w_;
-    moment.groups.gradients = p_.parameters.trained * e_ + (is_narrow_ ? sums : 0);
-    return moment;
+  Phase gradient_cast_phase() const {
+    Phase phase{"collection", fixed_};
+    // The first gradients of a wide type become the sums.
+    const int64_t first_sums = is_narrow_ ? p_.parameters.embedding * w_ : 0;
+    phase.groups.gradients = p_.parameters.trained * e_ + (pending_gradients_ > 0 ? pending_gradients_ : first_sums);
+    return phase;
   }
 
-  Moment at_optimizer() const {
-    Moment moment{"optimizer", fixed_};
-    moment.groups.gradients = p_.parameters.trained * w_;
-    return moment;
+  Phase optimizer_phase() const {
+    Phase phase{"optimizer", fixed_};
+    phase.groups.gradients = p_.parameters.trained * w_;
+    return phase;
   }
 
   int64_t head_elements() const { return p_.model.vocab_size * p_.model.hidden_size; }
 
-  Moment largest_moment(const nn::ActivationPolicies& policies, int64_t kept_by_layers) const {
-    Moment largest = at_loss(kept_by_layers);
-    auto consider = [&](Moment moment) {
-      if (moment.groups.total() > largest.groups.total()) largest = std::move(moment);
+  Phase peak_phase(const nn::ActivationPolicies& policies, int64_t kept_by_layers) const {
+    Phase largest = loss_phase(kept_by_layers);
+    auto consider = [&](Phase phase) {
+      if (phase.groups.total() > largest.groups.total()) largest = std::move(phase);
     };
     const bool is_tied = p_.parameters.trains_head && p_.model.tie_word_embeddings;
     int64_t kept_before = kept_by_layers;
     int64_t behind = p_.parameters.trained_of_end + (is_tied ? head_elements() : 0);
     for (size_t i = policies.size(); i-- > 0;) {
       kept_before -= kept(policies[i]);
-      consider(at_layer(policies, i, kept_before, behind));
+      consider(layer_phase(policies, i, kept_before, behind));
       behind += p_.parameters.trained_of_layer[i];
     }
-    for (const Moment& moment : {at_embedding(), at_collection(), at_optimizer()}) consider(moment);
+    for (const Phase& phase : {embedding_phase(), gradient_cast_phase(), optimizer_phase()}) consider(phase);
     return largest;
   }
 
@@ -163,7 +161,7 @@ class StepMemory {
   LayerBytes layer_;
   int64_t row_, e_, w_;  // a tensor [n, C]; bytes of a number
   bool is_narrow_;
-  int64_t waiting_gradients_ = 0;
+  int64_t pending_gradients_ = 0;
   MemoryGroups fixed_;
 };
 
@@ -240,4 +238,4 @@ std::optional<MemoryPlan> fit_memory(const PlanProblem& problem, int64_t budget)
   return best;
 }
 
-}  // namespace hici::train
+}  // namespace hici::plan

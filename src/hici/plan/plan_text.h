@@ -2,11 +2,11 @@
 // A memory plan in words: for the log, for tables, and for the end of an error message.
 #pragma once
 
-#include "hici/train/memory_plan.h"
+#include "hici/plan/memory_plan.h"
 
 #include <string>
 
-namespace hici::train {
+namespace hici::plan {
 
 // "weights 12.6 GiB, optimizer ..., total ...": every group that is not empty, at the peak.
 std::string describe(const MemoryGroups& groups);
@@ -21,4 +21,4 @@ std::string describe_process(const PlanProblem& problem, const MemoryPlan& plan,
 // much memory the step as it is would take at least.
 std::string describe_what_fits(const PlanProblem& problem, std::optional<nn::ActivationPolicy> choice, int64_t budget);
 
-}  // namespace hici::train
+}  // namespace hici::plan

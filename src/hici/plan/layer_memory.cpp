@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/layer_memory.h"
+#include "hici/plan/layer_memory.h"
 
 #include "hici/ops/slot_statistics.h"
 #include "hici/ops/types.h"
@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-namespace hici::train {
+namespace hici::plan {
 namespace {
 
 using config::CausalMode;
@@ -38,7 +38,7 @@ struct Sizes {
 int64_t hierarchy_bytes(const Sizes& z, const StepShape& shape) {
   const HiciConfig& h = *shape.hici;
   const int64_t segments = shape.tokens / shape.segment_length, G = shape.batch * segments;
-  const int64_t X = h.num_heads * h.num_local_slots, width = h.local_width(z.C), slots = slots_before_segment(h);
+  const int64_t X = h.num_heads * h.num_local_slots, width = h.local_width(z.C), slots = h.slots_per_segment();
   int64_t bytes = z.e * (X * z.C + X * z.n + X * G * z.C);  // absorbed queries, weights, means
   if (z.rank > 0) bytes += 2 * z.e * width * z.C;           // W + s B A of keys and of values
   bytes += z.e * G * h.num_local_slots * (width + z.C);     // what was read, and the local slots
@@ -56,7 +56,7 @@ int64_t hierarchy_bytes(const Sizes& z, const StepShape& shape) {
 // Keys that a query may see, the slots' included.
 int64_t keys_of_query(const StepShape& shape) {
   if (shape.attention == nn::AttentionKind::kFull) return shape.tokens;
-  return shape.segment_length + (has_hierarchy(shape) ? slots_before_segment(*shape.hici) : 0);
+  return shape.segment_length + (has_hierarchy(shape) ? shape.hici->slots_per_segment() : 0);
 }
 
 // The heads that attention reads, its output, the log-sum-exp; on a CPU the weights of the slots.
@@ -66,10 +66,10 @@ int64_t heads_bytes(const Sizes& z, const StepShape& shape, const LayerTypes& ty
   int64_t bytes = z.e * (2 * z.n * z.query + 2 * z.n * z.key) + lse;
   if (types.whole_scores) bytes += z.e * z.n * z.query;  // the output once more, in the order of the tokens
   if (!has_hierarchy(shape)) return bytes;
-  const int64_t segments = shape.tokens / shape.segment_length, slots = slots_before_segment(*shape.hici);
+  const int64_t segments = shape.tokens / shape.segment_length, slots = shape.hici->slots_per_segment();
   bytes += 2 * z.e * shape.batch * segments * slots * z.key;
   if (!types.on_gpu && !types.whole_scores) bytes += z.w * z.n * z.heads * (slots + 1);
-  if (is_shifted(shape.hici->causal_mode) && segments > 1) bytes += z.e * z.n * z.query;  // two calls, joined
+  if (shape.hici->is_shifted() && segments > 1) bytes += z.e * z.n * z.query;  // two calls, joined
   return bytes;
 }
 
@@ -97,7 +97,7 @@ int64_t cpu_attention_backward(const Sizes& z, const StepShape& shape) {
   const int64_t own = 2 * query + (grouped ? 4 * query : 2 * key) + cpu_tile_bytes(z, shape);
   if (!has_hierarchy(shape)) return own;
   const int64_t block = std::min(z.heads, std::max<int64_t>(1, 128 * z.heads / z.query));
-  const int64_t weights = z.w * z.n * block * (slots_before_segment(*shape.hici) + 1);
+  const int64_t weights = z.w * z.n * block * (shape.hici->slots_per_segment() + 1);
   const int64_t held =
       2 * query + 2 * key + (grouped ? 2 * query : 0);  // gradients for every query head stay until then
   return std::max(own, held + z.w * z.n * z.heads + std::max(query, weights));
@@ -136,4 +136,4 @@ LayerBytes count_layer_bytes(const config::ModelConfig& model, const StepShape& 
   return bytes;
 }
 
-}  // namespace hici::train
+}  // namespace hici::plan

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/step_flops.h"
+#include "hici/plan/step_flops.h"
 
 #include "hici/ops/slot_statistics.h"
 
 #include <algorithm>
 
-namespace hici::train {
+namespace hici::plan {
 namespace {
 
 using config::CausalMode;
@@ -46,7 +46,7 @@ Work layer_linears(const ModelConfig& m, const StepShape& shape) {
 // Segments of one sequence that see slots.
 int64_t segments_with_slots(const StepShape& shape) {
   const int64_t segments = shape.tokens / shape.segment_length;
-  return is_shifted(shape.hici->causal_mode) ? segments - 1 : segments;
+  return shape.hici->is_shifted() ? segments - 1 : segments;
 }
 
 double triangle(int64_t length) { return 0.5 * static_cast<double>(length) * static_cast<double>(length + 1); }
@@ -95,7 +95,7 @@ Work layer_hici(const ModelConfig& m, const StepShape& shape) {
   Work work = local_construction(h, m.hidden_size, shape);
   if (h.use_global_integrator) work = work + global_integration(h, m.hidden_size, shape);
   // Those that a shifted mode keeps from the first segment are zeros, but are projected as well.
-  const int64_t slots = shape.batch * (shape.tokens / shape.segment_length) * slots_before_segment(h);
+  const int64_t slots = shape.batch * (shape.tokens / shape.segment_length) * h.slots_per_segment();
   const int64_t key = m.num_key_value_heads * m.head_dim;
   return work + (frozen(slots, m.hidden_size, key) + adapter(slots, m.hidden_size, key, shape.lora_rank)) * 2;
 }
@@ -112,21 +112,12 @@ bool has_hierarchy(const StepShape& shape) {
   return shape.attention == nn::AttentionKind::kHici && shape.hici && shape.hici->use_local_constructor;
 }
 
-bool is_shifted(CausalMode mode) { return mode == CausalMode::kCausalShift || mode == CausalMode::kCausalShiftG; }
-
-int64_t slots_before_segment(const HiciConfig& hici) {
-  const bool hides_local =
-      hici.causal_mode == CausalMode::kCausalShiftG || hici.causal_mode == CausalMode::kCausalGiGonly;
-  return (hici.use_global_integrator ? hici.global_slots : 0) + (hides_local ? 0 : hici.num_local_slots);
-}
-
 double count_attention_pairs(const StepShape& shape) {
   if (shape.attention == nn::AttentionKind::kFull) return triangle(shape.tokens);
   if (shape.attention == nn::AttentionKind::kS2) return shifted_pairs(shape);
   const double own = static_cast<double>(shape.tokens / shape.segment_length) * triangle(shape.segment_length);
   if (!has_hierarchy(shape)) return own;
-  return own +
-         static_cast<double>(segments_with_slots(shape) * shape.segment_length * slots_before_segment(*shape.hici));
+  return own + static_cast<double>(segments_with_slots(shape) * shape.segment_length * shape.hici->slots_per_segment());
 }
 
 StepFlops count_step_flops(const ModelConfig& model, const StepShape& shape) {
@@ -138,4 +129,4 @@ StepFlops count_step_flops(const ModelConfig& model, const StepShape& shape) {
           {linear.backward, attention.backward, hici.backward, logits * (shape.trains_head ? 2 : 1)}};
 }
 
-}  // namespace hici::train
+}  // namespace hici::plan

@@ -23,7 +23,7 @@
 
 #include <optional>
 
-namespace hici::train {
+namespace hici::plan {
 
 struct StepShape {
   int64_t batch = 1;
@@ -60,10 +60,6 @@ StepFlops count_step_flops(const config::ModelConfig& model, const StepShape& sh
 // Pairs of a query and a key that it sees, per head and mean over the heads, in one sequence.
 double count_attention_pairs(const StepShape& shape);
 
-// What the shapes of a hierarchy are: is there one, is the first segment without slots (the shifted modes), and how
-// many slots does a segment see where it sees any.
 bool has_hierarchy(const StepShape& shape);
-bool is_shifted(config::CausalMode mode);
-int64_t slots_before_segment(const config::HiciConfig& hici);
 
-}  // namespace hici::train
+}  // namespace hici::plan

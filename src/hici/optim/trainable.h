@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace hici::train {
+namespace hici::optim {
 
 struct TrainableSelection {
   bool low_rank = true;  // false: every parameter
@@ -17,7 +17,8 @@ struct TrainableSelection {
 };
 
 // Sets requires_grad on every parameter of the model and returns those that are trained, in the order of the visit.
+// Weight decay goes to matrices only; norms, biases and scalars are left alone, as in transformers' Trainer.
 // A name part that matches no parameter is a usage error: it would have no effect.
-std::vector<optim::TrainedParameter> select_trainable(nn::CausalLm& model, const TrainableSelection& selection);
+std::vector<TrainedParameter> select_trainable(nn::CausalLm& model, const TrainableSelection& selection);
 
-}  // namespace hici::train
+}  // namespace hici::optim

@@ -3,13 +3,13 @@
 // with their figures.
 #pragma once
 
-#include "hici/train/memory_plan.h"
+#include "hici/plan/memory_plan.h"
 
 #include <optional>
 #include <string>
 #include <vector>
 
-namespace hici::train {
+namespace hici::plan {
 
 struct Alternative {
   std::string options;  // as they are typed: "--stream_segments True --causal_mode causal_gi"
@@ -26,4 +26,4 @@ std::vector<Alternative> alternatives_that_fit(const PlanProblem& problem, std::
 // Bytes of the smallest memory, CUDA's own part and the margin included, in which the step as it is would fit.
 int64_t least_memory(const PlanProblem& problem);
 
-}  // namespace hici::train
+}  // namespace hici::plan

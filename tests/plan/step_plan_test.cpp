@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/step_plan.h"
+#include "hici/plan/step_plan.h"
 
 #include "hici/base/error.h"
 #include "hici/base/human.h"
-#include "hici/train/plan_alternatives.h"
-#include "hici/train/plan_text.h"
+#include "hici/plan/plan_alternatives.h"
+#include "hici/plan/plan_text.h"
 #include "support/error_message.h"
 
 #include <gtest/gtest.h>
 
-namespace hici::train {
+namespace hici::plan {
 namespace {
 
 using nn::ActivationPolicy;
@@ -48,7 +48,7 @@ TEST(FitMemoryTest, EveryPolicyIsTakenWhereTheOneBeforeItDoesNotFit) {
   const PlanProblem problem = gpu_problem();
   const int64_t all = peak_of(problem, {});
   EXPECT_EQ(fit_memory(problem, all)->policies, everywhere(kKeep));
-  // A byte less: the first layer's MLP is made again.
+  // A byte less: the first layer's MLP is recomputed.
   nn::ActivationPolicies one = everywhere(kKeep);
   one.front() = kRecomputeMlp;
   EXPECT_EQ(fit_memory(problem, all - 1)->policies, one);
@@ -226,4 +226,4 @@ TEST(StepPlanTest, OnACpuEverythingIsKeptUnlessAskedOtherwise) {
 }
 
 }  // namespace
-}  // namespace hici::train
+}  // namespace hici::plan

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/plan_alternatives.h"
+#include "hici/plan/plan_alternatives.h"
 
 #include "hici/base/error.h"
 
@@ -7,7 +7,7 @@
 #include <tuple>
 #include <utility>
 
-namespace hici::train {
+namespace hici::plan {
 namespace {
 
 using nn::ActivationPolicy;
@@ -30,7 +30,7 @@ int64_t num_segments(const StepShape& shape) {
                                                                                  : 1;
 }
 
-PlanProblem with_trained(PlanProblem problem, TrainableSelection selection) {
+PlanProblem with_trained(PlanProblem problem, optim::TrainableSelection selection) {
   problem.parameters = count_parameters(problem.model, problem.shape.hici, problem.lora, selection);
   problem.shape.trains_head = problem.parameters.trains_head;
   problem.shape.lora_rank = selection.low_rank ? problem.lora.rank : 0;
@@ -118,7 +118,7 @@ class Search {
   }
 
   void try_fewer_trained() {
-    TrainableSelection selection = problem_.trainable;
+    optim::TrainableSelection selection = problem_.trainable;
     if (!selection.low_rank) {
       selection.low_rank = true;
       add_if_fits("--low_rank_training True", with_trained(problem_, selection));
@@ -143,7 +143,7 @@ class Search {
   // Where no single change is enough: one part trained beside LoRA, one sequence, one segment at a time.
   void try_all_together() {
     if (!problem_.trainable.low_rank || problem_.trainable.name_parts.empty()) return;
-    TrainableSelection selection = problem_.trainable;
+    optim::TrainableSelection selection = problem_.trainable;
     std::optional<PlanProblem> leanest;
     for (const std::string& part : problem_.trainable.name_parts) {
       selection.name_parts = {part};
@@ -159,7 +159,7 @@ class Search {
     try_streaming(*leanest, options);
   }
 
-  static TrainableSelection without(TrainableSelection selection, size_t part) {
+  static optim::TrainableSelection without(optim::TrainableSelection selection, size_t part) {
     selection.name_parts.erase(selection.name_parts.begin() + static_cast<std::ptrdiff_t>(part));
     return selection;
   }
@@ -195,4 +195,4 @@ int64_t least_memory(const PlanProblem& problem) {
   return memory_for_budget(peak, problem.on_gpu);
 }
 
-}  // namespace hici::train
+}  // namespace hici::plan

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/plan_text.h"
+#include "hici/plan/plan_text.h"
 
 #include "hici/base/error.h"
 #include "hici/base/human.h"
-#include "hici/train/plan_alternatives.h"
+#include "hici/plan/plan_alternatives.h"
 
 #include <utility>
 
-namespace hici::train {
+namespace hici::plan {
 namespace {
 
 // In bfloat16 oneDNN multiplies, and keeps the code that it made for each shape and more: so much in every model that
@@ -51,4 +51,4 @@ std::string describe_what_fits(const PlanProblem& problem, std::optional<nn::Act
   return text + (problem.on_gpu ? "a GPU with " : "memory of ") + human_bytes(least_memory(problem)) + " or more";
 }
 
-}  // namespace hici::train
+}  // namespace hici::plan

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/step_flops.h"
+#include "hici/plan/step_flops.h"
 
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/nn/causal_lm.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/segment_attention.h"
-#include "hici/train/trainable.h"
+#include "hici/optim/trainable.h"
 
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
@@ -15,7 +15,7 @@
 
 #include <string>
 
-namespace hici::train {
+namespace hici::plan {
 namespace {
 
 config::ModelConfig tiny_model() {
@@ -104,7 +104,7 @@ void run_step(const config::ModelConfig& config, const StepShape& shape, bool re
   if (shape.hici) hierarchy::attach_hierarchy(model, *shape.hici, {});
   if (shape.lora_rank > 0) model.add_lora({"q_proj", "k_proj", "v_proj", "o_proj"}, shape.lora_rank, 2.0);
   model.visit_parameters([](const std::string&, at::Tensor& t) { t = at::ones(t.sizes()) * 0.02; });
-  select_trainable(model, {});
+  optim::select_trainable(model, {});
   const at::Tensor tokens = at::randint(config.vocab_size, {shape.batch, shape.tokens}, at::kLong);
   const nn::ActivationPolicies policies(recompute ? model.layers().size() : 0, nn::ActivationPolicy::kRecompute);
   const at::Tensor hidden = model.forward_hidden(tokens, {shape.attention, shape.segment_length, {}, policies});
@@ -188,4 +188,4 @@ TEST(StepFlopsTest, EqualsTheProductsOfModelsWithoutHierarchyAndWithATiedHead) {
 }
 
 }  // namespace
-}  // namespace hici::train
+}  // namespace hici::plan

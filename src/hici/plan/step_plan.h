@@ -2,7 +2,7 @@
 // The plan of the step that is about to run on a device: policies as they were asked for, or those that fit.
 #pragma once
 
-#include "hici/train/memory_plan.h"
+#include "hici/plan/memory_plan.h"
 
 #include <c10/core/Device.h>
 
@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-namespace hici::train {
+namespace hici::plan {
 
 struct PlannedStep {
   PlanProblem problem;
@@ -36,4 +36,4 @@ void announce_plan(const PlannedStep& step);
 // One line for an allocation that failed in step `step`: `what` is the allocator's message.
 std::string describe_out_of_memory(const PlannedStep& planned, int64_t step, std::string_view what);
 
-}  // namespace hici::train
+}  // namespace hici::plan

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/train/step_plan.h"
+#include "hici/plan/step_plan.h"
 
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/memory.h"
 #include "hici/device/device.h"
-#include "hici/train/plan_text.h"
+#include "hici/plan/plan_text.h"
 
-namespace hici::train {
+namespace hici::plan {
 namespace {
 
 using nn::ActivationPolicy;
@@ -74,4 +74,4 @@ std::string describe_out_of_memory(const PlannedStep& planned, int64_t step, std
                               "; planned: ", describe(planned.plan), "; ", leaner_setting(planned));
 }
 
-}  // namespace hici::train
+}  // namespace hici::plan

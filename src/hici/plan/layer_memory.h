@@ -4,11 +4,11 @@
 // docs/performance.md has the table.
 #pragma once
 
-#include "hici/train/step_flops.h"
+#include "hici/plan/step_flops.h"
 
 #include <c10/core/ScalarType.h>
 
-namespace hici::train {
+namespace hici::plan {
 
 struct LayerTypes {
   at::ScalarType dtype = at::kFloat;  // of the model
@@ -37,4 +37,4 @@ struct LayerBytes {
 // `shape.tokens` are those that are in one forward: with streaming a segment.
 LayerBytes count_layer_bytes(const config::ModelConfig& model, const StepShape& shape, const LayerTypes& types);
 
-}  // namespace hici::train
+}  // namespace hici::plan

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/run_folder.h"
+
+#include "hici/base/error.h"
+#include "hici/base/human.h"
+#include "hici/base/is_there.h"
+#include "hici/base/log.h"
+#include "hici/io/checkpoint_manifest.h"
+#include "hici/train/checkpoint_files.h"
+
+#include <string>
+#include <utility>
+
+namespace hici::train {
+namespace {
+
+// Fine-tuning from the weights of pre-training; its own checkpoints must be loadable without that directory.
+void start_from_weights(const TrainingRunSpec& spec, ResumePoint& point) {
+  const std::string name = point.checkpoint->string();
+  const bool is_adapter = is_there(*point.checkpoint / "adapter_config.json");
+  HICI_CHECK_USAGE(is_adapter || !spec.trainable.low_rank, "--resume_from_checkpoint: ", name,
+                   " is a whole model; give it as --model_name_or_path, or use --low_rank_training False");
+  HICI_CHECK_USAGE(!is_adapter || spec.trainable.low_rank, "--resume_from_checkpoint: ", name,
+                   " is an adapter, which --low_rank_training False cannot train; merge it into its base first");
+  HICI_CHECK_USAGE(spec.init_adapter.empty(), "--resume_from_checkpoint: ", name,
+                   " is a checkpoint of pre-training, from whose weights fine-tuning would start, and --init_adapter ",
+                   spec.init_adapter.string(), " is another start; give one of them");
+  log_info(name, ": is a checkpoint of pre-training after ", counted(point.state.step, "step"),
+           "; fine-tuning starts from its weights, with a fresh optimizer");
+  point.weights = std::exchange(point.checkpoint, std::nullopt);
+  point.state = {};
+}
+
+ResumePoint find_resume_point(const TrainingRunSpec& spec) {
+  ResumePoint point;
+  if (spec.resume.empty()) return point;
+  if (spec.resume == "latest") {
+    point.checkpoint = io::find_latest_checkpoint(spec.output_dir);
+    if (!point.checkpoint) log_info(spec.output_dir.string(), ": no whole checkpoint yet; starting from the beginning");
+  } else {
+    io::verify_checkpoint(spec.resume);
+    point.checkpoint = spec.resume;
+  }
+  if (!point.checkpoint) return point;
+  point.state = io::read_training_state(*point.checkpoint);
+  if (spec.sft && !is_fine_tuning(point.state)) start_from_weights(spec, point);
+  return point;
+}
+
+// A new run must not mix its checkpoints with those of an old one.
+void check_output_is_free(const TrainingRunSpec& spec, const ResumePoint& resume) {
+  if (resume.checkpoint) return;
+  const auto old = io::find_latest_checkpoint(spec.output_dir);
+  const bool is_start = old && resume.weights && std::filesystem::equivalent(*old, *resume.weights);
+  HICI_CHECK(!old, spec.output_dir.string(), ": already holds ", old ? old->filename().string() : "", "; use ",
+             is_start ? "" : "--resume_from_checkpoint latest, or ", "another --output_dir");
+}
+
+}  // namespace
+
+RunFolder::RunFolder(const TrainingRunSpec& spec)
+    : lock(spec.output_dir), store(spec.output_dir, spec.train.save_total_limit) {
+  store.clean_up();
+  resume = find_resume_point(spec);
+  check_output_is_free(spec, resume);
+}
+
+}  // namespace hici::train

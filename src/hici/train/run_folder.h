@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The output directory of a run, prepared before a model is loaded: taken for this process, cleaned of what dead ones
+// left there, and looked through for the checkpoint to go on from. All that changes files before the first step is
+// here, in open_training_data() (data.bin) and in RunRecord::begin(); of several processes one does it.
+#pragma once
+
+#include "hici/base/run_lock.h"
+#include "hici/io/checkpoint_store.h"
+#include "hici/io/training_state.h"
+#include "hici/train/training_spec.h"
+
+#include <filesystem>
+#include <optional>
+
+namespace hici::train {
+
+// Where this run starts from: nothing, or a checkpoint that was found and verified.
+struct ResumePoint {
+  std::optional<std::filesystem::path> checkpoint;  // to go on from
+  std::optional<std::filesystem::path> weights;     // of pre-training, to start fine-tuning from
+  io::TrainingState state;
+};
+
+struct RunFolder {
+  // Errors: another process has the folder, the checkpoint to go on from is not whole, or a new run finds an old one.
+  explicit RunFolder(const TrainingRunSpec& spec);
+
+  RunLock lock;
+  io::CheckpointStore store;
+  ResumePoint resume;
+};
+
+}  // namespace hici::train

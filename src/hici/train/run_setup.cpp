@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/train/run_setup.h"
+
+#include "hici/base/error.h"
+#include "hici/config/divides.h"
+#include "hici/plan/make_problem.h"
+#include "hici/train/checkpoint_files.h"
+#include "hici/train/segment_streaming.h"
+
+#include <ATen/ATen.h>
+
+#include <string>
+#include <utility>
+
+namespace hici::train {
+namespace {
+
+void check_segments(const TrainingRunSpec& spec, const config::HiciConfig& hici) {
+  if (spec.sft || spec.attention == nn::AttentionKind::kFull) return;  // sft: they follow from --sft_segment_length
+  config::check_divides("--num_chunks", hici.num_segments, "--model_max_length", spec.train.sequence_length);
+}
+
+io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint& resume) {
+  io::ModelRequest request;
+  const auto start = resume.checkpoint ? resume.checkpoint : resume.weights;
+  const bool starts_whole = start && !spec.trainable.low_rank;
+  request.base = starts_whole ? *start : spec.model;
+  if (!starts_whole) request.adapter = start.value_or(spec.init_adapter);
+  request.dtype = spec.dtype;
+  request.device = spec.device;
+  request.context_size = spec.train.sequence_length;
+  request.fresh_hierarchy = spec.attention == nn::AttentionKind::kHici;
+  if (spec.trainable.low_rank) request.lora = spec.lora;
+  request.copy_attention_init = spec.copy_attention_init;
+  const auto pad = resume.state.start_options.find("add_pad_token");  // the checkpoint's, where it is known
+  const bool has_pad = pad != resume.state.start_options.end() ? pad->second == "True" : spec.add_pad_token;
+  request.add_pad_token = has_pad && !starts_whole;  // a whole one has the row
+  request.seed = spec.train.seed;
+  request.warns_of_other_base = !resume.checkpoint;  // check_resumable() refuses it
+  // Called when the configs are read and no weight is.
+  request.resolve_hici = [&spec](config::Family family, const io::StoredHici& stored) {
+    const config::HiciConfig hici = spec.resolve_hici(family, stored);
+    if (spec.train.stream_segments) check_streamable(spec.attention, hici);
+    check_segments(spec, hici);
+    return hici;
+  };
+  io::LoadedModel loaded = io::load_model(request);
+  HICI_CHECK_USAGE(spec.trainable.low_rank || !loaded.lora, "--init_adapter: ", spec.init_adapter.string(),
+                   " is an adapter, which --low_rank_training False cannot train; merge it into its base first");
+  return loaded;
+}
+
+// What this run is, for its checkpoints. One that goes on must be what its checkpoint was.
+io::TrainingState settle_run(const TrainingRunSpec& spec, const ResumePoint& resume, const io::LoadedModel& loaded,
+                             const TrainingData& data) {
+  io::warn_of_foreign_tokens(spec.data_path.string(), data.tokenizer_sha256, spec.model.string(), loaded);
+  io::TrainingState run = describe_run(spec, loaded, data);
+  io::TrainingState saved = resume.state;
+  saved.start_options = start_options_in_force(spec, loaded, resume.checkpoint ? &resume.state : nullptr);
+  if (resume.checkpoint)
+    io::check_resumable(*resume.checkpoint, saved, run, spec.allow_changes_on_resume, "--allow_changes_on_resume");
+  for (const auto& [name, value] : run.start_options) {  // an adapter to start from decides rank and scale
+    const std::string& in_force = saved.start_options.emplace(name, value).first->second;
+    HICI_CHECK_USAGE(value == in_force, "--", name, ": ", value, " contradicts the adapter, which has ", in_force,
+                     "; leave the option out");
+  }
+  run.start_options = saved.start_options;
+  return run;
+}
+
+nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
+  nn::ForwardOptions forward;
+  forward.attention = spec.attention;
+  loaded.model->check_attention_backend(spec.attention_backend, "--attention_backend");
+  forward.backend = spec.attention_backend;
+  if (spec.attention == nn::AttentionKind::kFull) return forward;
+  forward.segment_length = spec.sft ? spec.sft->segment_length : spec.train.sequence_length / loaded.hici.num_segments;
+  return forward;
+}
+
+plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
+                                     const nn::ForwardOptions& forward) {
+  const nn::Attention& attention = loaded.model->layers().front().attention;
+  plan::PlanProblem stated;
+  stated.model = loaded.model->config();
+  stated.shape.batch = spec.train.batch_size;
+  stated.shape.tokens = spec.train.sequence_length;
+  stated.shape.attention = spec.attention;
+  stated.shape.segment_length = forward.segment_length;
+  if (attention.hierarchy) stated.shape.hici = loaded.hici;
+  if (attention.q_proj.has_lora()) stated.shape.lora_rank = attention.q_proj.lora_a.size(0);
+  stated.dtype = spec.dtype;
+  stated.stream_segments = spec.train.stream_segments;
+  stated.accumulation_steps = spec.train.accumulation_steps;
+  stated.trainable = spec.trainable;
+  stated.lora = loaded.lora.value_or(spec.lora);
+  plan::PlanProblem problem = plan::make_problem(std::move(stated), plan::count_parameters(*loaded.model), spec.device);
+  return plan::plan_step(std::move(problem), spec.activation_policy, spec.device);
+}
+
+}  // namespace
+
+RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume) {
+  RunInputs inputs;
+  inputs.loaded = load_for_training(spec, resume);
+  inputs.forward = make_forward(spec, inputs.loaded);
+  inputs.data = open_training_data(spec, inputs.loaded.model->config().vocab_size);
+  inputs.identity = settle_run(spec, resume, inputs.loaded, inputs.data);
+  inputs.total_steps = spec.train.total_steps(inputs.data.identity.num_samples);
+  return inputs;
+}
+
+RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs) {
+  RunStep step{optim::select_trainable(*inputs.loaded.model, spec.trainable), {}, inputs.forward};
+  if (spec.fp8_base) inputs.loaded.model->quantise_frozen("--fp8_base");
+  step.planned = plan_training_step(spec, inputs.loaded, inputs.forward);
+  plan::announce_plan(step.planned);
+  step.forward.policies = step.planned.plan.policies;
+  return step;
+}
+
+optim::AdamW make_optimizer(const TrainingRunSpec& spec, const std::vector<optim::TrainedParameter>& trained,
+                            const ResumePoint& resume) {
+  optim::AdamW optimizer(trained, {.weight_decay = spec.train.weight_decay});
+  if (resume.checkpoint) read_optimizer(*resume.checkpoint, optimizer);
+  return optimizer;
+}
+
+}  // namespace hici::train

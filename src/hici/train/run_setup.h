@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run built from its options and its folder: the model and what it learns from; then its parameters, the plan of a
+// step, and the optimizer.
+#pragma once
+
+#include "hici/io/load_model.h"
+#include "hici/io/training_state.h"
+#include "hici/optim/adamw.h"
+#include "hici/train/run_folder.h"
+#include "hici/plan/step_plan.h"
+#include "hici/train/training_data.h"
+
+#include <vector>
+
+namespace hici::train {
+
+struct RunInputs {
+  io::LoadedModel loaded;
+  nn::ForwardOptions forward;  // without activation policies
+  TrainingData data;
+  io::TrainingState identity;  // what this run is, for its checkpoints
+  int64_t total_steps = 0;
+};
+
+// A run that goes on must be what its checkpoint was.
+RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume);
+
+struct RunStep {
+  std::vector<optim::TrainedParameter> trained;
+  plan::PlannedStep planned;
+  nn::ForwardOptions forward;
+};
+
+// Marks the trained parameters, quantises the frozen ones with --fp8_base, and plans the memory of a step. An error
+// when no activation policies of ours fit.
+RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs);
+
+// With the state of the checkpoint to go on from, if there is one.
+optim::AdamW make_optimizer(const TrainingRunSpec& spec, const std::vector<optim::TrainedParameter>& trained,
+                            const ResumePoint& resume);
+
+}  // namespace hici::train
