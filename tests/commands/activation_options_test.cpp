@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/commands/activation_options.h"
+#include "hici/commands/options/activation_options.h"
 
 #include "support/error_message.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/commands/config_file.h"
+#include "hici/commands/options/config_file.h"
 
 #include "hici/base/file.h"
 

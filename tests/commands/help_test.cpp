@@ -3,7 +3,7 @@
 
 #include "hici/base/log.h"
 #include "hici/commands/bound_command.h"
-#include "hici/commands/option_groups.h"
+#include "hici/commands/options/option_groups.h"
 
 #include <gtest/gtest.h>
 

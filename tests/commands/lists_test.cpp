@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/commands/lists.h"
+#include "hici/commands/options/option_values.h"
 
 #include "hici/base/error.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every number that any command takes has a range: what does not fit is refused by its option's name.
 #include "hici/commands/bound_command.h"
-#include "hici/commands/parse_options.h"
+#include "hici/commands/options/parse_options.h"
 
 #include "support/error_message.h"
 

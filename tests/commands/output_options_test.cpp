@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/commands/output_options.h"
+#include "hici/commands/options/output_options.h"
 
 #include "hici/base/file.h"
 #include "support/error_message.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/commands/parse_options.h"
+#include "hici/commands/options/parse_options.h"
 
 #include "hici/base/file.h"
 #include "hici/commands/command.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hostile files; what a whole one holds is compared with Python in tests/integration/test_arrow.py.
-#include "hici/data/arrow_source.h"
+#include "hici/data/arrow/source.h"
 
 #include "hici/text/utf8.h"
 #include "support/error_message.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Of builds without libarrow.
-#include "hici/data/arrow_rows.h"
-#include "hici/data/arrow_source.h"
+#include "hici/data/arrow/rows.h"
+#include "hici/data/arrow/source.h"
 #include "support/error_message.h"
 
 #include <gtest/gtest.h>

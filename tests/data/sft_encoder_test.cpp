@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ids and losses are compared with the Python packages' in tests/integration/test_sft.py.
-#include "hici/data/sft_encoder.h"
+#include "hici/data/sft/encoder.h"
 
 #include "hici/base/file.h"
 #include "support/error_message.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/data/sft_examples.h"
+#include "hici/data/sft/examples.h"
 
 #include <ATen/ATen.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/data/sft_row.h"
+#include "hici/data/sft/row.h"
 
-#include "hici/data/sft_prompt.h"
+#include "hici/data/sft/prompt.h"
 #include "support/error_message.h"
 
 #include <gtest/gtest.h>

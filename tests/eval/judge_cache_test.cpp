@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/eval/judge_cache.h"
+#include "hici/eval/longeval/judge_cache.h"
 
 #include "hici/base/file.h"
 #include "support/temporary_folder.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/eval/judge_secrets.h"
+#include "hici/eval/longeval/judge_secrets.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The judge against servers that are functions; tests/integration/test_score.py has one of Python behind HTTP.
-#include "hici/eval/judge.h"
+#include "hici/eval/longeval/judge.h"
 
 #include "support/temporary_folder.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Against pred.py with transformers' tokenizer: tests/integration/test_eval_benchmarks.py.
-#include "hici/eval/longbench_budget.h"
+#include "hici/eval/longbench/budget.h"
 
 #include "hici/base/error.h"
 #include "support/error_message.h"

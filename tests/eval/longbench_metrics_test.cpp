@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/eval/longbench_metrics.h"
+#include "hici/eval/longbench/metrics.h"
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/eval/longbench_predictions.h"
+#include "hici/eval/longbench/predictions.h"
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/eval/passkey_prompt.h"
+#include "hici/eval/passkey/prompt.h"
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
-#include "hici/eval/numpy_random.h"
+#include "hici/eval/passkey/numpy_random.h"
 #include "support/error_message.h"
 
 #include <gtest/gtest.h>

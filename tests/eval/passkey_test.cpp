@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/eval/passkey.h"
+#include "hici/eval/passkey/passkey.h"
 
-#include "hici/eval/passkey_prompt.h"
+#include "hici/eval/passkey/prompt.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 #include "text/trained.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/eval/retrieval_cases.h"
+#include "hici/eval/longeval/cases.h"
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/eval/retrieval_response.h"
+#include "hici/eval/longeval/response.h"
 
 #include "hici/base/file.h"
-#include "hici/eval/retrieval_scores.h"
+#include "hici/eval/longeval/scores.h"
 #include "hici/base/json.h"
 #include "support/temporary_folder.h"
 

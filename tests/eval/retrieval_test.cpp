@@ -2,8 +2,8 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/json.h"
-#include "hici/eval/retrieval_answers.h"
-#include "hici/eval/retrieval_scores.h"
+#include "hici/eval/longeval/answers.h"
+#include "hici/eval/longeval/scores.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/eval/rouge.h"
+#include "hici/eval/longbench/rouge.h"
 
 #include "hici/base/json.h"
 #include "hici/base/file.h"

@@ -3,7 +3,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/data/arrow_source.h"
+#include "hici/data/arrow/source.h"
 
 namespace hici::fuzz {
 namespace {

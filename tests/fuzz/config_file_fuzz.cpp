@@ -3,7 +3,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/commands/config_file.h"
+#include "hici/commands/options/config_file.h"
 
 namespace hici::fuzz {
 

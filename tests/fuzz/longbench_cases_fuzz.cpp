@@ -4,7 +4,7 @@
 #include "fuzz/targets.h"
 
 #include "hici/base/json.h"
-#include "hici/eval/longbench_cases.h"
+#include "hici/eval/longbench/cases.h"
 
 namespace hici::fuzz {
 

@@ -3,7 +3,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/eval/longbench_predictions.h"
+#include "hici/eval/longbench/predictions.h"
 
 namespace hici::fuzz {
 

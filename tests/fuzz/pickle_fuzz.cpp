@@ -3,7 +3,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/io/pickle_reader.h"
+#include "hici/io/torch/pickle_reader.h"
 #include "support/torch_archive.h"
 
 namespace hici::fuzz {

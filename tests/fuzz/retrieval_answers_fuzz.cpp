@@ -3,7 +3,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/eval/retrieval_answers.h"
+#include "hici/eval/longeval/answers.h"
 
 namespace hici::fuzz {
 

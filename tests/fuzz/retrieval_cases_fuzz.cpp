@@ -3,7 +3,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/eval/retrieval_cases.h"
+#include "hici/eval/longeval/cases.h"
 
 namespace hici::fuzz {
 namespace {

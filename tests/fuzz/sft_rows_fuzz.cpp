@@ -4,7 +4,7 @@
 #include "fuzz/targets.h"
 
 #include "hici/data/json_rows.h"
-#include "hici/data/sft_row.h"
+#include "hici/data/sft/row.h"
 
 namespace hici::fuzz {
 

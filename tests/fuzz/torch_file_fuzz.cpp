@@ -4,7 +4,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/io/torch_pickle.h"
+#include "hici/io/torch/torch_pickle.h"
 #include "support/torch_archive.h"
 
 #include <ATen/core/Tensor.h>

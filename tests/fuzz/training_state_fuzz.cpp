@@ -3,7 +3,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/io/training_state.h"
+#include "hici/io/checkpoint/training_state.h"
 
 namespace hici::fuzz {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // kill -9 at random moments of saving: the newest checkpoint that was announced is still there, and whole.
-#include "hici/io/checkpoint_store.h"
+#include "hici/io/checkpoint/store.h"
 
 #include "hici/base/file.h"
-#include "hici/io/checkpoint_manifest.h"
+#include "hici/io/checkpoint/manifest.h"
 #include "support/temporary_folder.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/io/checkpoint_manifest.h"
+#include "hici/io/checkpoint/manifest.h"
 
 #include "hici/base/file.h"
 #include "support/error_message.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A full disk: once as a number that the file system gives, once as a real file system that is too small.
-#include "hici/io/checkpoint_store.h"
+#include "hici/io/checkpoint/store.h"
 
 #include "hici/base/file.h"
 #include "support/error_message.h"

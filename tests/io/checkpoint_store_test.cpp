@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/io/checkpoint_store.h"
+#include "hici/io/checkpoint/store.h"
 
 #include "hici/base/file.h"
-#include "hici/io/checkpoint_manifest.h"
+#include "hici/io/checkpoint/manifest.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 

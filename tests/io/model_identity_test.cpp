@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/io/model_identity.h"
+#include "hici/io/checkpoint/model_identity.h"
 
 #include "hici/base/file.h"
-#include "hici/io/torch_archive_writer.h"
+#include "hici/io/torch/archive_writer.h"
 #include "hici/io/weight_file.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"

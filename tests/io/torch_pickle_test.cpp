@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/io/torch_pickle.h"
+#include "hici/io/torch/torch_pickle.h"
 
 #include "support/error_message.h"
 #include "support/torch_archive.h"

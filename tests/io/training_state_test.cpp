@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/io/training_state.h"
+#include "hici/io/checkpoint/training_state.h"
 
 #include "support/error_message.h"
 #include "support/temporary_folder.h"

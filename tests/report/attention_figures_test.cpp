@@ -2,7 +2,7 @@
 // What the figures show; that they are well-formed is checked by tests/integration/test_eval_attention.py.
 #include "hici/report/attention_figures.h"
 
-#include "hici/report/svg_file.h"
+#include "hici/report/svg/svg_file.h"
 
 #include <gtest/gtest.h>
 

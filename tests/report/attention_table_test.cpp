@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/report/attention_table.h"
+#include "hici/report/tables/attention_table.h"
 
 #include "hici/report/figures.h"
 

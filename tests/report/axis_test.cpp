@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/report/axis.h"
+#include "hici/report/svg/axis.h"
 
 #include <gtest/gtest.h>
 

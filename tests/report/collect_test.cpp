@@ -2,7 +2,7 @@
 #include "hici/report/collect.h"
 
 #include "hici/base/json.h"
-#include "hici/report/report_tables.h"
+#include "hici/report/tables/report_tables.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is drawn; that the drawing is well-formed is checked by the tests of the commands with a parser that is not
 // ours.
-#include "hici/report/heat_map.h"
+#include "hici/report/svg/heat_map.h"
 
-#include "hici/report/passkey_map.h"
+#include "hici/report/svg/passkey_map.h"
 #include "hici/report/report_data.h"
 
 #include <gtest/gtest.h>

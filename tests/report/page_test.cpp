@@ -2,8 +2,8 @@
 // What the page says; that it is well-formed is checked by report_command_test.py with a parser that is not ours.
 #include "hici/report/page.h"
 
-#include "hici/report/plot.h"
-#include "hici/report/report_tables.h"
+#include "hici/report/svg/plot.h"
+#include "hici/report/tables/report_tables.h"
 
 #include <gtest/gtest.h>
 

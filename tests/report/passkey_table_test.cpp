@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/report/passkey_table.h"
+#include "hici/report/tables/passkey_table.h"
 
 #include <gtest/gtest.h>
 

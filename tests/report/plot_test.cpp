@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/report/plot.h"
+#include "hici/report/svg/plot.h"
 
 #include "hici/report/figures.h"
 

@@ -31,7 +31,7 @@ Ids encoded_in_pieces(const Tokenizer& tokenizer, std::string_view text, size_t 
   return ids;
 }
 
-Ids whole(const Tokenizer& tokenizer, const std::string& text) { return tokenizer.encode_with_places(text).ids; }
+Ids whole(const Tokenizer& tokenizer, const std::string& text) { return tokenizer.encode_with_offsets(text).ids; }
 
 std::string random_text(size_t num_bytes, unsigned seed) {
   std::mt19937 random(seed);

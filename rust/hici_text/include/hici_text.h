@@ -84,8 +84,8 @@ bool hici_tokenizer_encode_batch(const HiciTokenizer* tokenizer, const HiciTextV
                                  bool add_special_tokens, HiciTextIds* ids, char** error);
 /* Encodes one text on one thread, without special tokens: one "text" in `ids`, and the bytes that each id stands for.
  */
-bool hici_tokenizer_encode_with_places(const HiciTokenizer* tokenizer, HiciTextView text, HiciTextIds* ids,
-                                       HiciTextSpans* places, char** error);
+bool hici_tokenizer_encode_with_offsets(const HiciTokenizer* tokenizer, HiciTextView text, HiciTextIds* ids,
+                                        HiciTextSpans* offsets, char** error);
 /* The ids that add_special_tokens puts before and after a text: two "texts" in `ids`. */
 bool hici_tokenizer_special_ids(const HiciTokenizer* tokenizer, HiciTextIds* ids, char** error);
 

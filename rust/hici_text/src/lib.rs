@@ -139,17 +139,17 @@ pub unsafe extern "C" fn hici_tokenizer_encode_batch(
 /// # Safety
 /// `tokenizer` is NULL or valid, `text` a valid view, the other pointers are writable.
 #[no_mangle]
-pub unsafe extern "C" fn hici_tokenizer_encode_with_places(
+pub unsafe extern "C" fn hici_tokenizer_encode_with_offsets(
     tokenizer: *const Tokenizer,
     text: View,
     ids: *mut Ids,
-    places: *mut Spans,
+    offsets: *mut Spans,
     error: *mut *mut c_char,
 ) -> bool {
     guard(error, false, || {
         let encoding = ffi::object(tokenizer)?.encode_with_offsets(text.text()?)?;
         *ffi::out(ids)? = Ids::from(vec![encoding.get_ids().to_vec()]);
-        *ffi::out(places)? = Spans::from(encoding.get_offsets().iter().flat_map(|(start, end)| [*start, *end]).collect::<Vec<_>>());
+        *ffi::out(offsets)? = Spans::from(encoding.get_offsets().iter().flat_map(|(start, end)| [*start, *end]).collect::<Vec<_>>());
         Ok(true)
     })
 }

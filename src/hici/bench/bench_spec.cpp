@@ -4,7 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
 #include "hici/config/divides.h"
-#include "hici/io/folder_check.h"
+#include "hici/io/checkpoint/folder_check.h"
 #include "hici/train/segment_streaming.h"
 
 #include <filesystem>

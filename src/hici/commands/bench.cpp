@@ -6,11 +6,11 @@
 #include "hici/bench/decode_bench.h"
 #include "hici/bench/model_bench.h"
 #include "hici/bench/op_bench.h"
-#include "hici/commands/activation_options.h"
+#include "hici/commands/options/activation_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/lists.h"
-#include "hici/commands/model_options.h"
-#include "hici/commands/output_options.h"
+#include "hici/commands/options/option_values.h"
+#include "hici/commands/options/model_options.h"
+#include "hici/commands/options/output_options.h"
 
 #include <filesystem>
 #include <functional>

@@ -3,8 +3,8 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
-#include "hici/commands/option_groups.h"
-#include "hici/commands/option_text.h"
+#include "hici/commands/options/option_groups.h"
+#include "hici/commands/options/option_text.h"
 
 #include <algorithm>
 #include <filesystem>

@@ -6,7 +6,7 @@
 #include "hici/base/log.h"
 #include "hici/commands/bound_command.h"
 #include "hici/commands/help.h"
-#include "hici/commands/parse_options.h"
+#include "hici/commands/options/parse_options.h"
 
 #include <algorithm>
 #include <numeric>

@@ -6,7 +6,7 @@
 // same, and a boolean may stand alone or be followed by True/False.
 #pragma once
 
-#include "hici/commands/range.h"
+#include "hici/commands/options/range.h"
 
 #include <CLI/CLI.hpp>
 

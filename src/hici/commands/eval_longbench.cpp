@@ -8,13 +8,13 @@
 #include "hici/base/output_place.h"
 #include "hici/base/sha256.h"
 #include "hici/base/signals.h"
-#include "hici/commands/benchmark_options.h"
+#include "hici/commands/options/benchmark_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/output_options.h"
+#include "hici/commands/options/output_options.h"
 #include "hici/eval/answer_cases.h"
 #include "hici/eval/case_journal.h"
-#include "hici/eval/longbench_budget.h"
-#include "hici/eval/longbench_cases.h"
+#include "hici/eval/longbench/budget.h"
+#include "hici/eval/longbench/cases.h"
 
 #include <filesystem>
 #include <memory>

@@ -6,14 +6,14 @@
 #include "hici/base/output_place.h"
 #include "hici/base/process_rank.h"
 #include "hici/base/signals.h"
-#include "hici/commands/answering_options.h"
+#include "hici/commands/options/answering_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/output_options.h"
+#include "hici/commands/options/output_options.h"
 #include "hici/eval/case_journal.h"
-#include "hici/eval/passkey_run.h"
+#include "hici/eval/passkey/run.h"
 #include "hici/ops/types.h"
 #include "hici/report/model_names.h"
-#include "hici/report/passkey_map.h"
+#include "hici/report/svg/passkey_map.h"
 
 #include <filesystem>
 #include <functional>

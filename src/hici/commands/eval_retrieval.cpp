@@ -6,15 +6,15 @@
 #include "hici/base/output_place.h"
 #include "hici/base/sha256.h"
 #include "hici/base/signals.h"
-#include "hici/commands/benchmark_options.h"
+#include "hici/commands/options/benchmark_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/output_options.h"
+#include "hici/commands/options/output_options.h"
 #include "hici/config/rope.h"
 #include "hici/eval/answer_cases.h"
 #include "hici/eval/case_journal.h"
-#include "hici/eval/retrieval_cases.h"
-#include "hici/eval/retrieval_response.h"
-#include "hici/eval/retrieval_scores.h"
+#include "hici/eval/longeval/cases.h"
+#include "hici/eval/longeval/response.h"
+#include "hici/eval/longeval/scores.h"
 
 #include <algorithm>
 #include <filesystem>

@@ -7,7 +7,7 @@
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/lists.h"
+#include "hici/commands/options/option_values.h"
 #include "hici/io/extract.h"
 
 #include <memory>

@@ -5,8 +5,8 @@
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/commands/bound_command.h"
-#include "hici/commands/option_groups.h"
-#include "hici/commands/option_text.h"
+#include "hici/commands/options/option_groups.h"
+#include "hici/commands/options/option_text.h"
 
 #include <algorithm>
 #include <cctype>

@@ -8,7 +8,7 @@
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/model_options.h"
+#include "hici/commands/options/model_options.h"
 #include "hici/io/merge.h"
 
 #include <iomanip>

@@ -6,10 +6,10 @@
 #include "hici/base/log.h"
 #include "hici/base/output_place.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/output_options.h"
+#include "hici/commands/options/output_options.h"
 #include "hici/report/collect.h"
 #include "hici/report/page.h"
-#include "hici/report/report_tables.h"
+#include "hici/report/tables/report_tables.h"
 
 #include <algorithm>
 #include <filesystem>

@@ -4,12 +4,12 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/base/output_place.h"
-#include "hici/commands/benchmark_options.h"
+#include "hici/commands/options/benchmark_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/output_options.h"
-#include "hici/eval/longbench_scores.h"
+#include "hici/commands/options/output_options.h"
+#include "hici/eval/longbench/scores.h"
 #include "hici/report/answer_settings.h"
-#include "hici/report/report_tables.h"
+#include "hici/report/tables/report_tables.h"
 #include "hici/report/tell_apart.h"
 
 #include <filesystem>

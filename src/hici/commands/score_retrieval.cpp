@@ -8,9 +8,9 @@
 #include "hici/base/signals.h"
 #include "hici/base/text_table.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/output_options.h"
-#include "hici/eval/judge.h"
-#include "hici/eval/retrieval_scores.h"
+#include "hici/commands/options/output_options.h"
+#include "hici/eval/longeval/judge.h"
+#include "hici/eval/longeval/scores.h"
 #include "hici/text/tokenizer.h"
 
 #include <cstdlib>

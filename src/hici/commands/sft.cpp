@@ -3,9 +3,9 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/training_options.h"
+#include "hici/commands/options/training_options.h"
 #include "hici/config/divides.h"
-#include "hici/data/sft_prompt.h"
+#include "hici/data/sft/prompt.h"
 
 #include <memory>
 

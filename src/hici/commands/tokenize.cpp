@@ -8,9 +8,9 @@
 #include "hici/base/signals.h"
 #include "hici/commands/command.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/output_options.h"
+#include "hici/commands/options/output_options.h"
 #include "hici/data/tokenize_corpus.h"
-#include "hici/io/folder_check.h"
+#include "hici/io/checkpoint/folder_check.h"
 
 #include <array>
 #include <cstdio>

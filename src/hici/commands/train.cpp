@@ -2,7 +2,7 @@
 // `hici train`: pre-training on token files, with LoRA or of all parameters.
 #include "hici/base/error.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/training_options.h"
+#include "hici/commands/options/training_options.h"
 #include "hici/config/divides.h"
 
 #include <memory>

@@ -7,7 +7,7 @@
 #include "hici/base/progress.h"
 #include "hici/commands/command.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/output_options.h"
+#include "hici/commands/options/output_options.h"
 #include "hici/data/text_source.h"
 #include "hici/text/tokenizer.h"
 

@@ -5,7 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/hub_id.h"
 #include "hici/base/json.h"
-#include "hici/data/arrow_source.h"
+#include "hici/data/arrow/source.h"
 #include "hici/data/byte_stream.h"
 #include "hici/data/json_rows.h"
 #include "hici/text/utf8.h"

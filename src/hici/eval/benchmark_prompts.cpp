@@ -2,7 +2,7 @@
 #include "hici/eval/benchmark_prompts.h"
 
 #include "hici/base/error.h"
-#include "hici/data/sft_prompt.h"
+#include "hici/data/sft/prompt.h"
 
 #include <array>
 #include <utility>

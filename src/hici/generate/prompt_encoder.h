@@ -2,7 +2,7 @@
 // From a prompt to token ids.
 #pragma once
 
-#include "hici/data/sft_prompt.h"
+#include "hici/data/sft/prompt.h"
 #include "hici/generate/prompt_file.h"
 #include "hici/generate/prompt_length.h"
 #include "hici/text/tokenizer.h"

@@ -12,7 +12,7 @@
 #include "hici/config/parameter_names.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/model_directory.h"
-#include "hici/io/torch_archive_writer.h"
+#include "hici/io/torch/archive_writer.h"
 #include "hici/io/weight_file.h"
 
 #include <c10/core/ScalarType.h>

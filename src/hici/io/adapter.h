@@ -7,8 +7,8 @@
 
 #include "hici/config/hici_config.h"
 #include "hici/config/model_config.h"
-#include "hici/io/folder_check.h"
-#include "hici/io/model_identity.h"
+#include "hici/io/checkpoint/folder_check.h"
+#include "hici/io/checkpoint/model_identity.h"
 #include "hici/io/safetensors.h"
 #include "hici/io/tensor_source.h"
 

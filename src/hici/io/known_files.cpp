@@ -2,11 +2,11 @@
 #include "hici/io/known_files.h"
 
 #include "hici/base/temporary.h"
-#include "hici/io/checkpoint_manifest.h"
+#include "hici/io/checkpoint/manifest.h"
 #include "hici/io/merge.h"
 #include "hici/io/model_directory.h"
-#include "hici/io/model_identity.h"
-#include "hici/io/training_state.h"
+#include "hici/io/checkpoint/model_identity.h"
+#include "hici/io/checkpoint/training_state.h"
 
 #include <algorithm>
 #include <string_view>

@@ -10,7 +10,7 @@
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/hierarchy/hierarchy.h"
-#include "hici/io/checkpoint_store.h"
+#include "hici/io/checkpoint/store.h"
 #include "hici/io/opened_model.h"
 #include "hici/io/vocabulary.h"
 
@@ -121,7 +121,7 @@ OpenedModel open_model(const ModelRequest& request) {
   opened.base_settings = read_settings(opened.base.path());
   opened.base_config = config::deciding_values(opened.base.config());  // before an adapter's rows or head change it
   if (!request.adapter.empty()) opened.adapter = read_adapter(resolve_run_directory(request.adapter));
-  settle_vocabulary(opened.base, opened.adapter ? &*opened.adapter : nullptr, request.add_pad_token);
+  resize_vocabulary(opened.base, opened.adapter ? &*opened.adapter : nullptr, request.add_pad_token);
   if (opened.adapter) {
     opened.adapter->check_against(opened.base.config());
     opened.hici.config = opened.adapter->hici_config();

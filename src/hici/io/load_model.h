@@ -3,7 +3,7 @@
 #pragma once
 
 #include "hici/config/hici_config.h"
-#include "hici/io/model_identity.h"
+#include "hici/io/checkpoint/model_identity.h"
 #include "hici/nn/causal_lm.h"
 
 #include <filesystem>
@@ -59,8 +59,8 @@ struct LoadedModel {
 };
 
 // Everything is checked against the config before memory for weights is taken. Errors name file, tensor and the way
-// out. Files of a checkpoint are what its manifest says (io/folder_check.h). A line says so when the adapter was
-// trained on another base or with another tokenizer.
+// out. Files of a checkpoint are what its manifest says (io/checkpoint/folder_check.h). A line says so when the adapter
+// was trained on another base or with another tokenizer.
 LoadedModel load_model(const ModelRequest& request);
 
 // A line when the ids of `data` were made with another tokenizer than `model`, as it was given, has.

@@ -6,7 +6,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/signals.h"
-#include "hici/io/folder_check.h"
+#include "hici/io/checkpoint/folder_check.h"
 #include "hici/io/model_directory.h"
 #include "hici/ops/types.h"
 

@@ -124,7 +124,7 @@ void ModelDirectory::untie_head() {
   config_.tie_word_embeddings = false;
 }
 
-void settle_vocabulary(ModelDirectory& base, Adapter* adapter, bool add_pad_token) {
+void resize_vocabulary(ModelDirectory& base, Adapter* adapter, bool add_pad_token) {
   if (adapter != nullptr) settle_head(base, *adapter);
   const int64_t present = base.config().vocab_size;
   int64_t rows = adapter != nullptr ? rows_for(base, *adapter) : present;

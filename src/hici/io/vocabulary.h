@@ -11,6 +11,6 @@ namespace hici::io {
 // Makes base and adapter agree on embedding and head, before the one is compared with the other. An adapter with a head
 // of its own on a tied base unties it, unless that head is the embedding (a full dump holds it twice): then it is left
 // out. `adapter` may be null.
-void settle_vocabulary(ModelDirectory& base, Adapter* adapter, bool add_pad_token);
+void resize_vocabulary(ModelDirectory& base, Adapter* adapter, bool add_pad_token);
 
 }  // namespace hici::io

@@ -7,7 +7,7 @@
 #include "hici/base/json.h"
 #include "hici/io/safetensors.h"
 #include "hici/io/shard_index.h"
-#include "hici/io/torch_pickle.h"
+#include "hici/io/torch/torch_pickle.h"
 
 #include <set>
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "hici/base/links.h"
-#include "hici/io/folder_check.h"
+#include "hici/io/checkpoint/folder_check.h"
 #include "hici/io/tensor_source.h"
 
 #include <filesystem>

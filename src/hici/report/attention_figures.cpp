@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/attention_figures.h"
 
-#include "hici/report/svg_file.h"
+#include "hici/report/svg/svg_file.h"
 
 #include <algorithm>
 #include <iterator>

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "hici/eval/attention_profile.h"
-#include "hici/report/heat_map.h"
-#include "hici/report/plot.h"
+#include "hici/report/svg/heat_map.h"
+#include "hici/report/svg/plot.h"
 
 #include <string>
 #include <vector>

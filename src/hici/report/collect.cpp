@@ -4,7 +4,7 @@
 #include "hici/base/clean_text.h"
 #include "hici/base/error.h"
 #include "hici/base/log.h"
-#include "hici/eval/retrieval_scores.h"
+#include "hici/eval/longeval/scores.h"
 #include "hici/report/model_names.h"
 #include "hici/report/origin.h"
 #include "hici/report/result_files.h"

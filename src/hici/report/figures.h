@@ -2,9 +2,9 @@
 // The plots of a report, from its data: which series, which scales, how smoothed.
 #pragma once
 
-#include "hici/report/looks.h"
-#include "hici/report/plot.h"
-#include "hici/report/table.h"
+#include "hici/report/svg/looks.h"
+#include "hici/report/svg/plot.h"
+#include "hici/report/tables/table.h"
 
 #include <string>
 #include <vector>

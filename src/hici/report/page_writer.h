@@ -2,8 +2,8 @@
 // Writes the parts of the page of a report in their order: sections, numbered tables and figures.
 #pragma once
 
-#include "hici/report/plot.h"
-#include "hici/report/table.h"
+#include "hici/report/svg/plot.h"
+#include "hici/report/tables/table.h"
 
 #include <cstddef>
 #include <sstream>

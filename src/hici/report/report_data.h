@@ -2,9 +2,9 @@
 // What a report is about, as read from run directories: training runs step by step, and what was measured on models.
 #pragma once
 
-#include "hici/eval/longbench_scores.h"
-#include "hici/eval/passkey_result.h"
-#include "hici/eval/retrieval_answers.h"
+#include "hici/eval/longbench/scores.h"
+#include "hici/eval/passkey/result.h"
+#include "hici/eval/longeval/answers.h"
 #include "hici/report/conditions.h"
 
 #include <cstdint>

@@ -7,7 +7,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/json_lines.h"
 #include "hici/base/log.h"
-#include "hici/io/training_state.h"
+#include "hici/io/checkpoint/training_state.h"
 #include "hici/report/origin.h"
 
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/text/answers.h"
 
-#include "hici/text/crate.h"
+#include "hici/text/rust_bridge.h"
 
 #include <algorithm>
 

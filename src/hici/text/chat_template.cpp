@@ -3,7 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
-#include "hici/text/crate.h"
+#include "hici/text/rust_bridge.h"
 
 #include <utility>
 

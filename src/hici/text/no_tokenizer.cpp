@@ -39,7 +39,7 @@ BpeTraining::BpeTraining(const BpeTrainingOptions&) { no_text_support("training 
 // Nobody holds an object to call these with.
 std::vector<Ids> Tokenizer::encode_batch(std::span<const std::string>, bool) const { fail(kNoObject); }
 Ids Tokenizer::encode(const std::string&, bool) const { fail(kNoObject); }
-PlacedIds Tokenizer::encode_with_places(const std::string&) const { fail(kNoObject); }
+Encoding Tokenizer::encode_with_offsets(const std::string&) const { fail(kNoObject); }
 const Ids& Tokenizer::special_ids_before() const { fail(kNoObject); }
 const Ids& Tokenizer::special_ids_after() const { fail(kNoObject); }
 std::string Tokenizer::decode(std::span<const uint32_t>, bool) const { fail(kNoObject); }

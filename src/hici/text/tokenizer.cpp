@@ -3,7 +3,7 @@
 
 #include "hici/base/file.h"
 #include "hici/base/sha256.h"
-#include "hici/text/crate.h"
+#include "hici/text/rust_bridge.h"
 
 #include <algorithm>
 #include <utility>
@@ -70,13 +70,14 @@ Ids Tokenizer::encode(const std::string& text, bool add_special_tokens) const {
   return std::move(encode_batch(std::span(&text, 1), add_special_tokens).front());
 }
 
-PlacedIds Tokenizer::encode_with_places(const std::string& text) const {
+Encoding Tokenizer::encode_with_offsets(const std::string& text) const {
   crate::IdLists ids;
-  crate::Spans places;
+  crate::Spans offsets;
   crate::ErrorText error;
-  HICI_CHECK(hici_tokenizer_encode_with_places(impl_->handle, crate::view(text), ids.out(), places.out(), error.out()),
-             impl_->path.string(), ": cannot encode: ", error.text());
-  return {Ids(ids[0].begin(), ids[0].end()), places.all()};
+  HICI_CHECK(
+      hici_tokenizer_encode_with_offsets(impl_->handle, crate::view(text), ids.out(), offsets.out(), error.out()),
+      impl_->path.string(), ": cannot encode: ", error.text());
+  return {Ids(ids[0].begin(), ids[0].end()), offsets.all()};
 }
 
 const Ids& Tokenizer::special_ids_before() const { return impl_->before; }

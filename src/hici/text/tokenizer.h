@@ -20,9 +20,9 @@ namespace hici::text {
 
 using Ids = std::vector<uint32_t>;
 
-struct PlacedIds {
+struct Encoding {
   Ids ids;
-  std::vector<TextSpan> places;  // the bytes that each id stands for
+  std::vector<TextSpan> offsets;  // the bytes that each id stands for
 };
 
 // Immutable and cheap to copy; may be used by several threads at once. Texts must be UTF-8 (else hici::Error).
@@ -39,7 +39,7 @@ class Tokenizer {
   std::vector<Ids> encode_batch(std::span<const std::string> texts, bool add_special_tokens) const;
   Ids encode(const std::string& text, bool add_special_tokens) const;
   // Without special tokens, on one thread and in one piece.
-  PlacedIds encode_with_places(const std::string& text) const;
+  Encoding encode_with_offsets(const std::string& text) const;
   // What add_special_tokens puts before and after a text.
   const Ids& special_ids_before() const;
   const Ids& special_ids_after() const;

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "hici/io/load_model.h"
-#include "hici/io/training_state.h"
+#include "hici/io/checkpoint/training_state.h"
 #include "hici/optim/adamw.h"
 #include "hici/train/trainer.h"
 #include "hici/train/training_data.h"

@@ -5,7 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/is_there.h"
 #include "hici/base/log.h"
-#include "hici/io/checkpoint_manifest.h"
+#include "hici/io/checkpoint/manifest.h"
 #include "hici/train/checkpoint_files.h"
 
 #include <string>

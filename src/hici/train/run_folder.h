@@ -5,8 +5,8 @@
 #pragma once
 
 #include "hici/base/run_lock.h"
-#include "hici/io/checkpoint_store.h"
-#include "hici/io/training_state.h"
+#include "hici/io/checkpoint/store.h"
+#include "hici/io/checkpoint/training_state.h"
 #include "hici/train/training_spec.h"
 
 #include <filesystem>

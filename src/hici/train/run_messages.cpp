@@ -3,7 +3,7 @@
 
 #include "hici/base/human.h"
 #include "hici/base/log.h"
-#include "hici/io/checkpoint_store.h"
+#include "hici/io/checkpoint/store.h"
 #include "hici/ops/types.h"
 
 #include <algorithm>

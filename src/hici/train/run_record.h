@@ -3,7 +3,7 @@
 #pragma once
 
 #include "hici/base/progress.h"
-#include "hici/io/checkpoint_store.h"
+#include "hici/io/checkpoint/store.h"
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/metrics.h"
 #include "hici/train/trainer.h"

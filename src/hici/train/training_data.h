@@ -4,7 +4,7 @@
 
 #include "hici/data/batch_source.h"
 #include "hici/data/token_file.h"
-#include "hici/io/training_state.h"
+#include "hici/io/checkpoint/training_state.h"
 #include "hici/train/training_spec.h"
 
 #include <memory>

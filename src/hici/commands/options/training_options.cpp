@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/commands/options/training_options.h"
+
+#include "hici/base/error.h"
+#include "hici/base/human.h"
+#include "hici/base/log.h"
+#include "hici/base/process_rank.h"
+#include "hici/commands/options/deepspeed_file.h"
+#include "hici/commands/options/option_values.h"
+#include "hici/optim/schedule.h"
+#include "hici/train/segment_streaming.h"
+
+namespace hici::commands {
+namespace {
+
+void check_no_contradiction(const TrainingOptions& o) {
+  HICI_CHECK_USAGE(!o.spec.allow_changes_on_resume || !o.spec.resume.empty(),
+                   "--allow_changes_on_resume: has no effect without --resume_from_checkpoint; leave it out");
+  for (const char* name : {"trainable_params", "lora_r", "lora_alpha"}) {
+    HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.hici.given(name), "--", name,
+                     ": has no effect with --low_rank_training False, which trains everything; leave it out");
+  }
+  HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.spec.fp8_base,
+                   "--fp8_base: nothing is frozen with --low_rank_training False; leave it out");
+  HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.hici.given("warmup_steps"),
+                   "--warmup_steps: has no effect with --lr_scheduler_type constant; leave it out or use "
+                   "constant_with_warmup");
+  HICI_CHECK_USAGE(o.save_strategy != "no" || !o.hici.given("save_steps"),
+                   "--save_steps: has no effect with --save_strategy no; leave one of them out");
+  for (const char* name : {"lora_r", "lora_alpha"}) {
+    HICI_CHECK_USAGE(o.init_adapter.empty() || !o.hici.given(name), "--", name,
+                     ": has no effect with --init_adapter, whose adapters keep their rank and alpha; leave it out");
+  }
+  HICI_CHECK_USAGE(o.save_strategy == "steps" || o.save_strategy == "no", "--save_strategy: unknown strategy '",
+                   o.save_strategy, "'; use steps (with --save_steps) or no (only at the end)");
+  HICI_CHECK_USAGE((!o.spec.copy_attention_init && !o.use_attn_init) || o.attention == "hici",
+                   "--use_llama_init: has no effect with --attention ", o.attention, "; leave it out");
+}
+
+// Nothing is spread over processes: the others would train the same, and only one may have the folder.
+void check_is_one_process(const config::TrainConfig& t) {
+  const ProcessRank process = process_rank();
+  const int64_t world = process.world;
+  HICI_CHECK_USAGE(world == 1, "the launcher started ", world, " processes (", process.said_by,
+                   "), and training is one; start it without torchrun, srun or mpirun, with "
+                   "--gradient_accumulation_steps ",
+                   t.accumulation_steps * world, " for the ", counted(t.sequences_per_step() * world, "sequence"),
+                   " of a step that they would have had");
+}
+
+// Options that come with a DeepSpeed file were written for the research code's eight processes.
+void log_sequences_of_recipe(const config::TrainConfig& t) {
+  constexpr int64_t kRecipeProcesses = 8;
+  log_info("a step has ", counted(t.sequences_per_step(), "sequence"),
+           " here, with one process; on the research code's ", kRecipeProcesses, " GPUs these options give ",
+           t.sequences_per_step() * kRecipeProcesses, ", as --gradient_accumulation_steps ",
+           t.accumulation_steps * kRecipeProcesses, " does here");
+}
+
+// transformers' scripts take True for the newest checkpoint; a folder of that name is meant as it is.
+std::string resume_from_typed(const std::string& typed) {
+  const bool is_true = typed == "True" || typed == "true", is_false = typed == "False" || typed == "false";
+  if ((!is_true && !is_false) || std::filesystem::exists(typed)) return typed;
+  return is_true ? "latest" : "";
+}
+
+// What the options alone say; the causal mode of an adapter or of the model's family is looked at when it is known.
+void check_streaming(const TrainingOptions& o) {
+  if (!o.spec.train.stream_segments) return;
+  config::HiciConfig hici = o.hici.values;
+  hici.causal_mode = o.hici.causal_mode.empty() ? config::CausalMode::kCausalGi
+                                                : config::parse_causal_mode(o.hici.causal_mode, "--causal_mode");
+  hici.use_global_integrator = hici.use_global_integrator && o.hici.use_hierarchical_forward;
+  train::check_streamable(o.spec.attention, hici);
+}
+
+}  // namespace
+
+void TrainingOptions::bind_model_and_data(CLI::App& app, const std::string& data_help) {
+  add_option(app, "model_name_or_path", model, "Directory of the base model (config.json and weights)")->required();
+  add_option(app, "data_path", data_path, data_help)->required();
+  add_option(app, "split", spec.split, "Split of a data set with several");
+  add_option(app, "output_dir", output_dir, "Where checkpoints, metrics.jsonl and the event file go")->required();
+}
+
+void TrainingOptions::bind_what_to_train(CLI::App& app) {
+  add_option(
+      app, "init_adapter", init_adapter,
+      "Start from the weights of this adapter, with a fresh optimizer; a checkpoint to resume from goes before it");
+  add_option(
+      app, "resume_from_checkpoint", spec.resume,
+      "latest (or True): go on from the newest whole checkpoint in --output_dir, or start where there is none; or "
+      "a checkpoint directory");
+  add_bool(app, "allow_changes_on_resume", spec.allow_changes_on_resume,
+           "Resume although data, batch or schedule differ from the checkpoint's");
+  add_option(app, "attention", attention,
+             "hici, full (causal over everything) or s2 (LongLoRA's shifted sparse attention)");
+  add_bool(app, "low_rank_training", spec.trainable.low_rank, "LoRA and --trainable_params; False: every parameter");
+  add_option(app, "trainable_params", trainable_params,
+             "Parts of names that are trained beside LoRA and HiCI, separated by commas");
+  add_option(app, "lora_r", spec.lora.rank, "Rank of the adapters", {1, config::kMaxLoraRank});
+  add_option(app, "lora_alpha", spec.lora.alpha, "Adapters are scaled by alpha / rank",
+             {config::kMinLoraAlpha, config::kMaxLoraAlpha});
+  add_bool(
+      app, "add_pad_token", spec.add_pad_token,
+      "One row more in embedding and head, for [PAD], as the research code adds where a tokenizer has no pad token");
+  add_bool(app, "use_llama_init", spec.copy_attention_init, "Start local construction from the layer's own q, k and v");
+  add_bool(app, "use_attn_init", use_attn_init, "The same as --use_llama_init");
+}
+
+void TrainingOptions::bind_how_to_train(CLI::App& app) {
+  config::TrainConfig& t = spec.train;
+  add_tokens(app, "model_max_length", t.sequence_length, "Tokens of a training sequence; decides the RoPE factor",
+             {2, config::kMaxSequenceTokens});
+  add_option(app, "per_device_train_batch_size", t.batch_size, "Sequences in one forward", kBatch);
+  add_option(app, "gradient_accumulation_steps", t.accumulation_steps, "Forwards in one optimizer step", kBatch);
+  add_option(app, "max_steps", t.max_steps, "Optimizer steps; -1: --num_train_epochs decides", {-1, config::kMaxCount});
+  add_option(app, "num_train_epochs", t.num_epochs, "Passes over the data", {0, 1e6});
+  add_option(app, "learning_rate", t.learning_rate, "Rate of LoRA, embedding and norms, 0 to 10",
+             {0, config::kMaxLearningRate});
+  add_option(app, "hici_lr", t.hici_learning_rate, "Rate of the HiCI modules and of adapters on them, 0 to 10",
+             {0, config::kMaxLearningRate});
+  add_option(app, "weight_decay", t.weight_decay, "Decay of matrices, 0 to 100; norms and biases are left alone",
+             {0, config::kMaxWeightDecay});
+  add_option(app, "warmup_steps", t.warmup_steps,
+             "Steps from rate 0 to the full rate; not for --lr_scheduler_type constant", kFromZero);
+  add_option(app, "lr_scheduler_type", t.schedule, "constant, constant_with_warmup, linear or cosine");
+  add_option(app, "max_grad_norm", t.max_grad_norm, "Limit of the norm of all gradients, up to 1e9; 0: none",
+             {0, config::kMaxGradNorm});
+  add_option(app, "hici_grad_clip", t.hici_grad_clip,
+             "Limit of the norm of the HiCI gradients, up to 1e9, applied before --max_grad_norm; 0: none",
+             {0, config::kMaxGradNorm});
+  add_option(app, "max_nonfinite_steps", t.max_nonfinite_steps,
+             "Stop after this many steps in a row whose loss or gradient is not finite", kFromOne);
+  activations.bind(app);
+  add_bool(app, "fp8_base", spec.fp8_base,
+           "Frozen projections and MLPs in 8 bits: faster on a GPU that can (8.9 or more), with a loss near the same");
+  add_bool(app, "stream_segments", t.stream_segments,
+           "Work on one segment at a time, with the memory of one whatever the length; for every causal mode but none");
+  add_bool(app, "shuffle", t.shuffle, "Visit the blocks in an order drawn from --seed, a new one in each epoch");
+  add_option(app, "seed", t.seed, "Seed of initial values and of the order of the data", kSeeds);
+  add_option(app, "logging_steps", t.logging_steps, "Steps between two lines of metrics.jsonl", kFromOne);
+  add_option(app, "save_strategy", save_strategy, "steps, or no: only at the end");
+  add_option(app, "save_steps", t.save_steps, "Steps between two checkpoints; 0: only at the end", kFromZero);
+  add_option(app, "save_total_limit", t.save_total_limit, "Checkpoints that are kept; 0: all", kFromZero);
+}
+
+void TrainingOptions::bind_rest(CLI::App& app) {
+  hici.bind(app);
+  device.bind(app);
+  add_inherited(app, "cache_dir", "nothing is downloaded");
+  add_inherited(app, "use_flash_attn", "the fastest exact attention of the device is taken by itself");
+  add_inherited(app, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
+  add_option(
+      app, "deepspeed", deepspeed,
+      "Without effect, as this process trains alone and shards nothing; what the file asks for is named in the log");
+  add_inherited(app, "tf32", "float32 work is done in float32");
+}
+
+void TrainingOptions::resolve() {
+  spec.resume = resume_from_typed(spec.resume);
+  check_no_contradiction(*this);
+  spec.model = model;
+  spec.output_dir = output_dir;
+  spec.data_path = data_path;
+  spec.init_adapter = init_adapter;
+  spec.attention = nn::attention_kind_from_name(attention, "--attention");
+  HICI_CHECK_USAGE(spec.attention != nn::AttentionKind::kDca,
+                   "--attention: dca is for evaluation and has no backward pass; use hici, full or s2");
+  check_streaming(*this);
+  spec.activation_policy = activations.resolve();
+  spec.trainable.name_parts = split_at_commas(trainable_params);
+  spec.copy_attention_init = spec.copy_attention_init || use_attn_init;
+  if (save_strategy == "no") spec.train.save_steps = 0;
+  spec.train.validate();
+  spec.lora.validate();
+  optim::schedule_kind_from_name(spec.train.schedule);  // an unknown one is an error here, before anything is written
+  check_is_one_process(spec.train);
+  if (!deepspeed.empty()) {
+    log_info("--deepspeed ", describe_deepspeed_file(deepspeed));
+    log_sequences_of_recipe(spec.train);
+  }
+  if (spec.attention != nn::AttentionKind::kHici) hici.note_without_effect("--attention " + attention);
+  spec.device = device.resolve_device();
+  spec.dtype = device.resolve_dtype(spec.device);
+  spec.attention_backend = device.resolve_attention_backend();
+  for (const char* name : {"lora_r", "lora_alpha", "use_llama_init", "add_pad_token"}) {
+    if (hici.given(name)) spec.typed_start_options.insert(name);
+  }
+  if (hici.given("use_attn_init")) spec.typed_start_options.insert("use_llama_init");
+  spec.effective_options = [app = hici.app](const std::map<std::string, std::string>& in_force) {
+    return effective_options(*app, in_force);
+  };
+}
+
+}  // namespace hici::commands

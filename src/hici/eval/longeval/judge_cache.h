@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Verdicts of a judge, one JSON object a line, in a file beside the answers: written as they come and never rewritten,
+// so that a crash costs one at most. The same question to the same model is answered from here.
+#pragma once
+
+#include "hici/base/append_file.h"
+#include "hici/eval/longeval/answers.h"
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+namespace hici::eval {
+
+class JudgeCache {
+ public:
+  // Reads the verdicts that `model` has given before; the file is made at the first one that is added.
+  JudgeCache(std::filesystem::path file, std::string model);
+
+  std::optional<bool> find(const RetrievalAnswer& answer) const;
+  void add(const RetrievalAnswer& answer, bool verdict, const std::string& words);
+
+  // FILE.judge.jsonl
+  static std::filesystem::path beside(const std::filesystem::path& answers);
+
+ private:
+  void open();
+
+  std::filesystem::path file_;
+  std::string model_;
+  std::unordered_map<std::string, bool> verdicts_;  // by label and answer
+  std::unique_ptr<AppendFile> writer_;
+};
+
+}  // namespace hici::eval
