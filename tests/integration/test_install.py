@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `cmake --install` leaves is whole: the program runs from another folder, and examples/ builds on the library and
 gives what the program gives."""
+import math
 import pathlib
 import subprocess
 import unittest
@@ -32,20 +33,30 @@ class InstallTest(FolderTest):
         run("cmake", "-S", ROOT / "examples", "-B", build, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}",
             "-DCMAKE_BUILD_TYPE=Release")
         run("cmake", "--build", build)
-        self.check_generation(build / "generate", installed)
-
-    def check_generation(self, example, installed):
         model = self.folder / "model"
+        self.make_model(installed, model)
+        expected = run(installed, "generate", PROMPT, "--base_model", model, "--max_new_tokens", 64, "--device", "cpu")
+        self.assertEqual(run(build / "generate", model, PROMPT), expected)
+        self.check_training_step(build / "training_step", model)
+        for example in ("generate", "training_step"):
+            words = [build / example, self.folder / "no-model"] + ([PROMPT] if example == "generate" else [])
+            done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=60)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("no-model", done.stderr)
+
+    def check_training_step(self, example, model):
+        losses = [float(line.split("loss ")[1]) for line in run(example, model).splitlines()]
+        self.assertEqual(len(losses), 3)
+        self.assertAlmostEqual(losses[0], math.log(300), delta=0.5)  # a fresh model knows nothing of 300 tokens
+        self.assertLess(losses[2], losses[0])
+
+    def make_model(self, installed, model):
         tokens = self.folder / "text.txt"
         tokens.write_text("In the beginning God created the heaven and the earth. " * 40)
         run(installed, "train-tokenizer", "--input", tokens, "--vocab_size", 300, "--output_dir", self.folder / "tokenizer")
         run(installed, "init", "--family", "llama", "--tokenizer", self.folder / "tokenizer", "--hidden_size", 32,
             "--intermediate_size", 64, "--num_hidden_layers", 2, "--num_attention_heads", 2, "--num_key_value_heads", 2,
             "--max_position_embeddings", 256, "--output_dir", model)
-        expected = run(installed, "generate", PROMPT, "--base_model", model, "--max_new_tokens", 64, "--device", "cpu")
-        self.assertEqual(run(example, model, PROMPT), expected)
-        self.assertIn("no-model", subprocess.run([example, self.folder / "no-model", PROMPT], capture_output=True,
-                                                 text=True, check=False).stderr)
 
 
 if __name__ == "__main__":
