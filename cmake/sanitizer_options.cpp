@@ -3,8 +3,8 @@
 extern "C" const char* __asan_default_options();
 extern "C" const char* __ubsan_default_options();
 
-// LibTorch's prebuilt libraries each carry their own copy of some inline variables. An allocation that is too large fails
-// as it does without the sanitizer, which would end the process: LibTorch and zstd make errors of it.
+// LibTorch's prebuilt libraries each carry their own copy of some inline variables. An allocation that is too large
+// fails as it does without the sanitizer, which would end the process: LibTorch and zstd make errors of it.
 const char* __asan_default_options() {
   return "detect_odr_violation=0:allocator_may_return_null=1:strict_string_checks=1:detect_stack_use_after_return=1";
 }
