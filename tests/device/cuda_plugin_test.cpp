@@ -4,6 +4,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/version.h"
+#include "hici/device/kernel_table.h"
 
 #include <gtest/gtest.h>
 
@@ -38,6 +39,18 @@ TEST(CudaPluginTest, MissingDeviceIsOneLineThatNamesTheOption) {
     const std::string message = e.what();
     EXPECT_EQ(message.rfind("--device cuda:4096: ", 0), 0U) << message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  }
+}
+
+TEST(CudaPluginTest, AFailedCudaCallNamesExpressionFileAndLine) {
+  if (!load_cuda_plugin(nullptr)) GTEST_SKIP() << "built without CUDA";
+  try {
+    cuda_kernels().device_capability(999);  // no machine has it
+    FAIL() << "no error";
+  } catch (const std::runtime_error& e) {
+    const std::string message = e.what();
+    EXPECT_NE(message.find("cudaDeviceGetAttribute(&major"), std::string::npos) << message;
+    EXPECT_NE(message.find("device_cuda.cpp:"), std::string::npos) << message;
   }
 }
 

@@ -16,9 +16,9 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int kRowsAtOnce = 2;  // of one team
 constexpr int kStages = 4;      // so many times that are under way or worked on: enough bytes in flight
-constexpr int64_t kRowsOfASplit = 64;
+constexpr int64_t kRowsPerSplit = 64;
 constexpr int64_t kBlocksWanted = 528;  // four per SM of a Hopper card
-constexpr float kNothing = -1e30f;      // a maximum over no row; finite, so that differences are
+constexpr float kEmptyMax = -1e30f;     // a maximum over no row; finite, so that differences are
 
 // A team is `lanes` threads that share a row: each has kPackSize elements of it. The teams of a block take turns.
 struct Team {
@@ -68,23 +68,24 @@ struct RowCopies {
   }
 };
 
-// The softmax of all query heads over the rows that this thread's team has read.
+// The online softmax of all query heads over the rows of this thread's team: running maximum, denominator and weighted
+// sum.
 template <typename T, int kHeads>
-struct Reading {
+struct OnlineSoftmax {
   static constexpr int N = kPackSize<T>;
-  float query[kHeads][N], read[kHeads][N], top[kHeads], total[kHeads];
+  float query[kHeads][N], accumulator[kHeads][N], max_score[kHeads], denominator[kHeads];
 
-  __device__ __forceinline__ Reading() {
+  __device__ __forceinline__ OnlineSoftmax() {
 #pragma unroll
     for (int h = 0; h < kHeads; ++h) {
-      top[h] = kNothing;
-      total[h] = 0;
+      max_score[h] = kEmptyMax;
+      denominator[h] = 0;
 #pragma unroll
-      for (int j = 0; j < N; ++j) read[h][j] = 0;
+      for (int j = 0; j < N; ++j) accumulator[h][j] = 0;
     }
   }
 
-  __device__ __forceinline__ void take_query(const T* q, int64_t head_dim, float scale) {
+  __device__ __forceinline__ void load_query(const T* q, int64_t head_dim, float scale) {
 #pragma unroll
     for (int h = 0; h < kHeads; ++h) {
       const Pack<T, N> pack = load_pack<T, N>(q + h * head_dim);
@@ -102,32 +103,32 @@ struct Reading {
     return sum;
   }
 
-  __device__ __forceinline__ void raise_top(int h, float best) {
-    const float shrink = __expf(top[h] - best);
-    top[h] = best;
-    total[h] *= shrink;
+  __device__ __forceinline__ void raise_max(int h, float best) {
+    const float shrink = __expf(max_score[h] - best);
+    max_score[h] = best;
+    denominator[h] *= shrink;
 #pragma unroll
-    for (int j = 0; j < N; ++j) read[h][j] *= shrink;
+    for (int j = 0; j < N; ++j) accumulator[h][j] *= shrink;
   }
 
   __device__ __forceinline__ void add(const Pack<T, N> (&keys)[kRowsAtOnce], const Pack<T, N> (&values)[kRowsAtOnce],
                                       const bool (&counts)[kRowsAtOnce], int lanes) {
 #pragma unroll
     for (int h = 0; h < kHeads; ++h) {
-      float scores[kRowsAtOnce], best = top[h];
+      float scores[kRowsAtOnce], best = max_score[h];
 #pragma unroll
       for (int r = 0; r < kRowsAtOnce; ++r) {
         const float of_row = score(h, keys[r], lanes);
-        scores[r] = counts[r] ? of_row : kNothing;
+        scores[r] = counts[r] ? of_row : kEmptyMax;
         best = fmaxf(best, scores[r]);
       }
-      raise_top(h, best);
+      raise_max(h, best);
 #pragma unroll
       for (int r = 0; r < kRowsAtOnce; ++r) {
         const float weight = counts[r] ? __expf(scores[r] - best) : 0.0f;
-        total[h] += weight;
+        denominator[h] += weight;
 #pragma unroll
-        for (int j = 0; j < N; ++j) read[h][j] += weight * static_cast<float>(values[r].at[j]);
+        for (int j = 0; j < N; ++j) accumulator[h][j] += weight * static_cast<float>(values[r].at[j]);
       }
     }
   }
@@ -135,7 +136,7 @@ struct Reading {
 
 // The bounds are those of the whole block: shuffles want all threads of a warp.
 template <typename T, int kHeads>
-__device__ __forceinline__ void read_rows(Reading<T, kHeads>& reading, const RowCopies<T>& copies, const Team& t,
+__device__ __forceinline__ void read_rows(OnlineSoftmax<T, kHeads>& softmax, const RowCopies<T>& copies, const Team& t,
                                           const Rows& rows) {
   using RowPack = typename RowCopies<T>::RowPack;
   const int64_t step = t.teams * kRowsAtOnce;
@@ -153,49 +154,49 @@ __device__ __forceinline__ void read_rows(Reading<T, kHeads>& reading, const Row
       counts[r] = base + r * t.teams + t.team < rows.last;
     }
     copies.fetch(t, base + (kStages - 1) * step, rows.last, (stage + kStages - 1) % kStages);
-    reading.add(keys, values, counts, t.lanes);
+    softmax.add(keys, values, counts, t.lanes);
   }
   wait_for_copies<0>();
 }
 
 // The teams' parts of one query head, in shared memory that the copies are done with.
-struct TeamParts {
-  float *top, *total;  // [teams]
-  float* read;         // [teams, head_dim]
+struct TeamPartials {
+  float *max_score, *denominator;  // [teams]
+  float* accumulator;              // [teams, head_dim]
   int teams, width;
 
-  __device__ TeamParts(float* shared, const Team& t, int64_t head_dim)
-      : top(shared),
-        total(shared + t.teams),
-        read(shared + 2 * t.teams),
+  __device__ TeamPartials(float* shared, const Team& t, int64_t head_dim)
+      : max_score(shared),
+        denominator(shared + t.teams),
+        accumulator(shared + 2 * t.teams),
         teams(t.teams),
         width(static_cast<int>(head_dim)) {}
 
   template <typename T, int kHeads>
-  __device__ __forceinline__ void put(const Team& t, const Reading<T, kHeads>& reading, int h) const {
+  __device__ __forceinline__ void put(const Team& t, const OnlineSoftmax<T, kHeads>& softmax, int h) const {
     constexpr int N = kPackSize<T>;
 #pragma unroll
     for (int candidate = 0; candidate < kHeads; ++candidate) {  // registers have no index that is not a constant
       if (candidate != h) continue;
       if (t.lane == 0) {
-        top[t.team] = reading.top[candidate];
-        total[t.team] = reading.total[candidate];
+        max_score[t.team] = softmax.max_score[candidate];
+        denominator[t.team] = softmax.denominator[candidate];
       }
 #pragma unroll
-      for (int j = 0; j < N; ++j) read[t.team * width + t.lane * N + j] = reading.read[candidate][j];
+      for (int j = 0; j < N; ++j) accumulator[t.team * width + t.lane * N + j] = softmax.accumulator[candidate][j];
     }
   }
 
-  __device__ __forceinline__ void join_into(float* partial, float* partial_lse) const {
-    float best = kNothing, sum = 0;
-    for (int t = 0; t < teams; ++t) best = fmaxf(best, top[t]);
-    for (int t = 0; t < teams; ++t) sum += total[t] * __expf(top[t] - best);
+  __device__ __forceinline__ void merge_into(float* partial, float* partial_lse) const {
+    float best = kEmptyMax, sum = 0;
+    for (int t = 0; t < teams; ++t) best = fmaxf(best, max_score[t]);
+    for (int t = 0; t < teams; ++t) sum += denominator[t] * __expf(max_score[t] - best);
     for (int d = static_cast<int>(threadIdx.x); d < width; d += kThreads) {
       float value = 0;
-      for (int t = 0; t < teams; ++t) value += read[t * width + d] * __expf(top[t] - best);
+      for (int t = 0; t < teams; ++t) value += accumulator[t * width + d] * __expf(max_score[t] - best);
       partial[d] = sum > 0 ? value / sum : 0.0f;
     }
-    if (threadIdx.x == 0) *partial_lse = sum > 0 ? best + __logf(sum) : kNothing;
+    if (threadIdx.x == 0) *partial_lse = sum > 0 ? best + __logf(sum) : kEmptyMax;
   }
 };
 
@@ -214,36 +215,36 @@ __global__ void __launch_bounds__(kThreads) decode_partial(DecodeShape shape, De
                             reinterpret_cast<typename RowCopies<T>::RowPack*>(shared)};
   const T* q = static_cast<const T*>(p.q) + head * shape.head_dim + mine;
 
-  Reading<T, kHeads> reading;
+  OnlineSoftmax<T, kHeads> softmax;
   const int64_t query_chunk = (length - 1) / shape.chunk_len;
   for (int64_t distance = 0; distance < shape.distances; ++distance) {
     const Rows rows = rows_at(distance, shape, query_chunk, block);
     if (!rows.any()) continue;
-    reading.take_query(q + distance * shape.batch * shape.heads * shape.head_dim, shape.head_dim,
+    softmax.load_query(q + distance * shape.batch * shape.heads * shape.head_dim, shape.head_dim,
                        static_cast<float>(p.scale));
-    read_rows(reading, copies, t, rows);
+    read_rows(softmax, copies, t, rows);
   }
 
-  const TeamParts parts(shared, t, shape.head_dim);
+  const TeamPartials partials(shared, t, shape.head_dim);
   for (int h = 0; h < kHeads; ++h) {
     __syncthreads();
-    parts.put(t, reading, h);
+    partials.put(t, softmax, h);
     __syncthreads();
     const int64_t place = (head + h) * shape.splits + split;
-    parts.join_into(p.partial + place * shape.head_dim, p.partial_lse + place);
+    partials.merge_into(p.partial + place * shape.head_dim, p.partial_lse + place);
   }
 }
 
 // A block for each query head of each sequence; a thread for each element.
 template <typename T>
-__global__ void decode_join(DecodeShape shape, DecodePointers p) {
+__global__ void decode_merge(DecodeShape shape, DecodePointers p) {
   const int64_t place = static_cast<int64_t>(blockIdx.y) * shape.heads + blockIdx.x;
   const float* lse = p.partial_lse + place * shape.splits;
   const float* partial = p.partial + place * shape.splits * shape.head_dim + threadIdx.x;
-  float best = kNothing, total = 0, value = 0;
+  float best = kEmptyMax, total = 0, value = 0;
   for (int64_t s = 0; s < shape.splits; ++s) best = fmaxf(best, lse[s]);
   for (int64_t s = 0; s < shape.splits; ++s) {
-    const float weight = lse[s] > kNothing ? __expf(lse[s] - best) : 0.0f;
+    const float weight = lse[s] > kEmptyMax ? __expf(lse[s] - best) : 0.0f;
     total += weight;
     value += weight * partial[s * shape.head_dim];
   }
@@ -278,7 +279,7 @@ cudaError_t decode(const DecodeShape& shape, const DecodePointers& p, cudaStream
   const cudaError_t status = cudaGetLastError();
   if (status != cudaSuccess) return status;
   const dim3 grid(static_cast<unsigned>(shape.heads), static_cast<unsigned>(shape.batch));
-  decode_join<T><<<grid, static_cast<unsigned>(shape.head_dim), 0, stream>>>(shape, p);
+  decode_merge<T><<<grid, static_cast<unsigned>(shape.head_dim), 0, stream>>>(shape, p);
   return cudaGetLastError();
 }
 
@@ -286,7 +287,7 @@ cudaError_t decode(const DecodeShape& shape, const DecodePointers& p, cudaStream
 
 int64_t decode_splits(int64_t batch, int64_t kv_heads, int64_t rows) {
   const int64_t wanted = (kBlocksWanted + batch * kv_heads - 1) / (batch * kv_heads);
-  return std::clamp((rows + kRowsOfASplit - 1) / kRowsOfASplit, int64_t{1}, wanted);
+  return std::clamp((rows + kRowsPerSplit - 1) / kRowsPerSplit, int64_t{1}, wanted);
 }
 
 cudaError_t launch_decode_attention(ElementType type, const DecodeShape& shape, const DecodePointers& p,

@@ -15,27 +15,27 @@ constexpr int kWarps = kThreads / 32;
 
 // A part of a row: its maximum and where that is (the first of equals), and the sum of exp(x - maximum).
 struct Partial {
-  float top, sum;
-  int64_t top_at;
+  float max, sum;
+  int64_t argmax;
 };
 
-__device__ Partial joined(const Partial& a, const Partial& b) {
-  const bool a_leads = a.top > b.top || (a.top == b.top && a.top_at < b.top_at);
+__device__ Partial merge(const Partial& a, const Partial& b) {
+  const bool a_leads = a.max > b.max || (a.max == b.max && a.argmax < b.argmax);
   const Partial &high = a_leads ? a : b, &low = a_leads ? b : a;
-  return {high.top, high.sum + low.sum * expf(low.top - high.top), high.top_at};
+  return {high.max, high.sum + low.sum * expf(low.max - high.max), high.argmax};
 }
 
-__device__ Partial joined_by_block(Partial mine) {
+__device__ Partial merge_block(Partial mine) {
   __shared__ Partial partials[kWarps];
   for (int offset = 16; offset > 0; offset /= 2) {
-    const Partial other{__shfl_xor_sync(0xffffffffu, mine.top, offset), __shfl_xor_sync(0xffffffffu, mine.sum, offset),
-                        __shfl_xor_sync(0xffffffffu, mine.top_at, offset)};
-    mine = joined(mine, other);
+    const Partial other{__shfl_xor_sync(0xffffffffu, mine.max, offset), __shfl_xor_sync(0xffffffffu, mine.sum, offset),
+                        __shfl_xor_sync(0xffffffffu, mine.argmax, offset)};
+    mine = merge(mine, other);
   }
   if (threadIdx.x % 32 == 0) partials[threadIdx.x / 32] = mine;
   __syncthreads();
   Partial whole = partials[0];
-  for (int i = 1; i < kWarps; ++i) whole = joined(whole, partials[i]);
+  for (int i = 1; i < kWarps; ++i) whole = merge(whole, partials[i]);
   return whole;
 }
 
@@ -47,16 +47,16 @@ __device__ Partial read_row(const T* row, int64_t vocabulary) {
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       const float x = static_cast<float>(pack.at[j]);
-      if (x > mine.top) {
-        mine.sum = mine.sum * expf(mine.top - x) + 1;
-        mine.top = x;
-        mine.top_at = i + j;
+      if (x > mine.max) {
+        mine.sum = mine.sum * expf(mine.max - x) + 1;
+        mine.max = x;
+        mine.argmax = i + j;
       } else {
-        mine.sum += expf(x - mine.top);
+        mine.sum += expf(x - mine.max);
       }
     }
   }
-  return joined_by_block(mine);
+  return merge_block(mine);
 }
 
 template <typename T, int N>
@@ -65,7 +65,7 @@ __global__ void cross_entropy(int64_t vocabulary, int64_t ignored, T* logits, co
   const int64_t label = labels[blockIdx.x];
   const bool counts = label != ignored;
   const Partial whole = read_row<T, N>(row, vocabulary);
-  const float normaliser = whole.top + logf(whole.sum);
+  const float normaliser = whole.max + logf(whole.sum);
   if (threadIdx.x == 0) losses[blockIdx.x] = counts ? normaliser - static_cast<float>(row[label]) : 0.0f;
   __syncthreads();  // the label's logit was read before it is written over
   for (int64_t i = threadIdx.x * N; i < vocabulary; i += kThreads * N) {
@@ -85,8 +85,8 @@ __global__ void token_scores(int64_t vocabulary, const T* logits, const int64_t*
   const T* row = logits + blockIdx.x * vocabulary;
   const Partial whole = read_row<T, N>(row, vocabulary);
   if (threadIdx.x != 0) return;
-  log_likelihood[blockIdx.x] = static_cast<float>(row[targets[blockIdx.x]]) - whole.top - logf(whole.sum);
-  argmax[blockIdx.x] = whole.top_at;
+  log_likelihood[blockIdx.x] = static_cast<float>(row[targets[blockIdx.x]]) - whole.max - logf(whole.sum);
+  argmax[blockIdx.x] = whole.argmax;
 }
 
 template <typename T>

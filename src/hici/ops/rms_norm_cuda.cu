@@ -167,9 +167,8 @@ class BackwardRows {
   Pack<T, N>* memory_;
 };
 
-// `dsum`, the gradient that reaches x past the norm, may be null; `dnormed2`, a second one of the result, is read where
-// kHasDnormed2. A thread has the same columns in every row: kChunks packs of them, whose weight and share of dweight
-// stay in registers. dweight_parts [blocks, width]
+// `dsum`, the gradient of the sum, may be null. `dnormed2` is read where kHasDnormed2. A thread has the same columns in
+// every row: kChunks packs, whose weight and part of dweight stay in registers. dweight_parts [blocks, width]
 template <typename T, int N, int kChunks, bool kHasDnormed2>
 __global__ void __launch_bounds__(kBackwardThreads, kChunks == 1 ? 2 : 1)
     rms_norm_backward(RmsNormShape shape, const T* dy, const T* dnormed2, const T* dsum, const T* x, const T* weight,
