@@ -10,7 +10,7 @@
 namespace hici::device {
 namespace {
 
-// Null until the first tensor on such a device was made: then there is nothing to count or to give back.
+// Null until the first tensor on such a device exists: there is no memory to count or to release.
 c10::DeviceAllocator* allocator_in_use(at::Device device) {
   c10::DeviceAllocator* allocator = c10::getDeviceAllocator(device.type());
   return allocator->initialized() ? allocator : nullptr;

@@ -16,7 +16,7 @@
 namespace hici::device {
 namespace {
 
-// Where malloc's own pointer stands: right before the aligned one.
+// The slot of malloc's own pointer: right before the aligned one.
 void*& origin_of(void* aligned) { return static_cast<void**>(aligned)[-1]; }
 
 void release(void* aligned) {

@@ -13,7 +13,7 @@
 namespace hici::hierarchy {
 
 struct GlobalIntegrator {
-  // A linear layer and the layer norm behind it: one link of a compressor.
+  // A linear layer and its layer norm: one link of a compressor.
   struct Compressor {
     nn::Linear linear;
     nn::LayerNorm norm;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hierarchy of one layer: local construction, global integration, and which slots each segment may see (the causal
-// modes). nn::Attention broadcasts the slots down to the tokens. Paper section 3; hici_attention() of the reference.
+// The hierarchy of one layer: local construction, global integration, and which slots each segment attends to (the
+// causal modes). nn::Attention broadcasts the slots down to the tokens. Paper section 3; hici_attention() of the
+// reference.
 #pragma once
 
 #include "hici/hierarchy/global_integrator.h"

@@ -23,7 +23,7 @@ struct LocalConstructor {
   // states directly, and W_v is applied to the M * h weighted means. Associativity makes it exact; adapters are part of
   // W. Work and memory per token fall from E to M * h columns.
   at::Tensor forward(const at::Tensor& x_GSC, const at::Tensor& valid_GS, const nn::TensorList& prepared) const;
-  // The slots' queries behind W_k [h * M, C], and W_v by head [h, e, C]: they need no tokens.
+  // The slots' queries times W_k [h * M, C], and W_v by head [h, e, C]. Both depend on weights only.
   nn::TensorList prepare() const;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit);
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);

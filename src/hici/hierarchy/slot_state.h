@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one layer needs to know of the segments before one, whatever their number: running sums of their slots for the
-// statistics, and the slots of the last one. Reference: SlotState, add_slots(), state_statistics() of the reference.
-// B batch, M local slots, C hidden
+// The state of one layer before a segment, of constant size: running sums over the slots of the previous segments for
+// the statistics, and the slots of the last one. Reference: SlotState, add_slots(), state_statistics() of the
+// reference. B batch, M local slots, C hidden
 //
 // A state is nn::LayerState, a list of tensors:
 //   sums      [B, 4, C]  total, sum of squares, maximum, minimum; float32 (float64 in a float64 model). Only with a
-//                        global integrator. One tensor, so that a state is few copies when it goes to the host.
-//   previous  [B, M, C]  in the model's type, as the unstreamed step has them. Only in causal_shift, the one mode that
-//                        shows a segment the local slots of another.
+//                        global integrator. One tensor, so that offloading a state takes few copies.
+//   previous  [B, M, C]  in the model's dtype, as in the unstreamed step. Only in causal_shift, the one mode where a
+//                        segment attends to the local slots of another.
 // At C = 4096 and M = 8 that is 64 KiB a layer, and in causal_shift another 64 KiB in bfloat16.
 #pragma once
 
@@ -21,17 +21,17 @@ struct SlotState {
   at::Tensor previous_BMC;
 };
 
-// The state before the first segment: sums of nothing, maximum -inf, minimum +inf; `previous` zero and never looked at.
+// The state before the first segment: sums 0, maximum -inf, minimum +inf; `previous` is 0 and never used.
 // `options` are those of the model's parameters.
 SlotState empty_slot_state(const config::HiciConfig& config, int64_t batch, int64_t hidden_size,
                            const at::TensorOptions& options);
 
-// The state with one more segment's slots; parts that `before` does not have stay undefined.
+// The state after one more segment's slots. Parts that are undefined in `before` stay undefined.
 // Where a maximum or minimum is tied between segments, the later one gets the gradient, as in the cummax and cummin of
 // statistics_up_to_each(); ties within a segment are the same operation in both. In bfloat16 ties do occur.
 SlotState add_slots(const SlotState& before, const at::Tensor& slots_BMC);
 
-// The five statistics over the `count` >= 1 slots that the sums are of: [B, 5, C].
+// The five statistics [B, 5, C] over the `count` >= 1 slots in the sums.
 at::Tensor statistics_of_state(const SlotState& state, int64_t count);
 
 nn::LayerState to_list(const SlotState& state);

@@ -53,7 +53,7 @@ struct ForwardOptions {
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
   SequenceLengths sequences = {};         // several sequences in a row; empty: each row is one
   config::DualChunk dual_chunk = {};      // for dca, which has no backward pass
-  AttentionObserver* observer = nullptr;  // sees every layer of HiCI attention, once where nothing is recomputed
+  AttentionObserver* observer = nullptr;  // receives every layer of HiCI attention; twice where it is recomputed
 };
 
 // One segment of a sequence that goes through the model segment by segment. Segments of one sequence have one length.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of 16-bit gradients in float32: every block adds one chunk of one pair, which it looks up in the kernel's
+// Adds 16-bit gradients to float32 sums: every block adds one chunk of one pair, which it finds in the kernel's
 // arguments.
 #include "hici/ops/accumulate_cuda.h"
 
@@ -12,7 +12,7 @@ constexpr int kThreads = 512;
 constexpr int kPack = 8;  // 16-bit elements in 16 bytes
 constexpr int64_t kChunk = int64_t{4} * kThreads * kPack;
 
-// The last pair whose first block is not behind `block`.
+// The last pair whose first block is at most `block`.
 __device__ int pair_of(const AccumulateList& list, unsigned block) {
   int low = 0, high = list.pairs - 1;
   while (low < high) {

@@ -37,7 +37,7 @@ void product_on_gpu(at::Tensor out, const Fp8Rows& rows, const at::Tensor& matri
                      out.scalar_type(), kFastSums);
 }
 
-// The segments of `out` that stand apart one by one: the library writes whole matrices.
+// Segments of `out` with row gaps, one GEMM each: the library writes contiguous matrices only.
 void product_to_segments(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& matrix_OI,
                          const at::Tensor& scale_1O) {
   const int64_t length = out.size(1);

@@ -49,7 +49,7 @@ __device__ Part part_of(const LoraShape& s, int64_t columns) {
   return {blockIdx.y * each, min((blockIdx.y + 1) * each, s.segments * s.length), blockIdx.x * columns};
 }
 
-// Rows behind the last are zeros.
+// Rows after the last are zeros.
 template <typename T, int kRank>
 __device__ void fetch(Tile<T, kRank>& to, const LoraShape& s, const LoraBackward& p, const Part& part, int64_t row) {
   constexpr int kPacks = kColumns<kRank> / 8;

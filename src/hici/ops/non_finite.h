@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values that are no numbers (nan) or infinite: what damaged weights and training that diverged leave behind.
+// Detection of nan and infinity, which damaged weights and diverged training produce.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,13 +8,12 @@
 
 namespace hici::ops {
 
-// Whether every value of a row [B, X] is finite -> bool [B], on the device and without waiting for it: one pass for a
-// sum in float32 (float64), which nan and infinity survive. Finite values whose sum is beyond float32 count as
-// infinite; logits are far below.
+// Whether every value of a row of [B, X] is finite -> bool [B]. Does not synchronise: one pass sums in float32
+// (float64), and nan and infinity propagate. Finite values whose sum exceeds float32 count as infinite; logits are far
+// below.
 at::Tensor rows_are_finite(const at::Tensor& t_BX);
 
-// "nan", "inf" or "-inf": the first value of any tensor that is not finite; "" when all are, and for whole numbers.
-// Waits for the device.
+// "nan", "inf" or "-inf": the first non-finite value of t; "" when all are finite, and for integers. Synchronises.
 std::string first_non_finite(const at::Tensor& t);
 
 }  // namespace hici::ops

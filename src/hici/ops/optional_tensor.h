@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors that may be missing, in the form that LibTorch's custom functions take: an undefined at::Tensor is an error
-// there.
+// Optional tensors for LibTorch's custom functions, where an undefined at::Tensor is an error.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <vector>
 
-// A dozen slots by a head's few columns make products too thin for a matrix library, and heads that lie between each
-// other would have to be copied apart first. So several heads go through one product, in the layout that they have:
-// their slots form a block-diagonal matrix [heads * E, heads * D], E = P + 1. The zeros cost less than copies would.
-// Row P of each head is zero: it stands for all own tokens, with their log-sum-exp as its score.
+// A dozen slots by the columns of one head make GEMMs that are too thin, and interleaved heads would need copies. So
+// several heads share one GEMM in their own layout: their slots form a block-diagonal matrix [heads * E, heads * D],
+// E = P + 1. The zeros cost less than copies. Row P of each head is zero: it represents all own tokens, with their
+// log-sum-exp as its score.
 namespace hici::ops {
 namespace {
 

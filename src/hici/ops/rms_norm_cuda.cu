@@ -106,8 +106,8 @@ __device__ A lane_sum(A value) {
   return value;
 }
 
-// The sum over the block for one row after the other: `partial` is written again two rows later, behind the barrier of
-// the row between.
+// The sum over the block, for one row after the other: `partial` is reused two rows later, after the barrier of the row
+// between.
 template <typename A>
 __device__ A row_sum(A value, A (&partial)[2][kBackwardThreads / 32], int odd) {
   value = lane_sum<32>(value);

@@ -44,8 +44,8 @@ at::Tensor weights_of(const at::Tensor& x_GSC, const at::Tensor& queries_QC, con
   return at::softmax(score_GQS, -1);
 }
 
-// The weights, and behind them the gradient of the scores: weight * (x . dmean - mean . dmean), what a token adds
-// beyond the mean, which is the backward of softmax. [G, 2 Q, S]
+// The weights, then the gradient of the scores: weight * (x . dmean - mean . dmean), the backward of softmax. [G, 2 Q,
+// S]
 at::Tensor weights_and_score_gradients(const at::Tensor& weight_GQS, const at::Tensor& dweight_GQS) {
   if (!weight_GQS.is_cuda()) {
     return at::cat({weight_GQS, at::_softmax_backward_data(dweight_GQS, weight_GQS, -1, weight_GQS.scalar_type())}, 1);
@@ -56,7 +56,7 @@ at::Tensor weights_and_score_gradients(const at::Tensor& weight_GQS, const at::T
   return joint_GYS;
 }
 
-// The gradient of the means, and behind it the queries, in every segment. [G, 2 Q, C]
+// The gradient of the means, then the queries, in every segment. [G, 2 Q, C]
 at::Tensor means_and_queries(const at::Tensor& dmean_QGC, const at::Tensor& queries_QC) {
   const int64_t rows = dmean_QGC.size(0), segments = dmean_QGC.size(1), width = dmean_QGC.size(2);
   if (!dmean_QGC.is_cuda()) return at::cat({dmean_QGC.transpose(0, 1), in_every_segment(queries_QC, segments)}, 1);

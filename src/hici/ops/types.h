@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The type in which an op of a given storage type accumulates, and types by the names that options have for them.
+// The accumulation dtype of an op, and the names of dtypes in options.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -11,7 +11,7 @@ inline c10::ScalarType accumulation_type(c10::ScalarType type) {
   return type == c10::ScalarType::Double ? c10::ScalarType::Double : c10::ScalarType::Float;
 }
 
-// "float32", "bfloat16", "float16", "float64", as --dtype has them; LibTorch's own word for any other.
+// "float32", "bfloat16", "float16", "float64", as in --dtype; LibTorch's name for any other.
 inline const char* dtype_name(c10::ScalarType type) {
   if (type == c10::ScalarType::Float) return "float32";
   if (type == c10::ScalarType::BFloat16) return "bfloat16";
