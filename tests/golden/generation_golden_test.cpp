@@ -71,7 +71,7 @@ TEST_P(GoldenGenerationTest, LogitsOfPromptAndOfEveryTokenBehindItMatchTheRefere
     const int64_t slots = is_hici ? loaded.model->num_prompt_slots() : 0;
     EXPECT_EQ(slots > 0, is_hici);
     generate::DecodeSession session(
-        *loaded.model, {.batch = 1, .capacity = 64, .num_slots = slots, .decode_sees_slots = c.cache_slots});
+        *loaded.model, {.batch = 1, .capacity = 64, .num_slots = slots, .decode_uses_slots = c.cache_slots});
     nn::PrefillOptions options;
     options.attention = c.attention;
     options.chunk = std::get<1>(GetParam());

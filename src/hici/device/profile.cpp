@@ -75,7 +75,7 @@ PartSeconds Profile::finish() {
 
 namespace {
 
-// Hands gradients through; calls `on_backward` when they come by.
+// Identity; its backward calls `on_backward`.
 class SwitchNode : public torch::autograd::Node {
  public:
   explicit SwitchNode(std::function<void()> on_backward) : on_backward_(std::move(on_backward)) {}
@@ -93,8 +93,9 @@ class SwitchNode : public torch::autograd::Node {
 
 bool takes_gradient(const at::Tensor& t) { return t.defined() && t.requires_grad(); }
 
-// The tensors again, those with gradients behind one node, which runs when the gradients of all of them are there.
-std::vector<at::Tensor> put_behind(std::function<void()> on_backward, const std::vector<at::Tensor>& tensors) {
+// Returns the tensors as outputs of one autograd node, which runs when the gradients of all of them have arrived.
+// Tensors without gradients are returned as they are.
+std::vector<at::Tensor> insert_node(std::function<void()> on_backward, const std::vector<at::Tensor>& tensors) {
   std::vector<at::Tensor> out = tensors;
   if (!at::GradMode::is_enabled()) return out;
   torch::autograd::edge_list edges;
@@ -121,14 +122,14 @@ bool PartSwitch::is_outermost() {
 }
 
 std::vector<at::Tensor> PartSwitch::enter(Part part, const std::vector<at::Tensor>& inputs) {
-  const std::vector<at::Tensor> marked = put_behind([] { add(Part::kRest); }, inputs);
+  const std::vector<at::Tensor> marked = insert_node([] { add(Part::kRest); }, inputs);
   add(part);
   return marked;
 }
 
 std::vector<at::Tensor> PartSwitch::leave(Part part, const std::vector<at::Tensor>& outputs) {
   add(Part::kRest);
-  return put_behind([part] { add(part); }, outputs);
+  return insert_node([part] { add(part); }, outputs);
 }
 
 void PartSwitch::add(Part part) {

@@ -27,7 +27,7 @@ nn::KvCache take_cache(const nn::CausalLm& model, const SessionShape& shape) {
              " free; use shorter prompts, fewer --max_new_tokens, fewer sequences at once or a narrower --dtype");
   nn::KvCache cache = nn::make_kv_cache(model.config(), shape.batch, shape.capacity, options.requires_grad(false));
   cache.num_slots = shape.num_slots;
-  cache.decode_sees_slots = shape.decode_sees_slots;
+  cache.decode_uses_slots = shape.decode_uses_slots;
   cache.dual_chunk = shape.dual_chunk;
   return cache;
 }

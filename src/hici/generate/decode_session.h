@@ -13,7 +13,7 @@ struct SessionShape {
   int64_t batch = 1;
   int64_t capacity = 0;  // rows of a sequence in the cache, slots included
   int64_t num_slots = 0;
-  bool decode_sees_slots = true;
+  bool decode_uses_slots = true;
   bool records_graph = true;          // on a GPU
   double context_factor = 1;          // RoPE's, with which the keys of the cache are rotated
   config::DualChunk dual_chunk = {};  // for kDca

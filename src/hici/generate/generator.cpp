@@ -122,7 +122,7 @@ void Generator::prepare(const std::vector<Ids>& prompts, const GenerateOptions& 
   SessionShape shape;
   shape.batch = static_cast<int64_t>(prompts.size());
   shape.num_slots = options.attention == nn::AttentionKind::kHici ? model_.num_prompt_slots() : 0;
-  shape.decode_sees_slots = options.cache_slots;
+  shape.decode_uses_slots = options.cache_slots;
   shape.records_graph = options.records_graph;
   shape.context_factor = model_.config().rope.context_factor;
   if (options.attention == nn::AttentionKind::kDca) shape.dual_chunk = options.dual_chunk.resolve(model_.config());

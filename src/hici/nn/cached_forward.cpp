@@ -24,7 +24,7 @@ bool for_each_chunk(int64_t length, const PrefillOptions& options, const Body& b
 
 }  // namespace
 
-// Tokens `start` .. `start + count - 1` of a prompt that stands behind slots.
+// Tokens `start` .. `start + count - 1` of a prompt with prefix slots.
 AttentionContext CausalLm::chunk_context(const ops::RotaryFrequencies& frequencies, int64_t start, int64_t count,
                                          const KvCache& cache, ops::AttentionBackend backend) const {
   AttentionContext context;
@@ -95,7 +95,7 @@ at::Tensor CausalLm::decode(const at::Tensor& tokens_B, const at::Tensor& positi
   const at::NoGradGuard no_grad;
   AttentionContext context;
   set_positions(context, frequencies, cache.dual_chunk, positions_B);
-  context.cache_rows.first_visible = cache.decode_sees_slots ? 0 : cache.num_slots;
+  context.cache_rows.first_visible = cache.decode_uses_slots ? 0 : cache.num_slots;
   const at::Tensor rows_B = positions_B + cache.num_slots;
   context.cache_rows.flat_rows_B = at::arange(cache.batch(), positions_B.options()) * cache.capacity() + rows_B;
   context.cache_rows.lengths_B = rows_B + (1 - context.cache_rows.first_visible);

@@ -16,7 +16,7 @@ void write_rows(const LayerCache& cache, const CacheRows& rows, const at::Tensor
 }
 
 KvCache KvCache::sequence(int64_t b) const {
-  KvCache one{{}, num_slots, decode_sees_slots, dual_chunk};
+  KvCache one{{}, num_slots, decode_uses_slots, dual_chunk};
   for (const LayerCache& layer : layers)
     one.layers.push_back({layer.k_BXJD.narrow(0, b, 1), layer.v_BXJD.narrow(0, b, 1)});
   return one;

@@ -35,7 +35,7 @@ void write_rows(const LayerCache& cache, const CacheRows& rows, const at::Tensor
 struct KvCache {
   std::vector<LayerCache> layers;
   int64_t num_slots = 0;
-  bool decode_sees_slots = true;  // else only the prompt attends to them
+  bool decode_uses_slots = true;  // else only the prompt attends to them
   // Dual Chunk Attention: keys are rotated by their position in their chunk, and there are no slots.
   config::DualChunk dual_chunk = {};
 
