@@ -2,8 +2,8 @@
 #include "hici/eval/longeval/response.h"
 
 #include "hici/base/file.h"
-#include "hici/eval/longeval/scores.h"
 #include "hici/base/json.h"
+#include "hici/eval/longeval/scores.h"
 #include "support/temporary_folder.h"
 
 #include <gtest/gtest.h>

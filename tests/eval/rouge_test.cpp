@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/eval/longbench/rouge.h"
 
-#include "hici/base/json.h"
 #include "hici/base/file.h"
+#include "hici/base/json.h"
 
 #include <gtest/gtest.h>
 

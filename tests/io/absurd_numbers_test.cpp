@@ -6,8 +6,8 @@
 #include "hici/config/model_config.h"
 #include "hici/data/token_sidecar.h"
 #include "hici/io/adapter.h"
-#include "hici/io/generation_config.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/io/generation_config.h"
 
 #include "support/error_message.h"
 #include "support/temporary_folder.h"

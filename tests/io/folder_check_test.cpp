@@ -3,9 +3,9 @@
 
 #include "hici/base/file.h"
 #include "hici/base/sha256.h"
+#include "hici/io/checkpoint/model_identity.h"
 #include "hici/io/generation_config.h"
 #include "hici/io/known_files.h"
-#include "hici/io/checkpoint/model_identity.h"
 #include "hici/io/weight_file.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"

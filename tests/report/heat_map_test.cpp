@@ -3,8 +3,8 @@
 // ours.
 #include "hici/report/svg/heat_map.h"
 
-#include "hici/report/svg/passkey_map.h"
 #include "hici/report/report_data.h"
+#include "hici/report/svg/passkey_map.h"
 
 #include <gtest/gtest.h>
 

@@ -6,9 +6,9 @@
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/optim/clip.h"
+#include "hici/optim/trainable.h"
 #include "hici/plan/make_problem.h"
 #include "hici/train/segment_streaming.h"
-#include "hici/optim/trainable.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>

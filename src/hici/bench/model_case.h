@@ -6,8 +6,8 @@
 #include "hici/device/device.h"
 #include "hici/nn/causal_lm.h"
 #include "hici/optim/adamw.h"
-#include "hici/train/gradient_accumulator.h"
 #include "hici/plan/step_plan.h"
+#include "hici/train/gradient_accumulator.h"
 
 #include <map>
 #include <memory>

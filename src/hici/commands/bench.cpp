@@ -6,10 +6,10 @@
 #include "hici/bench/decode_bench.h"
 #include "hici/bench/model_bench.h"
 #include "hici/bench/op_bench.h"
-#include "hici/commands/options/activation_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/options/option_values.h"
+#include "hici/commands/options/activation_options.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/option_values.h"
 #include "hici/commands/options/output_options.h"
 
 #include <filesystem>

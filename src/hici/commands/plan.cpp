@@ -4,10 +4,10 @@
 #include "hici/base/log.h"
 #include "hici/base/output_place.h"
 #include "hici/bench/memory_table.h"
-#include "hici/commands/options/activation_options.h"
 #include "hici/commands/commands.h"
-#include "hici/commands/options/option_values.h"
+#include "hici/commands/options/activation_options.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/option_values.h"
 #include "hici/commands/options/output_options.h"
 
 #include <filesystem>

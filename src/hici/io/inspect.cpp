@@ -14,11 +14,11 @@
 #include "hici/data/token_file.h"
 #include "hici/io/adapter.h"
 #include "hici/io/checkpoint/manifest.h"
-#include "hici/io/checkpoint/store.h"
-#include "hici/io/model_directory.h"
 #include "hici/io/checkpoint/model_identity.h"
-#include "hici/io/random_model.h"
+#include "hici/io/checkpoint/store.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/io/model_directory.h"
+#include "hici/io/random_model.h"
 #include "hici/io/weight_file.h"
 
 #include <algorithm>

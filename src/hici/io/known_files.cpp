@@ -3,10 +3,10 @@
 
 #include "hici/base/temporary.h"
 #include "hici/io/checkpoint/manifest.h"
-#include "hici/io/merge.h"
-#include "hici/io/model_directory.h"
 #include "hici/io/checkpoint/model_identity.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/io/merge.h"
+#include "hici/io/model_directory.h"
 
 #include <algorithm>
 #include <string_view>

@@ -5,8 +5,8 @@
 #pragma once
 
 #include "hici/config/model_config.h"
-#include "hici/io/directory_writer.h"
 #include "hici/io/checkpoint/folder_check.h"
+#include "hici/io/directory_writer.h"
 #include "hici/io/safetensors.h"
 #include "hici/io/tensor_source.h"
 

@@ -11,9 +11,9 @@
 // Counted is what tensors take, as LibTorch's allocator counts; the driver's context comes on top (kContextBytes).
 #pragma once
 
+#include "hici/optim/trainable.h"
 #include "hici/plan/layer_memory.h"
 #include "hici/plan/parameter_sizes.h"
-#include "hici/optim/trainable.h"
 
 #include <optional>
 #include <string>

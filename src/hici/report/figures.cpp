@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/figures.h"
 
-#include "hici/report/tables/attention_table.h"
 #include "hici/report/model_names.h"
+#include "hici/report/tables/attention_table.h"
 #include "hici/report/tables/perplexity_table.h"
 
 #include <algorithm>

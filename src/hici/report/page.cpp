@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/report/page.h"
 
-#include "hici/report/tables/attention_table.h"
 #include "hici/report/figures.h"
-#include "hici/report/svg/looks.h"
 #include "hici/report/page_writer.h"
+#include "hici/report/run_facts.h"
+#include "hici/report/svg/looks.h"
 #include "hici/report/svg/passkey_map.h"
+#include "hici/report/tables/attention_table.h"
 #include "hici/report/tables/passkey_table.h"
 #include "hici/report/tables/perplexity_table.h"
 #include "hici/report/tables/report_tables.h"
-#include "hici/report/run_facts.h"
 
 namespace hici::report {
 namespace {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "hici/eval/longbench/scores.h"
-#include "hici/eval/passkey/result.h"
 #include "hici/eval/longeval/answers.h"
+#include "hici/eval/passkey/result.h"
 #include "hici/report/conditions.h"
 
 #include <cstdint>

@@ -3,8 +3,8 @@
 // --peft_model and --init_adapter (or --base_model) take, and beside it the training state.
 #pragma once
 
-#include "hici/io/load_model.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/io/load_model.h"
 #include "hici/optim/adamw.h"
 #include "hici/train/trainer.h"
 #include "hici/train/training_data.h"

@@ -3,11 +3,11 @@
 // step, and the optimizer.
 #pragma once
 
-#include "hici/io/load_model.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/io/load_model.h"
 #include "hici/optim/adamw.h"
-#include "hici/train/run_folder.h"
 #include "hici/plan/step_plan.h"
+#include "hici/train/run_folder.h"
 #include "hici/train/training_data.h"
 
 #include <vector>

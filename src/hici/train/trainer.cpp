@@ -4,8 +4,8 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/base/signals.h"
-#include "hici/nn/non_finite.h"
 #include "hici/device/device.h"
+#include "hici/nn/non_finite.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/optim/clip.h"
 

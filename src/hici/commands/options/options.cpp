@@ -4,8 +4,8 @@
 #include "hici/base/log.h"
 #include "hici/commands/command.h"
 #include "hici/commands/options/config_file.h"
-#include "hici/commands/options/option_values.h"
 #include "hici/commands/options/option_text.h"
+#include "hici/commands/options/option_values.h"
 
 #include <algorithm>
 #include <cctype>

@@ -2,8 +2,8 @@
 // What `hici train` and `hici sft` share: every option but those on the data and on how it is cut into segments.
 #pragma once
 
-#include "hici/commands/options/activation_options.h"
 #include "hici/commands/command.h"
+#include "hici/commands/options/activation_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/train/training_run.h"
 

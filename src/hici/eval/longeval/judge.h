@@ -4,9 +4,9 @@
 // was judged is lost when the server goes away.
 #pragma once
 
+#include "hici/eval/longeval/answers.h"
 #include "hici/eval/longeval/judge_cache.h"
 #include "hici/eval/longeval/judge_secrets.h"
-#include "hici/eval/longeval/answers.h"
 #include "hici/text/http.h"
 
 #include <chrono>

@@ -6,8 +6,8 @@
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
-#include "hici/io/known_files.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/io/known_files.h"
 
 #include <algorithm>
 #include <atomic>

@@ -2,8 +2,8 @@
 #include "hici/io/torch/pickle_reader.h"
 
 #include "hici/base/json.h"
-#include "hici/io/torch/pickle_vm.h"
 #include "hici/io/tensor_source.h"
+#include "hici/io/torch/pickle_vm.h"
 
 #include <algorithm>
 #include <array>

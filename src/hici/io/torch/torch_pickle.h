@@ -4,9 +4,9 @@
 #pragma once
 
 #include "hici/base/file.h"
-#include "hici/io/torch/pickle_reader.h"
 #include "hici/io/tensor_source.h"
 #include "hici/io/torch/archive.h"
+#include "hici/io/torch/pickle_reader.h"
 
 #include <string_view>
 

@@ -2,8 +2,8 @@
 // Which colour, marker and dashes belong to whom on a page: a model or run has one colour in all figures.
 #pragma once
 
-#include "hici/report/svg/plot.h"
 #include "hici/report/report_data.h"
+#include "hici/report/svg/plot.h"
 
 #include <map>
 #include <string>
