@@ -119,7 +119,9 @@ class Training(Job):
             # Death by the signal itself: SIGKILL, or before the program has begun to listen.
             if code not in ({0, -number, 128 + number} if in_time else {0}):
                 raise Fault(f"{self.name}: exit code {code} after {number.name}: {stderr.strip()[-2000:]}")
-            if code == -number and number != signal.SIGKILL and "parameters, trained" in stderr:
+            # Once it says that it has finished all is saved, and a process on its way out no longer listens.
+            is_running = "parameters, trained" in stderr and ": finished " not in stderr
+            if code == -number and number != signal.SIGKILL and is_running:
                 raise Fault(f"{self.name}: {number.name} ended a run that had begun, without a save")
             if code == 128 + number and "stopped by signal" not in stderr:
                 raise Fault(f"{self.name}: {number.name} and no word of it: {stderr.strip()[-2000:]}")
