@@ -109,6 +109,18 @@ TEST(OutputPlaceTest, AnInputIsNoOutputUnderAnyName) {
   EXPECT_EQ(read_file(folder / "tokens.bin", 10), "ids");
 }
 
+TEST(OutputPlaceTest, AnInputThatIsNamedAsALeftoverStays) {
+  const TemporaryFolder folder;
+  const fs::path file = folder / "out.json.hici-tmp-0123456789abcdef", model = folder / "m.hici-tmp-0123456789abcdef";
+  write_output_file(file, "ids");
+  write_output_file(model / "config.json", "{}");
+  EXPECT_ERROR_SAYS(check_output_file(folder / "out.json", {{file, "--data_path"}}),
+                    "is what this command reads (--data_path), and its name says that it was left of");
+  EXPECT_ERROR_SAYS(check_new_folder(folder / "m", {{model, "--base_model"}}), "would be removed; rename it");
+  EXPECT_ERROR_SAYS(check_new_folder(folder / "m/", {{model / "config.json", "--base_model"}}), "rename it");
+  EXPECT_TRUE(fs::exists(file) && fs::exists(model / "config.json"));
+}
+
 TEST(OutputPlaceTest, WhatStandsInAFolderThatIsReadIsNotReplaced) {
   const TemporaryFolder folder;
   const ReadPlaces inputs{{folder / "model/", "--base_model"}};
@@ -117,7 +129,8 @@ TEST(OutputPlaceTest, WhatStandsInAFolderThatIsReadIsNotReplaced) {
   write_output_file(folder / "blob", "x");
   fs::create_symlink(folder / "blob", folder / "model/shard");
   write_output_file(folder / "model/result.json", R"({"command": "eval ppl"})");
-  for (const char* name : {"model/config.json", "model/weights.bin", "blob"})
+  write_output_file(folder / "model/own.json", R"({"command": "of the model's maker", "model_type": "llama"})");
+  for (const char* name : {"model/config.json", "model/own.json", "model/weights.bin", "blob"})
     EXPECT_ERROR_SAYS(check_output_file(folder / name, inputs),
                       "which this command reads (--base_model); choose another");
   for (const char* name : {"model/new.json", "model/sub/notes", "model/map.svg", "model/result.json", "beside.json"})

@@ -512,6 +512,11 @@ class EvaluationTest(FolderTest):
                 self.assert_one_error_line(done, f"eval {name}", f"{answers}: was changed after it was finished")
                 answers.write_bytes(whole)
                 record = answers.with_suffix(".json")
+                settings = json.loads(record.read_text())
+                for key in ("weights_hash", "max_new_tokens", "answers_sha256"):
+                    record.write_text(json.dumps({k: value for k, value in settings.items() if k != key}))
+                    done = self.run_hici(*command, "--resume", code=1)
+                    self.assert_one_error_line(done, f"eval {name}", f"{record}: has no {key}, so that it is damaged")
                 record.write_text("{}")
                 done = self.run_hici(*command, "--resume", code=1)
                 self.assert_one_error_line(done, f"eval {name}", f"{record}: has no command, so that it is damaged")

@@ -143,7 +143,9 @@ class InputTest(FolderTest):
         bench = ["bench", "step", "--model", base, "--seq_len", 64, "--device", "cpu"]
         for option in ("--output", "--csv", "--latex"):
             yield bench, option, of_model[:3]
-        yield ["score", "topics", self.answers], "--output", [self.answers]
+        verdicts = self.folder / "10_response.txt.judge.jsonl"
+        verdicts.write_text("{}\n")
+        yield ["score", "topics", self.answers], "--output", [self.answers, verdicts]
         page = self.folder / "result.html"
         page.write_text(json.dumps({"command": "eval ppl", "label": "a", "attention": "full", "seq_len": 9, "perplexity": 2}))
         yield ["report", page], "--output", [page]
@@ -157,6 +159,15 @@ class InputTest(FolderTest):
                     self.assertIn("this command reads (", last_line(done.stderr))
                     self.assertIn("; choose another name for the output", last_line(done.stderr))
                     self.assertEqual(before, {p: p.read_bytes() for p in self.folder.rglob("*") if p.is_file()})
+
+    def test_files_that_a_run_writes_are_no_data_of_it(self):
+        for name in ("options.ini", "metrics.jsonl", ".hici.lock"):
+            out = self.folder / "run"
+            out.mkdir(exist_ok=True)
+            shutil.copy(self.tokens, out / name)
+            done = self.run_hici(*train_options(out, model="qwen3-gqa", data_path=out / name), code=1)
+            self.assert_one_error_line(done, "train", f"{out / name}: is a name that the run in {out} writes itself")
+            self.assertEqual((out / name).read_bytes(), self.tokens.read_bytes())
 
     def test_text_for_a_tokenizer_is_not_replaced_by_it(self):
         text = self.folder / "tokenizer.json"

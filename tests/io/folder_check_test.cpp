@@ -192,6 +192,9 @@ TEST_F(FolderCheckTest, AManifestOfAnotherStepOrADamagedOneIsRefused) {
   fs::copy(checkpoint_, folder_ / "checkpoint-8");
   EXPECT_ERROR_SAYS(FolderCheck{folder_ / "checkpoint-8/"},
                     "checkpoint-8/manifest.json: is of step 7, the folder is named checkpoint-8");
+  fs::create_directory_symlink(folder_ / "checkpoint-8", folder_ / "link");
+  for (const char* spelling : {"checkpoint-8/.", "checkpoint-8/../checkpoint-8", "link", "link/"})
+    EXPECT_ERROR_SAYS(FolderCheck{folder_ / spelling}, "is of step 7, the folder is named checkpoint-8");
   fs::copy(checkpoint_, folder_ / "best");
   EXPECT_NO_THROW(FolderCheck{folder_ / "best"});
   const std::string whole = bytes_of(checkpoint_ / kManifestName);

@@ -82,7 +82,9 @@ bool is_own_result(const fs::path& file) {
   if (ending != ".json") return false;
   try {
     const nlohmann::json value = read_json_file(file);
-    return value.is_object() && value.contains("command") && value["command"].is_string();
+    // Models' own files may have any key; theirs say what they are.
+    return value.is_object() && value.contains("command") && value["command"].is_string() &&
+           !value.contains("model_type");
   } catch (const Error&) {
     return false;
   }
@@ -96,6 +98,19 @@ void check_is_not_read(const fs::path& file, const ReadPlace& place) {
              ", which this command reads (", place.what, "); choose another name for the output");
   HICI_CHECK(is_in || !is_same_file(file, place.path), file.string(), ": is what this command reads (", place.what,
              "); choose another name for the output");
+}
+
+// Leftovers of the output are removed; a user may have named what he gives as if it were one.
+void check_leftovers_are_not_read(const fs::path& output, const ReadPlaces& inputs) {
+  for (const Leftover& leftover : leftovers_of(output)) {
+    for (const ReadPlace& place : inputs) {
+      const bool is_read = !place.path.empty() && (is_same_file(leftover.path, without_last_slash(place.path)) ||
+                                                   is_same_file(leftover.path, folder_of(place.path)));
+      HICI_CHECK(!is_read, place.path.string(), ": is what this command reads (", place.what,
+                 "), and its name says that it was left of ", output.string(),
+                 ", so that it would be removed; rename it");
+    }
+  }
 }
 
 }  // namespace
@@ -134,10 +149,11 @@ void check_output_file(const fs::path& file) {
 void note_read_place(ReadPlace place) { places_of_every_command().push_back(std::move(place)); }
 
 void check_output_file(const fs::path& file, const ReadPlaces& inputs) {
-  check_output_file(file);
   if (file.empty()) return;
   for (const ReadPlace& place : inputs) check_is_not_read(file, place);
   for (const ReadPlace& place : places_of_every_command()) check_is_not_read(file, place);
+  check_leftovers_are_not_read(file, inputs);
+  check_output_file(file);
 }
 
 void check_output_folder(const fs::path& folder) {
@@ -148,8 +164,9 @@ void check_output_folder(const fs::path& folder) {
   check_place(folder / "output", folder);
 }
 
-void check_new_folder(const fs::path& folder) {
+void check_new_folder(const fs::path& folder, const ReadPlaces& inputs) {
   if (folder.empty()) return;
+  check_leftovers_are_not_read(without_last_slash(folder), inputs);
   const fs::path name = without_last_slash(folder);
   std::error_code error;
   HICI_CHECK(!fs::is_symlink(name, error), name.string(),

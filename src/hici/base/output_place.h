@@ -47,7 +47,8 @@ void check_output_file(const std::filesystem::path& file, const ReadPlaces& inpu
 // The same for a folder that files go to, made when it is not there.
 void check_output_folder(const std::filesystem::path& folder);
 // The same for a folder that will be made (or replaced, while it is empty) in one step.
-void check_new_folder(const std::filesystem::path& folder);
+// `inputs`: what the command reads, which is an error where its name is that of a leftover of the folder.
+void check_new_folder(const std::filesystem::path& folder, const ReadPlaces& inputs = {});
 
 // Writes the file whole or not at all (base/file.h), in a folder that is made when it is not there.
 void write_output_file(const std::filesystem::path& file, std::string_view bytes);

@@ -41,7 +41,7 @@ int run_extract(const ExtractOptions& o, const CLI::App& app) {
                      config::kMinLoraAlpha, " or more, such as 16");
     request.lora_alpha = o.lora_alpha;
   }
-  check_new_folder(o.output_dir);
+  check_new_folder(o.output_dir, {{o.checkpoint_path, "--checkpoint_path"}});
   const StopSignals signals;
   std::optional<Progress> progress;
   request.progress = [&](uint64_t total, uint64_t done) {

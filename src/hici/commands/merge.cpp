@@ -97,7 +97,7 @@ int run_merge(const MergeOptions& o) {
   request.max_shard_bytes = o.max_shard_bytes;
   HICI_CHECK_USAGE(o.context_size == -1 || o.context_size > 0, "--context_size: ", o.context_size,
                    " is no context; use the tokens of a training sequence, or -1 for what the adapter says");
-  check_new_folder(o.save_path);
+  check_new_folder(o.save_path, read_places_of_model(o.base_model, o.peft_model));
   const StopSignals signals;
   request.model.base = o.base_model;
   request.model.adapter = o.peft_model;

@@ -152,7 +152,9 @@ nlohmann::ordered_json result_json(const std::vector<eval::RetrievalScore>& scor
 void check_places(const ScoreRetrievalOptions& o, const std::vector<fs::path>& files) {
   ReadPlaces inputs;
   for (const fs::path& file : files) inputs.push_back({file, "answers"});
-  check_output_file(o.output, inputs);
+  ReadPlaces of_output = inputs;
+  for (const fs::path& file : files) of_output.push_back({eval::JudgeCache::beside(file), "the judge's verdicts"});
+  check_output_file(o.output, of_output);
   for (const fs::path& file : files) {
     if (!o.judge.empty()) check_output_file(eval::JudgeCache::beside(file), inputs);
   }
@@ -160,7 +162,6 @@ void check_places(const ScoreRetrievalOptions& o, const std::vector<fs::path>& f
 
 int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& command) {
   validate(o, command);
-  check_output_file(o.output);
   const std::vector<fs::path> files = files_of(o.paths);
   check_places(o, files);
   std::vector<std::vector<eval::RetrievalAnswer>> answers;

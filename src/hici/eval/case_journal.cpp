@@ -26,6 +26,11 @@ constexpr const char* kNumCases = "cases";
 constexpr const char* kCase = "case";
 constexpr const char* kAnswer = "answer";
 constexpr const char* kWeightsHash = "weights_hash";
+constexpr const char* kConfigHash = "config_hash";
+constexpr const char* kDamaged =
+    ", so that it is damaged or no result of this command; remove it and what is beside it, or use another place for "
+    "the "
+    "output";
 constexpr const char* kWayOut =
     "; use model, data and settings of the earlier work, or another place for the output, or remove the file";
 
@@ -37,6 +42,9 @@ json in_present_spelling(const std::string& key, const json& value) {
   const auto found = kTypes.find(value.get<std::string>());
   return found == kTypes.end() ? value : json(found->second);
 }
+
+// Written before results had hashes of weights and settings, when they had fewer keys too.
+bool is_of_older_hici(const json& result) { return !result.contains(kWeightsHash) && !result.contains(kConfigHash); }
 
 // A process that died while it wrote may have left a line without its end.
 bool ends_in_the_middle_of_a_line(const fs::path& path) {
@@ -131,10 +139,11 @@ void CaseJournal::read_journal(const fs::path& journal, Answers& answers) const 
 void CaseJournal::check_is_whole(const json& found, const FinishedRecord& record) const {
   const JsonObject finished(found, record.path.string());
   for (const std::string& key : record.required)
-    HICI_CHECK(found.contains(key), record.path.string(), ": has no ", key,
-               ", so that it is damaged or no result of this command; remove it and what is beside it, or use another "
-               "place for the output");
-  if (!found.contains(kAnswersSha256) || record.path == file_) return;
+    HICI_CHECK(found.contains(key), record.path.string(), ": has no ", key, kDamaged);
+  const bool has_answers_apart = record.path != file_;
+  HICI_CHECK(!has_answers_apart || found.contains(kAnswersSha256) || is_of_older_hici(found), record.path.string(),
+             ": has no ", kAnswersSha256, kDamaged);
+  if (!found.contains(kAnswersSha256) || !has_answers_apart) return;
   const std::string expected = finished.string(kAnswersSha256), now = sha256_hex_of_file(file_);
   HICI_CHECK(now == expected, file_.string(), ": was changed after it was finished: its SHA-256 is ", now, ", ",
              record.path.filename().string(), " says ", printable(expected),
@@ -152,10 +161,11 @@ void CaseJournal::check_finished(const FinishedRecord& record) const {
   check_is_whole(found, record);
   for (const auto& [key, value] : identity_.items()) {
     const auto other = found.find(key);
+    HICI_CHECK(other != found.end() || is_of_older_hici(found), record.path.string(), ": has no ", key, kDamaged);
     HICI_CHECK(other == found.end() || in_present_spelling(key, *other) == value, file_.string(),
                ": is finished, with ", key, " ", shown_json(*other), ", now it is ", shown_json(value), kWayOut);
   }
-  if (identity_.contains(kWeightsHash) && !found.contains(kWeightsHash))
+  if (identity_.contains(kWeightsHash) && is_of_older_hici(found))
     log_warning(record.path.string(), ": does not say of which weights it is, as an older hici wrote it; it stays");
 }
 

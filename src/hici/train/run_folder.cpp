@@ -56,10 +56,20 @@ void check_output_is_free(const TrainingRunSpec& spec, const ResumePoint& resume
              is_start ? "" : "--resume_from_checkpoint latest, or ", "another --output_dir");
 }
 
+// Files of the run's own are written from the start, so that none of them is data.
+const std::filesystem::path& checked_folder(const TrainingRunSpec& spec) {
+  for (const char* name : {"options.ini", ".hici.lock", "metrics.jsonl"}) {
+    std::error_code ignored;
+    HICI_CHECK(!std::filesystem::equivalent(spec.data_path, spec.output_dir / name, ignored), spec.data_path.string(),
+               ": is a name that the run in ", spec.output_dir.string(), " writes itself; give the data another name");
+  }
+  return spec.output_dir;
+}
+
 }  // namespace
 
 RunFolder::RunFolder(const TrainingRunSpec& spec)
-    : lock(spec.output_dir), store(spec.output_dir, spec.train.save_total_limit) {
+    : lock(checked_folder(spec)), store(spec.output_dir, spec.train.save_total_limit) {
   store.clean_up();
   resume = find_resume_point(spec);
   check_output_is_free(spec, resume);

@@ -2,6 +2,7 @@
 #include "hici/commands/options/answering_options.h"
 
 #include "hici/base/error.h"
+#include "hici/base/file.h"
 #include "hici/base/log.h"
 #include "hici/base/version.h"
 #include "hici/commands/command.h"
@@ -96,8 +97,10 @@ ReadPlaces AnsweringOptions::read_places() const {
 }
 
 text::Tokenizer AnsweringOptions::load_tokenizer() const {
-  const io::FolderCheck check(tokenizer_folder());  // the tokenizer of a checkpoint is what its manifest says
-  return text::Tokenizer::from_path(tokenizer_folder());
+  const std::filesystem::path path = tokenizer_folder();  // or tokenizer.json itself
+  // The tokenizer of a checkpoint is what its manifest says.
+  const io::FolderCheck check(std::filesystem::is_directory(path) ? path : folder_of(path));
+  return text::Tokenizer::from_path(path);
 }
 
 AnsweringModel AnsweringOptions::load() const {

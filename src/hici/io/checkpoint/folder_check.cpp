@@ -27,8 +27,7 @@ bool is_weights(const fs::path& file) {
 bool has_checkpoint_manifest(const fs::path& folder) {
   const fs::path file = folder / kManifestName;
   if (!is_there(file)) return false;
-  if (checkpoint_step_of_name(folder.lexically_normal().filename().string()) || is_there(folder / kTrainingStateName))
-    return true;
+  if (checkpoint_step_of_name(own_name(folder)) || is_there(folder / kTrainingStateName)) return true;
   const nlohmann::json value = read_companion_json(file);
   return !value.is_object() || !value.contains("format") || value["format"] == kManifestFormat;
 }

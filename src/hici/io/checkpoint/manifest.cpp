@@ -94,6 +94,12 @@ ManifestFile describe_file(const fs::path& path) {
 
 }  // namespace
 
+std::string own_name(const fs::path& folder) {
+  std::error_code error;
+  const fs::path path = fs::canonical(folder, error);
+  return (error ? folder.lexically_normal() : path).filename().string();
+}
+
 std::optional<int64_t> checkpoint_step_of_name(const std::string& name) {
   constexpr std::string_view kPrefix = "checkpoint-";
   if (!name.starts_with(kPrefix)) return std::nullopt;
@@ -157,10 +163,10 @@ CheckpointManifest read_manifest(const fs::path& checkpoint) {
   HICI_CHECK(fs::is_directory(checkpoint), checkpoint.string(), ": no such directory; expected a checkpoint");
   HICI_CHECK(fs::exists(file), file.string(), ": no such file; this is no whole checkpoint");
   CheckpointManifest manifest = parse_manifest(read_file(file, kMaxManifestBytes, Links::kCompanion), file.string());
-  const fs::path named = checkpoint.has_filename() ? checkpoint : checkpoint.parent_path();  // a '/' at the end
-  const std::optional<int64_t> step = checkpoint_step_of_name(named.filename().string());
+  const std::string name = own_name(checkpoint);
+  const std::optional<int64_t> step = checkpoint_step_of_name(name);
   HICI_CHECK(!step || *step == manifest.step, file.string(), ": is of step ", manifest.step, ", the folder is named ",
-             named.filename().string(), "; give the folder its own name back");
+             name, "; give the folder its own name back");
   return manifest;
 }
 

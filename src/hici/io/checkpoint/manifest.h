@@ -34,6 +34,8 @@ struct CheckpointManifest {
 };
 
 // N of "checkpoint-N": digits as we write them, nothing else.
+// The name that the folder has where it is, whatever it was given by: a link, ".", a slash at the end.
+std::string own_name(const std::filesystem::path& folder);
 std::optional<int64_t> checkpoint_step_of_name(const std::string& name);
 
 // Reads what a file of unknown origin says; throws hici::Error that names `subject` and what is wrong.
