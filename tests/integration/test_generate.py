@@ -270,9 +270,11 @@ class GenerateTest(FolderTest):
         process = subprocess.Popen([*map(str, command), "--batch_file", self.batch_file([{"prompt": "a"}]), "--output",
                                     str(output)], env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        while not list(self.folder.glob("*answers.jsonl*")):  # the temporary file: the model is loaded
+        before, found = None, []
+        while not found or found != before:  # the temporary file that stays; the one that tried the place is gone at once
             self.assertIsNone(process.poll())
-            time.sleep(0.01)
+            time.sleep(0.5)
+            before, found = found, list(self.folder.glob("*answers.jsonl*"))
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
         self.assertEqual(process.returncode, 128 + signal.SIGINT, stderr)
