@@ -283,8 +283,15 @@ class LeftoverTest(FolderTest):
 
     def start_tokenizing(self):
         process = start_hici(*self.tokenize, self.text)
-        self.assertTrue(wait_until(process, lambda: any(self.out.glob("data.bin.hici-tmp-*"))))
+        self.assertTrue(wait_until(process, self.has_tokens))
         return process
+
+    def has_tokens(self):
+        """In the temporary file; those that only try the place are empty, and gone at once."""
+        try:
+            return any(path.stat().st_size > 0 for path in self.out.glob("data.bin.hici-tmp-*"))
+        except FileNotFoundError:
+            return False
 
     def names(self):
         return sorted(path.name for path in self.out.iterdir())

@@ -190,7 +190,8 @@ int run_eval_ppl(const EvalPplOptions& o) {
   const data::TokenFile tokens =
       data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
   if (tokens.info()) io::warn_of_foreign_tokens(o.data_path, tokens.info()->tokenizer_sha256, o.base_model, loaded);
-  if (mode.attention != nn::AttentionKind::kDca) warn_if_beyond_reach("--seq_len", o.seq_len, loaded);
+  const bool has_a_window = tokens.size() > o.seq_len;  // else an error follows, which is all there is to say
+  if (has_a_window && mode.attention != nn::AttentionKind::kDca) warn_if_beyond_reach("--seq_len", o.seq_len, loaded);
 
   nlohmann::json settings = settings_json(o, loaded, tokens, forward);
   add_differences(settings, loaded);
