@@ -9,6 +9,7 @@
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/output_options.h"
 #include "hici/io/merge.h"
 
 #include <iomanip>
