@@ -4,7 +4,7 @@
 # without it and says so when it is given such a data set.
 #   hici_arrow           headers and libarrow
 #   HICI_ARROW_DIR       the wheel's pyarrow folder (cache entry; found in HICI_VENV, else through python3)
-#   HICI_ARROW_ENABLED   whether arrow_source.cpp is built
+#   HICI_ARROW_ENABLED   whether data/arrow/source.cpp is built
 #   HICI_ARROW_SUMMARY   one line for the configure summary and `hici --version`
 set(HICI_ARROW_ENABLED OFF)
 set(HICI_ARROW_DIR "" CACHE PATH "Folder of an installed pyarrow wheel (the one that holds libarrow.so.*)")

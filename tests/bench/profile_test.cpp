@@ -4,6 +4,7 @@
 
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/nn/recompute.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -117,15 +118,8 @@ TEST(ProfileTest, NoProfileMeansNoNodes) {
 
 // A small model with a hierarchy, its loss and all gradients.
 std::vector<at::Tensor> gradients_of_model(nn::AttentionKind attention, bool recompute) {
-  config::ModelConfig config;
-  config.vocab_size = 32;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 4;
-  config.max_position_embeddings = 64;
+  config::ModelConfig config =
+      testing::tiny_config({.vocabulary = 32, .hidden = 16, .layers = 2, .heads = 4, .kv_heads = 2, .positions = 64});
   config::HiciConfig hici;
   hici.num_segments = hici.num_heads = hici.num_local_slots = hici.global_slots = hici.shared_compress_dim = 2;
   hici.bottleneck_dim = 4;

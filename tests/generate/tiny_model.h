@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hici/nn/causal_lm.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 
@@ -11,17 +12,8 @@
 namespace hici::testing {
 
 inline config::ModelConfig tiny_config(config::Family family) {
-  config::ModelConfig config;
-  config.family = family;
-  config.vocab_size = 61;
-  config.hidden_size = 32;
-  config.intermediate_size = 48;
-  config.num_hidden_layers = 3;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 8;
-  config.max_position_embeddings = 256;
-  return config;
+  return testing::tiny_config(
+      {.vocabulary = 61, .hidden = 32, .layers = 3, .heads = 4, .kv_heads = 2, .positions = 256}, family);
 }
 
 // Weights large enough that the next token depends on those before it; the same on every device.

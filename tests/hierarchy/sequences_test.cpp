@@ -2,6 +2,7 @@
 // Sequences that stand in one row, or in rows with empty segments behind them, against each of them alone, in float64.
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/nn/causal_lm.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -19,16 +20,11 @@ constexpr double kTolerance = 1e-11;
 constexpr int64_t kSegment = 4;
 
 nn::CausalLm random_model(CausalMode mode) {
-  config::ModelConfig config;
-  config.family = config::Family::kQwen3;
-  config.vocab_size = 23;
-  config.hidden_size = 16;
+  config::ModelConfig config =
+      testing::tiny_config({.vocabulary = 23, .hidden = 16, .layers = 2, .heads = 4, .kv_heads = 2, .positions = 64},
+                           config::Family::kQwen3);
   config.intermediate_size = 20;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
   config.head_dim = 6;
-  config.max_position_embeddings = 64;
   config::HiciConfig hici;
   hici.num_local_slots = hici.global_slots = hici.num_heads = 2;
   hici.bottleneck_dim = 8;

@@ -5,6 +5,7 @@
 #include "hici/base/json.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -20,15 +21,7 @@ using testing::TemporaryFolder;
 const std::string kAttention = "model.layers.0.self_attn.";
 
 config::ModelConfig base() {
-  config::ModelConfig c;
-  c.vocab_size = 11;
-  c.hidden_size = 8;
-  c.intermediate_size = 12;
-  c.num_hidden_layers = 1;
-  c.num_attention_heads = c.num_key_value_heads = 2;
-  c.head_dim = 4;
-  c.max_position_embeddings = 32;
-  return c;
+  return testing::tiny_config({.vocabulary = 11, .hidden = 8, .layers = 1, .heads = 2, .kv_heads = 2, .positions = 32});
 }
 
 // M 3, K 2, width 6, Cs 4.

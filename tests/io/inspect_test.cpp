@@ -7,6 +7,7 @@
 #include "hici/io/random_model.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -21,13 +22,8 @@ using testing::TemporaryFolder;
 
 RandomModel small() {
   RandomModel model;
-  model.config.vocab_size = 11;
-  model.config.hidden_size = 8;
-  model.config.intermediate_size = 12;
-  model.config.num_hidden_layers = 2;
-  model.config.num_attention_heads = model.config.num_key_value_heads = 2;
-  model.config.head_dim = 4;
-  model.config.max_position_embeddings = 32;
+  model.config =
+      testing::tiny_config({.vocabulary = 11, .hidden = 8, .layers = 2, .heads = 2, .kv_heads = 2, .positions = 32});
   model.seed = 7;
   return model;
 }

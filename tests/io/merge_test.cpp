@@ -7,6 +7,7 @@
 #include "hici/io/random_model.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -22,15 +23,8 @@ using testing::TemporaryFolder;
 const std::string kQuery = "model.layers.1.self_attn.q_proj.weight";
 
 config::ModelConfig sizes() {
-  config::ModelConfig c;
-  c.vocab_size = 29;
-  c.hidden_size = 16;
-  c.intermediate_size = 24;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = c.num_key_value_heads = 2;
-  c.head_dim = 8;
-  c.max_position_embeddings = 32;
-  return c;
+  return testing::tiny_config(
+      {.vocabulary = 29, .hidden = 16, .layers = 2, .heads = 2, .kv_heads = 2, .positions = 32});
 }
 
 // A base, and an adapter with LoRA on every q_proj and a trained norm.

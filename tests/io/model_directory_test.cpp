@@ -4,6 +4,7 @@
 #include "hici/base/json.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -17,16 +18,9 @@ using nlohmann::json;
 using testing::TemporaryFolder;
 
 config::ModelConfig small(config::Family family = config::Family::kLlama, bool is_tied = false) {
-  config::ModelConfig c;
-  c.family = family;
-  c.vocab_size = 11;
-  c.hidden_size = 8;
-  c.intermediate_size = 12;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = 4;
-  c.num_key_value_heads = 2;
+  config::ModelConfig c = testing::tiny_config(
+      {.vocabulary = 11, .hidden = 8, .layers = 2, .heads = 4, .kv_heads = 2, .positions = 32}, family);
   c.head_dim = 4;
-  c.max_position_embeddings = 32;
   c.tie_word_embeddings = is_tied;
   return c;
 }

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/nn/causal_lm.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -23,16 +24,8 @@ struct Outcome {
 };
 
 CausalLm random_model(config::Family family, AttentionKind attention) {
-  config::ModelConfig config;
-  config.family = family;
-  config.vocab_size = 32;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = kLayers;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 4;
-  config.max_position_embeddings = 64;
+  config::ModelConfig config = testing::tiny_config(
+      {.vocabulary = 32, .hidden = 16, .layers = kLayers, .heads = 4, .kv_heads = 2, .positions = 64}, family);
   config::HiciConfig hici;
   hici.num_segments = hici.num_heads = hici.num_local_slots = hici.global_slots = hici.shared_compress_dim = 2;
   hici.bottleneck_dim = 4;
@@ -86,8 +79,8 @@ TEST(ActivationPolicyTest, EveryPolicyAndEveryMixGivesTheGradientsOfKeep) {
          {std::pair{AttentionKind::kHici, false}, {AttentionKind::kHici, true}, {AttentionKind::kFull, false}}) {
       const Outcome kept = run(family, attention, {}, streams);
       for (const ActivationPolicies& policies : choices) {
-        SCOPED_TRACE(testing::Message() << config::name_of(family) << " " << attention_kind_name(attention)
-                                        << " streams " << streams << ": " << describe(policies, kLayers));
+        SCOPED_TRACE(::testing::Message() << config::name_of(family) << " " << attention_kind_name(attention)
+                                          << " streams " << streams << ": " << describe(policies, kLayers));
         const Outcome other = run(family, attention, policies, streams);
         EXPECT_TRUE(at::equal(other.hidden, kept.hidden));
         for (size_t i = 0; i < kept.gradients.size(); ++i) {

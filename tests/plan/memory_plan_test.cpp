@@ -6,6 +6,7 @@
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/train/gradient_accumulator.h"
 #include "support/counted_memory.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -53,15 +54,14 @@ constexpr Case kCases[] = {
 PlanProblem problem_of(const Case& c) {
   PlanProblem problem;
   config::ModelConfig& m = problem.model;
-  m.family = c.family;
-  m.vocab_size = 64;
-  m.hidden_size = 64;
+  m = testing::tiny_config({.vocabulary = 64,
+                            .hidden = 64,
+                            .layers = 4,
+                            .heads = 4,
+                            .kv_heads = c.family == config::Family::kLlama ? 4 : 2,
+                            .positions = 4096},
+                           c.family);
   m.intermediate_size = c.intermediate;
-  m.num_hidden_layers = 4;
-  m.num_attention_heads = 4;
-  m.num_key_value_heads = c.family == config::Family::kLlama ? 4 : 2;
-  m.head_dim = 16;
-  m.max_position_embeddings = 4096;
   m.tie_word_embeddings = c.tied;
   problem.shape = {1, c.tokens, c.attention, c.tokens / 4, {}, 4, false};
   if (c.attention == AttentionKind::kHici) {

@@ -6,6 +6,7 @@
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/segment_attention.h"
 #include "hici/optim/trainable.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
@@ -19,16 +20,7 @@ namespace hici::plan {
 namespace {
 
 config::ModelConfig tiny_model() {
-  config::ModelConfig config;
-  config.vocab_size = 16;
-  config.hidden_size = 8;
-  config.intermediate_size = 12;
-  config.num_hidden_layers = 1;
-  config.num_attention_heads = 2;
-  config.num_key_value_heads = 1;
-  config.head_dim = 4;
-  config.max_position_embeddings = 64;
-  return config;
+  return testing::tiny_config({.vocabulary = 16, .hidden = 8, .layers = 1, .heads = 2, .kv_heads = 1, .positions = 64});
 }
 
 config::HiciConfig tiny_hici() {

@@ -6,6 +6,7 @@
 #include "hici/plan/plan_alternatives.h"
 #include "hici/plan/plan_text.h"
 #include "support/error_message.h"
+#include "support/tiny_config.h"
 
 #include <gtest/gtest.h>
 
@@ -20,13 +21,9 @@ constexpr int64_t kLayers = 6;
 PlanProblem gpu_problem() {
   PlanProblem problem;
   config::ModelConfig& m = problem.model;
-  m.vocab_size = 256;
-  m.hidden_size = 128;
+  m = testing::tiny_config(
+      {.vocabulary = 256, .hidden = 128, .layers = kLayers, .heads = 4, .kv_heads = 4, .positions = 4096});
   m.intermediate_size = 344;
-  m.num_hidden_layers = kLayers;
-  m.num_attention_heads = m.num_key_value_heads = 4;
-  m.head_dim = 32;
-  m.max_position_embeddings = 4096;
   problem.shape = {1, 65536, nn::AttentionKind::kHici, 16384, {}, 4, false};
   config::HiciConfig hici;
   hici.num_heads = 4;

@@ -5,6 +5,7 @@
 #include "hici/hierarchy/hierarchy.h"
 #include "hici/optim/trainable.h"
 #include "support/temporary_folder.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 
@@ -31,14 +32,9 @@ constexpr Case kCases[] = {
 };
 
 io::LoadedModel model_of(const Case& c) {
-  config::ModelConfig config;
-  config.vocab_size = 96;
-  config.hidden_size = 32;
+  config::ModelConfig config =
+      testing::tiny_config({.vocabulary = 96, .hidden = 32, .layers = 2, .heads = 2, .kv_heads = 2, .positions = 64});
   config.intermediate_size = 64;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = config.num_key_value_heads = 2;
-  config.head_dim = 16;
-  config.max_position_embeddings = 64;
   io::LoadedModel loaded;
   loaded.hici.num_local_slots = loaded.hici.global_slots = loaded.hici.num_heads = 2;
   loaded.hici.bottleneck_dim = loaded.hici.shared_compress_dim = 8;

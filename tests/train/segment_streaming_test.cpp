@@ -9,6 +9,7 @@
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/optim/trainable.h"
 #include "support/error_message.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -37,16 +38,11 @@ struct ModelKind {
 };
 
 config::ModelConfig model_config(const ModelKind& kind, int64_t layers) {
-  config::ModelConfig config;
-  config.family = kind.family;
-  config.vocab_size = 23;
-  config.hidden_size = 16;
+  config::ModelConfig config = testing::tiny_config(
+      {.vocabulary = 23, .hidden = 16, .layers = layers, .heads = 4, .kv_heads = kind.kv_heads, .positions = 64},
+      kind.family);
   config.intermediate_size = 20;
-  config.num_hidden_layers = layers;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = kind.kv_heads;
   config.head_dim = 6;
-  config.max_position_embeddings = 64;
   config.tie_word_embeddings = kind.tied;
   return config;
 }

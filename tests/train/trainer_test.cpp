@@ -7,6 +7,7 @@
 #include "hici/optim/trainable.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
+#include "support/tiny_config.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -20,15 +21,8 @@ namespace hici::train {
 namespace {
 
 config::ModelConfig tiny_model() {
-  config::ModelConfig config;
-  config.vocab_size = 32;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = config.num_key_value_heads = 2;
-  config.head_dim = 8;
-  config.max_position_embeddings = 64;
-  return config;
+  return testing::tiny_config(
+      {.vocabulary = 32, .hidden = 16, .layers = 2, .heads = 2, .kv_heads = 2, .positions = 64});
 }
 
 struct TinyRun {

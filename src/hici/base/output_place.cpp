@@ -58,11 +58,10 @@ ReadPlaces& places_of_every_command() {
 
 // Under whatever names. Of what is not there the path counts.
 bool is_same_file(const fs::path& one, const fs::path& other) {
-  struct stat a{}, b{};
-  const bool has_one = ::stat(one.c_str(), &a) == 0, has_other = ::stat(other.c_str(), &b) == 0;
-  if (has_one && has_other) return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
   std::error_code ignored;
-  return !has_one && !has_other && fs::weakly_canonical(one, ignored) == fs::weakly_canonical(other, ignored);
+  if (fs::equivalent(one, other, ignored)) return true;
+  return !fs::exists(one, ignored) && !fs::exists(other, ignored) &&
+         fs::weakly_canonical(one, ignored) == fs::weakly_canonical(other, ignored);
 }
 
 bool is_in_folder(const fs::path& file, const fs::path& folder) {

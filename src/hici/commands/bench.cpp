@@ -34,25 +34,18 @@ struct BenchOptions {
   DeviceOptions device;
 };
 
-void write(const std::string& file, const std::function<std::string()>& text) {
-  if (file.empty()) return;
-  write_output_file(file, text());
-  log_info("wrote ", file);
-}
-
 int show(const BenchOptions& o, const bench::BenchReport& report) {
   show_and_write(report.text(), [&] {
-    write(o.output, [&] { return report.json().dump(1) + "\n"; });
-    write(o.csv, [&] { return report.csv(); });
-    write(o.latex, [&] { return report.latex(); });
+    write_result(o.output, [&] { return report.json().dump(1) + "\n"; });
+    write_result(o.csv, [&] { return report.csv(); });
+    write_result(o.latex, [&] { return report.latex(); });
   });
   return report.all_failed() ? 1 : 0;
 }
 
 // Of a model directory config.json alone is read, and all of it is somebody's work.
 void check_places(const BenchOptions& o) {
-  ReadPlaces inputs;
-  if (std::filesystem::is_directory(o.model)) inputs.push_back({o.model, "--model"});
+  const ReadPlaces inputs = read_places_of_shapes(o.model);
   for (const std::string& file : {o.output, o.csv, o.latex}) check_output_file(file, inputs);
   check_output_folder(o.spec.trace_folder);
 }

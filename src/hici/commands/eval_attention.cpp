@@ -193,9 +193,7 @@ int run_eval_attention(const EvalAttentionOptions& o) {
   auto write = [&](const eval::AttentionProfile& profile) {
     show_and_write(result_text(profile), [&] {
       if (!o.figures.empty()) write_figures(o.figures, profile);
-      if (o.output.empty()) return;
-      write_output_file(o.output, result_json(settings, profile).dump(1) + "\n");
-      log_info("wrote ", o.output);
+      write_result(o.output, [&] { return result_json(settings, profile).dump(1) + "\n"; });
     });
   };
   if (!o.output.empty()) {

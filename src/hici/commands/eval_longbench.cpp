@@ -92,8 +92,6 @@ json settings_of(const Run& run, const eval::LongBenchData& data) {
   return settings;
 }
 
-fs::path record_of(fs::path predictions) { return predictions.replace_extension(".json"); }
-
 fs::path predictions_of(const EvalLongBenchOptions& o, const eval::LongBenchData& data) {
   return o.folder() / (std::string(data.task->name) + ".jsonl");
 }
@@ -143,17 +141,14 @@ bool predict(Run& run, const eval::LongBenchData& data) {
   return true;
 }
 
-// A file of predictions is never replaced, only the JSON beside it.
 void check_places(const EvalLongBenchOptions& o, const std::vector<eval::LongBenchData>& all) {
-  ReadPlaces model = o.benchmark.answering.read_places(), data;
+  ReadPlaces data;
   for (const eval::LongBenchData& each : all) data.push_back({each.file, "--longbench_dir"});
   for (const char* name : {"dataset2prompt.json", "dataset2maxlen.json"})
     data.push_back({fs::path(o.longbench_dir) / "config" / name, "--longbench_dir"});
-  for (const eval::LongBenchData& each : all) {
-    const fs::path path = predictions_of(o, each);
-    check_output_file(path, data);
-    for (const ReadPlaces& inputs : {data, model}) check_output_file(record_of(path), inputs);
-  }
+  std::vector<fs::path> predictions;
+  for (const eval::LongBenchData& each : all) predictions.push_back(predictions_of(o, each));
+  o.benchmark.check_places(predictions, data);
 }
 
 int run_longbench(EvalLongBenchOptions& o) {

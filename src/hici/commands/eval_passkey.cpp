@@ -148,7 +148,8 @@ class KeptTests {
 
 int run_eval_passkey(EvalPasskeyOptions& o) {
   check_options(o);
-  for (const fs::path& file : {o.output, o.figure_path()}) check_output_file(file, o.answering.read_places());
+  const ReadPlaces inputs = o.answering.read_places();
+  for (const fs::path& file : {o.output, o.figure_path()}) check_output_file(file, inputs);
   // Before the model is loaded; among several processes CaseJournal knows whose file it may be.
   HICI_CHECK(o.resume || o.output.empty() || process_rank().world > 1 || !fs::exists(o.output), o.output.string(),
              ": is there already; give --resume to keep it, or another place for the output, or remove it");

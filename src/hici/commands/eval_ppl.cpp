@@ -198,11 +198,7 @@ int run_eval_ppl(const EvalPplOptions& o) {
   if (forward.dual_chunk) settings["dual_chunk"] = dual_chunk_json(o, loaded.model->config(), forward.dual_chunk);
   const auto write = [&](const eval::PerplexityResult& result) {
     const nlohmann::json json = result_json(settings, result);
-    show_and_write(result_text(json), [&] {
-      if (o.output.empty()) return;
-      write_output_file(o.output, json.dump(1) + "\n");
-      log_info("wrote ", o.output);
-    });
+    show_and_write(result_text(json), [&] { write_result(o.output, [&] { return json.dump(1) + "\n"; }); });
   };
   const eval::PerplexityOptions options{.seq_len = o.seq_len,
                                         .stride = o.sliding_window,

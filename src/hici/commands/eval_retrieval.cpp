@@ -72,8 +72,6 @@ struct Work {
   std::vector<int64_t> prompt_tokens = {};     // by case, where there is such a prompt
 };
 
-fs::path record_of(fs::path answers) { return answers.replace_extension(".json"); }
-
 std::vector<Work> find_work(const EvalRetrievalOptions& o, const std::vector<ResponseFile>& files,
                             const AnsweringModel& model, const eval::BenchmarkPrompts& prompts) {
   std::vector<Work> all;
@@ -142,14 +140,14 @@ void write_answers(const EvalRetrievalOptions& o, const Work& work, const std::v
   });
 }
 
-// A file of answers is never replaced, only the JSON beside it.
 void check_places(const EvalRetrievalOptions& o, const std::vector<ResponseFile>& files) {
-  ReadPlaces model = o.benchmark.answering.read_places(), data;
-  for (const ResponseFile& file : files) data.push_back({file.testcases, "--testcases"});
+  ReadPlaces data;
+  std::vector<fs::path> answers;
   for (const ResponseFile& file : files) {
-    check_output_file(file.path, data);
-    for (const ReadPlaces& inputs : {data, model}) check_output_file(record_of(file.path), inputs);
+    data.push_back({file.testcases, "--testcases"});
+    answers.push_back(file.path);
   }
+  o.benchmark.check_places(answers, data);
 }
 
 int run(EvalRetrievalOptions& o) {

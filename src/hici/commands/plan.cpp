@@ -65,15 +65,9 @@ int run_plan(PlanOptions& o) {
   o.spec.policy = o.activations.resolve();
   o.spec.memory_bytes = static_cast<int64_t>(parse_memory(o.memory, "--memory"));
   o.spec.validate();
-  ReadPlaces inputs;
-  if (std::filesystem::is_directory(o.model)) inputs.push_back({o.model, "--model"});
-  check_output_file(o.output, inputs);
+  check_output_file(o.output, read_places_of_shapes(o.model));
   const bench::MemoryTable table = bench::make_memory_table(o.spec);
-  show_and_write(table.text, [&] {
-    if (o.output.empty()) return;
-    write_output_file(o.output, table.json.dump(1) + "\n");
-    log_info("wrote ", o.output);
-  });
+  show_and_write(table.text, [&] { write_result(o.output, [&] { return table.json.dump(1) + "\n"; }); });
   return 0;
 }
 

@@ -91,9 +91,8 @@ report::LongBenchResult result_of(const eval::LongBenchModelScores& scores, cons
 
 void write_results(const ScoreLongBenchOptions& o, const std::vector<report::LongBenchResult>& results) {
   for (size_t i = 0; i < results.size(); ++i) {
-    const fs::path file = o.folders[i] / kResultName;
-    write_output_file(file, eval::longbench_result(results[i].scores, o.by_length).dump(4) + "\n");
-    log_info("wrote ", file.string());
+    write_result(o.folders[i] / kResultName,
+                 [&] { return eval::longbench_result(results[i].scores, o.by_length).dump(4) + "\n"; });
   }
 }
 

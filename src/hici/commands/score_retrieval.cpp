@@ -177,9 +177,7 @@ int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& c
     judgements = judge_all(files, answers, judging);
   }
   show_and_write(score_table(scores, judgements), [&] {
-    if (o.output.empty()) return;
-    write_output_file(o.output, result_json(scores, answers, judgements, o.judging.model).dump(1) + "\n");
-    log_info("wrote ", o.output.string());
+    write_result(o.output, [&] { return result_json(scores, answers, judgements, o.judging.model).dump(1) + "\n"; });
   });
   const int exit_code = report_trouble(judgements);
   check_stop("; the verdicts until then are kept, the same command goes on from them");

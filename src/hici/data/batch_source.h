@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a trainer learns from: samples by number, as batches of token ids and labels. Token files (token_blocks.h) and
-// examples of fine-tuning (sft_examples.h) are such.
+// examples of fine-tuning (sft/examples.h) are such.
 #pragma once
 
 #include <ATen/core/Tensor.h>

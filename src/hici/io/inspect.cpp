@@ -17,6 +17,7 @@
 #include "hici/io/checkpoint/model_identity.h"
 #include "hici/io/checkpoint/store.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/io/known_files.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/random_model.h"
 #include "hici/io/weight_file.h"

@@ -13,6 +13,10 @@ namespace hici::io {
 // Shards have names that their index says.
 const std::vector<std::string>& files_read_by_name();
 
+// Of these, the files beside the weights that a copy of a model takes along where they are there: tokenizer, chat
+// template, generation config.
+const std::vector<std::string>& companion_files();
+
 // True for a folder that holds nothing but files which a checkpoint's writer makes, whole or under a temporary name;
 // also for an empty one.
 bool holds_only_checkpoint_files(const std::filesystem::path& folder);

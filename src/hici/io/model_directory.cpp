@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/io/directory_writer.h"
+#include "hici/io/known_files.h"
 #include "hici/io/weight_file.h"
 
 #include <c10/core/ScalarType.h>

@@ -59,10 +59,6 @@ class ModelDirectory {
   std::vector<std::filesystem::path> weight_files_;
 };
 
-// Names of the files beside the weights that a copy of a model takes along where they are there: tokenizer, chat
-// template, generation config.
-const std::vector<std::string>& companion_files();
-
 struct ModelToWrite {
   config::ModelConfig config;
   std::vector<TensorToWrite> tensors;

@@ -221,7 +221,9 @@ Inputs for_prefix_of(AttentionBackend backend, const Inputs& in) {
           in.k_GKJD.narrow(1, 0, prefix), in.v_GKJD.narrow(1, 0, prefix)};
 }
 
-bool is_16_bit(at::ScalarType type) { return type == at::kBFloat16 || type == at::kHalf; }
+bool fits_gpu_kernels(at::ScalarType type, int64_t head_dim) {
+  return (type == at::kBFloat16 || type == at::kHalf) && head_dim % 8 == 0;
+}
 
 // Compute capability as 10 * major + minor, 0 on a CPU.
 int capability_of(const AttentionProblem& problem) {
@@ -246,17 +248,20 @@ std::string_view attention_backend_name(AttentionBackend backend) {
   return kNames[static_cast<size_t>(backend)].second;
 }
 
+bool fits_flash_on_gpu(at::ScalarType dtype, int64_t head_dim) {
+  return fits_gpu_kernels(dtype, head_dim) && head_dim <= 256;
+}
+
 std::string why_not(AttentionBackend backend, const AttentionProblem& problem) {
-  const bool fits_gpu_kernels = is_16_bit(problem.dtype) && problem.head_dim % 8 == 0;
   const char* other = problem.device.is_cuda() ? "math" : "flash or math";
   if (backend == AttentionBackend::kFlash && problem.device.is_cuda()) {
-    if (fits_gpu_kernels && problem.head_dim <= 256 && capability_of(problem) >= 80) return {};
+    if (fits_flash_on_gpu(problem.dtype, problem.head_dim) && capability_of(problem) >= 80) return {};
     return detail::concat("flash takes head sizes up to 256 in steps of 8, bfloat16, and a GPU of sm_80 or newer, not ",
                           describe(problem), "; use ", other);
   }
   if (backend == AttentionBackend::kCudnn) {
-    if (fits_gpu_kernels && problem.head_dim <= 128 && problem.device.is_cuda() && capability_of(problem) >= 90 &&
-        device::cuda_kernels().cudnn_attention_forward != nullptr)
+    if (fits_gpu_kernels(problem.dtype, problem.head_dim) && problem.head_dim <= 128 && problem.device.is_cuda() &&
+        capability_of(problem) >= 90 && device::cuda_kernels().cudnn_attention_forward != nullptr)
       return {};
     return detail::concat("cudnn takes head sizes up to 128 in steps of 8, bfloat16, and a GPU of sm_90 or newer, not ",
                           describe(problem), "; use ", other);

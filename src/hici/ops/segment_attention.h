@@ -38,6 +38,9 @@ std::string why_not(AttentionBackend backend, const AttentionProblem& problem);
 // The backend that kAuto selects for this problem.
 AttentionBackend fastest_backend(const AttentionProblem& problem);
 
+// True for types and head sizes of LibTorch's FlashAttention on a GPU, of sm_80 or newer.
+bool fits_flash_on_gpu(at::ScalarType dtype, int64_t head_dim);
+
 // True where the backend reads a separate prefix (AttentionHeads::slot_k_GPJD) instead of one concatenated before the
 // tokens: LibTorch's FlashAttention on a CPU. segment_attention() converts from the other form.
 bool has_separate_prefix(AttentionBackend backend, at::Device device);

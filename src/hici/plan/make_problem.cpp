@@ -10,9 +10,7 @@ namespace {
 
 bool has_whole_scores(at::ScalarType dtype, int64_t head_dim, std::optional<at::Device> device) {
   if (device) return ops::fastest_backend({*device, dtype, head_dim}) == ops::AttentionBackend::kMath;
-  // What ops::why_not() says of flash attention there.
-  const bool is_16_bit = dtype == at::kBFloat16 || dtype == at::kHalf;
-  return !is_16_bit || head_dim % 8 != 0 || head_dim > 256;
+  return !ops::fits_flash_on_gpu(dtype, head_dim);
 }
 
 }  // namespace

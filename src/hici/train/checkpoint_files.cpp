@@ -11,6 +11,7 @@
 #include "hici/config/bounds.h"
 #include "hici/config/parameter_names.h"
 #include "hici/io/adapter.h"
+#include "hici/io/known_files.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/safetensors.h"
 #include "hici/ops/types.h"

@@ -7,6 +7,7 @@
 #include "hici/base/log.h"
 #include "hici/io/checkpoint/manifest.h"
 #include "hici/train/checkpoint_files.h"
+#include "hici/train/metrics.h"
 
 #include <string>
 #include <utility>
@@ -58,7 +59,7 @@ void check_output_is_free(const TrainingRunSpec& spec, const ResumePoint& resume
 
 // Files of the run's own are written from the start, so that none of them is data.
 const std::filesystem::path& checked_folder(const TrainingRunSpec& spec) {
-  for (const char* name : {"options.ini", ".hici.lock", "metrics.jsonl"}) {
+  for (const char* name : {kOptionsName, RunLock::kFileName, MetricsWriter::kFileName}) {
     std::error_code ignored;
     HICI_CHECK(!std::filesystem::equivalent(spec.data_path, spec.output_dir / name, ignored), spec.data_path.string(),
                ": is a name that the run in ", spec.output_dir.string(), " writes itself; give the data another name");

@@ -14,6 +14,8 @@
 
 namespace hici::train {
 
+constexpr const char* kOptionsName = "options.ini";
+
 // Where this run starts from: nothing, or a checkpoint that was found and verified.
 struct ResumePoint {
   std::optional<std::filesystem::path> checkpoint;  // to go on from

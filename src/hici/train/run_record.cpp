@@ -2,6 +2,7 @@
 #include "hici/train/run_record.h"
 
 #include "hici/base/file.h"
+#include "hici/train/run_folder.h"
 
 #include <array>
 #include <chrono>
@@ -64,7 +65,7 @@ TrainerEvents RunRecord::events() {
 void RunRecord::begin(const Progress& start, int64_t total_steps) {
   store_.check_room(checkpoint_bytes(content_at(start)),
                     saves_to_come(start.step, total_steps, spec_.train.save_steps));
-  write_file_atomically(spec_.output_dir / "options.ini", options_text(spec_, loaded_, identity_));
+  write_file_atomically(spec_.output_dir / kOptionsName, options_text(spec_, loaded_, identity_));
   store_.set_aside_after(start.step);
   metrics_.emplace(spec_.output_dir, start.step, total_steps);
 }

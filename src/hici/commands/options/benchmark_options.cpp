@@ -89,6 +89,18 @@ nlohmann::json BenchmarkOptions::settings(const std::string& command, const Answ
   return json;
 }
 
+void BenchmarkOptions::check_places(const std::vector<std::filesystem::path>& answers, const ReadPlaces& data) const {
+  ReadPlaces of_record = data;
+  const ReadPlaces model = answering.read_places();
+  of_record.insert(of_record.end(), model.begin(), model.end());
+  for (const std::filesystem::path& path : answers) {
+    check_output_file(path, data);
+    check_output_file(record_of(path), of_record);
+  }
+}
+
+std::filesystem::path record_of(std::filesystem::path answers) { return answers.replace_extension(".json"); }
+
 std::vector<std::string> longbench_dataset_names(const std::vector<std::string>& words) {
   if (words.empty()) return {};
   std::vector<std::string> names = list_items(words, "--datasets");

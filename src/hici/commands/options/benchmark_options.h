@@ -3,11 +3,13 @@
 // of prompts, where answers go and how work is taken up again.
 #pragma once
 
+#include "hici/base/output_place.h"
 #include "hici/commands/options/answering_options.h"
 #include "hici/eval/benchmark_prompts.h"
 
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,7 +39,13 @@ struct BenchmarkOptions {
   // All that decides the answers of `command` but the data and the lengths, and names: for the JSON beside answers, and
   // by eval::identity_of() for CaseJournal.
   nlohmann::json settings(const std::string& command, const AnsweringModel& model) const;
+  // Before any work: a file of `answers` is never replaced, only the JSON beside it. Neither may be among `data`, and
+  // the JSON not among what the model is read from.
+  void check_places(const std::vector<std::filesystem::path>& answers, const ReadPlaces& data) const;
 };
+
+// The JSON beside a file of answers, which says what they are of.
+std::filesystem::path record_of(std::filesystem::path answers);
 
 // The names given to --datasets; an unknown one is a usage error. None: empty.
 std::vector<std::string> longbench_dataset_names(const std::vector<std::string>& words);

@@ -65,11 +65,22 @@ ReadPlaces read_places_of_model(const fs::path& base_model, const fs::path& peft
   return places;
 }
 
+ReadPlaces read_places_of_shapes(const std::string& model) {
+  if (!fs::is_directory(model)) return {};
+  return {{model, "--model"}};
+}
+
 ReadPlaces read_places_of_windows(const fs::path& base_model, const fs::path& peft_model, const fs::path& data_path) {
   ReadPlaces places = read_places_of_model(base_model, peft_model);
   places.push_back({data_path, "--data_path"});
   places.push_back({data::sidecar_path(data_path), "of --data_path"});
   return places;
+}
+
+void write_result(const fs::path& file, const std::function<std::string()>& text) {
+  if (file.empty()) return;
+  write_output_file(file, text());
+  log_info("wrote ", file.string());
 }
 
 void show_and_write(const std::string& text, const std::function<void()>& write) {

@@ -30,12 +30,17 @@ struct OverwriteOption {
 void add_read_places(ReadPlaces& places, const std::filesystem::path& path, const std::string& option);
 // Of --base_model and --peft_model.
 ReadPlaces read_places_of_model(const std::filesystem::path& base_model, const std::filesystem::path& peft_model);
-// Of these and --data_path, a token file.
+// Of --model where that is a directory and no preset.
+ReadPlaces read_places_of_shapes(const std::string& model);
+// Of --base_model, --peft_model and --data_path, a token file.
 ReadPlaces read_places_of_windows(const std::filesystem::path& base_model, const std::filesystem::path& peft_model,
                                   const std::filesystem::path& data_path);
 
 // What a stopped evaluation says behind "stopped by signal 15".
 constexpr const char* kAnswersAreKept = "; what is answered is kept, give --resume to go on from there";
+
+// Writes text() to `file` and says so; does nothing for an empty name.
+void write_result(const std::filesystem::path& file, const std::function<std::string()>& text);
 
 // Calls `write` and shows `text` on stdout, each whatever happens to the other; a failure of `write` passes through.
 void show_and_write(const std::string& text, const std::function<void()>& write);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands in for arrow_source.cpp and arrow_rows.cpp where libarrow was not found.
+// Stands in for source.cpp and rows.cpp where libarrow was not found.
 #include "hici/base/error.h"
 #include "hici/base/version.h"
 #include "hici/data/arrow/rows.h"

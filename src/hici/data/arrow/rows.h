@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of a folder that datasets.save_to_disk wrote, in the form of JSON that fine-tuning takes (sft_row.h).
+// Rows of a folder that datasets.save_to_disk wrote, in the form of JSON that fine-tuning takes (sft/row.h).
 #pragma once
 
 #include "hici/data/json_rows.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing LongEval's answer files, letter for letter as LongEval does; retrieval_answers.h reads them.
+// Writing LongEval's answer files, letter for letter as LongEval does; answers.h reads them.
 #pragma once
 
 #include "hici/eval/longeval/answers.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables of a report, in the order of its page: each holds comparable numbers alone (conditions.h). Those that
-// would be empty are left out.
+// The tables of a report, in the order of its page: each holds comparable numbers alone (report/conditions.h). Those
+// that would be empty are left out.
 #pragma once
 
 #include "hici/report/tables/table.h"

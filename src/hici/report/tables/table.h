@@ -68,7 +68,8 @@ std::string table_csv(const Table& table);
 // A tabular with the rules of the booktabs package; the best values are bold. The caption stands above as a comment.
 std::string table_latex(const Table& table);
 
-// The table of one comparison (conditions.h): says its conditions, marks no best value where they are not stated.
+// The table of one comparison (report/conditions.h): says its conditions, marks no best value where they are not
+// stated.
 template <typename Comparison>
 Table with_conditions(Table table, const Comparison& comparison) {
   table.name += comparison.file_suffix;
