@@ -117,8 +117,10 @@ TEST_P(GoldenModelTest, TwentyTrainingLossesAndTheTrainedModelMatchTheReference)
     train::TrainerEvents events;
     events.on_step = [&](const train::StepMetrics& metrics, bool) { steps.push_back(metrics); };
     const auto trained = optim::select_trainable(*loaded.model, {});
-    optim::AdamW optimizer(trained, {.weight_decay = config.weight_decay});
-    train::Trainer trainer(*loaded.model, forward, trained, optimizer, blocks, config, events);
+    const parallel::World world;
+    train::ParameterShards shards(trained, world, config::ShardKind::kOptimizer);
+    optim::AdamW optimizer(shards.updated(), {.weight_decay = config.weight_decay});
+    train::Trainer trainer(*loaded.model, forward, shards, optimizer, blocks, config, events);
     EXPECT_EQ(trainer.run({}), train::RunEnd::kFinished);
 
     // The bounds of the specification: twenty float32 updates drift from the float64 trace, most in the last steps.

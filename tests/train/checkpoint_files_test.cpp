@@ -72,10 +72,13 @@ TEST_P(CheckpointBytesTest, CountedIsWithinFivePercentOfWhatIsWritten) {
   spec.trainable.low_rank = c.low_rank;
   if (c.is_sft) spec.sft.emplace();
   const auto trained = optim::select_trainable(*loaded.model, spec.trainable);
-  optim::AdamW optimizer(trained, {});
+  const parallel::World world;
+  const ParameterShards shards(trained, world, config::ShardKind::kOptimizer);
+  optim::AdamW optimizer(shards.updated(), {});
+  const OptimizerState state(shards, optimizer);
   TrainingData data;
   data.identity = {"data.bin", std::string(64, 'f'), 1000};
-  const CheckpointContent content{loaded, spec, trained, optimizer, describe_run(spec, loaded, data)};
+  const CheckpointContent content{loaded, spec, trained, state, describe_run(spec, loaded, data)};
 
   const auto counted = static_cast<double>(checkpoint_bytes(content));
   write_checkpoint_files(folder / "checkpoint", content);

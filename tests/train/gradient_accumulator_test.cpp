@@ -40,7 +40,7 @@ TEST(GradientAccumulatorTest, AParameterWithoutGradientHasNoSum) {
   give(hici, 2.0);
   gradients.collect();
   EXPECT_FALSE(gradients.sums()[0].defined());
-  const optim::GroupedTensors grouped = gradients.grouped_sums();
+  const optim::GroupedTensors grouped = optim::by_group({rest, hici, rest}, gradients.sums());
   ASSERT_EQ(grouped[static_cast<size_t>(GroupKind::kHici)].size(), 1U);
   ASSERT_EQ(grouped[static_cast<size_t>(GroupKind::kRest)].size(), 2U);
   EXPECT_TRUE(grouped[static_cast<size_t>(GroupKind::kHici)][0].is_same(gradients.sums()[1]));

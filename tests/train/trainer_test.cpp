@@ -73,9 +73,10 @@ struct TinyRun {
     events.save = [&](const Progress& progress) { saves.push_back(progress.step); };
     optim::TrainableSelection all;
     all.low_rank = false;
-    const auto trained = optim::select_trainable(model, all);
-    optim::AdamW optimizer(trained, {.weight_decay = config.weight_decay});
-    Trainer trainer(model, forward, trained, optimizer, *blocks, config, events);
+    const parallel::World world;
+    ParameterShards shards(optim::select_trainable(model, all), world, config::ShardKind::kOptimizer);
+    optim::AdamW optimizer(shards.updated(), {.weight_decay = config.weight_decay});
+    Trainer trainer(model, forward, shards, optimizer, *blocks, config, events);
     return trainer.run(start);
   }
 };

@@ -2,10 +2,12 @@
 #include "hici/base/live_line.h"
 
 #include "hici/base/clean_text.h"
+#include "hici/base/quiet.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <string_view>
 
@@ -31,6 +33,18 @@ std::string_view fit_to(std::string_view text, size_t columns) {
 bool stderr_rewrites() {
   const char* term = std::getenv("TERM");
   return isatty(STDERR_FILENO) == 1 && std::string_view(term == nullptr ? "" : term) != "dumb";
+}
+
+std::atomic<bool> is_quiet{false};
+
+LiveLine& spoken_line() {
+  static LiveLine line(stderr, stderr_rewrites());
+  return line;
+}
+
+LiveLine& silent_line() {
+  static LiveLine line(std::fopen("/dev/null", "w"), false);
+  return line;
 }
 
 }  // namespace
@@ -76,9 +90,10 @@ void LiveLine::erase_locked() const {
   std::fflush(stream_);
 }
 
-LiveLine& stderr_live_line() {
-  static LiveLine line(stderr, stderr_rewrites());
-  return line;
-}
+LiveLine& stderr_live_line() { return is_quiet ? silent_line() : spoken_line(); }
+
+void be_quiet() { is_quiet = true; }
+
+void write_error_line(const std::string& line) { spoken_line().write_line(line); }
 
 }  // namespace hici

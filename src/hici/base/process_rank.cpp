@@ -68,4 +68,13 @@ ProcessRank process_rank() {
   return process_rank([](const char* name) -> const char* { return std::getenv(name); });
 }
 
+std::string rank_label() noexcept {
+  try {
+    const ProcessRank process = process_rank();
+    return process.world == 1 ? "" : detail::concat(" [rank ", process.rank, " of ", process.world, "]");
+  } catch (const Error&) {
+    return "";
+  }
+}
+
 }  // namespace hici

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace hici {
 
@@ -24,5 +25,8 @@ using Environment = std::function<const char*(const char* name)>;
 // variables is set, and for a PMIX_RANK alone, which says no number of processes.
 ProcessRank process_rank();
 ProcessRank process_rank(const Environment& environment);
+
+// " [rank 1 of 4]", for what begins the lines of a process; "" of one process, and where nothing sensible is said.
+std::string rank_label() noexcept;
 
 }  // namespace hici

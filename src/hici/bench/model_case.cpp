@@ -68,14 +68,15 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, cons
   model_.add_lora(spec.lora.targets, spec.lora.rank, spec.lora.scale());
   model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
   if (work == BenchWork::kEval) return;
-  const auto parameters = optim::select_trainable(model_, {});
+  auto parameters = optim::select_trainable(model_, {});
   if (spec.fp8_base) {
     model_.quantise_frozen("--fp8_base");
     pool.drop_unused();
   }
   plan();
-  gradients_ = std::make_unique<train::GradientAccumulator>(parameters);
-  if (spec.with_optimizer) optimizer_ = std::make_unique<optim::AdamW>(parameters, optim::AdamWOptions{});
+  shards_ = std::make_unique<train::ParameterShards>(std::move(parameters), world_, config::ShardKind::kOptimizer);
+  gradients_ = std::make_unique<train::GradientAccumulator>(shards_->parameters(), shards_->gradient_storage());
+  if (spec.with_optimizer) optimizer_ = std::make_unique<optim::AdamW>(shards_->updated(), optim::AdamWOptions{});
 }
 
 // The model on its device and its trained parameters are there; the rest of the step is planned.
@@ -134,8 +135,12 @@ void ModelCase::whole_step(const at::Tensor& tokens_BT) {
 
 // The limits and rates of `hici train`; they do not change the time.
 void ModelCase::update_weights() {
-  optim::clip(gradients_->grouped_sums(), {.hici = 0.3, .all = 1.0});
-  optimizer_->step(gradients_->sums(), {2e-4, 2e-5});
+  const std::vector<at::Tensor> reduced = shards_->reduce(gradients_->sums());
+  const optim::GroupedTensors gradients = optim::by_group(shards_->updated(), reduced);
+  const auto squares = shards_->sum_squares(optim::squared_norms(gradients));
+  optim::scale(gradients, optim::clipping_of(squares, {.hici = 0.3, .all = 1.0}).factors);
+  optimizer_->step(reduced, {2e-4, 2e-5});
+  shards_->gather();
   gradients_->clear();
 }
 

@@ -8,6 +8,7 @@
 #include "hici/optim/adamw.h"
 #include "hici/plan/step_plan.h"
 #include "hici/train/gradient_accumulator.h"
+#include "hici/train/parameter_shards.h"
 
 #include <map>
 #include <memory>
@@ -59,12 +60,14 @@ class ModelCase {
   void plan();
 
   const BenchSpec& spec_;
+  parallel::World world_;  // of one
   BenchWork work_;
   std::string attention_name_;
   plan::StepShape shape_;
   plan::StepFlops flops_;
   nn::ForwardOptions forward_;
   nn::CausalLm model_;
+  std::unique_ptr<train::ParameterShards> shards_;
   std::unique_ptr<train::GradientAccumulator> gradients_;
   std::unique_ptr<optim::AdamW> optimizer_;
   std::vector<double> seconds_;

@@ -29,7 +29,9 @@ struct TrainConfig {
   bool shuffle = true;
   bool stream_segments = false;  // one segment's activations at a time (train/segment_streaming.h)
 
-  int64_t sequences_per_step() const { return batch_size * accumulation_steps; }
+  int64_t data_processes = 1;  // that take sequences of a step side by side; not an option
+
+  int64_t sequences_per_step() const { return batch_size * accumulation_steps * data_processes; }
   // Optimizer steps over `num_blocks` sequences: max_steps, or the epochs' worth, at least 1.
   int64_t total_steps(int64_t num_blocks) const;
   // Ranges and rules between the values; messages name the options.

@@ -8,6 +8,11 @@
 #include <functional>
 #include <vector>
 
+namespace c10d {
+class Backend;
+class Store;
+}  // namespace c10d
+
 namespace hici::device {
 
 struct RecordedGraph;  // a CUDA graph; defined in the plug-in

@@ -26,20 +26,24 @@ Hierarchy::Hierarchy(const config::HiciConfig& config, int64_t hidden_size, cons
 }
 
 nn::PrefixSlots Hierarchy::make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length,
-                                      const nn::TensorList& prepared) {
+                                      const nn::TensorList& prepared, const parallel::SegmentShare& share) {
   const int64_t batch = x_BTC.size(0), segments = x_BTC.size(1) / segment_length, hidden = x_BTC.size(2);
   const at::Tensor x_GSC = x_BTC.reshape({batch * segments, segment_length, hidden});
   const at::Tensor valid_GS = valid_BT.defined() ? valid_BT.reshape({batch * segments, segment_length}) : at::Tensor();
-  const at::Tensor local_BNMC = local_.forward(x_GSC, valid_GS, prepared).view({batch, segments, -1, hidden});
+  // From here on the slots of the whole sequence, in each of the processes that share it.
+  const at::Tensor local_BNMC =
+      parallel::gather_segments(local_.forward(x_GSC, valid_GS, prepared).view({batch, segments, -1, hidden}), share);
 
   std::vector<at::Tensor> slots;
   const at::Tensor global_BNUC = global_slots(local_BNMC);
   if (global_BNUC.defined()) slots.push_back(global_BNUC);
   if (config_.shows_local_slots()) slots.push_back(local_BNMC);
-  nn::PrefixSlots prefix{{}, !config_.is_shifted(), global_BNUC.defined() ? global_BNUC.size(2) : 0};
+  const bool first_has_prefix = !config_.is_shifted() || share.first_segment(segments) > 0;
+  nn::PrefixSlots prefix{{}, first_has_prefix, global_BNUC.defined() ? global_BNUC.size(2) : 0};
   if (slots.empty()) return prefix;
   prefix.slots_BNPC = at::cat(slots, 2);
   if (config_.is_shifted()) prefix.slots_BNPC = shift_by_one_segment(prefix.slots_BNPC);
+  prefix.slots_BNPC = parallel::own_segments(prefix.slots_BNPC, share, segments);
   return prefix;
 }
 

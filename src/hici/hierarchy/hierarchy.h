@@ -20,7 +20,7 @@ class Hierarchy : public nn::SlotProvider {
   nn::TensorList prepare() const override { return local_.prepare(); }
   // Order of the slots: global, then local.
   nn::PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length,
-                             const nn::TensorList& prepared) override;
+                             const nn::TensorList& prepared, const parallel::SegmentShare& share) override;
   // Streaming; the state is that of slot_state.h. Mode none is refused by config::HiciConfig::is_streamable().
   nn::LayerState empty_state(int64_t batch) const override;
   nn::SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,

@@ -209,7 +209,7 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor&
           [&](const at::Tensor& x) {
             const TensorList prepared = hierarchy->prepare();
             wait_for_inputs();
-            prefix = hierarchy->make_slots(x, context.valid_BT, context.segment_length, prepared);
+            prefix = hierarchy->make_slots(x, context.valid_BT, context.segment_length, prepared, context.share);
             return prefix.slots_BNPC;
           },
           x_for_slots);
@@ -221,11 +221,13 @@ at::Tensor Attention::attend_segments(const at::Tensor& x_BTC, const at::Tensor&
     context.observer->see({context.layer, prepared_heads, x_BTC.size(0), prefix.any() ? prefix.slots_BNPC.size(2) : 0,
                            prefix.num_global, prefix.first_segment_has_prefix, context.valid_BT});
   }
-  return as_attention(prepared_heads, [&](const ops::AttentionHeads& heads) {
+  const at::Tensor out = as_attention(prepared_heads, [&](const ops::AttentionHeads& heads) {
     return !prefix.any() || prefix.first_segment_has_prefix
                ? ops::segment_attention(heads, context.backend)
                : attend_with_unprefixed_first(heads, x_BTC.size(0), context.backend);
   });
+  const bool may_leave_prefix_unread = prefix.any() && !prefix.first_segment_has_prefix && !context.share.is_whole();
+  return may_leave_prefix_unread ? parallel::keep_in_graph(out, prefix.slots_BNPC) : out;
 }
 
 at::Tensor Attention::attend_cached(const at::Tensor& x_BTC, const AttentionContext& context,
@@ -252,7 +254,7 @@ void Attention::write_slots(const at::Tensor& x_1TC, const LayerCache& cache) co
   HICI_ASSERT(hierarchy != nullptr && x_1TC.size(0) == 1, "x ", x_1TC.sizes());
   const int64_t count = hierarchy->num_slots_of_first_segment();
   if (count == 0) return;
-  const PrefixSlots prefix = hierarchy->make_slots(x_1TC, {}, x_1TC.size(1), hierarchy->prepare());
+  const PrefixSlots prefix = hierarchy->make_slots(x_1TC, {}, x_1TC.size(1), hierarchy->prepare(), {});
   const TensorList slots = project_slots(prefix);
   cache.k_BXJD.narrow(1, 0, count).copy_(slots[0].view({1, count, -1, head_dim}));
   cache.v_BXJD.narrow(1, 0, count).copy_(slots[1].view({1, count, -1, head_dim}));

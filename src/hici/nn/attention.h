@@ -49,7 +49,8 @@ struct AttentionContext {
   ops::DualChunkTables dual_chunk = {};  // kDca only, which ignores `rotary`
   // Receives the inputs of kHici attention in forward() without a cache; may be null.
   AttentionObserver* observer = nullptr;
-  int64_t layer = 0;  // number of the layer, for the observer
+  int64_t layer = 0;                  // number of the layer, for the observer
+  parallel::SegmentShare share = {};  // of kHici in forward(): which segments of the sequence are here
 };
 
 // One segment through attention or a whole layer: its hidden states, and the layer's state after it.

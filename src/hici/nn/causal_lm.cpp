@@ -127,8 +127,11 @@ AttentionContext CausalLm::make_context(const at::Tensor& tokens_BT, const Forwa
                            .backend = options.backend,
                            .segment = 0,
                            .sequences = options.sequences,
-                           .observer = options.observer};
-  set_positions(context, rotary_frequencies(), options.dual_chunk, at::arange(length, tokens_BT.options()));
+                           .observer = options.observer,
+                           .share = options.share};
+  const int64_t first = options.share.is_whole() ? 0 : options.share.group->rank() * length;
+  set_positions(context, rotary_frequencies(), options.dual_chunk,
+                at::arange(first, first + length, tokens_BT.options()));
   return context;
 }
 

@@ -54,6 +54,7 @@ struct ForwardOptions {
   SequenceLengths sequences = {};         // several sequences in a row; empty: each row is one
   config::DualChunk dual_chunk = {};      // for dca, which has no backward pass
   AttentionObserver* observer = nullptr;  // receives every layer of HiCI attention; twice where it is recomputed
+  parallel::SegmentShare share = {};      // for hici: the tokens are these segments of a sequence
 };
 
 // One segment of a sequence that goes through the model segment by segment. Segments of one sequence have one length.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "hici/nn/module.h"
+#include "hici/parallel/segment_share.h"
 
 #include <string>
 #include <vector>
@@ -12,9 +13,10 @@ namespace hici::nn {
 
 // B batch, N segments, P slots before each segment, C hidden.
 struct PrefixSlots {
-  at::Tensor slots_BNPC;                 // undefined: no slots
-  bool first_segment_has_prefix = true;  // false in the shifted modes: segment 1 attends to its tokens only
-  int64_t num_global = 0;                // the first num_global of the P slots are global, the others local
+  at::Tensor slots_BNPC;  // undefined: no slots
+  bool first_segment_has_prefix =
+      true;                // false in the shifted modes: segment 1 of a sequence attends to its tokens only
+  int64_t num_global = 0;  // the first num_global of the P slots are global, the others local
 
   bool any() const { return slots_BNPC.defined(); }
 };
@@ -37,8 +39,9 @@ class SlotProvider {
   virtual TensorList prepare() const = 0;
 
   // x_BTC: the layer's normed input, T a multiple of segment_length. valid_BT: bool, or undefined for no padding.
+  // `share`: which segments of a sequence that several processes share x is.
   virtual PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length,
-                                 const TensorList& prepared) = 0;
+                                 const TensorList& prepared, const parallel::SegmentShare& share) = 0;
 
   // The same for one segment: number `segment` (from 0) of a sequence, given the state after the previous one;
   // differentiable in both. Only for hierarchies where no segment needs a later one.

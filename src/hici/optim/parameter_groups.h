@@ -25,4 +25,13 @@ struct TrainedParameter {
   bool decays = false;  // by --weight_decay
 };
 
+// `tensors` are in the order of `parameters`.
+inline GroupedTensors by_group(const std::vector<TrainedParameter>& parameters,
+                               const std::vector<at::Tensor>& tensors) {
+  GroupedTensors grouped;
+  for (size_t i = 0; i < parameters.size(); ++i)
+    grouped[static_cast<size_t>(parameters[i].group)].push_back(tensors[i]);
+  return grouped;
+}
+
 }  // namespace hici::optim

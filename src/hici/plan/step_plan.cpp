@@ -46,7 +46,11 @@ std::optional<int64_t> memory_budget(at::Device device) {
 }
 
 PlannedStep plan_step(PlanProblem problem, std::optional<ActivationPolicy> choice, at::Device device) {
-  PlannedStep step{std::move(problem), {}, memory_budget(device), choice};
+  return plan_step(std::move(problem), choice, memory_budget(device));
+}
+
+PlannedStep plan_step(PlanProblem problem, std::optional<ActivationPolicy> choice, std::optional<int64_t> budget) {
+  PlannedStep step{std::move(problem), {}, budget, choice};
   std::optional<MemoryPlan> fitting;
   if (!choice && step.budget) fitting = fit_memory(step.problem, *step.budget);
   const ActivationPolicy fallback = step.budget ? ActivationPolicy::kOffload : ActivationPolicy::kKeep;

@@ -28,6 +28,8 @@ std::optional<int64_t> memory_budget(at::Device device);
 // With a `choice` that policy for every layer. Without one: on a GPU the fastest mix that fits, or offloading
 // everywhere when none does; on a CPU keep.
 PlannedStep plan_step(PlanProblem problem, std::optional<nn::ActivationPolicy> choice, at::Device device);
+// The same for a budget of memory_budget(): the smallest of several processes', which must choose alike.
+PlannedStep plan_step(PlanProblem problem, std::optional<nn::ActivationPolicy> choice, std::optional<int64_t> budget);
 
 // An hici::Error with what would fit, when the policies were ours to choose and none fits; else the plan in two lines
 // of the log, with a warning where a policy that was asked for does not fit.

@@ -24,7 +24,6 @@
 namespace hici::train {
 namespace {
 
-constexpr const char* kStepsKey = "optimizer_steps";
 constexpr const char* kSegmentOption = "sft_segment_length";  // every run of `hici sft` has it and no other
 constexpr uint64_t kMaxShardBytes = uint64_t{5} << 30;
 
@@ -38,17 +37,8 @@ config::AdapterSettings settings_of(const CheckpointContent& content) {
 }
 
 // Trained values at their best precision: the float32 master where the model's own type is narrower.
-std::map<std::string, at::Tensor> master_weights(optim::AdamW& optimizer) {
-  static const std::string kPrefix = "master.";
-  std::map<std::string, at::Tensor> masters;
-  optimizer.visit_state([&](const std::string& name, at::Tensor& t) {
-    if (name.rfind(kPrefix, 0) == 0) masters[name.substr(kPrefix.size())] = t;
-  });
-  return masters;
-}
-
 io::AdapterToWrite adapter_of(const CheckpointContent& content) {
-  const std::map<std::string, at::Tensor> masters = master_weights(content.optimizer);
+  const std::map<std::string, io::TensorToWrite> masters = content.optimizer.master_weights();
   io::AdapterToWrite adapter;
   if (content.loaded.lora) adapter.lora = *content.loaded.lora;
   adapter.settings = settings_of(content);
@@ -56,9 +46,9 @@ io::AdapterToWrite adapter_of(const CheckpointContent& content) {
   adapter.identity = content.state.identity;
   for (const optim::TrainedParameter& parameter : content.trained) {
     const auto master = masters.find(parameter.name);
-    const at::Tensor value = master == masters.end() ? parameter.tensor.detach() : master->second;
     (config::is_lora_parameter(parameter.name) ? adapter.lora_tensors : adapter.trainables)
-        .emplace_back(parameter.name, value);
+        .push_back(master == masters.end() ? io::TensorToWrite(parameter.name, parameter.tensor.detach())
+                                           : master->second);
   }
   return adapter;
 }
@@ -91,12 +81,6 @@ std::vector<io::TensorToWrite> tensors_of(nn::CausalLm& model) {
   return tensors;
 }
 
-std::vector<io::TensorToWrite> tensors_of(optim::AdamW& optimizer) {
-  std::vector<io::TensorToWrite> tensors;
-  optimizer.visit_state([&](const std::string& name, at::Tensor& t) { tensors.emplace_back(name, t); });
-  return tensors;
-}
-
 void write_whole_model(const std::filesystem::path& folder, const CheckpointContent& content) {
   io::write_safetensors_model(folder, tensors_of(*content.loaded.model), kMaxShardBytes);
   for (const auto& [name, text] : config_texts(content)) write_file_atomically(folder / name, text);
@@ -111,8 +95,8 @@ uint64_t whole_model_bytes(const CheckpointContent& content) {
   return bytes;
 }
 
-void write_optimizer(const std::filesystem::path& folder, optim::AdamW& optimizer) {
-  io::write_safetensors(folder / io::kOptimizerName, tensors_of(optimizer),
+void write_optimizer(const std::filesystem::path& folder, const OptimizerState& optimizer) {
+  io::write_safetensors(folder / io::kOptimizerName, optimizer.tensors(),
                         {{kStepsKey, std::to_string(optimizer.steps_taken())}});
 }
 
@@ -137,7 +121,7 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedMode
   io::TrainingState state;
   state.seed = t.seed;
   state.sequence_length = t.sequence_length;
-  state.batch = {t.batch_size, t.accumulation_steps, 1};
+  state.batch = {t.batch_size, t.accumulation_steps, t.data_processes};
   state.data = data.identity;
   state.identity.tokenizer_sha256 =
       data.tokenizer_sha256.empty() ? loaded.identity.tokenizer_sha256 : data.tokenizer_sha256;
@@ -219,7 +203,7 @@ io::TrainingState state_at(io::TrainingState run, const Progress& progress) {
 uint64_t checkpoint_bytes(const CheckpointContent& content) {
   const uint64_t model =
       content.spec.trainable.low_rank ? io::adapter_bytes(adapter_of(content)) : whole_model_bytes(content);
-  return model + io::safetensors_bytes(tensors_of(content.optimizer)) + io::training_state_text(content.state).size();
+  return model + io::safetensors_bytes(content.optimizer.tensors()) + io::training_state_text(content.state).size();
 }
 
 void write_checkpoint_files(const std::filesystem::path& folder, const CheckpointContent& content) {
@@ -231,23 +215,6 @@ void write_checkpoint_files(const std::filesystem::path& folder, const Checkpoin
   }
   write_optimizer(folder, content.optimizer);
   io::write_training_state(folder, content.state);
-}
-
-void read_optimizer(const std::filesystem::path& checkpoint, optim::AdamW& optimizer) {
-  const std::filesystem::path path = checkpoint / io::kOptimizerName;
-  const io::SafetensorsFile file(path);
-  optimizer.visit_state([&](const std::string& name, at::Tensor& t) {
-    HICI_CHECK(file.has(name) && file.info(name).shape == t.sizes().vec(), path.string(), ": tensor '", name,
-               "' is missing or has another shape; was the run started with other --trainable_params or HiCI options?");
-    t.copy_(file.read(name, t.scalar_type(), t.device()));
-  });
-  const auto steps = file.metadata().find(kStepsKey);
-  HICI_CHECK(steps != file.metadata().end(), path.string(), ": says no ", kStepsKey,
-             "; it is no optimizer state of a checkpoint");
-  const auto taken = parse_number<int64_t>(steps->second);
-  HICI_CHECK(taken && *taken >= 0 && *taken <= config::kMaxCount, path.string(), ": ", kStepsKey, " is '",
-             printable(steps->second), "', expected a number of steps; the file is damaged");
-  optimizer.set_steps_taken(*taken);
 }
 
 }  // namespace hici::train

@@ -5,7 +5,7 @@
 
 #include "hici/io/checkpoint/training_state.h"
 #include "hici/io/load_model.h"
-#include "hici/optim/adamw.h"
+#include "hici/train/optimizer_state.h"
 #include "hici/train/trainer.h"
 #include "hici/train/training_data.h"
 #include "hici/train/training_spec.h"
@@ -21,7 +21,7 @@ struct CheckpointContent {
   const io::LoadedModel& loaded;
   const TrainingRunSpec& spec;
   const std::vector<optim::TrainedParameter>& trained;
-  optim::AdamW& optimizer;
+  const OptimizerState& optimizer;
   io::TrainingState state;
 };
 
@@ -41,8 +41,5 @@ io::TrainingState state_at(io::TrainingState run, const Progress& progress);
 // What write_checkpoint_files() will take on disk: the sizes of its files, counted and not guessed.
 uint64_t checkpoint_bytes(const CheckpointContent& content);
 void write_checkpoint_files(const std::filesystem::path& folder, const CheckpointContent& content);
-
-// Moments and master weights of `checkpoint` into the optimizer; every tensor must be there with its shape.
-void read_optimizer(const std::filesystem::path& checkpoint, optim::AdamW& optimizer);
 
 }  // namespace hici::train

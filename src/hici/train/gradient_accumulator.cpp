@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/train/gradient_accumulator.h"
 
+#include "hici/base/error.h"
 #include "hici/ops/accumulate.h"
 #include "hici/ops/types.h"
 
@@ -11,8 +12,11 @@
 
 namespace hici::train {
 
-GradientAccumulator::GradientAccumulator(std::vector<optim::TrainedParameter> parameters)
-    : parameters_(std::move(parameters)), sums_(parameters_.size()) {}
+GradientAccumulator::GradientAccumulator(std::vector<optim::TrainedParameter> parameters,
+                                         std::vector<at::Tensor> storage)
+    : parameters_(std::move(parameters)), storage_(std::move(storage)), sums_(parameters_.size()) {
+  HICI_ASSERT(storage_.empty() || storage_.size() == sums_.size(), storage_.size(), " of ", sums_.size());
+}
 
 void GradientAccumulator::collect() {
   const at::NoGradGuard no_grad;
@@ -22,24 +26,17 @@ void GradientAccumulator::collect() {
     if (!gradient.defined()) continue;
     const auto type = ops::accumulation_type(gradient.scalar_type());
     const bool is_first = !sums_[i].defined();
-    if (is_first && gradient.scalar_type() == type) {
+    if (is_first && storage_.empty() && gradient.scalar_type() == type) {
       sums_[i] = std::move(gradient);
       continue;
     }
-    if (is_first) sums_[i] = at::empty(gradient.sizes(), gradient.options().dtype(type));
+    if (is_first)
+      sums_[i] = storage_.empty() ? at::empty(gradient.sizes(), gradient.options().dtype(type)) : storage_[i];
     (is_first ? first_sums : sums).push_back(sums_[i]);
     (is_first ? first_gradients : gradients).push_back(std::move(gradient));
   }
   if (!first_sums.empty()) at::_foreach_copy_(first_sums, first_gradients);
   ops::accumulate(gradients, sums);
-}
-
-optim::GroupedTensors GradientAccumulator::grouped_sums() const {
-  optim::GroupedTensors grouped;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    grouped[static_cast<size_t>(parameters_[i].group)].push_back(sums_[i]);
-  }
-  return grouped;
 }
 
 void GradientAccumulator::clear() {

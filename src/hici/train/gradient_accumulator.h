@@ -11,21 +11,21 @@ namespace hici::train {
 
 class GradientAccumulator {
  public:
-  explicit GradientAccumulator(std::vector<optim::TrainedParameter> parameters);
+  // `storage`: tensors that become the sums, in the order of the parameters; empty: they are made as they are needed.
+  explicit GradientAccumulator(std::vector<optim::TrainedParameter> parameters, std::vector<at::Tensor> storage = {});
 
   // After each backward, of a micro-batch or of a segment of one: adds every .grad to its sum and takes it away. Adding
   // many micro-batches in bf16 would lose most of them. The first .grad of a parameter in float32 or float64 becomes
-  // its sum, without a copy.
+  // its sum, without a copy, where there is no storage.
   void collect();
   // In the order of the parameters; undefined where a parameter got none.
   const std::vector<at::Tensor>& sums() const { return sums_; }
-  // The same tensors by group.
-  optim::GroupedTensors grouped_sums() const;
   // Forgets everything; for the next step, or to drop a step half done.
   void clear();
 
  private:
   std::vector<optim::TrainedParameter> parameters_;
+  std::vector<at::Tensor> storage_;
   std::vector<at::Tensor> sums_;
 };
 

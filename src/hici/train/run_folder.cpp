@@ -6,6 +6,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/log.h"
 #include "hici/io/checkpoint/manifest.h"
+#include "hici/io/known_files.h"
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/metrics.h"
 
@@ -74,6 +75,25 @@ RunFolder::RunFolder(const TrainingRunSpec& spec)
   store.clean_up();
   resume = find_resume_point(spec);
   check_output_is_free(spec, resume);
+}
+
+RunStart::RunStart(const TrainingRunSpec& spec, const parallel::World& world) {
+  const std::string found = parallel::from_leader(world, [&] {
+    folder.emplace(spec);
+    resume = folder->resume;
+    const auto text_of = [](const auto& path) { return path ? path->string() : std::string(); };
+    return text_of(resume.checkpoint) + '\0' + text_of(resume.weights);
+  });
+  if (world.is_leader()) return;
+  const size_t end = found.find('\0');
+  const std::string checkpoint = found.substr(0, end), weights = found.substr(end + 1);
+  if (!weights.empty()) resume.weights = weights;
+  if (checkpoint.empty()) return;
+  HICI_CHECK(is_there(std::filesystem::path(checkpoint) / io::kManifestName), checkpoint,
+             ": rank 0 goes on from this checkpoint, and rank ", world.rank(),
+             " does not see it; use an --output_dir on a file system that all processes share");
+  resume.checkpoint = checkpoint;
+  resume.state = io::read_training_state(checkpoint);
 }
 
 }  // namespace hici::train

@@ -7,6 +7,7 @@
 #include "hici/base/run_lock.h"
 #include "hici/io/checkpoint/store.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/parallel/world.h"
 #include "hici/train/training_spec.h"
 
 #include <filesystem>
@@ -23,12 +24,23 @@ struct ResumePoint {
   io::TrainingState state;
 };
 
+// Of the process that leads a run.
 struct RunFolder {
   // Errors: another process has the folder, the checkpoint to go on from is not whole, or a new run finds an old one.
   explicit RunFolder(const TrainingRunSpec& spec);
 
   RunLock lock;
   io::CheckpointStore store;
+  ResumePoint resume;
+};
+
+// What all processes of a run know of its folder.
+struct RunStart {
+  // The leader prepares the folder, and all look at the checkpoint that it found there: an error where a process does
+  // not see it.
+  RunStart(const TrainingRunSpec& spec, const parallel::World& world);
+
+  std::optional<RunFolder> folder;  // in the leader
   ResumePoint resume;
 };
 

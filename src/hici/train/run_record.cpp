@@ -38,7 +38,7 @@ void SegmentProgress::update(StreamPass pass, int64_t done, int64_t total) {
 }
 
 RunRecord::RunRecord(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
-                     const std::vector<optim::TrainedParameter>& trained, optim::AdamW& optimizer,
+                     const std::vector<optim::TrainedParameter>& trained, const OptimizerState& optimizer,
                      io::TrainingState identity, io::CheckpointStore& store)
     : spec_(spec),
       loaded_(loaded),

@@ -27,9 +27,10 @@ class RunRecord {
  public:
   // All are kept by reference but for `identity`: the run as describe_run() and its start options say.
   RunRecord(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
-            const std::vector<optim::TrainedParameter>& trained, optim::AdamW& optimizer, io::TrainingState identity,
-            io::CheckpointStore& store);
+            const std::vector<optim::TrainedParameter>& trained, const OptimizerState& optimizer,
+            io::TrainingState identity, io::CheckpointStore& store);
 
+  // Those of the leader. A checkpoint is for write_together() of the optimizer's state.
   TrainerEvents events();
 
   // Before the first step. A disk without room is an error before anything that an earlier run left is changed.
@@ -46,7 +47,7 @@ class RunRecord {
   const TrainingRunSpec& spec_;
   const io::LoadedModel& loaded_;
   const std::vector<optim::TrainedParameter>& trained_;
-  optim::AdamW& optimizer_;
+  const OptimizerState& optimizer_;
   io::TrainingState identity_;
   io::CheckpointStore& store_;
   std::optional<MetricsWriter> metrics_;

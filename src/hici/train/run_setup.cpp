@@ -2,13 +2,16 @@
 #include "hici/train/run_setup.h"
 
 #include "hici/base/error.h"
+#include "hici/base/log.h"
 #include "hici/config/divides.h"
 #include "hici/plan/make_problem.h"
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/segment_streaming.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -79,7 +82,7 @@ nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedMod
 }
 
 plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
-                                     const nn::ForwardOptions& forward) {
+                                     const nn::ForwardOptions& forward, const parallel::World& world) {
   const nn::Attention& attention = loaded.model->layers().front().attention;
   plan::PlanProblem stated;
   stated.model = loaded.model->config();
@@ -95,35 +98,53 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   stated.trainable = spec.trainable;
   stated.lora = loaded.lora.value_or(spec.lora);
   plan::PlanProblem problem = plan::make_problem(std::move(stated), plan::count_parameters(*loaded.model), spec.device);
-  return plan::plan_step(std::move(problem), spec.activation_policy, spec.device);
+  std::optional<int64_t> budget = plan::memory_budget(spec.device);
+  if (budget) budget = parallel::least_of(world, *budget);
+  return plan::plan_step(std::move(problem), spec.activation_policy, budget);
+}
+
+// Of all bits of the parameters: the same where they are, whatever the device.
+int64_t sum_of_bits(nn::CausalLm& model) {
+  const at::NoGradGuard no_grad;
+  int64_t sum = 0;
+  model.visit_parameters([&](const std::string&, at::Tensor& t) {
+    const at::ScalarType bits = t.element_size() == 2 ? at::kShort : t.element_size() == 4 ? at::kInt : at::kLong;
+    sum = sum * 31 + t.detach().contiguous().view(bits).sum(at::kLong).item<int64_t>();
+  });
+  return sum;
+}
+
+// In the order in which a person would look.
+parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
+  parallel::Facts facts{{"the program", version_text()}};
+  std::istringstream options(spec.effective_options({}));
+  for (std::string line; std::getline(options, line);) facts.emplace_back("the option", line);
+  facts.emplace_back("the content of --data_path", inputs.data.identity.fingerprint);
+  facts.emplace_back("the number of samples", std::to_string(inputs.data.identity.num_samples));
+  facts.emplace_back("the sum of all weights' bits", std::to_string(sum_of_bits(*inputs.loaded.model)));
+  return facts;
 }
 
 }  // namespace
 
-RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume) {
+RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, const parallel::World& world) {
   RunInputs inputs;
   inputs.loaded = load_for_training(spec, resume);
   inputs.forward = make_forward(spec, inputs.loaded);
-  inputs.data = open_training_data(spec, inputs.loaded.model->config().vocab_size);
+  inputs.data = open_training_data(spec, inputs.loaded.model->config().vocab_size, world);
   inputs.identity = settle_run(spec, resume, inputs.loaded, inputs.data);
   inputs.total_steps = spec.train.total_steps(inputs.data.identity.num_samples);
+  if (world.size() > 1) parallel::check_same(world, facts_of(spec, inputs));
   return inputs;
 }
 
-RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs) {
+RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs, const parallel::World& world) {
   RunStep step{optim::select_trainable(*inputs.loaded.model, spec.trainable), {}, inputs.forward};
   if (spec.fp8_base) inputs.loaded.model->quantise_frozen("--fp8_base");
-  step.planned = plan_training_step(spec, inputs.loaded, inputs.forward);
+  step.planned = plan_training_step(spec, inputs.loaded, inputs.forward, world);
   plan::announce_plan(step.planned);
   step.forward.policies = step.planned.plan.policies;
   return step;
-}
-
-optim::AdamW make_optimizer(const TrainingRunSpec& spec, const std::vector<optim::TrainedParameter>& trained,
-                            const ResumePoint& resume) {
-  optim::AdamW optimizer(trained, {.weight_decay = spec.train.weight_decay});
-  if (resume.checkpoint) read_optimizer(*resume.checkpoint, optimizer);
-  return optimizer;
 }
 
 }  // namespace hici::train

@@ -5,7 +5,6 @@
 
 #include "hici/io/checkpoint/training_state.h"
 #include "hici/io/load_model.h"
-#include "hici/optim/adamw.h"
 #include "hici/plan/step_plan.h"
 #include "hici/train/run_folder.h"
 #include "hici/train/training_data.h"
@@ -22,8 +21,8 @@ struct RunInputs {
   int64_t total_steps = 0;
 };
 
-// A run that goes on must be what its checkpoint was.
-RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume);
+// A run that goes on must be what its checkpoint was, and the processes of a run must have the same of everything.
+RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, const parallel::World& world);
 
 struct RunStep {
   std::vector<optim::TrainedParameter> trained;
@@ -32,11 +31,7 @@ struct RunStep {
 };
 
 // Marks the trained parameters, quantises the frozen ones with --fp8_base, and plans the memory of a step. An error
-// when no activation policies of ours fit.
-RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs);
-
-// With the state of the checkpoint to go on from, if there is one.
-optim::AdamW make_optimizer(const TrainingRunSpec& spec, const std::vector<optim::TrainedParameter>& trained,
-                            const ResumePoint& resume);
+// when no activation policies of ours fit. All processes choose what fits the one with the least memory.
+RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs, const parallel::World& world);
 
 }  // namespace hici::train

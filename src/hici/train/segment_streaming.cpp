@@ -77,13 +77,15 @@ class SegmentStream {
   at::Tensor run() { return make_states() && make_gradients() ? loss_ : at::Tensor(); }
 
  private:
-  // False when a stop signal came.
+  bool should_stop() const { return events_.should_stop ? events_.should_stop() : stop_requested() != 0; }
+
+  // False when it was to stop.
   bool make_states() {
     const at::NoGradGuard no_grad;
     nn::ModelState state = model_.empty_state(tokens_.size(0));
     if (!has_tensors(state)) return true;
     for (int64_t i = 0; i + 1 < num_segments_; ++i) {
-      if (stop_requested() != 0) return false;
+      if (should_stop()) return false;
       state = model_.forward_segment(segment(i), state).after;
       states_.push(state);
       if (events_.on_segment) events_.on_segment(StreamPass::kStates, i + 1, num_segments_ - 1);
@@ -95,7 +97,7 @@ class SegmentStream {
     const nn::ModelState empty = model_.empty_state(tokens_.size(0));
     nn::ModelState from_later(empty.size());  // gradients of the state after the segment in hand
     for (int64_t i = num_segments_ - 1; i >= 0; --i) {
-      if (stop_requested() != 0) return false;
+      if (should_stop()) return false;
       const nn::ModelState before = i > 0 && has_tensors(empty) ? states_.pop() : empty;
       run_backward(i, before, from_later);
       for (size_t layer = 0; layer < before.size(); ++layer) {

@@ -30,6 +30,8 @@ enum class StreamPass { kStates, kGradients };
 struct StreamEvents {
   std::function<void()> on_gradients;  // a segment's backward is done: its share of all .grad is added
   std::function<void(StreamPass, int64_t done, int64_t total)> on_segment;
+  std::function<bool()> should_stop =
+      {};  // asked before each segment; empty: whether a stop signal came to this process
 };
 
 // A usage error unless a model with this attention and hierarchy can be streamed.
@@ -37,7 +39,7 @@ void check_streamable(nn::AttentionKind attention, const config::HiciConfig& hic
 
 // Adds to .grad what forward_hidden() and backward of sum(loss) / targets_in_step add, and returns that loss, a float64
 // scalar on the model's device. Of `forward`, HiCI attention with its segment_length, padding and policies are meant.
-// Looks at the stop signals before each segment; undefined when one came, with gradients half made.
+// Undefined when it was to stop, with gradients half made.
 at::Tensor streamed_gradients(const nn::CausalLm& model, const nn::ForwardOptions& forward,
                               const data::TokenBatch& batch, int64_t targets_in_step, const StreamEvents& events);
 

@@ -30,15 +30,13 @@ std::string shown(double value) { return std::isnan(value) ? "nan" : hici::detai
 
 std::string list_blocks(const StepBatches& step) {
   std::ostringstream out;
-  for (const MicroBatch& micro : step.micro_batches) {
-    for (const int64_t block : micro.batch.blocks) out << (out.tellp() > 0 ? ", " : "") << block;
-  }
+  for (const int64_t block : step.blocks) out << (out.tellp() > 0 ? ", " : "") << block;
   return out.str();
 }
 
 }  // namespace
 
-Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vector<optim::TrainedParameter> parameters,
+Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, ParameterShards& shards,
                  optim::AdamW& optimizer, const data::BatchSource& samples, const config::TrainConfig& config,
                  TrainerEvents events)
     : model_(model),
@@ -49,21 +47,26 @@ Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vec
       device_(model.head_weight().device()),
       schedule_{optim::schedule_kind_from_name(config.schedule), config.warmup_steps,
                 config.total_steps(samples.num_samples())},
+      shards_(shards),
+      world_(shards.world()),
       optimizer_(optimizer),
-      gradients_(parameters),
-      has_hici_(std::any_of(parameters.begin(), parameters.end(),
+      gradients_(shards.parameters(), shards.gradient_storage()),
+      has_hici_(std::any_of(shards.parameters().begin(), shards.parameters().end(),
                             [](const auto& each) { return each.group == optim::GroupKind::kHici; })) {}
 
 RunEnd Trainer::run(const Progress& start) {
   progress_ = start;
   last_saved_step_ = start.step;
-  BatchPrefetcher batches(samples_, config_, start.position, total_steps() - start.step, device_);
+  BatchPrefetcher batches(samples_, config_, start.position, total_steps() - start.step, device_,
+                          BatchShare::of(world_.mesh(), world_.rank(), forward_.segment_length));
   started_ = last_report_ = Clock::now();
   while (progress_.step < total_steps()) {
+    world_.set_step(progress_.step + 1);
     const StepBatches step = batches.next();
-    const std::optional<StepSums> sums = compute_gradients(step);
-    if (!sums) return stop();
-    const StepOutcome outcome = clip_gradients(*sums);
+    const StepCounts counts = count(step);
+    const at::Tensor own_loss = compute_gradients(step, counts);
+    if (!own_loss.defined()) return stop();
+    const StepOutcome outcome = reduce_and_clip(own_loss, counts);
     const bool updated = update(outcome, step);
     gradients_.clear();
     ++progress_.step;
@@ -83,24 +86,35 @@ RunEnd Trainer::stop() {
   return RunEnd::kStopped;
 }
 
-std::optional<Trainer::StepSums> Trainer::compute_gradients(const StepBatches& step) {
-  StepSums sums{at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device_))};
+// The processes of one sequence count all of it, each of them.
+Trainer::StepCounts Trainer::count(const StepBatches& step) const {
+  const std::vector<int64_t> sums =
+      parallel::sums_over(world_, std::vector<int64_t>{step.num_targets, step.num_tokens});
+  return {sums[0] / world_.mesh().segments, sums[1] / world_.mesh().segments};
+}
+
+bool Trainer::should_stop() {
+  stop_signal_ = static_cast<int>(parallel::largest_of(world_, stop_requested()));
+  return stop_signal_ != 0;
+}
+
+at::Tensor Trainer::compute_gradients(const StepBatches& step, const StepCounts& counts) {
+  at::Tensor sum = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device_));
   for (const MicroBatch& micro : step.micro_batches) {
-    if (stop_requested() != 0) return std::nullopt;
-    const at::Tensor loss = run_micro_batch(micro, step.num_targets);
-    if (!loss.defined()) return std::nullopt;
-    sums.loss.add_(loss);
-    sums.tokens += micro.batch.num_tokens();
+    if (should_stop()) return {};
+    const at::Tensor loss = run_micro_batch(micro, counts.targets);
+    if (!loss.defined()) return {};
+    sum.add_(loss);
   }
-  return sums;
+  return sum;
 }
 
 // Every micro-batch is weighted by its tokens: the step's loss is the mean over all of its target tokens.
 at::Tensor Trainer::run_micro_batch(const MicroBatch& micro, int64_t targets_in_step) {
   if (config_.stream_segments) {
     // Collected after each segment: hundreds of them must not be added in the model's narrow type.
-    const StreamEvents events{[this] { gradients_.collect(); }, events_.on_segment};
-    return streamed_gradients(model_, forward_of(micro.batch), micro.batch, targets_in_step, events);
+    const StreamEvents events{[this] { gradients_.collect(); }, events_.on_segment, [this] { return should_stop(); }};
+    return streamed_gradients(model_, forward_of(micro), micro.batch, targets_in_step, events);
   }
   const at::Tensor loss = sum_of_losses(micro) / static_cast<double>(targets_in_step);
   torch::autograd::backward({loss}, {});
@@ -111,29 +125,31 @@ at::Tensor Trainer::run_micro_batch(const MicroBatch& micro, int64_t targets_in_
 // Pinned batches are copied while the host goes on.
 at::Tensor Trainer::on_device(const at::Tensor& t) const { return t.to(device_, /*non_blocking=*/true); }
 
-nn::ForwardOptions Trainer::forward_of(const data::TokenBatch& batch) const {
+nn::ForwardOptions Trainer::forward_of(const MicroBatch& micro) const {
   nn::ForwardOptions forward = forward_;
-  if (batch.valid_BT.defined()) forward.valid_BT = on_device(batch.valid_BT);
-  forward.sequences = batch.sequences;
+  if (micro.batch.valid_BT.defined()) forward.valid_BT = on_device(micro.batch.valid_BT);
+  forward.sequences = micro.batch.sequences;
+  forward.share = {&world_.segments(), micro.num_segments};
   return forward;
 }
 
 // The hidden states end here: nothing of the backward pass reads them.
 at::Tensor Trainer::sum_of_losses(const MicroBatch& micro) const {
-  at::Tensor hidden = model_.forward_hidden(on_device(micro.batch.tokens_BT), forward_of(micro.batch)).flatten(0, 1);
+  at::Tensor hidden = model_.forward_hidden(on_device(micro.batch.tokens_BT), forward_of(micro)).flatten(0, 1);
   if (micro.labelled_rows_n.defined()) hidden = hidden.index_select(0, on_device(micro.labelled_rows_n));
   return ops::linear_cross_entropy(hidden, model_.head_weight(), on_device(micro.labels_n));
 }
 
 // HiCI gradients to their own limit first, then all together; once for each optimizer step. The host waits for the
-// device here, and the loss is there as soon as the norms are.
-Trainer::StepOutcome Trainer::clip_gradients(const StepSums& sums) {
-  const optim::GroupedTensors gradients = gradients_.grouped_sums();
-  const auto squares = optim::squared_norms(gradients);
+// device here, and the loss is there as soon as the norms are. All processes get the same numbers and decide alike.
+Trainer::StepOutcome Trainer::reduce_and_clip(const at::Tensor& own_loss, const StepCounts& counts) {
+  reduced_ = shards_.reduce(gradients_.sums());
+  const optim::GroupedTensors gradients = optim::by_group(shards_.updated(), reduced_);
+  const auto squares = shards_.sum_squares(optim::squared_norms(gradients));
   const optim::Clipping clipping = optim::clipping_of(squares, {config_.hici_grad_clip, config_.max_grad_norm});
-  const double loss = sums.loss.item<double>();
+  const double loss = parallel::sums_over(world_, std::vector<double>{own_loss.item<double>()})[0];
   optim::scale(gradients, clipping.factors);
-  return {loss, clipping.norm, clipping.hici_norm, sums.tokens};
+  return {loss, clipping.norm, clipping.hici_norm, counts.tokens};
 }
 
 bool Trainer::update(const StepOutcome& outcome, const StepBatches& step) {
@@ -147,7 +163,7 @@ bool Trainer::update(const StepOutcome& outcome, const StepBatches& step) {
                                        progress_.step + 1));
     ++nonfinite_in_a_row_;
     const std::string what =
-        hici::detail::concat("step ", progress_.step + 1, ", rank 0: loss ", shown(outcome.loss), ", gradient norm ",
+        hici::detail::concat("step ", progress_.step + 1, ": loss ", shown(outcome.loss), ", gradient norm ",
                              shown(outcome.grad_norm), " in blocks ", list_blocks(step));
     HICI_CHECK(nonfinite_in_a_row_ < config_.max_nonfinite_steps, what,
                "; no update was made; lower --learning_rate or --hici_lr, or go on from "
@@ -158,14 +174,14 @@ bool Trainer::update(const StepOutcome& outcome, const StepBatches& step) {
   }
   nonfinite_in_a_row_ = 0;
   const double factor = schedule_.factor(progress_.step + 1);
-  optimizer_.step(gradients_.sums(), {config_.hici_learning_rate * factor, config_.learning_rate * factor});
+  optimizer_.step(reduced_, {config_.hici_learning_rate * factor, config_.learning_rate * factor});
+  shards_.gather();
   has_updated_ = true;
   return true;
 }
 
 void Trainer::report(const StepOutcome& outcome) {
   tokens_since_report_ += outcome.tokens;
-  if (!events_.on_step) return;
   const Clock::time_point now = Clock::now();
   const double factor = schedule_.factor(progress_.step);
   StepMetrics metrics;
@@ -180,10 +196,11 @@ void Trainer::report(const StepOutcome& outcome) {
   metrics.hici_learning_rate = config_.hici_learning_rate * factor;
   metrics.tokens = progress_.tokens_seen;
   metrics.tokens_per_second = static_cast<double>(tokens_since_report_) / seconds_between(last_report_, now);
-  metrics.peak_memory_bytes = device::peak_memory(device_).allocated;
-  metrics.seconds = seconds_between(started_, now);
   const bool logged = progress_.step % config_.logging_steps == 0 || progress_.step == total_steps();
-  events_.on_step(metrics, logged);
+  metrics.peak_memory_bytes = device::peak_memory(device_).allocated;
+  if (logged) metrics.peak_memory_bytes = parallel::largest_of(world_, metrics.peak_memory_bytes);
+  metrics.seconds = seconds_between(started_, now);
+  if (events_.on_step) events_.on_step(metrics, logged);
   if (!logged) return;
   last_report_ = now;
   tokens_since_report_ = 0;

@@ -10,6 +10,7 @@
 #include "hici/train/batch_prefetcher.h"
 #include "hici/train/gradient_accumulator.h"
 #include "hici/train/metrics.h"
+#include "hici/train/parameter_shards.h"
 #include "hici/train/segment_streaming.h"
 
 #include <chrono>
@@ -37,23 +38,25 @@ enum class RunEnd { kFinished, kStopped };
 
 class Trainer {
  public:
-  // The optimizer is lent: who makes the run restores and saves its state.
-  Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, std::vector<optim::TrainedParameter> parameters,
-          optim::AdamW& optimizer, const data::BatchSource& samples, const config::TrainConfig& config,
-          TrainerEvents events);
+  // Shards and optimizer are lent: who makes the run restores and saves their state. The optimizer updates
+  // shards.updated(). Of several processes all run theirs alike, each on its share of a step.
+  Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, ParameterShards& shards, optim::AdamW& optimizer,
+          const data::BatchSource& samples, const config::TrainConfig& config, TrainerEvents events);
 
-  // From `start` to the last step, or until a stop signal (base/signals.h) arrives: then the step in hand is dropped,
-  // the state before it is saved, and kStopped returned. Throws when --max_nonfinite_steps steps in a row had a loss or
-  // gradient that is not finite, and at the first such step when no update was made before and a weight is not finite.
+  // From `start` to the last step, or until a stop signal (base/signals.h) arrives in one of the processes: then the
+  // step in hand is dropped, the state before it is saved, and kStopped returned. Throws when --max_nonfinite_steps
+  // steps in a row had a loss or gradient that is not finite, and at the first such step when no update was made before
+  // and a weight is not finite.
   RunEnd run(const Progress& start);
 
   const Progress& progress() const { return progress_; }
   int64_t total_steps() const { return schedule_.total_steps; }
+  int stop_signal() const { return stop_signal_; }  // that ended run(); 0 otherwise
 
  private:
-  // What the micro-batches of a step have added up, beside the gradients.
-  struct StepSums {
-    at::Tensor loss;  // a float64 scalar on the device
+  // Of a step over all processes.
+  struct StepCounts {
+    int64_t targets = 0;
     int64_t tokens = 0;
   };
   struct StepOutcome {
@@ -63,15 +66,18 @@ class Trainer {
     int64_t tokens = 0;
   };
 
-  // nullopt when a stop signal came in between.
-  std::optional<StepSums> compute_gradients(const StepBatches& step);
+  StepCounts count(const StepBatches& step) const;
+  // This process's share of the loss, a float64 scalar on the device; undefined when a stop signal came in between.
+  at::Tensor compute_gradients(const StepBatches& step, const StepCounts& counts);
+  // Whether one of the processes was asked to stop; all get the same answer.
+  bool should_stop();
   // The micro-batch's share of the loss on the device, with its gradients collected; undefined when a stop signal came.
   at::Tensor run_micro_batch(const MicroBatch& micro, int64_t targets_in_step);
   at::Tensor on_device(const at::Tensor& t) const;
-  nn::ForwardOptions forward_of(const data::TokenBatch& batch) const;
+  nn::ForwardOptions forward_of(const MicroBatch& micro) const;
   at::Tensor sum_of_losses(const MicroBatch& micro) const;
   RunEnd stop();
-  StepOutcome clip_gradients(const StepSums& sums);
+  StepOutcome reduce_and_clip(const at::Tensor& own_loss, const StepCounts& counts);
   bool update(const StepOutcome& outcome, const StepBatches& step);
   void report(const StepOutcome& outcome);
   void save_if_due();
@@ -84,8 +90,12 @@ class Trainer {
   TrainerEvents events_;
   at::Device device_;
   optim::Schedule schedule_;
+  ParameterShards& shards_;
+  const parallel::World& world_;
   optim::AdamW& optimizer_;
-  GradientAccumulator gradients_;
+  GradientAccumulator gradients_;    // of this process
+  std::vector<at::Tensor> reduced_;  // of all, for shards_.updated()
+  int stop_signal_ = 0;
   bool has_hici_;             // whether parameters of HiCI modules are trained
   bool has_updated_ = false;  // in this process
   Progress progress_;

@@ -12,28 +12,32 @@
 namespace hici::train {
 namespace {
 
-std::filesystem::path prepare_tokens(const TrainingRunSpec& spec) {
-  if (!data::is_text_source(spec.data_path)) return spec.data_path;
+std::filesystem::path token_path(const TrainingRunSpec& spec) {
+  return data::is_text_source(spec.data_path) ? spec.output_dir / "data.bin" : spec.data_path;
+}
+
+// Makes what token_path() says, where it must be made.
+void prepare_tokens(const TrainingRunSpec& spec) {
+  if (!data::is_text_source(spec.data_path)) return;
   data::TokenizeJob job;
   job.tokenizer = spec.model;
   job.inputs = {spec.data_path.string()};
   job.text_field = spec.text_field;
   job.split = spec.split;
-  job.output = spec.output_dir / "data.bin";
+  job.output = token_path(spec);
   const auto made = data::read_sidecar(job.output);
   const bool is_kept = made && made->sources == job.inputs && std::filesystem::exists(job.output) &&
                        made->tokenizer_sha256 == io::tokenizer_sha256_in(spec.model);
-  if (!spec.resume.empty() && is_kept) return job.output;
+  if (!spec.resume.empty() && is_kept) return;
   const data::TokenizeResult result = data::tokenize_corpus(job);
   log_info(spec.data_path.string(), ": ", counted(result.counts.num_tokens, "token"), " of ",
            counted(result.counts.num_documents, "document"), ", kept as ", job.output.string());
-  return job.output;
 }
 
 TrainingData open_blocks(const TrainingRunSpec& spec, int64_t vocab_size) {
   TrainingData data;
   data.tokens = std::make_unique<data::TokenFile>(
-      data::TokenFile::open(prepare_tokens(spec), {.vocab_size = vocab_size, .type = spec.token_type}));
+      data::TokenFile::open(token_path(spec), {.vocab_size = vocab_size, .type = spec.token_type}));
   auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, "--model_max_length");
   data.identity = {spec.data_path.string(), data.tokens->sha256(), blocks->num_blocks()};
   if (data.tokens->info()) data.tokenizer_sha256 = data.tokens->info()->tokenizer_sha256;
@@ -67,7 +71,8 @@ TrainingData open_examples(const TrainingRunSpec& spec, int64_t vocab_size) {
 
 }  // namespace
 
-TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size) {
+TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world) {
+  if (!spec.sft) parallel::on_leader(world, [&] { prepare_tokens(spec); });
   TrainingData data = spec.sft ? open_examples(spec, vocab_size) : open_blocks(spec, vocab_size);
   // A tokenizer takes as much as a small model. It is gone by now, but what it took is still the process's, in holes
   // that no tensor fits.

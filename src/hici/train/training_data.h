@@ -5,6 +5,7 @@
 #include "hici/data/batch_source.h"
 #include "hici/data/token_file.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/parallel/world.h"
 #include "hici/train/training_spec.h"
 
 #include <memory>
@@ -23,6 +24,8 @@ struct TrainingData {
 
 // Text is tokenized once, packed without padding, into the output directory, and taken from there when the run goes on;
 // examples are tokenized in memory.
-TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size);
+//
+// The leader does that, and the others open what it has made.
+TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world);
 
 }  // namespace hici::train

@@ -4,12 +4,17 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
+#include "hici/base/quiet.h"
 #include "hici/base/signals.h"
 #include "hici/train/run_folder.h"
 #include "hici/train/run_messages.h"
 #include "hici/train/run_record.h"
 #include "hici/train/run_setup.h"
 #include "hici/train/trainer.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace hici::train {
 namespace {
@@ -34,46 +39,91 @@ RunEnd run_or_say_what_fits(Trainer& trainer, const Progress& start, const plan:
   }
 }
 
-int exit_code_of(RunEnd end, const io::CheckpointStore& store, const Trainer& trainer) {
-  if (store.failed_saves() > 0) {
-    log_warning(counted(store.failed_saves(), "checkpoint"), " could not be saved; exit code 1");
+int exit_code_of(RunEnd end, int64_t failed_saves, const Trainer& trainer) {
+  if (failed_saves > 0) {
+    log_warning(counted(failed_saves, "checkpoint"), " could not be saved; exit code 1");
     return 1;
   }
   if (end == RunEnd::kFinished) return 0;
-  log_info("stopped by signal ", stop_requested(), " after step ", trainer.progress().step,
+  log_info("stopped by signal ", trainer.stop_signal(), " after step ", trainer.progress().step,
            "; go on with --resume_from_checkpoint latest");
-  return 128 + stop_requested();
+  return 128 + trainer.stop_signal();
 }
 
 // From the step of the checkpoint to the last one, or to a stop signal.
-int run_steps(const TrainingRunSpec& spec, RunFolder& folder, const RunInputs& inputs, const RunStep& step,
-              optim::AdamW& optimizer) {
-  const int64_t total_steps = inputs.total_steps;
-  RunRecord record(spec, inputs.loaded, step.trained, optimizer, inputs.identity, folder.store);
-  Trainer trainer(*inputs.loaded.model, step.forward, step.trained, optimizer, *inputs.data.samples, spec.train,
-                  record.events());
-  const Progress start = progress_of(folder.resume.state);
-  record.begin(start, total_steps);
-  log_start(spec, inputs.loaded, step.trained, inputs.data, total_steps);
+int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inputs, const RunStep& step,
+              ParameterShards& shards) {
+  const parallel::World& world = shards.world();
+  optim::AdamW optimizer(shards.updated(), {.weight_decay = spec.train.weight_decay});
+  OptimizerState state(shards, optimizer);
+  if (start.resume.checkpoint) state.read(*start.resume.checkpoint);
 
-  const RunEnd end = run_or_say_what_fits(trainer, start, step.planned);
-  record.finish();
-  if (end == RunEnd::kFinished && folder.store.failed_saves() == 0)
-    log_finished(spec, inputs.data, record.losses(), record.seconds(), total_steps - start.step, total_steps);
-  return exit_code_of(end, folder.store, trainer);
+  const int64_t total_steps = inputs.total_steps;
+  const Progress from = progress_of(start.resume.state);
+  std::optional<RunRecord> record;
+  parallel::on_leader(world, [&] {
+    record.emplace(spec, inputs.loaded, step.trained, state, inputs.identity, start.folder->store);
+    record->begin(from, total_steps);
+    log_start(spec, inputs.loaded, step.trained, inputs.data, total_steps);
+  });
+  TrainerEvents events = record ? record->events() : TrainerEvents{};
+  events.save = [&, save = events.save](const Progress& progress) { state.write_together([&] { save(progress); }); };
+  Trainer trainer(*inputs.loaded.model, step.forward, shards, optimizer, *inputs.data.samples, spec.train,
+                  std::move(events));
+
+  const RunEnd end = run_or_say_what_fits(trainer, from, step.planned);
+  if (record) record->finish();
+  const int64_t failed_saves = parallel::largest_of(world, start.folder ? start.folder->store.failed_saves() : 0);
+  if (record && end == RunEnd::kFinished && failed_saves == 0)
+    log_finished(spec, inputs.data, record->losses(), record->seconds(), total_steps - from.step, total_steps);
+  return exit_code_of(end, failed_saves, trainer);
+}
+
+// What processes can share by whole segments: tokens that see nothing of other segments but their slots.
+void check_segment_parallel(const TrainingRunSpec& spec) {
+  if (spec.segment_processes == 1) return;
+  HICI_CHECK_USAGE(spec.attention == nn::AttentionKind::kHici, "--segment_parallel: has no form with --attention ",
+                   nn::attention_kind_name(spec.attention),
+                   ", where tokens see beyond their segment; use --attention hici");
+  HICI_CHECK_USAGE(!spec.sft || !spec.sft->packing,
+                   "--segment_parallel: has no form with --packing True, where a row holds several sequences; leave "
+                   "one of them out");
+  HICI_CHECK_USAGE(!spec.train.stream_segments,
+                   "--segment_parallel: does not go with --stream_segments yet; leave one of them out");
+}
+
+void check_enough_segments(const TrainingRunSpec& spec, const RunInputs& inputs) {
+  const int64_t segments = spec.sft ? spec.train.sequence_length / std::max<int64_t>(1, inputs.forward.segment_length)
+                                    : inputs.loaded.hici.num_segments;
+  HICI_CHECK_USAGE(spec.segment_processes <= segments, "--segment_parallel: ", spec.segment_processes,
+                   " processes cannot share a sequence of ", counted(segments, "segment"), "; use as many at most");
+}
+
+int run_in(const parallel::World& world, const TrainingRunSpec& spec) {
+  RunStart start(spec, world);
+  const RunInputs inputs = load_inputs(spec, start.resume, world);
+  check_enough_segments(spec, inputs);
+  if (is_done(spec, start.resume, inputs.total_steps)) return 0;
+  const RunStep step = build_step(spec, inputs, world);
+  ParameterShards shards(step.trained, world, spec.shard);
+  return run_steps(spec, start, inputs, step, shards);
 }
 
 }  // namespace
 
-int run_training(const TrainingRunSpec& spec) {
-  spec.train.validate();
+int run_training(const TrainingRunSpec& given) {
+  given.train.validate();
+  check_segment_parallel(given);
   const StopSignals signals;
-  RunFolder folder(spec);
-  const RunInputs inputs = load_inputs(spec, folder.resume);
-  if (is_done(spec, folder.resume, inputs.total_steps)) return 0;
-  const RunStep step = build_step(spec, inputs);
-  optim::AdamW optimizer = make_optimizer(spec, step.trained, folder.resume);
-  return run_steps(spec, folder, inputs, step, optimizer);
+  const parallel::Launch launch = parallel::launch_of_this_process();
+  if (launch.process.rank != 0) be_quiet();
+  const parallel::Mesh mesh = parallel::make_mesh(launch.process.world, given.segment_processes, "--segment_parallel");
+  TrainingRunSpec spec = given;
+  spec.train.data_processes = mesh.data;
+  const parallel::World world(launch, mesh, spec.device);
+  int exit_code = 0;
+  world.guard([&] { exit_code = run_in(world, spec); });
+  return exit_code;
 }
 
 }  // namespace hici::train

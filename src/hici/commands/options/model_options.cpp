@@ -162,8 +162,10 @@ at::Device DeviceOptions::resolve_device() const {
     return usable.empty() ? at::Device(at::kCPU)
                           : usable[static_cast<size_t>(process_rank().local_rank) % usable.size()];
   }
-  const at::Device gpu(device == "cuda" ? "cuda:0" : device);
+  at::Device gpu(device == "cuda" ? "cuda:0" : device);
   device::require_cuda_device("--device " + device, gpu.index());
+  const auto gpus = static_cast<int64_t>(device::cuda_devices(nullptr).size());
+  if (device == "cuda") gpu.set_index(static_cast<c10::DeviceIndex>(process_rank().local_rank % gpus));
   return gpu;
 }
 

@@ -37,17 +37,6 @@ void check_no_contradiction(const TrainingOptions& o) {
                    "--use_llama_init: has no effect with --attention ", o.attention, "; leave it out");
 }
 
-// Nothing is spread over processes: the others would train the same, and only one may have the folder.
-void check_is_one_process(const config::TrainConfig& t) {
-  const ProcessRank process = process_rank();
-  const int64_t world = process.world;
-  HICI_CHECK_USAGE(world == 1, "the launcher started ", world, " processes (", process.said_by,
-                   "), and training is one; start it without torchrun, srun or mpirun, with "
-                   "--gradient_accumulation_steps ",
-                   t.accumulation_steps * world, " for the ", counted(t.sequences_per_step() * world, "sequence"),
-                   " of a step that they would have had");
-}
-
 // Options that come with a DeepSpeed file were written for the research code's eight processes.
 void log_sequences_of_recipe(const config::TrainConfig& t) {
   constexpr int64_t kRecipeProcesses = 8;
@@ -148,6 +137,10 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
 void TrainingOptions::bind_rest(CLI::App& app) {
   hici.bind(app);
   device.bind(app);
+  add_option(app, "segment_parallel", spec.segment_processes,
+             "Processes that share each sequence, by whole segments; started by torchrun, srun or mpirun", kFromOne);
+  add_option(app, "shard", shard,
+             "What several processes cut among themselves: optimizer (master weights and moments) or none");
   add_inherited(app, "cache_dir", "nothing is downloaded");
   add_inherited(app, "use_flash_attn", "the fastest exact attention of the device is taken by itself");
   add_inherited(app, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
@@ -175,7 +168,7 @@ void TrainingOptions::resolve() {
   spec.train.validate();
   spec.lora.validate();
   optim::schedule_kind_from_name(spec.train.schedule);  // an unknown one is an error here, before anything is written
-  check_is_one_process(spec.train);
+  spec.shard = config::parse_shard_kind(shard, "--shard");
   if (!deepspeed.empty()) {
     log_info("--deepspeed ", describe_deepspeed_file(deepspeed));
     log_sequences_of_recipe(spec.train);

@@ -21,6 +21,7 @@ struct TrainingOptions {
   std::string trainable_params = "embed,norm";
   std::string save_strategy = "steps";
   std::string deepspeed;
+  std::string shard = "optimizer";
   bool use_attn_init = false;
   ActivationOptions activations;
   HiciOptions hici;

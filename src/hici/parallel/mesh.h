@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the processes of a run share its work: data x segments. Processes that work on the segments of one sequence have
+// neighbouring ranks, which launchers place on one node.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace hici::parallel {
+
+struct Mesh {
+  int64_t data = 1;      // sequences in work at a time, each with others
+  int64_t segments = 1;  // processes of one sequence
+
+  int64_t world() const { return data * segments; }
+  int64_t data_rank(int64_t rank) const { return rank / segments; }
+  int64_t segment_rank(int64_t rank) const { return rank % segments; }
+  // Ranks of the processes that share the sequence of `rank`, in the order of its segments.
+  std::vector<int64_t> ranks_of_sequence(int64_t rank) const;
+};
+
+// A usage error when `world` processes cannot be dealt into groups of `segments`. `subject` is the option, "--...".
+Mesh make_mesh(int64_t world, int64_t segments, const char* subject);
+
+}  // namespace hici::parallel

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/parallel/world.h"
+
+#include "hici/base/already_said.h"
+#include "hici/base/error.h"
+#include "hici/base/json.h"
+#include "hici/base/log.h"
+#include "hici/base/signals.h"
+#include "hici/parallel/backends.h"
+#include "hici/parallel/peer_watch.h"
+
+#include <ATen/ATen.h>
+#include <c10/util/Logging.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <netdb.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+namespace hici::parallel {
+namespace {
+
+constexpr std::chrono::seconds kJoinTimeout{300};
+constexpr std::chrono::seconds kAbortTime{2};    // NCCL's takes half a second where it works
+constexpr std::chrono::seconds kTellTime{2};     // in which the others have seen that one failed
+constexpr std::chrono::seconds kUnwindTime{10};  // from an error of this process to its end
+
+void check_resolves(const Launch& launch) {
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(launch.address.c_str(), nullptr, nullptr, &found);
+  if (found != nullptr) freeaddrinfo(found);
+  HICI_CHECK(error == 0, "MASTER_ADDR: host '", printable(launch.address), "' does not resolve: ", gai_strerror(error));
+}
+
+c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, bool as_server) {
+  c10d::TCPStoreOptions options;
+  options.port = launch.port;
+  options.isServer = as_server;
+  options.waitWorkers = false;
+  options.timeout = kJoinTimeout;
+  const std::string place = detail::concat(launch.address, ":", launch.port);
+  try {
+    c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(launch.address, options);
+    return c10::make_intrusive<c10d::PrefixStore>(launch.key_prefix, std::move(store));
+  } catch (const std::exception& e) {
+    if (as_server) fail(place, ": cannot listen there; is the port in use? Choose another MASTER_PORT");
+    fail(place, ": no answer of rank 0, which should be there; is it running, and is MASTER_ADDR right?");
+  }
+}
+
+// Destructors of groups whose other processes are gone may wait for ever; an exit code may not.
+void end_within(std::chrono::seconds time, int exit_code) {
+  std::thread([time, exit_code] {
+    std::this_thread::sleep_for(time);
+    _exit(exit_code);
+  }).detach();
+}
+
+int exit_code_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const Stopped& e) {
+    return e.exit_code();
+  } catch (const UsageError&) {
+    return 2;
+  } catch (...) {
+    return 1;
+  }
+}
+
+at::Tensor numbers(const std::vector<int64_t>& values) { return at::tensor(values, at::kLong); }
+
+template <typename T>
+std::vector<T> summed(const World& world, const std::vector<T>& values, at::ScalarType type) {
+  if (world.size() == 1) return values;
+  at::Tensor t = at::tensor(values, type);
+  world.control().all_reduce_sum(t);
+  return {t.const_data_ptr<T>(), t.const_data_ptr<T>() + t.numel()};
+}
+
+// The leader's text to all.
+std::string broadcast_text(const World& world, const std::string& text) {
+  at::Tensor length = numbers({static_cast<int64_t>(text.size())});
+  world.control().broadcast(length, 0);
+  at::Tensor bytes = at::empty({length.item<int64_t>()}, at::kByte);
+  if (bytes.numel() == 0) return "";
+  if (world.is_leader()) std::copy(text.begin(), text.end(), bytes.mutable_data_ptr<uint8_t>());
+  world.control().broadcast(bytes, 0);
+  const auto* data = bytes.const_data_ptr<uint8_t>();
+  return {data, data + bytes.numel()};
+}
+
+}  // namespace
+
+struct World::Joined {
+  c10::intrusive_ptr<c10d::Store> host;   // where this process is the server: outlives all else
+  c10::intrusive_ptr<c10d::Store> store;  // of the main thread
+  std::unique_ptr<PeerWatch> watch;
+  at::Device device = at::kCPU;
+  std::string label;  // begins an error line of this process
+  std::mutex mutex;
+  std::vector<ProcessGroup> groups;  // of the device
+
+  // Ends the process at once: the main thread may wait in a collective, or for a device that waits in one. What a
+  // checkpoint has on disk by now is found or cleaned up by the next start.
+  [[noreturn]] void end(const std::string& line) {
+    write_log_line(label + ": error: " + line + "; this process ends with it");
+    end_within(kAbortTime, kPeerFailureExitCode);
+    const std::lock_guard lock(mutex);
+    for (const ProcessGroup& group : groups) abort(group);
+    _exit(kPeerFailureExitCode);
+  }
+
+  ProcessGroup make_group(const std::string& name, int64_t rank, int64_t size) {
+    const OnFailure on_failure = [this](const std::string& what) { watch->end_after_failed_collective(what); };
+    ProcessGroup group = device.is_cuda() ? make_nccl_group(store, name, rank, size, on_failure)
+                                          : make_gloo_group(store, name, rank, size, on_failure);
+    if (group.is_alone()) return group;
+    const std::lock_guard lock(mutex);
+    groups.push_back(group);
+    return group;
+  }
+};
+
+World::World() = default;
+
+World::World(const Launch& launch, const Mesh& mesh, at::Device device) : mesh_(mesh) {
+  const auto [rank, size, local_rank, said_by] = launch.process;
+  HICI_ASSERT(mesh.world() == size, mesh.data, " x ", mesh.segments, " of ", size);
+  if (size == 1) return;
+  check_resolves(launch);
+  // c10d tells of each connection that ends, with a stack of calls; the watch says what a person needs.
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_ERROR;
+  joined_ = std::make_unique<Joined>();
+  joined_->device = device;
+  joined_->label = detail::concat("hici [rank ", rank, " of ", size, "]");
+  if (rank == 0 && !launch.has_agent_store) joined_->host = open_store(launch, /*as_server=*/true);
+  joined_->store = open_store(launch, false);
+  joined_->watch = std::make_unique<PeerWatch>(
+      open_store(launch, false), rank, size, [joined = joined_.get()](const std::string& line) { joined->end(line); },
+      PeerWatch::Settings{});
+  const OnFailure on_failure = [watch = joined_->watch.get()](const std::string& what) {
+    watch->end_after_failed_collective(what);
+  };
+  control_ = make_gloo_group(joined_->store, "control", rank, size, on_failure);
+  joined_->watch->start();
+  all_ = joined_->make_group("all", rank, size);
+  segments_ = mesh.segments == size ? all_
+                                    : joined_->make_group(detail::concat("segments/", mesh.data_rank(rank)),
+                                                          mesh.segment_rank(rank), mesh.segments);
+}
+
+World::~World() {
+  if (!joined_ || std::uncaught_exceptions() > 0) return;
+  control_.barrier(at::kCPU);
+  joined_->watch->stop();
+  for (const ProcessGroup& group : joined_->groups) shut_down(group);
+  // The server of the store goes last.
+  try {
+    joined_->store->add("left", 1);
+    const auto begun = std::chrono::steady_clock::now();
+    while (joined_->host && joined_->store->add("left", 0) < size() &&
+           std::chrono::steady_clock::now() - begun < std::chrono::seconds(5))
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  } catch (const std::exception&) {
+    // The others are done, and so is this one.
+  }
+}
+
+void World::set_step(int64_t step) const {
+  if (joined_) joined_->watch->set_step(step);
+}
+
+void World::guard(const std::function<void()>& work) const {
+  if (!joined_) return work();
+  try {
+    work();
+  } catch (const AlreadySaid&) {
+    throw;
+  } catch (const std::exception& e) {
+    std::string first;
+    const int exit_code = exit_code_of(std::current_exception());
+    const bool is_news = joined_->watch->report(e.what(), &first) || first != e.what();
+    end_within(kUnwindTime, exit_code);
+    if (joined_->host) std::this_thread::sleep_for(kTellTime);
+    if (is_news) throw;
+    throw AlreadySaid(exit_code, e.what());
+  }
+}
+
+std::string from_leader(const World& world, const std::function<std::string()>& work) {
+  if (world.size() == 1) return work();
+  std::string result;
+  std::exception_ptr thrown;
+  if (world.is_leader()) {
+    try {
+      result = work();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+  }
+  at::Tensor exit_code = numbers({thrown ? exit_code_of(thrown) : 0});
+  world.control().broadcast(exit_code, 0);
+  if (thrown) std::rethrow_exception(thrown);
+  const auto code = exit_code.item<int64_t>();
+  if (code != 0) throw AlreadySaid(static_cast<int>(code), "rank 0 failed");
+  return broadcast_text(world, result);
+}
+
+void on_leader(const World& world, const std::function<void()>& work) {
+  from_leader(world, [&] {
+    work();
+    return std::string();
+  });
+}
+
+std::vector<int64_t> sums_over(const World& world, const std::vector<int64_t>& values) {
+  return summed(world, values, at::kLong);
+}
+
+std::vector<double> sums_over(const World& world, const std::vector<double>& values) {
+  return summed(world, values, at::kDouble);
+}
+
+int64_t largest_of(const World& world, int64_t value) {
+  at::Tensor t = numbers({value});
+  world.control().all_reduce_max(t);
+  return t.item<int64_t>();
+}
+
+int64_t least_of(const World& world, int64_t value) { return -largest_of(world, -value); }
+
+void check_same(const World& world, const Facts& facts) {
+  if (world.size() == 1) return;
+  std::ostringstream text;
+  for (const auto& [name, value] : facts) text << name << '\0' << value << '\0';
+  const std::string own = text.str(), leaders = broadcast_text(world, own);
+  const int64_t differs = least_of(world, own == leaders ? world.size() : world.rank());
+  if (differs == world.size()) return;
+  if (differs != world.rank()) throw AlreadySaid(1, "the processes differ");
+  std::istringstream theirs(leaders);
+  std::string name, value;
+  for (const auto& [own_name, own_value] : facts) {
+    std::getline(theirs, name, '\0');
+    std::getline(theirs, value, '\0');
+    if (name == own_name && value == own_value) continue;
+    fail("rank ", world.rank(), " differs from rank 0: ", own_name, " is '", printable(own_value), "' here and '",
+         name == own_name ? printable(value) : "nothing", "' there; all processes of a run need the same");
+  }
+  fail("rank ", world.rank(), " differs from rank 0, which knows more: '", printable(leaders.substr(own.size())), "'");
+}
+
+}  // namespace hici::parallel

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/parallel/mesh.h"
+
+#include "support/error_message.h"
+
+#include <gtest/gtest.h>
+
+namespace hici::parallel {
+namespace {
+
+TEST(MeshTest, ProcessesOfASequenceAreNeighbours) {
+  const Mesh mesh = make_mesh(8, 4, "--segment_parallel");
+  EXPECT_EQ(mesh.data, 2);
+  EXPECT_EQ(mesh.ranks_of_sequence(5), (std::vector<int64_t>{4, 5, 6, 7}));
+  EXPECT_EQ(mesh.data_rank(5), 1);
+  EXPECT_EQ(mesh.segment_rank(5), 1);
+}
+
+TEST(MeshTest, WhatDoesNotDivideIsRefused) {
+  EXPECT_EQ(testing::error_message([] { make_mesh(6, 4, "--segment_parallel"); }),
+            "--segment_parallel: 4 does not divide the 6 processes of this run; start a multiple of it with torchrun, "
+            "srun or mpirun");
+}
+
+}  // namespace
+}  // namespace hici::parallel
