@@ -28,10 +28,10 @@ TEST(BenchSpecTest, PresetsAreValidAndTheirHierarchyFits) {
 }
 
 TEST(BenchSpecTest, TakesTheNamesOfTheResearchScripts) {
-  EXPECT_EQ(parse_attention("full_attn", "--methods").kind, nn::AttentionKind::kFull);
-  EXPECT_EQ(parse_attention("longlora", "--methods").kind, nn::AttentionKind::kS2);
-  EXPECT_TRUE(parse_attention("hici", "--methods").has_slots);
-  EXPECT_FALSE(parse_attention("segments", "--methods").has_slots);
+  EXPECT_EQ(parse_attention("full_attn", "--methods"), nn::AttentionKind::kFull);
+  EXPECT_EQ(parse_attention("longlora", "--methods"), nn::AttentionKind::kS2);
+  EXPECT_EQ(parse_attention("hici", "--methods"), nn::AttentionKind::kHici);
+  EXPECT_EQ(parse_attention("segments", "--methods"), nn::AttentionKind::kSegments);
   EXPECT_ERROR_SAYS(parse_attention("flash", "--attention"), "--attention: unknown attention 'flash'; use hici");
 }
 

@@ -44,7 +44,7 @@ TEST(DualChunkSessionTest, LogitsAreThoseOfTheWholeSequenceAtEveryStep) {
           options.attention = nn::AttentionKind::kDca;
           options.chunk = chunk;
           const at::Tensor prompt = row_of(ids).narrow(1, 0, length);
-          session.set_logits(0, model.prefill(prompt, session.cache(), options));
+          session.set_logits(0, nn::prefill(model, prompt, session.cache(), options));
           session.positions_B().fill_(length);
           for (int64_t step = 0; step < kSteps; ++step) {
             const at::Tensor wanted = expected[length - 1 + step];
@@ -116,7 +116,7 @@ TEST(DualChunkMemoryTest, OfAForwardItGrowsAsTheSequenceDoesAndOfAPromptNotAtAll
     nn::PrefillOptions options;
     options.attention = nn::AttentionKind::kDca;
     options.chunk = 64;
-    model.prefill(ids, session.cache(), options);
+    nn::prefill(model, ids, session.cache(), options);
     return memory.peak();
   };
   const int64_t of_prefill = peak_of_prefill(2048);

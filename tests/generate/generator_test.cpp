@@ -43,7 +43,7 @@ TEST(DecodeSessionTest, LogitsAreThoseOfRecomputationFromScratchAtEveryStep) {
       DecodeSession session(model, {.batch = 1, .capacity = 32});
       nn::PrefillOptions options;
       options.chunk = chunk;
-      session.set_logits(0, model.prefill(at::tensor(ids, at::kLong).unsqueeze(0), session.cache(), options));
+      session.set_logits(0, nn::prefill(model, at::tensor(ids, at::kLong).unsqueeze(0), session.cache(), options));
       session.positions_B().fill_(17);
       for (int64_t step = 0; step < 15; ++step) {
         // float64, sums in other orders
@@ -64,7 +64,7 @@ TEST(PrefillTest, MemoryBesideTheCacheIsThatOfAChunkHoweverLongThePromptIs) {
     const hici::testing::CountedMemory memory;
     nn::PrefillOptions options;
     options.chunk = 64;
-    model.prefill(ids, session.cache(), options);
+    nn::prefill(model, ids, session.cache(), options);
     return memory.peak();
   };
   const int64_t peak = peak_of(2048);

@@ -43,7 +43,7 @@ void expect_logits_of_the_cpu(Family family, const Ids& prompt, nn::AttentionKin
   options.chunk = 4;
   for (const auto& [session, lm] : {std::pair{&expected, &expected_model}, {&got, &model}}) {
     const at::Tensor on_device = ids.to(lm->head_weight().device());
-    session->set_logits(0, lm->prefill(on_device, session->cache(), options));
+    session->set_logits(0, nn::prefill(*lm, on_device, session->cache(), options));
     session->positions_B().fill_(ids.size(1));
   }
   for (int64_t step = 0; step < 20; ++step) {
@@ -97,7 +97,7 @@ TEST_F(GpuGenerateTest, LogitsThatAreNoNumbersAreSeenInARecordedStep) {
   const nn::CausalLm model = tiny_model(Family::kLlama, at::kFloat, {at::kCUDA, 0});
   DecodeSession session(model, {.batch = 2, .capacity = 40});
   const at::Tensor ids = at::tensor(prompts_[0], at::kLong).unsqueeze(0).to(model.head_weight().device());
-  for (const int64_t b : {0, 1}) session.set_logits(b, model.prefill(ids, session.cache().sequence(b), {}));
+  for (const int64_t b : {0, 1}) session.set_logits(b, nn::prefill(model, ids, session.cache().sequence(b), {}));
   session.positions_B().fill_(ids.size(1));
   for (int step = 0; step < 4; ++step) {
     session.tokens_B().fill_(7 * step);

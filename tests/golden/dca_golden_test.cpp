@@ -5,6 +5,7 @@
 #include "hici/eval/perplexity.h"
 #include "hici/generate/decode_session.h"
 #include "hici/io/load_model.h"
+#include "hici/nn/cached_forward.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -84,7 +85,7 @@ TEST_P(GoldenDcaTest, LogitsOfPromptAndOfEveryTokenBehindItMatchTheReference) {
       options.attention = nn::AttentionKind::kDca;
       options.chunk = chunk;
       const at::Tensor tokens = at::tensor(prompt, at::kLong).unsqueeze(0);
-      session.set_logits(0, loaded.model->prefill(tokens, session.cache(), options));
+      session.set_logits(0, nn::prefill(*loaded.model, tokens, session.cache(), options));
       expect_logits(0);
       session.positions_B().fill_(static_cast<int64_t>(prompt.size()));
       for (size_t i = 0; i < forced.size(); ++i) {

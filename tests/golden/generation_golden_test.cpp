@@ -3,6 +3,7 @@
 #include "hici/base/json.h"
 #include "hici/generate/decode_session.h"
 #include "hici/io/load_model.h"
+#include "hici/nn/cached_forward.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -68,7 +69,7 @@ TEST_P(GoldenGenerationTest, LogitsOfPromptAndOfEveryTokenBehindItMatchTheRefere
     SCOPED_TRACE(c.name);
     const nlohmann::json& rows = expected_["logits"][c.name];
     const bool is_hici = c.attention == nn::AttentionKind::kHici;
-    const int64_t slots = is_hici ? loaded.model->num_prompt_slots() : 0;
+    const int64_t slots = is_hici ? nn::num_prompt_slots(*loaded.model) : 0;
     EXPECT_EQ(slots > 0, is_hici);
     generate::DecodeSession session(
         *loaded.model, {.batch = 1, .capacity = 64, .num_slots = slots, .decode_uses_slots = c.cache_slots});
@@ -76,7 +77,7 @@ TEST_P(GoldenGenerationTest, LogitsOfPromptAndOfEveryTokenBehindItMatchTheRefere
     options.attention = c.attention;
     options.chunk = std::get<1>(GetParam());
     const at::Tensor tokens = at::tensor(prompt, at::kLong).unsqueeze(0);
-    session.set_logits(0, loaded.model->prefill(tokens, session.cache(), options));
+    session.set_logits(0, nn::prefill(*loaded.model, tokens, session.cache(), options));
     EXPECT_LT(distance(session, rows[0]), kTolerance) << "behind the prompt";
     session.positions_B().fill_(static_cast<int64_t>(prompt.size()));
     for (size_t i = 0; i < forced.size(); ++i) {
@@ -97,13 +98,13 @@ TEST_P(GoldenGenerationTest, InEveryCausalModeThePromptGivesWhatTheForwardAsOneS
     SCOPED_TRACE(config::name_of(mode));
     const io::LoadedModel loaded = load(mode);
     const bool is_shifted = mode == CausalMode::kCausalShift || mode == CausalMode::kCausalShiftG;
-    EXPECT_EQ(loaded.model->num_prompt_slots() == 0, is_shifted);  // a first segment sees none
+    EXPECT_EQ(nn::num_prompt_slots(*loaded.model) == 0, is_shifted);  // a first segment sees none
     generate::DecodeSession session(*loaded.model,
-                                    {.batch = 1, .capacity = 64, .num_slots = loaded.model->num_prompt_slots()});
+                                    {.batch = 1, .capacity = 64, .num_slots = nn::num_prompt_slots(*loaded.model)});
     nn::PrefillOptions options;
     options.attention = nn::AttentionKind::kHici;
     options.chunk = std::get<1>(GetParam());
-    const at::Tensor got_1C = loaded.model->prefill(tokens, session.cache(), options);
+    const at::Tensor got_1C = nn::prefill(*loaded.model, tokens, session.cache(), options);
     nn::ForwardOptions whole;
     whole.attention = nn::AttentionKind::kHici;
     whole.segment_length = tokens.size(1);

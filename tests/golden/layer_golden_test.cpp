@@ -107,17 +107,19 @@ LayerUnderTest build_layer(const GoldenLayer& golden, const std::string& mode, b
   return layer;
 }
 
-nn::AttentionContext make_context(const GoldenLayer& golden, const config::ModelConfig& config, const LayerCase& c,
-                                  int64_t length) {
-  nn::AttentionContext context;
-  context.kind = c.mode == "full" ? nn::AttentionKind::kFull
-                 : c.mode == "s2" ? nn::AttentionKind::kS2
-                                  : nn::AttentionKind::kHici;
-  context.segment_length = length / golden.integer("num_segments");
-  if (c.mask == "padded") context.valid_BT = golden.tensor("valid");
-  context.rotary = ops::make_rotary_tables(config::rope_inverse_frequencies(config.rope, config.head_dim), 1.0, 0,
-                                           length, at::kDouble, at::kCPU);
-  return context;
+nn::AttentionInputs make_inputs(const GoldenLayer& golden, const config::ModelConfig& config, const LayerCase& c,
+                                int64_t length) {
+  nn::AttentionInputs inputs;
+  const nn::SegmentInputs segments{length / golden.integer("num_segments")};
+  if (c.mode == "s2") {
+    inputs.kind = nn::ShiftedInputs{segments};
+  } else if (c.mode != "full") {
+    inputs.kind = nn::HierarchicalInputs{segments};
+  }
+  if (c.mask == "padded") inputs.common.valid_BT = golden.tensor("valid");
+  inputs.common.rotary = ops::make_rotary_tables(config::rope_inverse_frequencies(config.rope, config.head_dim), 1.0, 0,
+                                                 length, at::kDouble, at::kCPU);
+  return inputs;
 }
 
 void expect_close(const at::Tensor& got, const at::Tensor& expected, const std::string& what) {
@@ -133,8 +135,8 @@ TEST_P(LayerGoldenTest, OutputAndAllGradientsMatchTheReference) {
   const GoldenLayer golden(c.shape);
   const LayerUnderTest layer = build_layer(golden, c.mode);
   const at::Tensor x = golden.tensor("x").clone().requires_grad_();
-  const nn::AttentionContext context = make_context(golden, golden.model_config(), c, x.size(1));
-  const at::Tensor y = layer.attention.forward(x, context);
+  const nn::AttentionInputs inputs = make_inputs(golden, golden.model_config(), c, x.size(1));
+  const at::Tensor y = layer.attention.forward(x, inputs);
   torch::autograd::backward({(y * golden.tensor("dy")).sum()}, {});
 
   const std::string prefix = c.mode + "/" + c.mask + "/";
@@ -167,10 +169,10 @@ TEST(LayerGoldenDcaTest, OutputMatchesTheReference) {
     const auto frequencies =
         ops::make_rotary_frequencies(config::rope_inverse_frequencies(config.rope, config.head_dim), 1.0, at::kCPU);
     for (const ops::AttentionBackend backend : {ops::AttentionBackend::kFlash, ops::AttentionBackend::kMath}) {
-      nn::AttentionContext context{.kind = nn::AttentionKind::kDca, .valid_BT = {}, .rotary = {}, .backend = backend};
-      context.dual_chunk =
-          ops::make_dual_chunk_tables(frequencies, sizes, at::arange(x.size(1), at::kLong), at::kDouble);
-      expect_close(layer.attention.forward(x, context), golden.tensor("dca/all/y"),
+      const nn::AttentionInputs inputs{{.backend = backend},
+                                       nn::DualChunkInputs{ops::make_dual_chunk_tables(
+                                           frequencies, sizes, at::arange(x.size(1), at::kLong), at::kDouble)}};
+      expect_close(layer.attention.forward(x, inputs), golden.tensor("dca/all/y"),
                    "y of shape " + std::to_string(shape));
     }
   }

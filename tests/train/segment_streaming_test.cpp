@@ -205,7 +205,9 @@ TEST(SegmentStreamingTest, PlainSegmentsWithoutAHierarchyStreamInOnePass) {
   config::HiciConfig none = hici_config({CausalMode::kNone, false}, true, true);
   none.use_local_constructor = false;
   TestModel test(model_config(kLlama, kShape.layers), none);
-  expect_same_step(test, forward_options(kShape, true), random_batch(kShape, 23));
+  nn::ForwardOptions forward = forward_options(kShape, true);
+  forward.attention = nn::AttentionKind::kSegments;
+  expect_same_step(test, forward, random_batch(kShape, 23));
 }
 
 TEST(SegmentStreamingTest, EveryPassIsTold) {
@@ -245,6 +247,7 @@ TEST(SegmentStreamingTest, WhatCannotBeStreamedIsAUsageErrorWithTheWayOut) {
   EXPECT_ERROR_SAYS(check_streamable(nn::AttentionKind::kHici, looks_ahead), "use --causal_mode causal_gi");
   const config::HiciConfig causal = hici_config({CausalMode::kCausalGi, true}, true, true);
   EXPECT_NO_THROW(check_streamable(nn::AttentionKind::kHici, causal));
+  EXPECT_NO_THROW(check_streamable(nn::AttentionKind::kSegments, looks_ahead));  // there are no slots to look at
   for (const nn::AttentionKind attention : {nn::AttentionKind::kFull, nn::AttentionKind::kS2}) {
     EXPECT_THROW(check_streamable(attention, causal), UsageError);
     EXPECT_ERROR_SAYS(check_streamable(attention, causal), "use --attention hici");

@@ -91,13 +91,10 @@ void check_tokens(int64_t batch, int64_t length) {
 
 }  // namespace
 
-AttentionChoice parse_attention(std::string_view name, const std::string& subject) {
-  if (name == "segments") return {"segments", nn::AttentionKind::kHici, false};
-  if (name == "hici") return {"hici", nn::AttentionKind::kHici, true};
-  if (name == "full" || name == "full_attn") return {"full", nn::AttentionKind::kFull, false};
-  HICI_CHECK_USAGE(name == "s2" || name == "longlora", subject, ": unknown attention '", name,
-                   "'; use hici, full (also full_attn), s2 (also longlora) or segments");
-  return {"s2", nn::AttentionKind::kS2, false};
+nn::AttentionKind parse_attention(std::string_view name, const std::string& subject) {
+  return nn::attention_kind_from_name(name, subject,
+                                      {.names = {"hici", "full", "full_attn", "s2", "longlora", "segments"},
+                                       .way_out = "use hici, full (also full_attn), s2 (also longlora) or segments"});
 }
 
 const std::vector<std::string>& preset_names() {
@@ -132,16 +129,11 @@ void BenchSpec::validate() const {
   }
   HICI_CHECK_USAGE(new_tokens >= 1, "--new_tokens: ", new_tokens, " is not positive; use 1 or more");
   HICI_CHECK_USAGE(segment_length >= 0, "--segment_length: ", segment_length, " is negative; use 1 or more");
-  for (const AttentionChoice& choice : attentions) {
-    if (stream_segments) train::check_streamable(choice.kind, model.hici);
-    if (choice.kind == nn::AttentionKind::kFull) continue;
-    for (const int64_t length : lengths) {
-      if (segment_length > 0) {
-        config::check_divides("--segment_length", segment_length, "--seq_len", length);
-      } else {
-        config::check_divides("--num_chunks", model.hici.num_segments, "--seq_len", length);
-      }
-    }
+  for (const nn::AttentionKind attention : attentions) {
+    if (stream_segments) train::check_streamable(attention, model.hici);
+    if (attention == nn::AttentionKind::kFull) continue;
+    for (const int64_t length : lengths)
+      config::check_segments(segment_length, model.hici.num_segments, "--seq_len", length);
   }
 }
 

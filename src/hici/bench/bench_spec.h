@@ -4,7 +4,8 @@
 
 #include "hici/config/hici_config.h"
 #include "hici/nn/activation_policy.h"
-#include "hici/nn/attention.h"
+#include "hici/nn/attention/attention_kind.h"
+#include "hici/ops/segment_attention.h"
 
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
@@ -16,15 +17,9 @@
 
 namespace hici::bench {
 
-// A kind of attention under the name that the table shows.
-struct AttentionChoice {
-  std::string name;  // hici, full, s2, or segments: inside segments without slots, what HiCI's cost is measured against
-  nn::AttentionKind kind = nn::AttentionKind::kHici;
-  bool has_slots = true;
-};
-
-// Also the names of the research scripts: full_attn and longlora. An unknown name is a usage error.
-AttentionChoice parse_attention(std::string_view name, const std::string& subject);
+// hici, full, s2, or segments, which HiCI's cost is measured against; also the names of the research scripts: full_attn
+// and longlora. An unknown name is a usage error.
+nn::AttentionKind parse_attention(std::string_view name, const std::string& subject);
 
 // A model that only its config describes; weights are drawn when it is measured.
 struct BenchModel {
@@ -41,7 +36,7 @@ struct BenchSpec {
   BenchModel model;
   config::LoraConfig lora;
   std::vector<int64_t> lengths;  // tokens of a sequence; of a segment for attention alone; in all for the loss alone
-  std::vector<AttentionChoice> attentions;
+  std::vector<nn::AttentionKind> attentions;
   int64_t batch_size = 1;
   int64_t repetitions = 5;
   int64_t warmup = 2;

@@ -23,9 +23,9 @@ plan::PlanProblem problem_of(const MemoryTableSpec& spec, int64_t length, const 
   stated.model = spec.model.config;
   stated.shape.batch = spec.batch_size;
   stated.shape.tokens = length;
-  stated.shape.attention = spec.attention.kind;
-  if (spec.attention.kind != nn::AttentionKind::kFull) stated.shape.segment_length = length / spec.num_segments(length);
-  if (spec.attention.has_slots) stated.shape.hici = spec.model.hici;
+  stated.shape.attention = spec.attention;
+  if (spec.attention != nn::AttentionKind::kFull) stated.shape.segment_length = length / spec.num_segments(length);
+  if (spec.attention == nn::AttentionKind::kHici) stated.shape.hici = spec.model.hici;
   if (spec.trainable.low_rank) stated.shape.lora_rank = spec.lora.rank;
   stated.dtype = spec.dtype;
   stated.stream_segments = spec.stream_segments;
@@ -128,7 +128,7 @@ std::string limit_text(const MemoryTableSpec& spec) {
 nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes& parameters) {
   return {{"command", "plan"},
           {"model", spec.model.name},
-          {"attention", spec.attention.name},
+          {"attention", nn::attention_kind_name(spec.attention)},
           {"num_segments", spec.model.hici.num_segments},
           {"segment_length", spec.segment_length},
           {"causal_mode", config::name_of(spec.model.hici.causal_mode)},
@@ -162,29 +162,25 @@ void MemoryTableSpec::validate() const {
                      kMostTokens, " tokens in all");
   }
   lora.validate();
-  if (stream_segments) train::check_streamable(attention.kind, model.hici);
-  if (attention.kind == nn::AttentionKind::kFull) return;
-  for (const int64_t length : lengths) {
-    if (segment_length > 0) {
-      config::check_divides("--segment_length", segment_length, "--model_max_length", length);
-    } else {
-      config::check_divides("--num_chunks", model.hici.num_segments, "--model_max_length", length);
-    }
-  }
+  if (stream_segments) train::check_streamable(attention, model.hici);
+  if (attention == nn::AttentionKind::kFull) return;
+  for (const int64_t length : lengths)
+    config::check_segments(segment_length, model.hici.num_segments, "--model_max_length", length);
 }
 
 MemoryTable make_memory_table(const MemoryTableSpec& spec) {
   std::optional<config::HiciConfig> hici;
-  if (spec.attention.has_slots) hici = spec.model.hici;
+  if (spec.attention == nn::AttentionKind::kHici) hici = spec.model.hici;
   const plan::ParameterSizes parameters = plan::count_parameters(spec.model.config, hici, spec.lora, spec.trainable);
   MemoryTable table{"", facts_of(spec, parameters)};
   for (const int64_t length : spec.lengths)
     table.json["rows"].push_back(row_of(spec, problem_of(spec, length, parameters)));
   table.text = detail::concat("memory of a training step in GiB, counted, not measured: ", spec.model.name, ", ",
                               human_count(static_cast<double>(parameters.all)), " parameters, ",
-                              human_count(static_cast<double>(parameters.trained)), " trained, ", spec.attention.name,
-                              " attention, batch ", spec.batch_size, spec.stream_segments ? ", segments streamed" : "",
-                              "\n", limit_text(spec), "\n\n", table_text(table.json["rows"]));
+                              human_count(static_cast<double>(parameters.trained)), " trained, ",
+                              nn::attention_kind_name(spec.attention), " attention, batch ", spec.batch_size,
+                              spec.stream_segments ? ", segments streamed" : "", "\n", limit_text(spec), "\n\n",
+                              table_text(table.json["rows"]));
   for (const nlohmann::json& row : table.json["rows"]) {
     if (!row["fits"]) table.text += what_fits_text(spec, row);
   }

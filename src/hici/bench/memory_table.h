@@ -14,7 +14,7 @@ namespace hici::bench {
 
 struct MemoryTableSpec {
   BenchModel model;
-  AttentionChoice attention;
+  nn::AttentionKind attention = nn::AttentionKind::kHici;
   std::vector<int64_t> lengths;
   int64_t batch_size = 1;
   int64_t accumulation_steps = 8;

@@ -17,10 +17,14 @@ namespace {
 
 // A case, or the reason why it is gone.
 struct Contestant {
-  const AttentionChoice* attention = nullptr;
+  nn::AttentionKind attention = nn::AttentionKind::kHici;
   std::unique_ptr<ModelCase> model;
   nlohmann::json row;
 };
+
+bool is_measured(const BenchSpec& spec, nn::AttentionKind kind) {
+  return std::find(spec.attentions.begin(), spec.attentions.end(), kind) != spec.attentions.end();
+}
 
 std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
   constexpr double kGib = 1024.0 * 1024 * 1024;
@@ -38,10 +42,7 @@ std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
     columns.push_back(std::move(column));
   }
   if (work == BenchWork::kStep) columns.push_back({"planned GiB", "/planned_memory_bytes", kGib});
-  if (std::any_of(spec.attentions.begin(), spec.attentions.end(),
-                  [](const AttentionChoice& a) { return a.kind == nn::AttentionKind::kS2; })) {
-    columns.push_back({"vs s2 %", "/versus_s2_percent"});
-  }
+  if (is_measured(spec, nn::AttentionKind::kS2)) columns.push_back({"vs s2 %", "/versus_s2_percent"});
   if (!spec.shows_parts) return columns;
   for (const char* part : device::kPartNames) {
     const bool is_update = std::string(part) == "optimizer";
@@ -57,12 +58,13 @@ void attempt(Contestant& contestant, const BenchSpec& spec, int64_t length, Acti
   if (!contestant.row.is_null()) return;
   if (has_room_for([&] { action(contestant); })) return;
   contestant.model.reset();
-  contestant.row = {{"status", kOutOfMemory}, {"seq_len", length}, {"attention", contestant.attention->name}};
+  contestant.row = {
+      {"status", kOutOfMemory}, {"seq_len", length}, {"attention", nn::attention_kind_name(contestant.attention)}};
   device::release_cached_memory(spec.device);
 }
 
 void trace(const BenchSpec& spec, int64_t length, Contestant& contestant) {
-  const std::string name = detail::concat(contestant.attention->name, "-", length, ".json");
+  const std::string name = detail::concat(nn::attention_kind_name(contestant.attention), "-", length, ".json");
   write_trace(spec.device, std::filesystem::path(spec.trace_folder) / name, [&] { contestant.model->warm_up(); });
 }
 
@@ -73,7 +75,7 @@ void run_group(const BenchSpec& spec, BenchWork work, int64_t length, std::vecto
     auto each = [&](const auto& action) {
       for (Contestant& contestant : group) attempt(contestant, spec, length, action);
     };
-    each([&](Contestant& c) { c.model = std::make_unique<ModelCase>(spec, work, length, *c.attention, pool); });
+    each([&](Contestant& c) { c.model = std::make_unique<ModelCase>(spec, work, length, c.attention, pool); });
     for (int64_t i = 0; i < spec.warmup; ++i) each([](Contestant& c) { c.model->warm_up(); });
     // A GPU has room for the activations of one kind: each takes its memory anew, in a run that is not timed.
     const bool shares_gpu = spec.device.is_cuda() && group.size() > 1;
@@ -142,13 +144,12 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
                            spec.fp8_base ? ", frozen matrices in 8 bits" : "")
           : std::string("evaluation (forward, scores of all tokens)");
   // Full attention knows no segments, and no other kind than HiCI a causal mode.
-  const auto has = [&](const auto& is) { return std::any_of(spec.attentions.begin(), spec.attentions.end(), is); };
-  const bool has_segments = has([](const AttentionChoice& a) { return a.kind != nn::AttentionKind::kFull; });
-  const bool has_slots =
-      has([](const AttentionChoice& a) { return a.kind == nn::AttentionKind::kHici && a.has_slots; });
+  const bool has_segments = std::any_of(spec.attentions.begin(), spec.attentions.end(),
+                                        [](nn::AttentionKind kind) { return kind != nn::AttentionKind::kFull; });
   std::string title = detail::concat(what, ": ", spec.model.name, ", batch ", spec.batch_size);
   if (has_segments) title += ", " + counted(spec.model.hici.num_segments, "segment");
-  if (has_slots) title += detail::concat(", causal mode ", config::name_of(spec.model.hici.causal_mode));
+  if (is_measured(spec, nn::AttentionKind::kHici))
+    title += detail::concat(", causal mode ", config::name_of(spec.model.hici.causal_mode));
   return detail::concat(title, ", LoRA rank ", spec.lora.rank);
 }
 
@@ -160,12 +161,13 @@ BenchReport bench_model(const BenchSpec& spec, BenchWork work) {
   BenchReport report{model_facts(spec, work, rates), title_of(spec, work), model_columns(spec, work), {}, {}};
   for (const int64_t length : spec.lengths) {
     std::vector<Contestant> group;
-    for (const AttentionChoice& attention : spec.attentions) {
-      group.push_back({&attention, nullptr, nullptr});
+    for (const nn::AttentionKind& attention : spec.attentions) {
+      group.push_back({attention, nullptr, nullptr});
       // Quantised weights belong to one kind: two sets of them may not fit.
       const bool takes_turns = !(spec.fp8_base && spec.device.is_cuda());
       if (takes_turns && &attention != &spec.attentions.back()) continue;
-      log_info("measuring ", counted(length, "token"), ", ", takes_turns ? "all kinds in turn" : attention.name);
+      log_info("measuring ", counted(length, "token"), ", ",
+               takes_turns ? "all kinds in turn" : nn::attention_kind_name(attention));
       run_group(spec, work, length, std::move(group), rates, report);
       group.clear();
     }

@@ -25,11 +25,11 @@ config::ModelConfig config_for(const BenchSpec& spec, int64_t length) {
   return config;
 }
 
-plan::StepShape shape_for(const BenchSpec& spec, int64_t length, const AttentionChoice& attention) {
+plan::StepShape shape_for(const BenchSpec& spec, int64_t length, nn::AttentionKind attention) {
   plan::StepShape shape{
-      spec.batch_size, length, attention.kind, 0, {}, spec.lora.rank, spec.model.config.tie_word_embeddings};
-  if (attention.kind != nn::AttentionKind::kFull) shape.segment_length = spec.segment_length_of(length);
-  if (attention.has_slots) shape.hici = spec.model.hici;
+      spec.batch_size, length, attention, 0, {}, spec.lora.rank, spec.model.config.tie_word_embeddings};
+  if (attention != nn::AttentionKind::kFull) shape.segment_length = spec.segment_length_of(length);
+  if (attention == nn::AttentionKind::kHici) shape.hici = spec.model.hici;
   return shape;
 }
 
@@ -55,16 +55,20 @@ void WeightPool::drop_unused() {
   std::erase_if(weights_, [](const auto& entry) { return entry.second.use_count() == 1; });
 }
 
-ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, const AttentionChoice& attention,
+ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::AttentionKind attention,
                      WeightPool& pool)
     : spec_(spec),
       work_(work),
-      attention_name_(attention.name),
+      attention_(attention),
       shape_(shape_for(spec, length, attention)),
       flops_(plan::count_step_flops(spec.model.config, shape_)),
-      forward_{attention.kind, shape_.segment_length, {}, {}, spec.attention_backend},
+      forward_{nn::attention_in_force(attention, plan::has_hierarchy(shape_)),
+               shape_.segment_length,
+               {},
+               {},
+               spec.attention_backend},
       model_(config_for(spec, length), {spec.dtype}) {
-  if (attention.has_slots) hierarchy::attach_hierarchy(model_, spec.model.hici, {spec.dtype});
+  if (plan::has_hierarchy(shape_)) hierarchy::attach_hierarchy(model_, spec.model.hici, {spec.dtype});
   model_.add_lora(spec.lora.targets, spec.lora.rank, spec.lora.scale());
   model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
   if (work == BenchWork::kEval) return;
@@ -199,7 +203,7 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
   const double executed = model_flops() + again * flops_.recomputation();
   nlohmann::json row{{"status", kOk},
                      {"seq_len", shape_.tokens},
-                     {"attention", attention_name_},
+                     {"attention", nn::attention_kind_name(attention_)},
                      {"tokens_per_second", static_cast<double>(shape_.batch * shape_.tokens) / seconds.median},
                      {"ms", seconds.median * 1e3},
                      {"ms_min", seconds.min * 1e3},

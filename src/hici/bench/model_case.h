@@ -37,7 +37,7 @@ class WeightPool {
 
 class ModelCase {
  public:
-  ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, const AttentionChoice& attention, WeightPool& pool);
+  ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::AttentionKind attention, WeightPool& pool);
 
   // Runs once on fresh tokens, without keeping the time.
   void warm_up() { run(draw_tokens()); }
@@ -62,7 +62,7 @@ class ModelCase {
   const BenchSpec& spec_;
   parallel::World world_;  // of one
   BenchWork work_;
-  std::string attention_name_;
+  nn::AttentionKind attention_;
   plan::StepShape shape_;
   plan::StepFlops flops_;
   nn::ForwardOptions forward_;

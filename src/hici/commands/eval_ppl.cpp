@@ -55,14 +55,12 @@ struct EvalMode {
 };
 
 EvalMode parse_eval_mode(const std::string& name) {
-  if (name == "full") return {nn::AttentionKind::kFull};
-  if (name == "s2") return {nn::AttentionKind::kS2};
-  if (name == "dca") return {nn::AttentionKind::kDca};
   if (name == "full_hierarchical") return {nn::AttentionKind::kHici, /*one_segment=*/true};
-  HICI_CHECK_USAGE(
-      name == "hici" || name == "chunked" || name == "None", "--eval_mode: unknown mode '", name,
-      "'; use full, hici (the same as chunked and None: as in training), full_hierarchical (one segment), s2 or dca");
-  return {nn::AttentionKind::kHici};
+  return {nn::attention_kind_from_name(name, "--eval_mode",
+                                       {.names = {"full", "hici", "chunked", "None", "s2", "dca"},
+                                        .what = "mode",
+                                        .way_out = "use full, hici (the same as chunked and None: as in training), "
+                                                   "full_hierarchical (one segment), s2 or dca"})};
 }
 
 void check_options(const EvalPplOptions& o) {
@@ -79,7 +77,7 @@ void check_dual_chunk(const EvalPplOptions& o, const EvalMode& mode) {
 
 nn::ForwardOptions make_forward(const EvalPplOptions& o, const EvalMode& mode, const io::LoadedModel& loaded) {
   nn::ForwardOptions forward;
-  forward.attention = mode.attention;
+  forward.attention = nn::attention_in_force(mode.attention, loaded.has_hierarchy);
   forward.backend = o.device.resolve_attention_backend();
   loaded.model->check_attention_backend(forward.backend, "--attention_backend");
   if (mode.attention == nn::AttentionKind::kFull) return forward;

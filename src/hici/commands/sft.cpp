@@ -38,7 +38,7 @@ void check_segments(const SftOptions& o) {
   const int64_t segment = o.sft.segment_length;
   if (segment != 0)
     config::check_divides("--sft_segment_length", segment, "--model_max_length", o.spec.train.sequence_length,
-                          "use a divisor of it, or 0 for one segment");
+                          ", or 0 for one segment");
   HICI_CHECK_USAGE(segment == 0 || o.attention != "full",
                    "--sft_segment_length: has no effect with --attention full; leave it out");
   HICI_CHECK_USAGE(segment > 0 || o.attention != "s2",

@@ -20,12 +20,12 @@ void check_segments(const TrainOptions& o) {
   if (o.hici.app->get_option("--segment_length")->count() > 0) {
     HICI_CHECK_USAGE(!o.hici.given("num_chunks"), "--segment_length: says the same as --num_chunks; give one of them");
     HICI_CHECK_USAGE(o.attention != "full", "--segment_length: has no effect with --attention full; leave it out");
-    config::check_divides("--segment_length", o.segment_length, "--model_max_length", o.spec.train.sequence_length);
-    return;
   }
-  const bool from_files = !o.hici.given("num_chunks") && (!o.init_adapter.empty() || !o.spec.resume.empty());
+  const bool is_said = o.segment_length != 0 || o.hici.given("num_chunks");
+  const bool from_files = !is_said && (!o.init_adapter.empty() || !o.spec.resume.empty());
   if (o.attention == "full" || from_files) return;
-  config::check_divides("--num_chunks", o.hici.values.num_segments, "--model_max_length", o.spec.train.sequence_length);
+  config::check_segments(o.segment_length, o.hici.values.num_segments, "--model_max_length",
+                         o.spec.train.sequence_length);
 }
 
 int run_train(TrainOptions& o) {

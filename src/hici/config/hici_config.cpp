@@ -5,6 +5,8 @@
 #include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/config/bounds.h"
+#include "hici/config/divides.h"
+#include "hici/config/lora_targets.h"
 #include "hici/config/rope.h"
 
 #include <algorithm>
@@ -19,8 +21,6 @@ using nlohmann::json;
 
 constexpr std::array<const char*, 5> kCausalModes = {"none", "causal_gi", "causal_shift", "causal_shift_g",
                                                      "causal_gi_gonly"};
-constexpr std::array<const char*, 7> kLinearLayers = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                                      "gate_proj", "up_proj", "down_proj"};
 
 // Messages about one value, for options ("--num_heads: ...") and for files ("hici_config.json: num_heads: ...").
 class Rules {
@@ -41,13 +41,8 @@ class Rules {
   }
 
   void divides(const char* key, int64_t value, const std::string& whole_name, int64_t whole) const {
-    if (whole % value == 0) return;
-    std::string divisors;
-    for (int64_t d = 1, found = 0; d <= whole && found < 6; ++d) {
-      if (whole % d != 0) continue;
-      divisors += (found++ ? ", " : "") + std::to_string(d);
-    }
-    check(false, key, value, " does not divide ", whole_name, " ", whole, "; use ", divisors, ", ...");
+    const std::string reason = why_not_a_divisor(value, whole_name, whole);
+    check(reason.empty(), key, reason);
   }
 
  private:
@@ -119,11 +114,10 @@ void LoraConfig::validate(const std::string& subject) const {
   rules.in_range("lora_r", rank, kMaxLoraRank);
   rules.check(alpha >= kMinLoraAlpha && alpha <= kMaxLoraAlpha, "lora_alpha", alpha, " is no scale; use ",
               shortest_number(kMinLoraAlpha), " to ", shortest_number(kMaxLoraAlpha), ", such as 16");
-  rules.check(!targets.empty(), "lora_targets", "is empty; known: ", joined(kLinearLayers));
+  rules.check(!targets.empty(), "lora_targets", "is empty; known: ", lora_target_names());
   for (const std::string& target : targets) {
-    const bool known = std::find(kLinearLayers.begin(), kLinearLayers.end(), target) != kLinearLayers.end();
-    rules.check(known, "lora_targets", shown_json(json(target)),
-                " matches no linear layer; known: ", joined(kLinearLayers));
+    rules.check(is_lora_target(target), "lora_targets", shown_json(json(target)),
+                " matches no linear layer; known: ", lora_target_names());
   }
 }
 

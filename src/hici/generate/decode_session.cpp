@@ -5,6 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/text_table.h"
 #include "hici/device/device.h"
+#include "hici/nn/cached_forward.h"
 #include "hici/ops/non_finite.h"
 
 #include <ATen/ATen.h>
@@ -47,7 +48,7 @@ DecodeSession::DecodeSession(const nn::CausalLm& model, const SessionShape& shap
 
 void DecodeSession::step() {
   const at::NoGradGuard no_grad;
-  logits_BV_.copy_(at::linear(model_.decode(tokens_B_, positions_B_, cache_, frequencies_), model_.head_weight()));
+  logits_BV_.copy_(at::linear(nn::decode(model_, tokens_B_, positions_B_, cache_, frequencies_), model_.head_weight()));
   finite_B_.copy_(ops::rows_are_finite(logits_BV_));
   positions_B_.add_(1);
 }

@@ -93,8 +93,9 @@ void GenerateOptions::validate() const {
   HICI_CHECK_USAGE(min_new_tokens >= 0 && min_new_tokens <= max_new_tokens, "--min_new_tokens: ", min_new_tokens,
                    " is out of range; use 0 to --max_new_tokens ", max_new_tokens);
   HICI_CHECK_USAGE(prefill_chunk >= 1, "--prefill_chunk: ", prefill_chunk, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(attention != nn::AttentionKind::kS2,
-                   "--attention: s2 has no form over a cache; use full, hici or dca");
+  using enum nn::AttentionKind;
+  HICI_CHECK_USAGE(attention != kS2 && attention != kSegments, "--attention: ", nn::attention_kind_name(attention),
+                   " has no form over a cache; use full, hici or dca");
   sampling.validate();
 }
 
@@ -121,7 +122,7 @@ void Generator::prepare(const std::vector<Ids>& prompts, const GenerateOptions& 
   for (const Ids& prompt : prompts) longest = std::max(longest, prompt.size());
   SessionShape shape;
   shape.batch = static_cast<int64_t>(prompts.size());
-  shape.num_slots = options.attention == nn::AttentionKind::kHici ? model_.num_prompt_slots() : 0;
+  shape.num_slots = options.attention == nn::AttentionKind::kHici ? nn::num_prompt_slots(model_) : 0;
   shape.decode_uses_slots = options.cache_slots;
   shape.records_graph = options.records_graph;
   shape.context_factor = model_.config().rope.context_factor;
@@ -168,7 +169,7 @@ bool Generator::prefill_sequence(size_t i, const Ids& prompt, const at::Tensor& 
   const bool may_share = how.attention != nn::AttentionKind::kHici;
   if (!may_share) cached_[i].clear();
   if (may_share) how.num_cached = reuse_prefix(i, prompt);
-  const at::Tensor hidden_1C = model_.prefill(ids_1T, session_->cache().sequence(b), how);
+  const at::Tensor hidden_1C = nn::prefill(model_, ids_1T, session_->cache().sequence(b), how);
   if (!hidden_1C.defined()) return false;
   session_->set_logits(b, hidden_1C);
   speed_.prompt_tokens += static_cast<int64_t>(prompt.size()) - how.num_cached;

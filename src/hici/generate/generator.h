@@ -13,7 +13,7 @@
 #include "hici/generate/decode_session.h"
 #include "hici/generate/prompt_length.h"
 #include "hici/generate/sampling.h"
-#include "hici/nn/causal_lm.h"
+#include "hici/nn/cached_forward.h"
 
 #include <functional>
 #include <memory>

@@ -72,21 +72,13 @@ void GlobalIntegrator::visit_parameters(const std::string& prefix, const nn::Par
   for (size_t i = 0; i < per_statistic.size(); ++i) {
     per_statistic[i].visit_parameters(prefix + ".stat_compressors." + std::to_string(i), visit);
   }
-  q_proj.visit_parameters(prefix + ".q_proj", visit);
-  k_proj.visit_parameters(prefix + ".k_proj", visit);
-  v_proj.visit_parameters(prefix + ".v_proj", visit);
-  o_proj.visit_parameters(prefix + ".o_proj", visit);
+  visit_linears(linears(), prefix, visit);
   expand.visit_parameters(prefix + ".expand", visit);
   visit(prefix + ".expand_scale_param", expand_scale_param);
 }
 
-void GlobalIntegrator::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
-  for (const std::string& target : targets) {
-    if (target == "q_proj") q_proj.add_lora(rank, scale);
-    if (target == "k_proj") k_proj.add_lora(rank, scale);
-    if (target == "v_proj") v_proj.add_lora(rank, scale);
-    if (target == "o_proj") o_proj.add_lora(rank, scale);
-  }
+nn::NamedLinears GlobalIntegrator::linears() {
+  return {{"q_proj", &q_proj}, {"k_proj", &k_proj}, {"v_proj", &v_proj}, {"o_proj", &o_proj}};
 }
 
 }  // namespace hici::hierarchy

@@ -37,7 +37,7 @@ struct GlobalIntegrator {
   // What a compressor makes of plain vectors [K, C] -> [U, W]; the first global queries are made with it.
   at::Tensor compress_vectors(const at::Tensor& x) const;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit);
-  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
+  nn::NamedLinears linears();  // LoRA may adapt them
 
  private:
   at::Tensor compress(const at::Tensor& statistics_R5C) const;

@@ -2,6 +2,7 @@
 #include "hici/hierarchy/hierarchy.h"
 
 #include "hici/base/error.h"
+#include "hici/hierarchy/initialise.h"
 #include "hici/hierarchy/slot_state.h"
 #include "hici/ops/slot_statistics.h"
 
@@ -95,8 +96,13 @@ void Hierarchy::visit_parameters(const std::string& prefix, const nn::ParameterV
 }
 
 void Hierarchy::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
-  local_.add_lora(targets, rank, scale);
-  if (integrator_) integrator_->add_lora(targets, rank, scale);
+  nn::adapt_linears(local_.linears(), targets, rank, scale);
+  if (integrator_) nn::adapt_linears(integrator_->linears(), targets, rank, scale);
+}
+
+void Hierarchy::initialise(const at::Tensor& embedding, at::Generator& generator) {
+  hierarchy::initialise(local_, generator);
+  if (integrator_) hierarchy::initialise(*integrator_, embedding, generator);
 }
 
 void Hierarchy::copy_attention_projections(const nn::Attention& attention) {
@@ -107,15 +113,24 @@ void Hierarchy::copy_attention_projections(const nn::Attention& attention) {
     to.weight.copy_(from.weight);
   };
   const at::NoGradGuard no_grad;
-  copy("q_proj", attention.q_proj, local_.q_proj);
-  copy("k_proj", attention.k_proj, local_.k_proj);
-  copy("v_proj", attention.v_proj, local_.v_proj);
+  copy("q_proj", attention.projections.q_proj, local_.q_proj);
+  copy("k_proj", attention.projections.k_proj, local_.k_proj);
+  copy("v_proj", attention.projections.v_proj, local_.v_proj);
 }
 
 void attach_hierarchy(nn::CausalLm& model, const config::HiciConfig& config, const nn::ParameterOptions& options) {
   if (!config.use_local_constructor) return;
   for (nn::DecoderLayer& layer : model.layers()) {
     layer.attention.hierarchy = std::make_unique<Hierarchy>(config, model.config().hidden_size, options);
+  }
+}
+
+void initialise_hierarchy(nn::CausalLm& model, at::Generator& generator, bool copy_attention_projections) {
+  for (nn::DecoderLayer& layer : model.layers()) {
+    auto* hierarchy = dynamic_cast<Hierarchy*>(layer.attention.hierarchy.get());
+    HICI_ASSERT(hierarchy != nullptr, "a layer without hierarchy");
+    hierarchy->initialise(model.embed_tokens(), generator);
+    if (copy_attention_projections) hierarchy->copy_attention_projections(layer.attention);
   }
 }
 

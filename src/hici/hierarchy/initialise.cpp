@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Initial values of the HiCI modules, as init_hici() of the reference draws them.
-#include "hici/hierarchy/hierarchy.h"
-
-#include "hici/base/error.h"
+#include "hici/hierarchy/initialise.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -38,13 +35,6 @@ void fill_compressor(GlobalIntegrator::Compressor& link, at::Generator& generato
   link.norm.bias.zero_();
 }
 
-void fill_local(LocalConstructor& local, at::Generator& generator) {
-  const double deviation = 1.0 / std::sqrt(static_cast<double>(local.memory_slots.size(1)));
-  local.memory_slots.copy_(draw_normal(local.memory_slots, deviation, generator));
-  for (nn::Linear* linear : {&local.q_proj, &local.k_proj, &local.v_proj}) fill_linear_default(*linear, generator);
-  if (local.o_proj.weight.defined()) fill_linear_default(local.o_proj, generator);
-}
-
 // The U token embeddings of largest norm, sent through the compressor, are the first global queries.
 void fill_global_queries(GlobalIntegrator& integrator, const at::Tensor& embedding) {
   const int64_t count = integrator.global_queries.size(0);
@@ -56,7 +46,18 @@ void fill_global_queries(GlobalIntegrator& integrator, const at::Tensor& embeddi
       integrator.compress_vectors(embedding.index_select(0, rows.index_select(0, wrapped))));
 }
 
-void fill_integrator(GlobalIntegrator& integrator, const at::Tensor& embedding, at::Generator& generator) {
+}  // namespace
+
+void initialise(LocalConstructor& local, at::Generator& generator) {
+  const at::NoGradGuard no_grad;
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(local.memory_slots.size(1)));
+  local.memory_slots.copy_(draw_normal(local.memory_slots, deviation, generator));
+  for (nn::Linear* linear : {&local.q_proj, &local.k_proj, &local.v_proj}) fill_linear_default(*linear, generator);
+  if (local.o_proj.weight.defined()) fill_linear_default(local.o_proj, generator);
+}
+
+void initialise(GlobalIntegrator& integrator, const at::Tensor& embedding, at::Generator& generator) {
+  const at::NoGradGuard no_grad;
   for (auto& link : integrator.shared) fill_compressor(link, generator);
   for (auto& link : integrator.per_statistic) fill_compressor(link, generator);
   for (nn::Linear* linear : {&integrator.q_proj, &integrator.k_proj, &integrator.v_proj, &integrator.o_proj}) {
@@ -66,23 +67,6 @@ void fill_integrator(GlobalIntegrator& integrator, const at::Tensor& embedding, 
   integrator.expand.weight.copy_(draw_normal(integrator.expand.weight, deviation, generator));
   integrator.expand_scale_param.fill_(std::log(std::expm1(0.1)));  // softplus of it is 0.1
   fill_global_queries(integrator, embedding);
-}
-
-}  // namespace
-
-void Hierarchy::initialise(const at::Tensor& embedding, at::Generator& generator) {
-  const at::NoGradGuard no_grad;
-  fill_local(local_, generator);
-  if (integrator_) fill_integrator(*integrator_, embedding, generator);
-}
-
-void initialise_hierarchy(nn::CausalLm& model, at::Generator& generator, bool copy_attention_projections) {
-  for (nn::DecoderLayer& layer : model.layers()) {
-    auto* hierarchy = dynamic_cast<Hierarchy*>(layer.attention.hierarchy.get());
-    HICI_ASSERT(hierarchy != nullptr, "a layer without hierarchy");
-    hierarchy->initialise(model.embed_tokens(), generator);
-    if (copy_attention_projections) hierarchy->copy_attention_projections(layer.attention);
-  }
 }
 
 }  // namespace hici::hierarchy

@@ -43,19 +43,13 @@ at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& 
 
 void LocalConstructor::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {
   visit(prefix + ".memory_slots", memory_slots);
-  q_proj.visit_parameters(prefix + ".q_proj", visit);
-  k_proj.visit_parameters(prefix + ".k_proj", visit);
-  v_proj.visit_parameters(prefix + ".v_proj", visit);
-  if (o_proj.weight.defined()) o_proj.visit_parameters(prefix + ".o_proj", visit);
+  visit_linears(linears(), prefix, visit);
 }
 
-void LocalConstructor::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
-  for (const std::string& target : targets) {
-    if (target == "q_proj") q_proj.add_lora(rank, scale);
-    if (target == "k_proj") k_proj.add_lora(rank, scale);
-    if (target == "v_proj") v_proj.add_lora(rank, scale);
-    if (target == "o_proj" && o_proj.weight.defined()) o_proj.add_lora(rank, scale);
-  }
+nn::NamedLinears LocalConstructor::linears() {
+  nn::NamedLinears all{{"q_proj", &q_proj}, {"k_proj", &k_proj}, {"v_proj", &v_proj}};
+  if (o_proj.weight.defined()) all.push_back({"o_proj", &o_proj});
+  return all;
 }
 
 }  // namespace hici::hierarchy

@@ -26,7 +26,7 @@ struct LocalConstructor {
   // The slots' queries times W_k [h * M, C], and W_v by head [h, e, C]. Both depend on weights only.
   nn::TensorList prepare() const;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit);
-  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
+  nn::NamedLinears linears();  // LoRA may adapt them
 };
 
 }  // namespace hici::hierarchy

@@ -9,7 +9,9 @@
 #include "hici/base/json.h"
 #include "hici/base/version.h"
 #include "hici/config/bounds.h"
+#include "hici/config/lora_targets.h"
 #include "hici/config/parameter_names.h"
+#include "hici/io/adapter_check.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/torch/archive_writer.h"
@@ -104,11 +106,11 @@ std::vector<std::string> targets_in(const TensorSource& tensors) {
   std::set<std::string> found;
   for (const auto& [name, ignored] : tensors.tensors()) found.insert(target_of(name));
   std::vector<std::string> ordered;
-  for (const char* known : {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
-    if (found.erase(known) != 0) ordered.push_back(known);
+  for (const std::string_view target : config::kLoraTargets)
+    if (found.erase(std::string(target)) != 0) ordered.emplace_back(target);
   HICI_CHECK(found.empty(), tensors.file_of(""), ": adapts layers named '",
              printable(found.empty() ? "" : *found.begin()),
-             "', which is not supported; supported: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+             "', which is not supported; supported: ", config::lora_target_names());
   return ordered;
 }
 
@@ -315,6 +317,8 @@ std::optional<HiciConfig> hici_config_of(const TensorSource& tensors, const Hici
   }
   return out;
 }
+
+void Adapter::check_against(const config::ModelConfig& base) const { check_adapter(*this, base); }
 
 std::optional<HiciConfig> Adapter::hici_config(const HiciConfig& otherwise) const {
   const std::optional<HiciConfig> shown = hici_config_of(*trainables, settings ? settings->hici : otherwise);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adapter::check_against(): whether an adapter belongs to a base model.
+#include "hici/io/adapter_check.h"
+
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/config/parameter_names.h"
-#include "hici/io/adapter.h"
 #include "hici/io/model_directory.h"
 
 #include <c10/core/ScalarType.h>
@@ -65,17 +65,17 @@ void check_factor(const Adapter& adapter, const std::string& name, const TensorI
 
 }  // namespace
 
-void Adapter::check_against(const config::ModelConfig& base) const {
+void check_adapter(const Adapter& adapter, const config::ModelConfig& base) {
   const Shapes shapes = shapes_of_base(base);
-  for (const auto& [name, info] : trainables->tensors()) {
-    check_trainable(*this, name, info, shapes);
-    HICI_CHECK(c10::isFloatingType(info.dtype), subject_of(*trainables, name), " has type ", shown_dtype(info.dtype),
-               ", expected a floating type");
+  for (const auto& [name, info] : adapter.trainables->tensors()) {
+    check_trainable(adapter, name, info, shapes);
+    HICI_CHECK(c10::isFloatingType(info.dtype), subject_of(*adapter.trainables, name), " has type ",
+               shown_dtype(info.dtype), ", expected a floating type");
   }
-  for (const auto& [name, info] : lora_tensors->tensors()) {
-    check_factor(*this, name, info, shapes);
-    HICI_CHECK(c10::isFloatingType(info.dtype), subject_of(*lora_tensors, name), " has type ", shown_dtype(info.dtype),
-               ", expected a floating type");
+  for (const auto& [name, info] : adapter.lora_tensors->tensors()) {
+    check_factor(adapter, name, info, shapes);
+    HICI_CHECK(c10::isFloatingType(info.dtype), subject_of(*adapter.lora_tensors, name), " has type ",
+               shown_dtype(info.dtype), ", expected a floating type");
   }
 }
 

@@ -90,14 +90,14 @@ class LayerByLayer {
                                            if (with_hici_ || !config::is_hici_parameter(name)) visit(name, t);
                                          });
   }
-  nn::AttentionContext context(nn::AttentionKind kind, int64_t length, int64_t segment_length) {
-    nn::AttentionContext out;
-    out.kind = kind;
-    out.segment_length = segment_length;
+  nn::AttentionInputs inputs(nn::AttentionKind kind, int64_t length, int64_t segment_length) {
+    nn::AttentionInputs out;
+    if (kind == nn::AttentionKind::kHici) out.kind = nn::HierarchicalInputs{{segment_length}};
     // The model's own frequencies would stand on the meta device, where its embedding is.
     const config::ModelConfig& config = model().config();
-    out.rotary = ops::make_rotary_tables(config::rope_inverse_frequencies(config.rope, config.head_dim),
-                                         config::rope_attention_scale(config.rope), 0, length, loaded_.dtype, at::kCPU);
+    out.common.rotary =
+        ops::make_rotary_tables(config::rope_inverse_frequencies(config.rope, config.head_dim),
+                                config::rope_attention_scale(config.rope), 0, length, loaded_.dtype, at::kCPU);
     return out;
   }
 
@@ -206,7 +206,7 @@ class Comparison {
     for (Probe& probe : probes_) {
       const int64_t length = probe.merged_BTC.size(1);
       auto forward = [&](LayerByLayer& model, const at::Tensor& x_BTC) {
-        return model.model().layers()[i].forward(x_BTC, model.context(probe.kind, length, probe.segment_length));
+        return model.model().layers()[i].forward(x_BTC, model.inputs(probe.kind, length, probe.segment_length));
       };
       probe.reference_BTC = forward(reference_, probe.reference_BTC);
       probe.merged_BTC = forward(merged_, probe.merged_BTC);
@@ -215,7 +215,7 @@ class Comparison {
     merged_.visit_layer(i, [&](const std::string& name, at::Tensor& t) { change(name, t); });
     for (Probe& probe : probes_)
       probe.changed_BTC = merged_.model().layers()[i].forward(
-          probe.changed_BTC, merged_.context(probe.kind, probe.changed_BTC.size(1), probe.segment_length));
+          probe.changed_BTC, merged_.inputs(probe.kind, probe.changed_BTC.size(1), probe.segment_length));
     merged_.drop_layer(i);
     release_freed_memory();
   }

@@ -2,6 +2,7 @@
 #include "hici/nn/causal_lm.h"
 
 #include "hici/base/error.h"
+#include "hici/config/lora_targets.h"
 #include "hici/config/rope.h"
 #include "hici/device/side_stream.h"
 #include "hici/nn/recompute.h"
@@ -12,7 +13,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
+#include <variant>
 
 namespace hici::nn {
 
@@ -26,19 +27,7 @@ at::Tensor Mlp::forward(const at::Tensor& x) const {
   return down_proj.forward(ops::swiglu(gate_and_up[0], gate_and_up[1]));
 }
 
-void Mlp::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {
-  gate_proj.visit_parameters(prefix + ".gate_proj", visit);
-  up_proj.visit_parameters(prefix + ".up_proj", visit);
-  down_proj.visit_parameters(prefix + ".down_proj", visit);
-}
-
-void Mlp::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
-  for (const std::string& target : targets) {
-    if (target == "gate_proj") gate_proj.add_lora(rank, scale);
-    if (target == "up_proj") up_proj.add_lora(rank, scale);
-    if (target == "down_proj") down_proj.add_lora(rank, scale);
-  }
-}
+NamedLinears Mlp::linears() { return {{"gate_proj", &gate_proj}, {"up_proj", &up_proj}, {"down_proj", &down_proj}}; }
 
 DecoderLayer::DecoderLayer(const config::ModelConfig& config, const ParameterOptions& options)
     : input_norm(meta_parameter({config.hidden_size}, options)),
@@ -47,16 +36,21 @@ DecoderLayer::DecoderLayer(const config::ModelConfig& config, const ParameterOpt
       attention(config, options),
       mlp(config, options) {}
 
-at::Tensor DecoderLayer::forward(const at::Tensor& x_BTC, const AttentionContext& context, bool recomputes_mlp,
-                                 const LayerCache* cache) const {
+at::Tensor DecoderLayer::forward(const at::Tensor& x_BTC, const AttentionInputs& inputs, bool recomputes_mlp) const {
   const ops::NormedSum before = ops::add_rms_norm(x_BTC, {}, input_norm, norm_eps);
-  return add_mlp(before.sum, attention.forward(before.normed, context, cache, before.normed_for_slots), recomputes_mlp);
+  return add_mlp(before.sum, attention.forward(before.normed, inputs, before.normed_for_slots), recomputes_mlp);
 }
 
-SegmentOutput DecoderLayer::forward_segment(const at::Tensor& x_BSC, const AttentionContext& context,
+at::Tensor DecoderLayer::forward_cached(const at::Tensor& x_BTC, const CachedInputs& inputs,
+                                        const LayerCache& cache) const {
+  const ops::NormedSum before = ops::add_rms_norm(x_BTC, {}, input_norm, norm_eps);
+  return add_mlp(before.sum, attention.forward_cached(before.normed, inputs, cache), /*recomputes=*/false);
+}
+
+SegmentOutput DecoderLayer::forward_segment(const at::Tensor& x_BSC, const StreamedInputs& inputs,
                                             const LayerState& before, bool recomputes_mlp) const {
   const ops::NormedSum normed = ops::add_rms_norm(x_BSC, {}, input_norm, norm_eps);
-  SegmentOutput out = attention.forward_segment(normed.normed, context, before);
+  SegmentOutput out = attention.forward_segment(normed.normed, inputs, before);
   out.hidden_BSC = add_mlp(normed.sum, out.hidden_BSC, recomputes_mlp);
   return out;
 }
@@ -75,7 +69,7 @@ void DecoderLayer::visit_parameters(const std::string& prefix, const ParameterVi
   visit(prefix + ".input_layernorm.weight", input_norm);
   attention.visit_parameters(prefix + ".self_attn", visit);
   visit(prefix + ".post_attention_layernorm.weight", post_attention_norm);
-  mlp.visit_parameters(prefix + ".mlp", visit);
+  visit_linears(mlp.linears(), prefix + ".mlp", visit);
 }
 
 namespace {
@@ -103,48 +97,40 @@ CausalLm::CausalLm(const config::ModelConfig& config, const ParameterOptions& op
 }
 
 at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
-  AttentionContext context = make_context(tokens_BT, options);
+  AttentionInputs inputs = make_inputs(tokens_BT, options);
   at::Tensor x = at::embedding(embed_tokens_, tokens_BT);
   ActivationOffloader offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
-    context.layer = static_cast<int64_t>(i);
-    auto run = [&layer = layers_[i], context](const TensorList& in, bool recomputes_mlp) {
-      return TensorList{layer.forward(in[0], context, recomputes_mlp)};
+    if (auto* hici = std::get_if<HierarchicalInputs>(&inputs.kind)) hici->layer = static_cast<int64_t>(i);
+    auto run = [&layer = layers_[i], inputs](const TensorList& in, bool recomputes_mlp) {
+      return TensorList{layer.forward(in[0], inputs, recomputes_mlp)};
     };
     x = run_layer(run, {x}, policy_of_layer(options.policies, i), offload)[0];
   }
-  return ops::rms_norm(x, norm_, config_.rms_norm_eps);
+  return normed(x);
 }
 
-AttentionContext CausalLm::make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
-  const int64_t length = tokens_BT.size(1);
+AttentionInputs CausalLm::make_inputs(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
   device::SideStream::fence(embed_tokens_.device());
   HICI_ASSERT((options.attention == AttentionKind::kDca) == bool(options.dual_chunk), "sizes of Dual Chunk Attention");
-  AttentionContext context{.kind = options.attention,
-                           .segment_length = options.segment_length,
-                           .valid_BT = options.valid_BT,
-                           .rotary = {},
-                           .backend = options.backend,
-                           .segment = 0,
-                           .sequences = options.sequences,
-                           .observer = options.observer,
-                           .share = options.share};
-  const int64_t first = options.share.is_whole() ? 0 : options.share.group->rank() * length;
-  set_positions(context, rotary_frequencies(), options.dual_chunk,
-                at::arange(first, first + length, tokens_BT.options()));
-  return context;
+  AttentionInputs inputs{{options.valid_BT, {}, options.backend}, {}, options.sequences};
+  const ops::RotaryFrequencies frequencies = rotary_frequencies();
+  const int64_t length = tokens_BT.size(1), first = options.share.is_whole() ? 0 : options.share.group->rank() * length;
+  const at::Tensor positions_T = at::arange(first, first + length, tokens_BT.options());
+  const auto type = embed_tokens_.scalar_type();
+  if (options.attention == AttentionKind::kDca) {
+    inputs.kind = DualChunkInputs{ops::make_dual_chunk_tables(frequencies, options.dual_chunk, positions_T, type)};
+    return inputs;
+  }
+  inputs.common.rotary = ops::make_rotary_tables(frequencies, positions_T, type);
+  const SegmentInputs segments{options.segment_length};
+  if (options.attention == AttentionKind::kSegments) inputs.kind = segments;
+  if (options.attention == AttentionKind::kS2) inputs.kind = ShiftedInputs{segments};
+  if (options.attention == AttentionKind::kHici) inputs.kind = HierarchicalInputs{segments, options.observer, 0, options.share};
+  return inputs;
 }
 
-void CausalLm::set_positions(AttentionContext& context, const ops::RotaryFrequencies& frequencies,
-                             const config::DualChunk& dual_chunk, const at::Tensor& positions_T) const {
-  const auto type = embed_tokens_.scalar_type();
-  if (!dual_chunk) {
-    context.rotary = ops::make_rotary_tables(frequencies, positions_T, type);
-    return;
-  }
-  context.kind = AttentionKind::kDca;
-  context.dual_chunk = ops::make_dual_chunk_tables(frequencies, dual_chunk, positions_T, type);
-}
+at::Tensor CausalLm::normed(const at::Tensor& x) const { return ops::rms_norm(x, norm_, config_.rms_norm_eps); }
 
 ops::RotaryFrequencies CausalLm::rotary_frequencies() const {
   return ops::make_rotary_frequencies(config::rope_inverse_frequencies(config_.rope, config_.head_dim),
@@ -165,30 +151,27 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
   HICI_ASSERT(before.size() == layers_.size(), before.size(), " states for ", layers_.size(), " layers");
   const int64_t length = segment.tokens_BS.size(1);
   device::SideStream::fence(embed_tokens_.device());
-  const AttentionContext context{.kind = AttentionKind::kHici,
-                                 .segment_length = length,
-                                 .valid_BT = segment.valid_BS,
-                                 .rotary = ops::make_rotary_tables(segment.frequencies, segment.index * length, length,
-                                                                   embed_tokens_.scalar_type()),
-                                 .backend = segment.backend,
-                                 .segment = segment.index,
-                                 .sequences = {}};
+  const StreamedInputs inputs{
+      {segment.valid_BS,
+       ops::make_rotary_tables(segment.frequencies, segment.index * length, length, embed_tokens_.scalar_type()),
+       segment.backend},
+      segment.index};
   SegmentHidden out{at::embedding(embed_tokens_, segment.tokens_BS), {}};
   ActivationOffloader offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
     // The layer's input first, then the tensors of the state; out the same.
-    auto run = [&layer = layers_[i], context](const TensorList& in, bool recomputes_mlp) {
-      SegmentOutput made = layer.forward_segment(in[0], context, LayerState(in.begin() + 1, in.end()), recomputes_mlp);
+    auto run = [&layer = layers_[i], inputs](const TensorList& in, bool recomputes_mlp) {
+      SegmentOutput made = layer.forward_segment(in[0], inputs, LayerState(in.begin() + 1, in.end()), recomputes_mlp);
       made.after.insert(made.after.begin(), made.hidden_BSC);
       return made.after;
     };
-    TensorList inputs = before[i];
-    inputs.insert(inputs.begin(), out.hidden_BSC);
-    TensorList outputs = run_layer(run, inputs, policy_of_layer(policies, i), offload);
+    TensorList input_and_state = before[i];
+    input_and_state.insert(input_and_state.begin(), out.hidden_BSC);
+    TensorList outputs = run_layer(run, input_and_state, policy_of_layer(policies, i), offload);
     out.hidden_BSC = outputs[0];
     out.after.emplace_back(outputs.begin() + 1, outputs.end());
   }
-  out.hidden_BSC = ops::rms_norm(out.hidden_BSC, norm_, config_.rms_norm_eps);
+  out.hidden_BSC = normed(out.hidden_BSC);
   return out;
 }
 
@@ -219,23 +202,20 @@ void CausalLm::quantise_frozen(std::string_view subject) {
                         config_.num_key_value_heads * config_.head_dim});
   HICI_CHECK_USAGE(reason.empty(), subject, ": ", reason, "; leave it out");
   for (DecoderLayer& layer : layers_) {
-    Attention& a = layer.attention;
-    Mlp& m = layer.mlp;
-    for (Linear* linear : {&a.q_proj, &a.k_proj, &a.v_proj, &a.o_proj, &m.gate_proj, &m.up_proj, &m.down_proj})
-      if (!linear->weight.requires_grad()) linear->quantise();
+    for (const NamedLinears& linears : {layer.attention.projections.linears(), layer.mlp.linears()})
+      for (const auto& [name, linear] : linears)
+        if (!linear->weight.requires_grad()) linear->quantise();
   }
 }
 
 void CausalLm::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
-  static const std::vector<std::string> known{"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                              "gate_proj", "up_proj", "down_proj"};
   for (const std::string& target : targets) {
-    HICI_CHECK_USAGE(std::find(known.begin(), known.end(), target) != known.end(), "LoRA target '", target,
-                     "' matches no linear layer; known: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+    HICI_CHECK_USAGE(config::is_lora_target(target), "LoRA target '", target,
+                     "' matches no linear layer; known: ", config::lora_target_names());
   }
   for (DecoderLayer& layer : layers_) {
     layer.attention.add_lora(targets, rank, scale);
-    layer.mlp.add_lora(targets, rank, scale);
+    adapt_linears(layer.mlp.linears(), targets, rank, scale);
   }
 }
 

@@ -5,9 +5,8 @@
 
 #include "hici/config/model_config.h"
 #include "hici/nn/activation_policy.h"
-#include "hici/nn/attention.h"
+#include "hici/nn/attention/attention.h"
 
-#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -21,8 +20,7 @@ struct Mlp {
   Mlp() = default;
   Mlp(const config::ModelConfig& config, const ParameterOptions& options);
   at::Tensor forward(const at::Tensor& x) const;
-  void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
-  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
+  NamedLinears linears();
 };
 
 struct DecoderLayer {
@@ -34,9 +32,9 @@ struct DecoderLayer {
   DecoderLayer() = default;
   DecoderLayer(const config::ModelConfig& config, const ParameterOptions& options);
   // With `recomputes_mlp` what follows attention keeps its input alone.
-  at::Tensor forward(const at::Tensor& x_BTC, const AttentionContext& context, bool recomputes_mlp = false,
-                     const LayerCache* cache = nullptr) const;
-  SegmentOutput forward_segment(const at::Tensor& x_BSC, const AttentionContext& context, const LayerState& before,
+  at::Tensor forward(const at::Tensor& x_BTC, const AttentionInputs& inputs, bool recomputes_mlp = false) const;
+  at::Tensor forward_cached(const at::Tensor& x_BTC, const CachedInputs& inputs, const LayerCache& cache) const;
+  SegmentOutput forward_segment(const at::Tensor& x_BSC, const StreamedInputs& inputs, const LayerState& before,
                                 bool recomputes_mlp = false) const;
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
 
@@ -47,7 +45,7 @@ struct DecoderLayer {
 
 struct ForwardOptions {
   AttentionKind attention = AttentionKind::kFull;
-  int64_t segment_length = 0;        // for hici and s2; 0: a sequence is one segment
+  int64_t segment_length = 0;        // for segments, s2 and hici; 0: a sequence is one segment
   at::Tensor valid_BT;               // bool, right padding; undefined: no padding
   ActivationPolicies policies = {};  // what each layer keeps for the backward pass; empty: everything
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
@@ -74,18 +72,6 @@ struct SegmentHidden {
   ModelState after;
 };
 
-// How a prompt goes into a cache.
-struct PrefillOptions {
-  // Or kHici: the whole prompt is one segment; or kDca: KvCache::dual_chunk has the sizes.
-  AttentionKind attention = AttentionKind::kFull;
-  int64_t chunk = 2048;  // tokens in one forward
-  ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
-  // Called before each chunk of each layer (kHici) or of the model (else); false: prefill() ends with no tensor.
-  std::function<bool()> before_chunk = {};
-  // kFull: the first tokens of the prompt, fewer than all, whose keys and values the cache holds already.
-  int64_t num_cached = 0;
-};
-
 class CausalLm {
  public:
   // Parameters are on the meta device until they are filled through visit_parameters().
@@ -94,28 +80,13 @@ class CausalLm {
   // tokens_BT int64 -> final hidden states [B, T, C], after the last norm.
   at::Tensor forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
 
-  // HiCI attention over one segment: forward_hidden() over a whole sequence is forward_segment() over its segments in
-  // turn, each given the state after the one before it, and gradients go the same way back through the states. Only
-  // for hierarchies where no segment needs a later one. Does not wait for the device. A layer that is recomputed keeps
-  // its input and the state before it for the backward pass.
+  // HiCI attention over one segment, or attention inside it in a model without a hierarchy: forward_hidden() over a
+  // whole sequence is forward_segment() over its segments in turn, each given the state after the one before it, and
+  // gradients go the same way back through the states. Only for hierarchies where no segment needs a later one. Does
+  // not wait for the device. A layer that is recomputed keeps its input and the state before it for the backward pass.
   SegmentHidden forward_segment(const Segment& segment, const ModelState& before,
                                 const ActivationPolicies& policies = {}) const;
   ModelState empty_state(int64_t batch) const;
-
-  // Generation, without gradients (nn/cached_forward.cpp). prefill(): a prompt tokens_1T (int64, on the model's device)
-  // into a cache of one sequence (KvCache::sequence()), from its first row on -> hidden state [1, C] of its last token,
-  // after the last norm. Its memory in addition to the cache, for T tokens of width C:
-  //   kFull, kDca  the activations of one chunk
-  //   kHici        the same and two times T * C: local construction of a layer reads the whole prompt before its first
-  //                token attends, so that layers go one after the other over all chunks
-  // The prefix of KvCache::num_slots slots precedes the prompt; all tokens attend to it.
-  at::Tensor prefill(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
-  // One more token per sequence, at position positions_B of its sequence (int64 on the device, as tokens_B): [B] ->
-  // hidden states [B, C] after the last norm. Does not synchronise.
-  at::Tensor decode(const at::Tensor& tokens_B, const at::Tensor& positions_B, const KvCache& cache,
-                    const ops::RotaryFrequencies& frequencies) const;
-  // Prefix slots of a prompt with kHici; 0 without a hierarchy.
-  int64_t num_prompt_slots() const;
 
   ops::RotaryFrequencies rotary_frequencies() const;
 
@@ -133,22 +104,18 @@ class CausalLm {
 
   const config::ModelConfig& config() const { return config_; }
   std::vector<DecoderLayer>& layers() { return layers_; }
+  const std::vector<DecoderLayer>& layers() const { return layers_; }
   at::Tensor& embed_tokens() { return embed_tokens_; }
+  const at::Tensor& embed_tokens() const { return embed_tokens_; }
+  // The last norm, over hidden states of any shape.
+  at::Tensor normed(const at::Tensor& x) const;
   // Where a parameter was read from, for messages; "" where nothing was said of it.
   void set_file_of(const std::string& parameter, std::string file) { files_[parameter] = std::move(file); }
   const std::string& file_of(const std::string& parameter) const;
   void set_context_factor(double factor) { config_.rope.context_factor = factor; }
 
  private:
-  AttentionContext make_context(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
-  // What `context` needs for tokens at these positions (int64, on the model's device): rotary tables, and the kind with
-  // kDca.
-  void set_positions(AttentionContext& context, const ops::RotaryFrequencies& frequencies,
-                     const config::DualChunk& dual_chunk, const at::Tensor& positions_T) const;
-  AttentionContext chunk_context(const ops::RotaryFrequencies& frequencies, int64_t start, int64_t count,
-                                 const KvCache& cache, ops::AttentionBackend backend) const;
-  at::Tensor prefill_chunkwise(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
-  at::Tensor prefill_layerwise(const at::Tensor& tokens_1T, const KvCache& cache, const PrefillOptions& options) const;
+  AttentionInputs make_inputs(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
 
   config::ModelConfig config_;
   at::Tensor embed_tokens_, norm_, lm_head_;

@@ -7,6 +7,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 namespace hici::nn {
 
 Linear::Linear(int64_t out, int64_t in, const ParameterOptions& options) : weight(meta_parameter({out, in}, options)) {}
@@ -48,6 +50,15 @@ void Linear::visit_parameters(const std::string& prefix, const ParameterVisitor&
   if (!has_lora()) return;
   visit(prefix + ".lora_A.weight", lora_a);
   visit(prefix + ".lora_B.weight", lora_b);
+}
+
+void visit_linears(const NamedLinears& linears, const std::string& prefix, const ParameterVisitor& visit) {
+  for (const auto& [name, linear] : linears) linear->visit_parameters(prefix + "." + name, visit);
+}
+
+void adapt_linears(const NamedLinears& linears, const std::vector<std::string>& targets, int64_t rank, double scale) {
+  for (const auto& [name, linear] : linears)
+    if (std::find(targets.begin(), targets.end(), name) != targets.end()) linear->add_lora(rank, scale);
 }
 
 LayerNorm::LayerNorm(int64_t width, const ParameterOptions& options)

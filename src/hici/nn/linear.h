@@ -6,6 +6,7 @@
 #include "hici/nn/module.h"
 #include "hici/ops/lora_linear.h"
 
+#include <string>
 #include <vector>
 
 namespace hici::nn {
@@ -36,6 +37,17 @@ struct Linear {
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
 };
+
+// The linear layers of a module, with the last part of their names.
+struct NamedLinear {
+  const char* name;
+  Linear* linear;
+};
+using NamedLinears = std::vector<NamedLinear>;
+
+void visit_linears(const NamedLinears& linears, const std::string& prefix, const ParameterVisitor& visit);
+// Attaches adapters to those that `targets` name.
+void adapt_linears(const NamedLinears& linears, const std::vector<std::string>& targets, int64_t rank, double scale);
 
 // Layer normalisation with weight and bias, epsilon 1e-5.
 struct LayerNorm {

@@ -19,7 +19,7 @@
 #pragma once
 
 #include "hici/config/hici_config.h"
-#include "hici/nn/attention.h"
+#include "hici/nn/attention/attention_kind.h"
 
 #include <optional>
 
@@ -30,7 +30,7 @@ struct StepShape {
   int64_t tokens = 0;  // of one sequence
   nn::AttentionKind attention = nn::AttentionKind::kFull;
   int64_t segment_length = 0;              // divides `tokens`; not looked at by kFull
-  std::optional<config::HiciConfig> hici;  // kHici without it: plain attention inside segments
+  std::optional<config::HiciConfig> hici;  // of kHici
   int64_t lora_rank = 0;                   // on q, k, v and o of the attention and of HiCI; 0: none
   bool trains_head = false;                // the head is the trained embedding
 };

@@ -73,7 +73,7 @@ io::TrainingState settle_run(const TrainingRunSpec& spec, const ResumePoint& res
 
 nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
   nn::ForwardOptions forward;
-  forward.attention = spec.attention;
+  forward.attention = nn::attention_in_force(spec.attention, loaded.has_hierarchy);
   loaded.model->check_attention_backend(spec.attention_backend, "--attention_backend");
   forward.backend = spec.attention_backend;
   if (spec.attention == nn::AttentionKind::kFull) return forward;
@@ -88,10 +88,11 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   stated.model = loaded.model->config();
   stated.shape.batch = spec.train.batch_size;
   stated.shape.tokens = spec.train.sequence_length;
-  stated.shape.attention = spec.attention;
+  stated.shape.attention = forward.attention;
   stated.shape.segment_length = forward.segment_length;
   if (attention.hierarchy) stated.shape.hici = loaded.hici;
-  if (attention.q_proj.has_lora()) stated.shape.lora_rank = attention.q_proj.lora_a.size(0);
+  const nn::Linear& q_proj = attention.projections.q_proj;
+  if (q_proj.has_lora()) stated.shape.lora_rank = q_proj.lora_a.size(0);
   stated.dtype = spec.dtype;
   stated.stream_segments = spec.train.stream_segments;
   stated.accumulation_steps = spec.train.accumulation_steps;

@@ -155,14 +155,16 @@ class SegmentStream {
 }  // namespace
 
 void check_streamable(nn::AttentionKind attention, const config::HiciConfig& hici) {
-  HICI_CHECK_USAGE(attention == nn::AttentionKind::kHici, "--stream_segments: has no form with --attention ",
+  using enum nn::AttentionKind;
+  HICI_CHECK_USAGE(attention == kHici || attention == kSegments, "--stream_segments: has no form with --attention ",
                    nn::attention_kind_name(attention), ", where tokens see beyond their segment; use --attention hici");
-  hici.check_streamable();
+  if (attention == kHici) hici.check_streamable();
 }
 
 at::Tensor streamed_gradients(const nn::CausalLm& model, const nn::ForwardOptions& forward,
                               const data::TokenBatch& batch, int64_t targets_in_step, const StreamEvents& events) {
-  HICI_ASSERT(forward.attention == nn::AttentionKind::kHici && forward.segment_length > 0 &&
+  using enum nn::AttentionKind;
+  HICI_ASSERT((forward.attention == kHici || forward.attention == kSegments) && forward.segment_length > 0 &&
                   batch.tokens_BT.size(1) % forward.segment_length == 0,
               "T ", batch.tokens_BT.size(1), " S ", forward.segment_length);
   return SegmentStream(model, forward, batch, targets_in_step, events).run();

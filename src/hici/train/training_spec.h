@@ -8,7 +8,7 @@
 #include "hici/data/token_sidecar.h"
 #include "hici/io/load_model.h"
 #include "hici/nn/activation_policy.h"
-#include "hici/nn/attention.h"
+#include "hici/nn/attention/attention_kind.h"
 #include "hici/optim/trainable.h"
 
 #include <filesystem>
