@@ -3,7 +3,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/data/arrow/source.h"
+#include "hici/data/arrow/files.h"
 
 namespace hici::fuzz {
 namespace {

@@ -3,7 +3,7 @@
 #include "fuzz/fuzz_target.h"
 #include "fuzz/targets.h"
 
-#include "hici/text/chat_template.h"
+#include "hici/text/chat_template_files.h"
 #include "hici/text/tokenizer_files.h"
 
 namespace hici::fuzz {

@@ -3,6 +3,7 @@
 #include "fuzz/plain_words.h"
 #include "fuzz/targets.h"
 
+#include "hici/text/bpe_training.h"
 #include "hici/text/tokenizer.h"
 
 namespace hici::fuzz {

@@ -3,6 +3,7 @@
 
 #include "hici/base/file.h"
 #include "hici/io/adapter.h"
+#include "hici/io/inspect_text.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/random_model.h"
 #include "support/error_message.h"

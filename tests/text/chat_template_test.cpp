@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files and errors; what templates give is compared with transformers in chat_parity_test.py.
-#include "hici/text/chat_template.h"
+#include "hici/text/chat_template_files.h"
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
@@ -27,12 +27,12 @@ ChatTemplate template_of(const std::string& source) { return ChatTemplate::from_
 
 TEST(ChatTemplateTest, SaysThatADirectoryHasNone) {
   const TemporaryFolder folder;
-  EXPECT_ERROR_SAYS(ChatTemplate::load(folder.path()),
+  EXPECT_ERROR_SAYS(load_chat_template(folder.path()),
                     "has no chat template (chat_template.jinja, or chat_template in");
   write_file_atomically(folder / "tokenizer_config.json", R"({"chat_template": 3})");
-  EXPECT_ERROR_SAYS(ChatTemplate::load(folder.path()), "chat_template is 3, expected text or a list");
+  EXPECT_ERROR_SAYS(load_chat_template(folder.path()), "chat_template is 3, expected text or a list");
   write_file_atomically(folder / "tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "x"}]})");
-  EXPECT_ERROR_SAYS(ChatTemplate::load(folder.path()), "has no chat template named 'default'");
+  EXPECT_ERROR_SAYS(load_chat_template(folder.path()), "has no chat template named 'default'");
 }
 
 TEST(ChatTemplateTest, GivesTheSpecialTokensOfBothForms) {
@@ -42,7 +42,7 @@ TEST(ChatTemplateTest, GivesTheSpecialTokensOfBothForms) {
   write_file_atomically(folder / "special_tokens_map.json", R"({"bos_token": "other", "unk_token": "<unk>"})");
   write_file_atomically(folder / "chat_template.json",
                         R"({"chat_template": "{{ bos_token }}{{ unk_token }}{{ eos_token is defined }}"})");
-  EXPECT_EQ(ChatTemplate::load(folder.path()).render(kMessages), "<s><unk>False");
+  EXPECT_EQ(load_chat_template(folder.path()).render(kMessages), "<s><unk>False");
 }
 
 TEST(ChatTemplateTest, AnErrorIsOneLineWithTheTemplatesMessage) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A binary without the Rust crate says so.
 #include "hici/text/answers.h"
+#include "hici/text/bpe_training.h"
 #include "hici/text/chat_template.h"
 #include "hici/text/http.h"
 #include "hici/text/tokenizer.h"

@@ -3,7 +3,7 @@
 // a line with what the directory's chat template makes of it, or its error; for chat_parity_test.py to compare with
 // transformers.
 #include "hici/base/error.h"
-#include "hici/text/chat_template.h"
+#include "hici/text/chat_template_files.h"
 
 #include <iostream>
 
@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
     nlohmann::ordered_json out;
     try {
       const bool for_tools = job.at("variables").contains("tools");
-      const auto chat_template = hici::text::ChatTemplate::load(argv[1], for_tools);
+      const auto chat_template = hici::text::load_chat_template(argv[1], for_tools);
       const auto rendered = chat_template.render_marked(
           job.at("messages"),
           {.add_generation_prompt = job.at("add_generation_prompt"), .variables = job.at("variables")});

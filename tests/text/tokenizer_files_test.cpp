@@ -2,7 +2,7 @@
 #include "hici/text/tokenizer_files.h"
 
 #include "hici/base/file.h"
-#include "hici/text/chat_template.h"
+#include "hici/text/chat_template_files.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "hici/text/bpe_training.h"
 #include "hici/text/tokenizer.h"
 
 #include "hici/base/error.h"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hici/base/file.h"
+#include "hici/text/bpe_training.h"
 #include "hici/text/tokenizer.h"
 #include "support/temporary_folder.h"
 

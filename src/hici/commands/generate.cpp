@@ -14,6 +14,7 @@
 #include "hici/generate/answer_text.h"
 #include "hici/generate/generator.h"
 #include "hici/generate/prompt_encoder.h"
+#include "hici/text/chat_template_files.h"
 
 #include <nlohmann/json.hpp>
 
@@ -254,7 +255,7 @@ int run_generate(GenerateCommandOptions& o) {
   o.overwrite.check({o.output});
   const std::vector<generate::Prompt> prompts = read_prompts(o);
   std::optional<text::ChatTemplate> chat;
-  if (o.chat) chat = text::ChatTemplate::load(o.answering.tokenizer_folder());
+  if (o.chat) chat = text::load_chat_template(o.answering.tokenizer_folder());
   const StopSignals signals;
   const AnsweringModel model = o.answering.load();
   const generate::PromptEncoder encoder(model.tokenizer, chat, o.system, style_of(o));

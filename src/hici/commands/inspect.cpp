@@ -3,6 +3,7 @@
 #include "hici/base/log.h"
 #include "hici/commands/commands.h"
 #include "hici/io/inspect.h"
+#include "hici/io/inspect_text.h"
 
 namespace hici::commands {
 namespace {

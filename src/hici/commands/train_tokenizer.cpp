@@ -9,6 +9,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/data/text_source.h"
+#include "hici/text/bpe_training.h"
 #include "hici/text/tokenizer.h"
 
 #include <algorithm>

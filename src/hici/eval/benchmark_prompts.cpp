@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/data/sft/prompt.h"
+#include "hici/text/chat_template_files.h"
 
 #include <array>
 #include <utility>
@@ -52,7 +53,7 @@ const char* chat_form_name(ChatForm form) {
 BenchmarkPrompts::BenchmarkPrompts(text::Tokenizer tokenizer, std::optional<ChatForm> form,
                                    const std::filesystem::path& folder)
     : tokenizer_(std::move(tokenizer)), plain_(tokenizer_, std::nullopt, ""), form_(form) {
-  if (form_ == ChatForm::kModel) template_ = text::ChatTemplate::load(folder);
+  if (form_ == ChatForm::kModel) template_ = text::load_chat_template(folder);
 }
 
 generate::Ids BenchmarkPrompts::text(const std::string& text, const std::string& subject) const {

@@ -28,7 +28,4 @@ struct InspectRequest {
 // (base/temporary.h). A path that is nothing of the above is an hici::Error.
 nlohmann::json inspect_path(const InspectRequest& request);
 
-// The same for people, several lines.
-std::string inspection_text(const nlohmann::json& inspection);
-
 }  // namespace hici::io

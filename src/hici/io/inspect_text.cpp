@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// inspection_text(): the report of inspect_path() as lines for people.
+#include "hici/io/inspect_text.h"
+
 #include "hici/base/human.h"
 #include "hici/base/json.h"
-#include "hici/io/inspect.h"
 
 #include <iomanip>
 #include <sstream>

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "hici/base/file.h"
+#include "hici/io/safetensors_hashes.h"
 #include "hici/io/tensor_source.h"
 
 #include <functional>
@@ -30,16 +31,6 @@ SafetensorsHeader read_safetensors_header(const MappedFile& file);
 // How a message ends about a file that is not what the manifest.json of its folder says.
 constexpr const char* kNotAsListed =
     "; the file is damaged, or of another run (to read the folder as it is, remove manifest.json)";
-
-// ContentHash in hex of the header (its length and the JSON) and of the bytes of each tensor.
-struct SafetensorsHashes {
-  std::string header;
-  std::map<std::string, std::string> tensors;
-
-  bool operator==(const SafetensorsHashes&) const = default;
-};
-// In one pass over the file, whose bytes `also` gets in their order.
-SafetensorsHashes hash_safetensors(const fs::path& path, const std::function<void(const void*, size_t)>& also);
 
 // Used by one thread at a time.
 class SafetensorsFile final : public TensorSource {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "hici/io/safetensors_hashes.h"
+
 #include "hici/io/safetensors.h"
 
 #include <algorithm>

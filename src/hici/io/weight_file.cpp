@@ -74,19 +74,6 @@ OpenedWeights open_sharded(const fs::path& index_path, FolderCheck* check) {
 
 }  // namespace
 
-ShardIndex parse_shard_index(const nlohmann::json& json, const std::string& subject) {
-  const JsonObject map = JsonObject(json, subject).object("weight_map");
-  HICI_CHECK(!map.value().empty(), subject, ": weight_map is empty; fetch the file again");
-  ShardIndex out;
-  for (const auto& [name, ignored] : map.value().items()) {
-    const std::string shard = map.string(name);
-    HICI_CHECK(is_plain_name(shard), subject, ": names shard '", printable(shard),
-               "'; expected the plain name of a file in the same folder");
-    out.emplace(name, shard);
-  }
-  return out;
-}
-
 std::shared_ptr<const TensorSource> open_weight_file(const fs::path& path, Links links, FolderCheck* check) {
   const std::string extension = path.extension().string();
   std::optional<SafetensorsHashes> expected = check != nullptr ? check->expect(path) : std::nullopt;

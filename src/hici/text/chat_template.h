@@ -8,10 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <filesystem>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,24 +29,9 @@ struct RenderedChat {
   std::vector<TextSpan> generation;  // what the template's {% generation %} blocks wrote
 };
 
-// What a model directory has for chats.
-struct ChatTemplateFiles {
-  std::map<std::string, std::string> templates;  // by name; "default" is the usual one
-  std::string subject;                           // the file that has them, for messages
-  NamedSpecialTokens special_tokens;
-};
-
-// chat_template.jinja of a model directory, else chat_template of tokenizer_config.json (text, or a list of {name,
-// template}), else of chat_template.json; and the special tokens of tokenizer_config.json and special_tokens_map.json.
-// nullopt: there is no template.
-std::optional<ChatTemplateFiles> read_chat_template_files(const std::filesystem::path& model_directory);
-
 // Immutable and cheap to copy; may be used by several threads at once.
 class ChatTemplate {
  public:
-  // The template named "default", or "tool_use" with `for_tools` where there is one. An error when a directory has
-  // none.
-  static ChatTemplate load(const std::filesystem::path& model_directory, bool for_tools = false);
   // `subject` names the template in messages.
   static ChatTemplate from_source(const std::string& source, const std::string& subject,
                                   const NamedSpecialTokens& special_tokens);

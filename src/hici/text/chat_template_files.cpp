@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a model directory says of chats; nothing here needs the Rust crate.
+#include "hici/text/chat_template_files.h"
+
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
-#include "hici/text/chat_template.h"
 
 namespace hici::text {
 namespace {
@@ -70,7 +70,7 @@ std::optional<ChatTemplateFiles> read_chat_template_files(const std::filesystem:
   return std::nullopt;
 }
 
-ChatTemplate ChatTemplate::load(const std::filesystem::path& model_directory, bool for_tools) {
+ChatTemplate load_chat_template(const std::filesystem::path& model_directory, bool for_tools) {
   const std::optional<ChatTemplateFiles> files = read_chat_template_files(model_directory);
   HICI_CHECK(
       files, model_directory.string(),
@@ -79,7 +79,7 @@ ChatTemplate ChatTemplate::load(const std::filesystem::path& model_directory, bo
   const bool takes_tools = for_tools && files->templates.contains("tool_use");
   const auto found = files->templates.find(takes_tools ? "tool_use" : kDefaultName);
   HICI_CHECK(found != files->templates.end(), files->subject, ": has no chat template named '", kDefaultName, "'");
-  return from_source(found->second, files->subject + ": chat template", files->special_tokens);
+  return ChatTemplate::from_source(found->second, files->subject + ": chat template", files->special_tokens);
 }
 
 }  // namespace hici::text

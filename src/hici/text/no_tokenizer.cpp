@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stands in for tokenizer.cpp, bpe_training.cpp and chat_template.cpp where the Rust crate is not built.
 #include "hici/base/error.h"
+#include "hici/text/bpe_training.h"
 #include "hici/text/chat_template.h"
 #include "hici/text/tokenizer.h"
 

@@ -5,7 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/memory.h"
-#include "hici/data/sft/examples.h"
+#include "hici/data/sft/load_sft.h"
 #include "hici/data/token_blocks.h"
 #include "hici/data/tokenize_corpus.h"
 

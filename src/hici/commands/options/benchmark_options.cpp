@@ -10,6 +10,7 @@
 #include "hici/commands/options/option_values.h"
 #include "hici/eval/longbench/tasks.h"
 #include "hici/ops/types.h"
+#include "hici/text/chat_template_files.h"
 
 #include <filesystem>
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "hici/data/arrow/files.h"
+
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
-#include "hici/data/arrow/source.h"
 
 #include <algorithm>
 

@@ -3,7 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
-#include "hici/data/arrow/source.h"
+#include "hici/data/arrow/files.h"
 #include "hici/data/arrow/stream.h"
 
 #include <arrow/array.h>

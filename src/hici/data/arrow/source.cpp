@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/data/arrow/files.h"
 #include "hici/data/arrow/stream.h"
 #include "hici/text/utf8.h"
 

@@ -2,6 +2,8 @@
 #include "hici/data/sft/encoder.h"
 
 #include "hici/base/error.h"
+#include "hici/data/sft/spans.h"
+#include "hici/text/chat_template_files.h"
 
 #include <algorithm>
 
@@ -65,7 +67,7 @@ std::vector<SftExample> SftEncoder::encode_instructions(const std::vector<const 
 }
 
 SftExample SftEncoder::encode_chat(const SftRow& row) {
-  if (!chat_template_) chat_template_ = text::ChatTemplate::load(model_);
+  if (!chat_template_) chat_template_ = text::load_chat_template(model_);
   try {
     text::RenderedChat rendered = chat_template_->render_marked(row.messages);
     if (!chat_template_->marks_generation()) {

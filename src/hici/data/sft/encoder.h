@@ -48,9 +48,4 @@ class SftEncoder {
   std::optional<text::ChatTemplate> chat_template_;
 };
 
-// The places of an assistant's turns in the text of all messages, in its order. A template that does not tell them is
-// an error that begins with `subject`.
-std::vector<text::TextSpan> assistant_spans(const text::ChatTemplate& chat_template, const text::ChatMessages& messages,
-                                            const std::string& text, const std::string& subject);
-
 }  // namespace hici::data

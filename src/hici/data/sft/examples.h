@@ -65,18 +65,6 @@ class SftExamples : public BatchSource {
   std::vector<std::vector<size_t>> samples_;  // of examples
 };
 
-struct SftSource {
-  std::filesystem::path path;  // .json, .jsonl (also .gz, .zst) or a folder of save_to_disk
-  std::string split = "train";
-  int64_t max_samples = 0;      // the first ones; 0: all
-  std::filesystem::path model;  // tokenizer and chat template
-  PromptStyle prompt_style = PromptStyle::kLlama2;
-  int64_t vocab_size = 0;  // every id must be below it
-};
-
-// Reads and tokenizes row by row. A data set without rows, or of which nothing is left, is an error.
-SftExamples load_sft_examples(const SftSource& source, const SftLayout& layout);
-
 // "120 examples, 34000 tokens, ..." for the log.
 std::string describe(const SftCounts& counts, int64_t max_length);
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a data set's files to examples.
+#include "hici/data/sft/load_sft.h"
+
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
 #include "hici/base/human.h"
 #include "hici/base/progress.h"
 #include "hici/data/arrow/rows.h"
 #include "hici/data/json_rows.h"
-#include "hici/data/sft/examples.h"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the turns of an assistant stand in a rendered conversation, found by rendering parts of it.
+#include "hici/data/sft/spans.h"
+
 #include "hici/base/error.h"
-#include "hici/data/sft/encoder.h"
 
 #include <optional>
 
