@@ -267,6 +267,8 @@ class OptionTest(BadInputTest):
         done = self.train(num_chunks=None, segment_length=36)
         self.assert_refused(done, 2, "train", "--segment_length", "36", "--model_max_length", "96")
         self.assert_refused(self.train(segment_length=24), 2, "train", "--segment_length", "--num_chunks")
+        done = self.train(num_chunks=None, segment_length=0, model_max_length=98)  # 0: --num_chunks decides
+        self.assert_refused(done, 2, "train", "--num_chunks: 4 does not divide --model_max_length 98; use 2 or 7")
 
     def test_what_cannot_be_streamed(self):
         """A typed mode, the family's default and an adapter's mode; attention that is not in segments."""

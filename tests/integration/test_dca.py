@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hici eval ppl --eval_mode dca: the perplexity of the reference's Dual Chunk Attention, and what it refuses."""
+"""hici eval ppl --eval_mode dca: the perplexity of the reference's Dual Chunk Attention, and what it refuses. And what hici
+is without HiCI modules."""
 import json
 import math
 import unittest
@@ -41,6 +42,14 @@ class DcaTest(FolderTest):
         self.eval_ppl("llama-gqa", "--output", result)
         found = json.loads(result.read_text())["dual_chunk"]
         self.assertEqual((found["pretraining_length"], found["local_window"], found["chunk_len"]), (64, 4, 44))
+
+    def test_without_hici_modules_hici_is_attention_inside_segments(self):
+        result = self.folder / "result.json"
+        done = self.eval_ppl("llama-gqa", "--num_chunks", 4, "--output", result, eval_mode="hici")
+        self.assertIn("this is plain attention inside segments", done.stderr)
+        self.assertIn("(segments attention, 96 tokens, ", done.stdout)
+        found = json.loads(result.read_text())
+        self.assertEqual((found["attention"], found["eval_mode"], found["num_segments"]), ("segments", "hici", 4))
 
     def test_an_adapter_brings_the_context_that_it_was_trained_with(self):
         result = self.folder / "result.json"

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/nn/attention/full.h"
 
+#include "hici/nn/attention/segments.h"
+
 namespace hici::nn {
 
 at::Tensor attend_full(const AttentionProjections& projections, const at::Tensor& x_BTC, const CommonInputs& common) {
-  const ops::AttentionHeads heads =
-      projections.prepare_qkv(projections.project_tokens(x_BTC), {}, common, x_BTC.size(1));
-  return as_attention(
-      heads, [&](const ops::AttentionHeads& marked) { return ops::segment_attention(marked, common.backend); });
+  return attend_segments(projections, x_BTC, common, {});  // one segment of all tokens
 }
 
 }  // namespace hici::nn
