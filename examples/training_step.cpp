@@ -3,6 +3,7 @@
 //   training_step models/Llama-2-7b-hf
 #include "hici/base/error.h"
 #include "hici/io/load_model.h"
+#include "hici/io/opened_model.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/optim/adamw.h"
 #include "hici/optim/trainable.h"
@@ -21,12 +22,9 @@ void run(const char* base) {
   request.base = base;
   request.fresh_hierarchy = true;
   request.lora = hici::config::LoraConfig{};  // rank 8 on q, k, v, o and the HiCI modules
-  request.resolve_hici = [](hici::config::Family, const hici::io::StoredHici&) {
-    hici::config::HiciConfig hici;
-    hici.bottleneck_dim = 128;
-    return hici;
-  };
-  const hici::io::LoadedModel loaded = hici::io::load_model(request);
+  hici::config::HiciConfig settings;
+  settings.bottleneck_dim = 128;
+  const hici::io::LoadedModel loaded = hici::io::build_model(request, hici::io::open_model(request), settings);
 
   const auto trained = hici::optim::select_trainable(*loaded.model, {});
   hici::optim::AdamW optimizer(trained, {});

@@ -12,7 +12,7 @@ namespace {
 
 // What the model cards and transformers say of these models.
 TEST(BenchSpecTest, PresetsHaveTheParametersOfTheRealModels) {
-  auto parameters = [](const char* name) { return find_bench_model(name, "--model").config.num_parameters(); };
+  auto parameters = [](const char* name) { return find_bench_model(name, "`model`").config.num_parameters(); };
   EXPECT_EQ(parameters("llama2-7b"), 6738415616);
   EXPECT_EQ(parameters("llama2-13b"), 13015864320);
   EXPECT_EQ(parameters("llama3-8b"), 8030261248);
@@ -21,39 +21,39 @@ TEST(BenchSpecTest, PresetsHaveTheParametersOfTheRealModels) {
 
 TEST(BenchSpecTest, PresetsAreValidAndTheirHierarchyFits) {
   for (const std::string& name : preset_names()) {
-    const BenchModel model = find_bench_model(name, "--model");
+    const BenchModel model = find_bench_model(name, "`model`");
     EXPECT_NO_THROW(model.config.validate(name));
     EXPECT_NO_THROW(model.hici.validate(model.config.hidden_size));
   }
 }
 
 TEST(BenchSpecTest, TakesTheNamesOfTheResearchScripts) {
-  EXPECT_EQ(parse_attention("full_attn", "--methods"), nn::AttentionKind::kFull);
-  EXPECT_EQ(parse_attention("longlora", "--methods"), nn::AttentionKind::kS2);
-  EXPECT_EQ(parse_attention("hici", "--methods"), nn::AttentionKind::kHici);
-  EXPECT_EQ(parse_attention("segments", "--methods"), nn::AttentionKind::kSegments);
-  EXPECT_ERROR_SAYS(parse_attention("flash", "--attention"), "--attention: unknown attention 'flash'; use hici");
+  EXPECT_EQ(parse_attention("full_attn", "`methods`"), nn::AttentionKind::kFull);
+  EXPECT_EQ(parse_attention("longlora", "`methods`"), nn::AttentionKind::kS2);
+  EXPECT_EQ(parse_attention("hici", "`methods`"), nn::AttentionKind::kHici);
+  EXPECT_EQ(parse_attention("segments", "`methods`"), nn::AttentionKind::kSegments);
+  EXPECT_ERROR_SAYS(parse_attention("flash", "`attention`"), "`attention`: unknown attention 'flash'; use hici");
 }
 
 TEST(BenchSpecTest, NamesThePresetsWhenAModelIsNotFound) {
-  EXPECT_ERROR_SAYS(find_bench_model("llama4", "--model"), "the presets are llama2-7b, ");
+  EXPECT_ERROR_SAYS(find_bench_model("llama4", "`model`"), "the presets are llama2-7b, ");
 }
 
 TEST(BenchSpecTest, RefusesLengthsThatSegmentsDoNotDivide) {
   BenchSpec spec;
-  spec.model = find_bench_model("quickstart", "--model");
+  spec.model = find_bench_model("quickstart", "`model`");
   spec.lengths = {256, 258};
   spec.attentions = {parse_attention("full", "")};
   EXPECT_NO_THROW(spec.validate());
   spec.attentions.push_back(parse_attention("segments", ""));
-  EXPECT_ERROR_SAYS(spec.validate(), "--num_chunks: 4 does not divide --seq_len 258");
+  EXPECT_ERROR_SAYS(spec.validate(), "`num_segments`: 4 does not divide `seq_len` 258");
 }
 
 TEST(BenchSpecTest, RefusesANegativePause) {
   BenchSpec spec;
-  spec.model = find_bench_model("quickstart", "--model");
+  spec.model = find_bench_model("quickstart", "`model`");
   spec.pause_ms = -1;
-  EXPECT_ERROR_SAYS(spec.validate(), "--pause_ms: -1 is negative; use 0 or more");
+  EXPECT_ERROR_SAYS(spec.validate(), "`pause_ms`: -1 is negative; use 0 or more");
 }
 
 TEST(SpreadTest, TakesTheMedianBetweenTheEnds) {

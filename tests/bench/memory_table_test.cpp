@@ -14,8 +14,8 @@ constexpr int64_t kGib = int64_t{1} << 30;
 
 MemoryTableSpec spec_of(const std::string& model, int64_t gib, std::vector<int64_t> lengths) {
   MemoryTableSpec spec;
-  spec.model = find_bench_model(model, "--model");
-  spec.attention = parse_attention("hici", "--attention");
+  spec.model = find_bench_model(model, "`model`");
+  spec.attention = parse_attention("hici", "`attention`");
   spec.lengths = std::move(lengths);
   spec.memory_bytes = gib * kGib;
   return spec;
@@ -56,9 +56,9 @@ TEST(MemoryTableTest, LongerContextsGoFromKeepToRecomputationToOffloadingToNothi
   EXPECT_FALSE(rows[3]["fits"]);
   EXPECT_EQ(rows[3]["policies"], "offload");
   EXPECT_NE(table.text.find("4194304 does not fit: "), std::string::npos) << table.text;
-  EXPECT_NE(table.text.find("\n--stream_segments True --causal_mode causal_gi --num_chunks "), std::string::npos)
+  EXPECT_NE(table.text.find("\n`stream_segments` True `causal_mode` causal_gi `num_chunks` "), std::string::npos)
       << table.text;
-  EXPECT_NE(table.text.find("\n--model_max_length "), std::string::npos) << table.text;
+  EXPECT_NE(table.text.find("\n`model_max_length` "), std::string::npos) << table.text;
 }
 
 // "fits", the limit in the text and the column of totals say the same.
@@ -89,7 +89,7 @@ TEST(MemoryTableTest, ASegmentLengthIsAsManySegments) {
   by_length.validate();
   EXPECT_EQ(make_memory_table(by_length).json["rows"], make_memory_table(by_number).json["rows"]);
   by_length.segment_length = 100;
-  EXPECT_NE(testing::error_message([&] { by_length.validate(); }).find("--segment_length: 100 does not divide"),
+  EXPECT_NE(testing::error_message([&] { by_length.validate(); }).find("`segment_length`: 100 does not divide"),
             std::string::npos);
 }
 
@@ -109,13 +109,13 @@ TEST(MemoryTableTest, WhatFitsIsThereForStreamingAndItsMemoryDoesNotGrow) {
 
 TEST(MemoryTableTest, WhatCannotBePlannedIsAUsageErrorThatNamesTheOption) {
   MemoryTableSpec spec = spec_of("quickstart", 4, {1022});
-  EXPECT_NE(testing::error_message([&] { spec.validate(); }).find("--num_chunks: 4"), std::string::npos);
+  EXPECT_NE(testing::error_message([&] { spec.validate(); }).find("`num_segments`: 4"), std::string::npos);
   spec = spec_of("quickstart", 0, {1024});
-  EXPECT_NE(testing::error_message([&] { spec.validate(); }).find("--memory"), std::string::npos);
+  EXPECT_NE(testing::error_message([&] { spec.validate(); }).find("`memory`"), std::string::npos);
   spec = spec_of("quickstart", 4, {1024});
   spec.stream_segments = true;
-  spec.attention = parse_attention("full", "--attention");
-  EXPECT_NE(testing::error_message([&] { spec.validate(); }).find("--stream_segments"), std::string::npos);
+  spec.attention = parse_attention("full", "`attention`");
+  EXPECT_NE(testing::error_message([&] { spec.validate(); }).find("`stream_segments`"), std::string::npos);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ TEST(OverwriteOptionTest, RefusesWhatIsThereUnlessToldOtherwise) {
   EXPECT_NO_THROW(option.check({folder / "new", "", folder / "link"}));
   EXPECT_ERROR_SAYS(option.check({folder / "new", folder / "there"}),
                     (folder / "there").string() + ": is there already; give --overwrite True to replace it");
-  option.overwrite = true;
+  option.value = true;
   EXPECT_NO_THROW(option.check({folder / "there"}));
   EXPECT_EQ(read_file(folder / "there", 10), "x");
 }

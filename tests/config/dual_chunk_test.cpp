@@ -53,14 +53,14 @@ TEST(DualChunkTest, ValuesThatTheModelDoesNotAllowNameTheOption) {
     return error_message([&] { rule.resolve(config); });
   };
   EXPECT_EQ(message({.pretraining_length = 15}, llama),
-            "--pretraining_length: 15 is out of range; use 16 to 1099511627776");
+            "`pretraining_length`: 15 is out of range; use 16 to 1099511627776");
   EXPECT_EQ(message({.pretraining_length = int64_t{1} << 62}, llama),
-            "--pretraining_length: 4611686018427387904 is out of range; use 16 to 1099511627776");
+            "`pretraining_length`: 4611686018427387904 is out of range; use 16 to 1099511627776");
   EXPECT_EQ(message({.local_window = 48}, llama),
-            "--dca_local_window: 48 leaves no chunk of the 48 tokens that are 3/4 of the pretraining length 64; use 1 "
+            "`dca_local_window`: 48 leaves no chunk of the 48 tokens that are 3/4 of the pretraining length 64; use 1 "
             "to 47");
   EXPECT_EQ(message({.magnitude_length = 96}, model(Family::kQwen3, 64)),
-            "--dca_mscale: is for Llama, the model is qwen3; leave it out");
+            "`dca_mscale`: is for Llama, the model is qwen3; leave it out");
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ TokenFile counting_file(const std::filesystem::path& path, uint32_t count) {
 TEST(TokenBlocksTest, LabelsAreTheNextTokensAndTheLastIsIgnored) {
   const testing::TemporaryFolder folder;
   const TokenFile file = counting_file(folder.path() / "t.bin", 11);
-  const TokenBlocks blocks(file, 4, "--model_max_length");
+  const TokenBlocks blocks(file, 4, "`model_max_length`");
   EXPECT_EQ(blocks.num_blocks(), 2);  // three tokens at the end make no block
   const TokenBatch batch = blocks.batch({1, 0});
   EXPECT_TRUE(at::equal(batch.tokens_BT, at::tensor({4, 5, 6, 7, 0, 1, 2, 3}, at::kLong).view({2, 4})));
@@ -36,8 +36,8 @@ TEST(TokenBlocksTest, LabelsAreTheNextTokensAndTheLastIsIgnored) {
 TEST(TokenBlocksTest, AFileShorterThanABlockNamesTheOption) {
   const testing::TemporaryFolder folder;
   const TokenFile file = counting_file(folder.path() / "t.bin", 11);
-  EXPECT_THROW(TokenBlocks(file, 12, "--model_max_length"), Error);
-  EXPECT_THROW(TokenBlocks(file, 1, "--model_max_length"), UsageError);
+  EXPECT_THROW(TokenBlocks(file, 12, "`model_max_length`"), Error);
+  EXPECT_THROW(TokenBlocks(file, 1, "`model_max_length`"), UsageError);
 }
 
 }  // namespace

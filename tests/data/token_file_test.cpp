@@ -70,24 +70,24 @@ TEST_F(TokenFileTest, TypeFollowsOptionThenSidecarThenVocabulary) {
   EXPECT_EQ(TokenFile::open(raw(ids), {.vocab_size = 65536}).type(), TokenType::kUint16);
   EXPECT_EQ(TokenFile::open(raw(std::vector<uint32_t>{1, 70000}), {.vocab_size = 70001}).type(), TokenType::kUint32);
   EXPECT_EQ(TokenFile::open(raw(ids), {.type = TokenType::kUint16}).size(), 4);
-  EXPECT_ERROR_SAYS(open(raw(ids), {}), "give --token_type uint16 or uint32");
+  EXPECT_ERROR_SAYS(open(raw(ids), {}), "give `token_type` uint16 or uint32");
   // A tokenizer of few words used with a model of many: the sidecar decides.
   EXPECT_EQ(TokenFile::open(written({1, 2, 3}, TokenType::kUint16), {.vocab_size = 128256}).type(), TokenType::kUint16);
   written({1, 2, 3, 4}, TokenType::kUint16);
-  EXPECT_ERROR_SAYS(open(path(), {.vocab_size = 1000, .type = TokenType::kUint32}), "leave out --token_type");
+  EXPECT_ERROR_SAYS(open(path(), {.vocab_size = 1000, .type = TokenType::kUint32}), "leave out `token_type`");
 }
 
 TEST_F(TokenFileTest, NamesAUint16FileReadAsUint32) {
   std::vector<uint16_t> ids(5000);
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<uint16_t>(i * 7 % 32000);
   EXPECT_ERROR_SAYS(open(raw(ids), {.vocab_size = 128256}),
-                    "looks like a uint16 file read as uint32: give --token_type uint16");
+                    "looks like a uint16 file read as uint32: give `token_type` uint16");
 }
 
 TEST_F(TokenFileTest, NamesAUint32FileReadAsUint16) {
   std::vector<uint32_t> ids(5000);
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<uint32_t>(i * 7 % 32000);
-  EXPECT_ERROR_SAYS(open(raw(ids), {.vocab_size = 32000}), "looks like a uint32 file: give --token_type uint32");
+  EXPECT_ERROR_SAYS(open(raw(ids), {.vocab_size = 32000}), "looks like a uint32 file: give `token_type` uint32");
   EXPECT_EQ(TokenFile::open(raw(std::vector<uint16_t>(100, 0)), {.vocab_size = 32000}).size(), 100)
       << "padding alone is no sign of a wrong type";
 }
@@ -158,10 +158,10 @@ TEST(TokenSidecarTest, HostileTextIsAnErrorThatNamesTheFile) {
   };
   EXPECT_HAS(changed("hici-token-file", "other"), "x.json: format is \"other\"");
   EXPECT_HAS(changed("\"version\": 1", "\"version\": 99"), "newer than this hici knows");
-  EXPECT_HAS(changed("uint16", "float"), "'float' is no token type");
+  EXPECT_HAS(changed("uint16", "float"), "unknown token type 'float'; use uint16 or uint32");
   // Both came out as they are, in two lines.
   EXPECT_HAS(changed("hici-token-file", "a\\nb"), R"(x.json: format is "a\nb")");
-  EXPECT_HAS(changed("uint16", "a\\nb"), "'a?b' is no token type");
+  EXPECT_HAS(changed("uint16", "a\\nb"), "unknown token type 'a?b'");
   EXPECT_HAS(changed("\"tokens\": 4", "\"tokens\": -4"), "x.json");
   EXPECT_HAS(changed("\"tokens\": 4", "\"tokens\": 4.5"), "x.json");
   EXPECT_HAS(changed("\"tokens\": 4", "\"tokens\": 1e400"), "x.json");

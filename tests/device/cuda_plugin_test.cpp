@@ -33,11 +33,11 @@ TEST(CudaPluginTest, EitherListsDevicesOrSaysWhyThereIsNone) {
 
 TEST(CudaPluginTest, MissingDeviceIsOneLineThatNamesTheOption) {
   try {
-    require_cuda_device("--device cuda:4096", 4096);
+    require_cuda_device("`device` cuda:4096", 4096);
     FAIL() << "no error";
   } catch (const Error& e) {
     const std::string message = e.what();
-    EXPECT_EQ(message.rfind("--device cuda:4096: ", 0), 0U) << message;
+    EXPECT_EQ(message.rfind("`device` cuda:4096: ", 0), 0U) << message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
 }

@@ -61,9 +61,9 @@ TEST_F(BenchmarkPromptsTest, AnAnswersTextHasTheTokenThatEndedIt) {
 
 TEST(ChatFormTest, NamesAreKnownBothWays) {
   for (const char* name : {"model", "vicuna", "llama2", "llama2_chat", "alpaca"}) {
-    EXPECT_STREQ(chat_form_name(chat_form_from_name(name, "--x")), name);
+    EXPECT_STREQ(name_of(parse_enum<ChatForm>(name, "`x`")), name);
   }
-  EXPECT_ERROR_SAYS(chat_form_from_name("chatml", "--x"), "--x: unknown template 'chatml'; use model, vicuna");
+  EXPECT_ERROR_SAYS(parse_enum<ChatForm>("chatml", "`x`"), "`x`: unknown template 'chatml'; use model, vicuna");
 }
 
 }  // namespace

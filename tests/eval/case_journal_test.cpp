@@ -82,7 +82,7 @@ TEST_F(CaseJournalTest, DoesNothingTwice) {
   EXPECT_TRUE(again.is_finished());
   EXPECT_TRUE(again.open_cases().empty());
   EXPECT_FALSE(again.finish(writes_lines_to(file)));
-  EXPECT_ERROR_SAYS(opened(false), "out.txt: is there already; give --resume");
+  EXPECT_ERROR_SAYS(opened(false), "out.txt: is there already; give `resume`");
 }
 
 TEST_F(CaseJournalTest, RefusesEarlierWorkWithoutResume) {
@@ -180,7 +180,7 @@ TEST_F(CaseJournalTest, AResultThatIsReplacedStaysUntilTheNewOneIsWhole) {
   EXPECT_ERROR_SAYS(opened(false), "out.txt: is there already");
   CaseJournal(file, kIdentity, 3, {}, false, /*replaces_file=*/true).add(1, answer_to(1));  // and is stopped
   EXPECT_EQ(text_of(file), "earlier\n");
-  EXPECT_ERROR_SAYS(CaseJournal(file, kIdentity, 3, {}, false, true), "give --resume to go on from them");
+  EXPECT_ERROR_SAYS(CaseJournal(file, kIdentity, 3, {}, false, true), "give `resume` to go on from them");
   CaseJournal journal = opened(true);
   EXPECT_EQ(journal.open_cases(), (std::vector<int64_t>{0, 2}));
   work_off(journal);

@@ -62,8 +62,8 @@ TEST_F(LongBenchBudgetTest, ALengthOfOnesOwnIsKeptOrAnError) {
   budget.context = 70;
   EXPECT_ERROR_SAYS(fit_longbench_prompt(prompts, long_, true, budget, "trec.jsonl: line 3"),
                     "trec.jsonl: line 3: has " + std::to_string(ids.size()) +
-                        " tokens, cut to --max_length 60 and in the chat form, and the model's context has room for 63 "
-                        "before the answer; use --max_length 0 or");
+                        " tokens, cut to `max_length` 60 and in the chat form, and the model's context has room for 63 "
+                        "before the answer; use `max_length` 0 or");
   EXPECT_ERROR_SAYS(
       fit_longbench_prompt(prompts, long_, true, {.max_length = 0, .max_new_tokens = 7, .context = 30}, "x"),
       "x: the chat form alone leaves no room for a prompt in the model's context of 30");
@@ -76,10 +76,10 @@ TEST(LongBenchBudgetCheckTest, NumbersThatLeaveNothingAreErrorsBeforeAnyPrompt) 
   check(0, 66);
   check(36, 100);
   EXPECT_ERROR_SAYS(check(0, 65), "trec: answers of 64 tokens leave no room for a prompt in the model's context of 65");
-  EXPECT_ERROR_SAYS(check(1, 4096), "--max_length: 1 tokens have no half; use 2 or more");
+  EXPECT_ERROR_SAYS(check(1, 4096), "`max_length`: 1 tokens have no half; use 2 or more");
   EXPECT_ERROR_SAYS(check(37, 100),
-                    "--max_length: 37 tokens and an answer of 64 (trec) are more than the model's context "
-                    "of 100; use 0 for what it has room for, or a --context_size of 101");
+                    "`max_length`: 37 tokens and an answer of 64 (trec) are more than the model's context "
+                    "of 100; use 0 for what it has room for, or a `context_size` of 101");
 }
 
 TEST(TakesChatPromptTest, AllButFewShotAndCode) {

@@ -34,16 +34,16 @@ TEST(PasskeyPlanTest, LengthsAreMultiplesOfTheIntervalAndSeedsBeginAgainAtEach) 
 TEST(PasskeyPlanTest, RangesAreOneLineEach) {
   const auto message = [](PasskeyPlan plan) { return hici::testing::error_message([&] { plan.validate(); }); };
   EXPECT_EQ(message({.interval = 273}),
-            "--interval: 273 tokens leave no room for filler, which comes in whole 1024 characters; use 274 or more");
+            "`interval`: 273 tokens leave no room for filler, which comes in whole 1024 characters; use 274 or more");
   EXPECT_EQ(passkey_filler_length(273), 0);
   EXPECT_EQ(passkey_filler_length(274), 1024);
   EXPECT_EQ(message({.max_tokens = 500, .interval = 600}),
-            "--max_tokens: 500 is below --interval 600, the first length; use as many or more");
+            "`max_tokens`: 500 is below `interval` 600, the first length; use as many or more");
   EXPECT_EQ(message({.max_tokens = int64_t{1} << 40}),
-            "--max_tokens: 1099511627776 is out of range; use up to 1073741824");
-  EXPECT_EQ(message({.num_tests = 0}), "--num_tests: 0 is not positive; use 1 or more");
+            "`max_tokens`: 1099511627776 is out of range; use up to 1073741824");
+  EXPECT_EQ(message({.num_tests = 0}), "`num_tests`: 0 is not positive; use 1 or more");
   EXPECT_EQ(message({.max_tokens = 4000, .interval = 1000, .num_tests = 1 << 21}),
-            "--num_tests: 2097152 for each of 4 lengths are more than 4194304 tests; use fewer");
+            "`num_tests`: 2097152 for each of 4 lengths are more than 4194304 tests; use fewer");
 }
 
 TEST(PasskeyRopeTest, TheFactorIsThatOfTheTrainingUpToItsContextAndBeyondThatOfTheLongestPrompt) {
@@ -75,8 +75,8 @@ TEST(PasskeyRopeTest, WithNoContextWhatTheModelSupportsIsTheLimitAndTheMessageSa
   const config::ModelConfig config = model_config(config::Family::kLlama, 4096);
   EXPECT_EQ(passkey_rope(config, 0, 4096).factor(4096), 1);
   EXPECT_ERROR_SAYS(passkey_rope(config, 0, 9000),
-                    "--max_tokens: 9000 is beyond the 4096 tokens that the model supports without scaling, and would "
-                    "need a RoPE factor of 3; give the --context_size");
+                    "`max_tokens`: 9000 is beyond the 4096 tokens that the model supports without scaling, and would "
+                    "need a RoPE factor of 3; give the `context_size`");
 }
 
 TEST(PasskeyQuestionTest, APromptIsEncodedWholeAndTheKeyAsItStandsBehindTheQuestion) {

@@ -37,7 +37,7 @@ TEST(DualChunkSessionTest, LogitsAreThoseOfTheWholeSequenceAtEveryStep) {
         const Ids ids = counted_prompt(length + kSteps, 7);
         const at::Tensor expected = whole_logits(model, ids, sizes);
         for (const int64_t chunk : {5, 64}) {
-          SCOPED_TRACE(::testing::Message() << config::name_of(family) << ", chunks of " << chunk_len << ", " << length
+          SCOPED_TRACE(::testing::Message() << name_of(family) << ", chunks of " << chunk_len << ", " << length
                                             << " tokens, " << chunk << " at once");
           DecodeSession session(model, {.batch = 1, .capacity = 48, .dual_chunk = sizes});
           nn::PrefillOptions options;

@@ -38,7 +38,7 @@ TEST(DecodeSessionTest, LogitsAreThoseOfRecomputationFromScratchAtEveryStep) {
   for (const Family family : {Family::kLlama, Family::kQwen3}) {
     const nn::CausalLm model = tiny_model(family, at::kDouble);
     for (const int64_t chunk : {1, 5, 64}) {
-      SCOPED_TRACE(::testing::Message() << config::name_of(family) << ", chunks of " << chunk);
+      SCOPED_TRACE(::testing::Message() << name_of(family) << ", chunks of " << chunk);
       Ids ids = counted_prompt(17, 7);
       DecodeSession session(model, {.batch = 1, .capacity = 32});
       nn::PrefillOptions options;
@@ -308,11 +308,11 @@ TEST(GeneratorTest, BadPromptsAndOptionsAreOneLineEach) {
   EXPECT_EQ(message({}, {}), "prompt: is empty; give at least one token");
   EXPECT_EQ(message({61}, {}),
             "prompt: token id 61 is not in the model's vocabulary of 61; does the tokenizer belong to another model?");
-  EXPECT_EQ(message({1}, {.max_new_tokens = 0}), "--max_new_tokens: 0 is out of range; use 1 to 16777216");
+  EXPECT_EQ(message({1}, {.max_new_tokens = 0}), "`max_new_tokens`: 0 is out of range; use 1 to 16777216");
   EXPECT_EQ(message({1}, {.sampling = {.temperature = -1}}),
-            "--temperature: -1 is no temperature; use 0 (greedy) or more");
+            "`temperature`: -1 is no temperature; use 0 (greedy) or more");
   EXPECT_EQ(message({1}, {.attention = nn::AttentionKind::kS2}),
-            "--attention: s2 has no form over a cache; use full, hici or dca");
+            "`attention`: s2 has no form over a cache; use full, hici or dca");
 }
 
 }  // namespace

@@ -33,11 +33,11 @@ TEST(FitPromptTest, ErrorsNameLengthRoomAndWaysOut) {
     return testing::error_message([&] { fit_prompt(prompt, 5, Truncation::kError, "a.txt"); });
   };
   EXPECT_EQ(message(kPrompt),
-            "a.txt: has 7 tokens, the context leaves room for 5; shorten it, give --truncate middle or left, fewer "
-            "--max_new_tokens or a larger --context_size");
+            "a.txt: has 7 tokens, the context leaves room for 5; shorten it, give `truncate` middle or left, fewer "
+            "`max_new_tokens` or a larger `context_size`");
   EXPECT_EQ(message({}), "a.txt: is empty; give at least one token");
-  EXPECT_EQ(testing::error_message([] { truncation_from_name("right", "--truncate"); }),
-            "--truncate: unknown way 'right'; use error, middle or left");
+  EXPECT_EQ(testing::error_message([] { parse_enum<Truncation>("right", "`truncate`"); }),
+            "`truncate`: unknown way 'right'; use error, middle or left");
 }
 
 }  // namespace

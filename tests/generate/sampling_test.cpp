@@ -101,14 +101,14 @@ TEST(UniformNumberTest, NumbersAreInTheUnitIntervalEvenAndWithoutPattern) {
 
 TEST(SamplingOptionsTest, BadValuesAreUsageErrors) {
   auto message = [](const SamplingOptions& options) { return testing::error_message([&] { options.validate(); }); };
-  EXPECT_EQ(message({.temperature = -0.5}), "--temperature: -0.5 is no temperature; use 0 (greedy) or more");
+  EXPECT_EQ(message({.temperature = -0.5}), "`temperature`: -0.5 is no temperature; use 0 (greedy) or more");
   EXPECT_EQ(message({.temperature = 1e-300}),
-            "--temperature: 1e-300 is next to greedy; use 0 (greedy), or 1e-06 or more");
-  EXPECT_EQ(message({.temperature = 1, .top_k = -1}), "--top_k: -1 is negative; use 0 (all tokens) or more");
-  EXPECT_EQ(message({.temperature = 1, .top_p = 0}), "--top_p: 0 is no probability; use more than 0, up to 1");
-  EXPECT_EQ(message({.repetition_penalty = 0}), "--repetition_penalty: 0 is not positive; use 1 (none) or more");
+            "`temperature`: 1e-300 is next to greedy; use 0 (greedy), or 1e-06 or more");
+  EXPECT_EQ(message({.temperature = 1, .top_k = -1}), "`top_k`: -1 is negative; use 0 (all tokens) or more");
+  EXPECT_EQ(message({.temperature = 1, .top_p = 0}), "`top_p`: 0 is no probability; use more than 0, up to 1");
+  EXPECT_EQ(message({.repetition_penalty = 0}), "`repetition_penalty`: 0 is not positive; use 1 (none) or more");
   EXPECT_EQ(message({.top_k = 5}),
-            "--top_k, --top_p: have no effect with --temperature 0; give a temperature, or leave them out");
+            "`top_k`, `top_p`: have no effect with `temperature` 0; give a temperature, or leave them out");
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ TEST(StopStringsTest, OfTwoInOnePieceTheOneThatBeginsFirstCounts) {
 
 TEST(StopStringsTest, AnEmptyStringIsAnError) {
   EXPECT_EQ(testing::error_message([] { StopStrings({"a", ""}); }),
-            "--stop: an empty string would stop everything; leave it out");
+            "`stop`: an empty string would stop everything; leave it out");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "hici/base/json.h"
 #include "hici/eval/attention_shares.h"
 #include "hici/io/load_model.h"
+#include "hici/io/opened_model.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -35,13 +36,11 @@ class GoldenAttentionTest : public testing::TestWithParam<const char*> {
     request.adapter = folder_ / "adapter";
     request.dtype = at::kDouble;
     request.context_size = model["context_size"];
-    request.resolve_hici = [&](config::Family, const io::StoredHici& stored) {
-      config::HiciConfig hici = stored.config.value_or(config::HiciConfig{});
-      hici.num_heads = model["hici"]["num_heads"];
-      hici.causal_mode = config::parse_causal_mode(mode, "mode");
-      return hici;
-    };
-    return io::load_model(request);
+    const io::OpenedModel opened = io::open_model(request);
+    config::HiciConfig hici = opened.stored_hici();
+    hici.num_heads = model["hici"]["num_heads"];
+    hici.causal_mode = parse_enum<config::CausalMode>(mode, "mode");
+    return io::build_model(request, opened, hici);
   }
 
   at::Tensor tokens_BT() const {

@@ -27,7 +27,6 @@ class GoldenDcaTest : public testing::TestWithParam<const char*> {
     io::ModelRequest request;
     request.base = folder_ / "base";
     request.dtype = type;
-    request.resolve_hici = [](config::Family, const io::StoredHici&) { return config::HiciConfig{}; };
     return io::load_model(request);
   }
 

@@ -3,6 +3,7 @@
 #include "hici/base/json.h"
 #include "hici/generate/decode_session.h"
 #include "hici/io/load_model.h"
+#include "hici/io/opened_model.h"
 #include "hici/nn/cached_forward.h"
 
 #include <ATen/ATen.h>
@@ -40,13 +41,11 @@ class GoldenGenerationTest : public testing::TestWithParam<std::tuple<const char
     request.adapter = folder_ / "adapter";
     request.dtype = at::kDouble;
     request.context_size = model["context_size"];
-    request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-      config::HiciConfig hici = stored.config.value_or(config::HiciConfig{});
-      hici.num_heads = model["hici"]["num_heads"];
-      hici.causal_mode = mode.value_or(config::default_causal_mode(family));
-      return hici;
-    };
-    return io::load_model(request);
+    const io::OpenedModel opened = io::open_model(request);
+    config::HiciConfig hici = opened.stored_hici();
+    hici.num_heads = model["hici"]["num_heads"];
+    hici.causal_mode = mode.value_or(config::default_causal_mode(opened.base.config().family));
+    return io::build_model(request, opened, hici);
   }
 
   // Largest distance of the session's logits (one row) from the expected ones of a step.
@@ -95,7 +94,7 @@ TEST_P(GoldenGenerationTest, InEveryCausalModeThePromptGivesWhatTheForwardAsOneS
   const at::Tensor tokens = at::tensor(expected_["prompt"].get<std::vector<int64_t>>(), at::kLong).unsqueeze(0);
   for (const CausalMode mode : {CausalMode::kNone, CausalMode::kCausalGi, CausalMode::kCausalShift,
                                 CausalMode::kCausalShiftG, CausalMode::kCausalGiGonly}) {
-    SCOPED_TRACE(config::name_of(mode));
+    SCOPED_TRACE(name_of(mode));
     const io::LoadedModel loaded = load(mode);
     const bool is_shifted = mode == CausalMode::kCausalShift || mode == CausalMode::kCausalShiftG;
     EXPECT_EQ(nn::num_prompt_slots(*loaded.model) == 0, is_shifted);  // a first segment sees none

@@ -74,7 +74,7 @@ class GoldenLayer {
     config.shared_compressor = has("param.global_integrator.shared_compressor.0.weight");
     if (config.shared_compressor)
       config.shared_compress_dim = tensor("param.global_integrator.shared_compressor.0.weight").size(0);
-    config.causal_mode = config::parse_causal_mode(mode, "mode");
+    config.causal_mode = parse_enum<config::CausalMode>(mode, "mode");
     return config;
   }
 

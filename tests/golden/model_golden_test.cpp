@@ -3,6 +3,7 @@
 #include "hici/base/json.h"
 #include "hici/eval/perplexity.h"
 #include "hici/io/load_model.h"
+#include "hici/io/opened_model.h"
 #include "hici/optim/trainable.h"
 #include "hici/train/trainer.h"
 
@@ -26,15 +27,13 @@ class GoldenModelTest : public testing::TestWithParam<const char*> {
     request.base = folder_ / "base";
     if (with_adapter) request.adapter = folder_ / "adapter";
     request.context_size = context_size;
-    request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-      config::HiciConfig hici = stored.config.value_or(config::HiciConfig{});
-      hici.num_heads = expected_["hici"]["num_heads"];
-      hici.num_segments = expected_["hici"]["num_segments"];
-      hici.causal_mode = config::default_causal_mode(family);
-      EXPECT_EQ(config::name_of(hici.causal_mode), expected_["hici"]["causal_mode"]);
-      return hici;
-    };
-    return io::load_model(request);
+    const io::OpenedModel opened = io::open_model(request);
+    config::HiciConfig hici = opened.stored_hici();
+    hici.num_heads = expected_["hici"]["num_heads"];
+    hici.num_segments = expected_["hici"]["num_segments"];
+    hici.causal_mode = config::default_causal_mode(opened.base.config().family);
+    EXPECT_EQ(name_of(hici.causal_mode), expected_["hici"]["causal_mode"]);
+    return io::build_model(request, opened, hici);
   }
 
   data::TokenFile tokens(const io::LoadedModel& loaded) const {

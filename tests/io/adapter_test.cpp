@@ -167,7 +167,7 @@ TEST(AdapterTest, AlphaIsSaidOnce) {
   write_adapter(folder / "a", adapter());
   EXPECT_NO_THROW(read_adapter(folder / "a", {.lora_alpha = 16}));
   EXPECT_ERROR_SAYS(read_adapter(folder / "a", {.lora_alpha = 8}),
-                    "adapter_config.json: lora_alpha is 16, and --lora_alpha says 8");
+                    "adapter_config.json: lora_alpha is 16, and `lora_alpha` says 8");
 }
 
 TEST(AdapterTest, HalfOfThePairIsRefusedWithWhatMakesTheOther) {
@@ -178,7 +178,7 @@ TEST(AdapterTest, HalfOfThePairIsRefusedWithWhatMakesTheOther) {
   EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "make it with hici extract from the checkpoint's full dump");
   write_safetensors(folder / "a/model.safetensors", {{"base_model.model.model.norm.weight", at::ones({8})}});
   EXPECT_ERROR_SAYS(read_adapter(folder / "a"),
-                    "make it with hici extract --checkpoint_path " + (folder / "a").string());
+                    "make it with hici extract `checkpoint_path` " + (folder / "a").string());
   fs::remove(folder / "a/model.safetensors");
   fs::create_directory(folder / "a/global_step1000");
   EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "run 'python3 zero_to_fp32.py . .' in it, then hici extract");

@@ -64,7 +64,7 @@ TEST(CheckpointSpaceTest, ADiskWithoutRoomForOneIsAnErrorBeforeTheRun) {
 TEST(CheckpointSpaceTest, WhereAllAreKeptAndSomeFitAWarningSaysHowMany) {
   const testing::TemporaryFolder out;
   const std::string warning = said([&] { CheckpointStore(out.path(), 0, with_room_for(3)).check_room(kMebibyte, 5); });
-  EXPECT_NE(warning.find("room for 3 of 5 checkpoints; use --save_total_limit 2"), std::string::npos) << warning;
+  EXPECT_NE(warning.find("room for 3 of 5 checkpoints; use `save_total_limit` 2"), std::string::npos) << warning;
 }
 
 TEST(CheckpointSpaceTest, AnOldCheckpointStaysUntilTheNewOneIsThere) {
@@ -72,9 +72,9 @@ TEST(CheckpointSpaceTest, AnOldCheckpointStaysUntilTheNewOneIsThere) {
   const auto check = [&](int64_t limit, int64_t room, int64_t saves) {
     CheckpointStore(out.path(), limit, with_room_for(room)).check_room(kMebibyte, saves);
   };
-  EXPECT_ERROR_SAYS(check(1, 1, 5), "--save_total_limit 1 takes 2 more at once");
-  EXPECT_ERROR_SAYS(check(1, 1, 5), "use --save_steps 0");
-  EXPECT_ERROR_SAYS(check(3, 3, 5), "or use --save_total_limit 2");
+  EXPECT_ERROR_SAYS(check(1, 1, 5), "`save_total_limit` 1 takes 2 more at once");
+  EXPECT_ERROR_SAYS(check(1, 1, 5), "use `save_steps` 0");
+  EXPECT_ERROR_SAYS(check(3, 3, 5), "or use `save_total_limit` 2");
   EXPECT_EQ(said([&] { check(1, 2, 5); }), "");
   EXPECT_EQ(said([&] { check(1, 1, 1); }), "") << "the only one";
   CheckpointStore store(out.path());

@@ -119,7 +119,7 @@ TEST(InspectTest, TakesNoFileForTokensThatNobodyCallsSo) {
   const json report = inspect_path({.path = folder / "ids.bin"});
   EXPECT_EQ(report["kind"], "perhaps a token file");
   EXPECT_NE(inspection_text(report).find("8 bytes, which may be 4 token ids of uint16 or 2 of uint32, and no "
-                                         "ids.bin.json says so; give --token_type"),
+                                         "ids.bin.json says so; give `token_type`"),
             std::string::npos);
   for (const char* name : {"picture.png", "notes", "odd.bin"})
     EXPECT_ERROR_SAYS(inspect_path({.path = folder / name}), std::string(name) + ": is no file that hici knows");

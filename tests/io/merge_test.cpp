@@ -61,10 +61,16 @@ class MergeTest : public ::testing::Test {
     write_safetensors(file, tensors);
   }
 
+  MergeResult merge() const {
+    const OpenedModel opened = open_model(request_.model);
+    return merge_adapter(request_, opened, opened.stored_hici());
+  }
+
   MergeCheck check(at::ScalarType stored, const std::set<std::string>& rounded) const {
     const OpenedModel opened = open_model(request_.model);
     return check_merged({.model = request_.model,
                          .opened = opened,
+                         .hici = opened.stored_hici(),
                          .merged = request_.output,
                          .stored = stored,
                          .with_hici = false,
@@ -80,7 +86,7 @@ TEST_F(MergeTest, IsBaseAndScaledProductRoundedOnce) {
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
     request_.dtype = dtype;
     request_.output = folder_ / c10::toString(dtype);
-    const MergeResult result = merge_adapter(request_);
+    const MergeResult result = merge();
     EXPECT_EQ(result.folded, 2U);
     EXPECT_EQ(result.replaced, 1U);
     EXPECT_EQ(result.config.rope.context_factor, 2);
@@ -102,7 +108,7 @@ TEST_F(MergeTest, IsBaseAndScaledProductRoundedOnce) {
 }
 
 TEST_F(MergeTest, AWeightThatIsNotBaseAndAdapterIsFound) {
-  merge_adapter(request_);
+  merge();
   EXPECT_NO_THROW(check(at::kFloat, {kQuery}));
   for (const std::string& name : {kQuery, std::string("model.embed_tokens.weight"), std::string("lm_head.weight"),
                                   std::string("model.norm.weight"), std::string("model.layers.0.mlp.up_proj.weight")}) {
@@ -115,7 +121,7 @@ TEST_F(MergeTest, AWeightThatIsNotBaseAndAdapterIsFound) {
 
 // Another RoPE leaves every weight as it is, and shows in the logits.
 TEST_F(MergeTest, LogitsBeyondTheRoundingAreFound) {
-  merge_adapter(request_);
+  merge();
   const MergeCheck good = check(at::kFloat, {kQuery});
   ASSERT_EQ(good.logits.size(), 1U);
   EXPECT_LT(good.logits[0].relative, good.logits[0].bound);
@@ -134,8 +140,7 @@ TEST_F(MergeTest, NothingAppearsWhenItFails) {
     tensors.emplace_back(name, name == kQuery ? base.read(name) * 1e7 : base.read(name));
   write_safetensors(folder_ / "base/model.safetensors", tensors);
   request_.dtype = at::kHalf;
-  EXPECT_ERROR_SAYS(merge_adapter(request_),
-                    "has values that float16 cannot hold (above 65504); use --torch_dtype bfloat16");
+  EXPECT_ERROR_SAYS(merge(), "has values that float16 cannot hold (above 65504); use `torch_dtype` bfloat16");
   EXPECT_FALSE(fs::exists(request_.output));
   const auto entries = std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator{});
   EXPECT_EQ(entries, 2) << "something was left beside base and adapter";
@@ -158,10 +163,10 @@ TEST_F(MergeTest, WeightsThatAreNoNumbersAreNamed) {
   with_nan(factors, "base_model.model." + layer);
   for (const at::ScalarType dtype : {at::kFloat, at::kHalf}) {
     request_.dtype = dtype;
-    EXPECT_ERROR_SAYS(merge_adapter(request_), "adapter_model.safetensors: tensor '" + layer + "' holds nan; fetch");
+    EXPECT_ERROR_SAYS(merge(), "adapter_model.safetensors: tensor '" + layer + "' holds nan; fetch");
   }
   with_nan(base, "model.layers.0.mlp.up_proj.weight");
-  EXPECT_ERROR_SAYS(merge_adapter(request_), "tensor 'model.layers.0.mlp.up_proj.weight' holds nan; fetch");
+  EXPECT_ERROR_SAYS(merge(), "tensor 'model.layers.0.mlp.up_proj.weight' holds nan; fetch");
   EXPECT_FALSE(fs::exists(request_.output));
   EXPECT_ERROR_SAYS(extract_adapter({.checkpoint = folder_ / "adapter",
                                      .output = folder_ / "bin",
@@ -174,10 +179,10 @@ TEST_F(MergeTest, WeightsThatAreNoNumbersAreNamed) {
 }
 
 TEST_F(MergeTest, AnAdapterOfTheMergedModelMayBeMergedIntoIt) {
-  merge_adapter(request_);
+  merge();
   request_.model.base = folder_ / "merged";
   request_.output = folder_ / "twice";
-  EXPECT_ERROR_SAYS(merge_adapter(request_), "merged: is a merged model already (");
+  EXPECT_ERROR_SAYS(merge(), "merged: is a merged model already (");
   AdapterToWrite second;
   second.lora = {.rank = 1, .alpha = 1, .targets = {"k_proj"}};
   second.base_model = (folder_ / "merged").string();
@@ -189,7 +194,7 @@ TEST_F(MergeTest, AnAdapterOfTheMergedModelMayBeMergedIntoIt) {
   second.lora_tensors.emplace_back("model.layers.1.self_attn.k_proj.lora_B.weight", at::randn({16, 1}));
   write_adapter(folder_ / "second", second);
   request_.model.adapter = folder_ / "second";
-  EXPECT_EQ(merge_adapter(request_).folded, 2U);
+  EXPECT_EQ(merge().folded, 2U);
 }
 
 }  // namespace

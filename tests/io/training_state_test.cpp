@@ -28,7 +28,7 @@ TrainingState sample_state() {
 
 std::string refusal(const TrainingState& current, bool is_overridden = false) {
   return testing::error_message(
-      [&] { check_resumable("out/checkpoint-120", sample_state(), current, is_overridden, "--resume_anyway"); });
+      [&] { check_resumable("out/checkpoint-120", sample_state(), current, is_overridden, "`resume_anyway`"); });
 }
 
 TEST(TrainingStateTest, EverythingComesBackFromTheFile) {
@@ -49,10 +49,10 @@ TEST(TrainingStateTest, OptionsOfOlderCheckpointsAreTheSameOptions) {
   const TrainingState read = parse_training_state(training_state_text(old), "s.json");
   TrainingState current = sample_state();
   current.options = {{"learning_rate", "0.0005"}, {"max_grad_norm", "1"}, {"dtype", "float32"}};
-  EXPECT_NO_THROW(check_resumable("out/checkpoint-120", read, current, false, "--resume_anyway"));
+  EXPECT_NO_THROW(check_resumable("out/checkpoint-120", read, current, false, "`resume_anyway`"));
   current.options["learning_rate"] = "0.0006";
-  EXPECT_ERROR_SAYS(check_resumable("out/checkpoint-120", read, current, false, "--resume_anyway"),
-                    "--learning_rate is 0.0006, the checkpoint has 0.0005;");
+  EXPECT_ERROR_SAYS(check_resumable("out/checkpoint-120", read, current, false, "`resume_anyway`"),
+                    "`learning_rate` is 0.0006, the checkpoint has 0.0005;");
 }
 
 TEST(TrainingStateTest, ADamagedFileIsNamed) {
@@ -88,9 +88,9 @@ TEST(ResumeTest, AllDifferencesAreNamedInOneLine) {
       refusal(current),
       "out/checkpoint-120: cannot go on exactly: the data is bible.bin (999 samples, fingerprint ffffffffffff), "
       "the checkpoint has bible.bin (999 samples, fingerprint 0123456789ab); the global batch is 4 (per device 4 x "
-      "accumulation 1 x processes 1), the checkpoint has 8 (per device 4 x accumulation 2 x processes 1); --dtype is "
-      "not set, the checkpoint has float32; --learning_rate is 0.001, the checkpoint has 0.0005; --weight_decay is "
-      "0.1, the checkpoint has not set; give what the checkpoint has, or add --resume_anyway");
+      "accumulation 1 x processes 1), the checkpoint has 8 (per device 4 x accumulation 2 x processes 1); `dtype` is "
+      "not set, the checkpoint has float32; `learning_rate` is 0.001, the checkpoint has 0.0005; `weight_decay` is "
+      "0.1, the checkpoint has not set; give what the checkpoint has, or add `resume_anyway`");
 }
 
 TEST(ResumeTest, AnOverriddenDifferenceIsAWarning) {
@@ -100,15 +100,15 @@ TEST(ResumeTest, AnOverriddenDifferenceIsAWarning) {
   ::testing::internal::CaptureStderr();
   EXPECT_EQ(refusal(current, /*is_overridden=*/true), "nothing was thrown");
   const std::string warnings = ::testing::internal::GetCapturedStderr();
-  EXPECT_NE(warnings.find("--model_max_length is 2048, the checkpoint has 1024; going on because of --resume_anyway"),
+  EXPECT_NE(warnings.find("`sequence_length` is 2048, the checkpoint has 1024; going on because of `resume_anyway`"),
             std::string::npos);
-  EXPECT_NE(warnings.find("--seed is 1"), std::string::npos) << warnings;
+  EXPECT_NE(warnings.find("`seed` is 1"), std::string::npos) << warnings;
 }
 
 TEST(ResumeTest, AnotherBaseOrTokenizerIsNamedWhereBothAreKnown) {
   TrainingState saved = sample_state(), current = sample_state();
   const auto refusal = [&](bool is_overridden) {
-    return testing::error_message([&] { check_resumable("c", saved, current, is_overridden, "--resume_anyway"); });
+    return testing::error_message([&] { check_resumable("c", saved, current, is_overridden, "`resume_anyway`"); });
   };
   saved.identity = {{{"a", "1"}, {"b", "2"}}, std::string(64, 'a')};
   EXPECT_EQ(refusal(false), "nothing was thrown");  // the new run does not know: a base without tokenizer.json
@@ -117,7 +117,7 @@ TEST(ResumeTest, AnotherBaseOrTokenizerIsNamedWhereBothAreKnown) {
   current.identity.base["b"] = "3";
   EXPECT_EQ(refusal(false),
             "c: cannot go on exactly: the base model is another one (1 of 1 tensors differ, 'b' first); give what the "
-            "checkpoint has, or add --resume_anyway");
+            "checkpoint has, or add `resume_anyway`");
   EXPECT_EQ(refusal(true), "nothing was thrown");
   current.identity = {{}, std::string(64, 'b')};
   EXPECT_NE(refusal(false).find("the tokenizer is tokenizer.json of SHA-256 bbbbbbbbbbbb..., the checkpoint has"),
@@ -129,16 +129,16 @@ TEST(ResumeTest, AnotherBaseOrTokenizerIsNamedWhereBothAreKnown) {
 TEST(ResumeTest, WhatACheckpointDecidesCannotBeOverridden) {
   TrainingState saved = sample_state(), current = sample_state();
   const auto refusal = [&](bool is_overridden) {
-    return testing::error_message([&] { check_resumable("c", saved, current, is_overridden, "--resume_anyway"); });
+    return testing::error_message([&] { check_resumable("c", saved, current, is_overridden, "`resume_anyway`"); });
   };
   saved.start_options = {{"lora_r", "4"}, {"lora_alpha", "16"}};
   current.start_options = {{"lora_r", "4"}, {"use_llama_init", "True"}};  // the last one is not known
   EXPECT_EQ(refusal(false), "nothing was thrown");
   current.start_options["lora_r"] = "8";
   EXPECT_EQ(refusal(false),
-            "c: cannot go on exactly: --lora_r is 8, the checkpoint has 4; give what the checkpoint has");
+            "c: cannot go on exactly: `lora_r` is 8, the checkpoint has 4; give what the checkpoint has");
   EXPECT_EQ(refusal(true),
-            "c: --lora_r is 8, the checkpoint has 4; the checkpoint decides that, also with --resume_anyway: leave the "
+            "c: `lora_r` is 8, the checkpoint has 4; the checkpoint decides that, also with `resume_anyway`: leave the "
             "option out");
 }
 

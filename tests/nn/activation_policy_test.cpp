@@ -79,7 +79,7 @@ TEST(ActivationPolicyTest, EveryPolicyAndEveryMixGivesTheGradientsOfKeep) {
          {std::pair{AttentionKind::kHici, false}, {AttentionKind::kHici, true}, {AttentionKind::kFull, false}}) {
       const Outcome kept = run(family, attention, {}, streams);
       for (const ActivationPolicies& policies : choices) {
-        SCOPED_TRACE(::testing::Message() << config::name_of(family) << " " << attention_kind_name(attention)
+        SCOPED_TRACE(::testing::Message() << hici::name_of(family) << " " << attention_kind_name(attention)
                                           << " streams " << streams << ": " << describe(policies, kLayers));
         const Outcome other = run(family, attention, policies, streams);
         EXPECT_TRUE(at::equal(other.hidden, kept.hidden));

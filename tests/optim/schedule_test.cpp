@@ -26,7 +26,9 @@ TEST(ScheduleTest, LinearAndCosineFallAsInTransformers) {
   EXPECT_NEAR(cosine.factor(5), 0.8535533905932737, 1e-15);
 }
 
-TEST(ScheduleTest, UnknownNameIsAUsageError) { EXPECT_THROW(schedule_kind_from_name("polynomial"), UsageError); }
+TEST(ScheduleTest, UnknownNameIsAUsageError) {
+  EXPECT_THROW(parse_enum<ScheduleKind>("polynomial", "`lr_scheduler_type`"), UsageError);
+}
 
 }  // namespace
 }  // namespace hici::optim

@@ -9,7 +9,7 @@ namespace hici::parallel {
 namespace {
 
 TEST(MeshTest, ProcessesOfASequenceAreNeighbours) {
-  const Mesh mesh = make_mesh(8, 4, "--segment_parallel");
+  const Mesh mesh = make_mesh(8, 4, "`segment_parallel`");
   EXPECT_EQ(mesh.data, 2);
   EXPECT_EQ(mesh.ranks_of_sequence(5), (std::vector<int64_t>{4, 5, 6, 7}));
   EXPECT_EQ(mesh.data_rank(5), 1);
@@ -17,8 +17,8 @@ TEST(MeshTest, ProcessesOfASequenceAreNeighbours) {
 }
 
 TEST(MeshTest, WhatDoesNotDivideIsRefused) {
-  EXPECT_EQ(testing::error_message([] { make_mesh(6, 4, "--segment_parallel"); }),
-            "--segment_parallel: 4 does not divide the 6 processes of this run; start a multiple of it with torchrun, "
+  EXPECT_EQ(testing::error_message([] { make_mesh(6, 4, "`segment_parallel`"); }),
+            "`segment_parallel`: 4 does not divide the 6 processes of this run; start a multiple of it with torchrun, "
             "srun or mpirun");
 }
 

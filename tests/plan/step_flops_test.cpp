@@ -149,18 +149,19 @@ double without_attention(const StepFlops& flops) {
 TEST(StepFlopsTest, EqualsTheProductsThatLibTorchIsAskedFor) {
   config::ModelConfig config = tiny_model();
   config.num_hidden_layers = 2;
-  for (const auto& mode : config::causal_mode_names()) {
+  const auto modes = names_of(config::CausalMode{});
+  for (const auto& [mode, name] : modes.all) {
     StepShape shape = tiny_shape();
     shape.batch = 3;
     shape.tokens = 16;
-    shape.hici->causal_mode = config::parse_causal_mode(mode, "mode");
+    shape.hici->causal_mode = mode;
     for (const bool shared : {true, false}) {
       shape.hici->shared_compressor = shared;
       const StepFlops flops = count_step_flops(config, shape);
-      EXPECT_EQ(count_products_of_step(config, shape, false), without_attention(flops)) << mode << shared;
+      EXPECT_EQ(count_products_of_step(config, shape, false), without_attention(flops)) << name << shared;
       EXPECT_EQ(count_products_of_step(config, shape, true),
                 without_attention(flops) + flops.recomputation() - flops.forward.attention)
-          << mode << shared;
+          << name << shared;
     }
   }
 }

@@ -112,11 +112,11 @@ TEST(StepPlanTest, NothingThatFitsIsOneLineWithWhatWould) {
   const int64_t budget = peak_of(problem, everywhere(kOffload)) / 2;
   const std::string message =
       testing::error_message([&] { announce_plan(planned_for(problem, kOffload, budget, /*is_auto=*/true)); });
-  EXPECT_NE(message.find("; what fits: --stream_segments True ("), std::string::npos) << message;
-  ASSERT_NE(message.find(", or --model_max_length "), std::string::npos) << message;
+  EXPECT_NE(message.find("; what fits: `stream_segments` True ("), std::string::npos) << message;
+  ASSERT_NE(message.find(", or `model_max_length` "), std::string::npos) << message;
   EXPECT_TRUE(testing::is_one_clean_line(message));
   // What it names does fit, and 256 tokens a segment more do not.
-  const int64_t longest = std::stoll(message.substr(message.find("max_length ") + 11));
+  const int64_t longest = std::stoll(message.substr(message.find("max_length` ") + 12));
   PlanProblem shorter = problem;
   shorter.shape.tokens = longest;
   shorter.shape.segment_length = longest / 4;
@@ -140,9 +140,9 @@ TEST(PlanAlternativesTest, EachChangeThatIsNamedFitsAndTheOneBeforeItDoesNot) {
   const std::vector<Alternative> found = alternatives_that_fit(problem, {}, budget);
   const std::vector<std::string> options = options_of(found);
   ASSERT_GE(options.size(), 3u);
-  EXPECT_EQ(options[0], "--per_device_train_batch_size 1 --gradient_accumulation_steps 2");
-  EXPECT_EQ(options[1], "--stream_segments True --causal_mode causal_gi");
-  EXPECT_EQ(options.back().rfind("--model_max_length ", 0), 0u);
+  EXPECT_EQ(options[0], "`per_device_train_batch_size` 1 `gradient_accumulation_steps` 2");
+  EXPECT_EQ(options[1], "`stream_segments` True `causal_mode` causal_gi");
+  EXPECT_EQ(options.back().rfind("`model_max_length` ", 0), 0u);
   for (const Alternative& each : found) EXPECT_LE(each.plan.peak.groups.total(), budget) << each.options;
 }
 
@@ -152,7 +152,7 @@ TEST(PlanAlternativesTest, SegmentsThatAreTooLongAreCutIntoMore) {
   const int64_t budget = peak_of(problem, everywhere(kOffload)) / 2;
   const std::vector<Alternative> found = alternatives_that_fit(problem, {}, budget);
   ASSERT_FALSE(found.empty());
-  ASSERT_EQ(found[0].options.rfind("--num_chunks ", 0), 0u) << found[0].options;
+  ASSERT_EQ(found[0].options.rfind("`num_chunks` ", 0), 0u) << found[0].options;
   const int64_t segments = std::stoll(found[0].options.substr(13));
   problem.shape.segment_length = problem.shape.tokens / segments;
   EXPECT_TRUE(fit_memory(problem, budget));
@@ -165,8 +165,8 @@ TEST(PlanAlternativesTest, APolicyThatDoesNotFitIsAnsweredWithOnesThatDo) {
   const int64_t budget = peak_of(problem, everywhere(kRecompute));
   const auto options = options_of(alternatives_that_fit(problem, kKeep, budget));
   ASSERT_GE(options.size(), 2u);
-  EXPECT_EQ(options[0], "--activation_policy auto");
-  EXPECT_EQ(options[1], "--activation_policy recompute");
+  EXPECT_EQ(options[0], "`activation_policy` auto");
+  EXPECT_EQ(options[1], "`activation_policy` recompute");
 }
 
 TEST(PlanAlternativesTest, LessThatIsTrainedTakesLess) {
@@ -177,12 +177,12 @@ TEST(PlanAlternativesTest, LessThatIsTrainedTakesLess) {
   problem.parameters = count_parameters(problem.model, problem.shape.hici, problem.lora, problem.trainable);
   const int64_t budget = peak_of(problem, everywhere(kOffload)) * 2 / 3;
   EXPECT_EQ(options_of(alternatives_that_fit(problem, {}, budget)),
-            std::vector<std::string>{"--trainable_params norm"});
+            std::vector<std::string>{"`trainable_params` norm"});
   problem.trainable.low_rank = false;
   problem.parameters = count_parameters(problem.model, problem.shape.hici, problem.lora, problem.trainable);
   const int64_t whole = peak_of(problem, everywhere(kOffload));
   EXPECT_EQ(options_of(alternatives_that_fit(problem, {}, whole - 1)),
-            std::vector<std::string>{"--low_rank_training True"});
+            std::vector<std::string>{"`low_rank_training` True"});
 }
 
 TEST(PlanAlternativesTest, WhereNoChangeIsEnoughAllOfThemTogetherMayBe) {
@@ -197,7 +197,7 @@ TEST(PlanAlternativesTest, WhereNoChangeIsEnoughAllOfThemTogetherMayBe) {
   const int64_t budget = peak_of(lean, everywhere(kOffload)) * 21 / 20;
   const auto options = options_of(alternatives_that_fit(problem, {}, budget));
   ASSERT_EQ(options.size(), 1u);
-  EXPECT_EQ(options[0], "--trainable_params norm --stream_segments True");
+  EXPECT_EQ(options[0], "`trainable_params` norm `stream_segments` True");
 }
 
 TEST(StepPlanTest, AnAllocationThatFailsNamesStepSizePlanAndALeanerSetting) {
@@ -206,11 +206,11 @@ TEST(StepPlanTest, AnAllocationThatFailsNamesStepSizePlanAndALeanerSetting) {
       planned, 7, "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB\nmore");
   EXPECT_EQ(message.rfind("step 7: out of memory: Tried to allocate 2.00 GiB; planned: activations keep; peak ", 0), 0u)
       << message;
-  EXPECT_NE(message.find("use --activation_policy recompute_mlp"), std::string::npos) << message;
+  EXPECT_NE(message.find("use `activation_policy` recompute_mlp"), std::string::npos) << message;
   EXPECT_TRUE(testing::is_one_clean_line(message));
   const std::string last =
       describe_out_of_memory(planned_for(gpu_problem(), kOffload, int64_t{1} << 40, false), 1, "no");
-  EXPECT_NE(last.find("what fits: --stream_segments True ("), std::string::npos) << last;
+  EXPECT_NE(last.find("what fits: `stream_segments` True ("), std::string::npos) << last;
 }
 
 TEST(StepPlanTest, OnACpuEverythingIsKeptUnlessAskedOtherwise) {

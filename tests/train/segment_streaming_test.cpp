@@ -165,7 +165,7 @@ TEST_P(StreamedGradientsTest, AreThoseOfTheWholeStep) {
 
 std::string case_name(const ::testing::TestParamInfo<StreamCase>& info) {
   const auto& [kind, hierarchy] = info.param;
-  return std::string(kind.name) + "_" + config::name_of(hierarchy.mode) + (hierarchy.integrator ? "" : "_local_only");
+  return std::string(kind.name) + "_" + name_of(hierarchy.mode) + (hierarchy.integrator ? "" : "_local_only");
 }
 
 // Mode none without a global integrator looks at no other segment.
@@ -244,13 +244,13 @@ TEST(SegmentStreamingTest, AStopSignalEndsEitherPassAtTheNextSegment) {
 TEST(SegmentStreamingTest, WhatCannotBeStreamedIsAUsageErrorWithTheWayOut) {
   const config::HiciConfig looks_ahead = hici_config({CausalMode::kNone, true}, true, true);
   EXPECT_THROW(check_streamable(nn::AttentionKind::kHici, looks_ahead), UsageError);
-  EXPECT_ERROR_SAYS(check_streamable(nn::AttentionKind::kHici, looks_ahead), "use --causal_mode causal_gi");
+  EXPECT_ERROR_SAYS(check_streamable(nn::AttentionKind::kHici, looks_ahead), "use `causal_mode` causal_gi");
   const config::HiciConfig causal = hici_config({CausalMode::kCausalGi, true}, true, true);
   EXPECT_NO_THROW(check_streamable(nn::AttentionKind::kHici, causal));
   EXPECT_NO_THROW(check_streamable(nn::AttentionKind::kSegments, looks_ahead));  // there are no slots to look at
   for (const nn::AttentionKind attention : {nn::AttentionKind::kFull, nn::AttentionKind::kS2}) {
     EXPECT_THROW(check_streamable(attention, causal), UsageError);
-    EXPECT_ERROR_SAYS(check_streamable(attention, causal), "use --attention hici");
+    EXPECT_ERROR_SAYS(check_streamable(attention, causal), "use `attention` hici");
   }
 }
 

@@ -53,7 +53,7 @@ struct TinyRun {
     writer.write(ids);
     writer.commit({.vocab_size = 32});
     tokens.emplace(data::TokenFile::open(folder.path() / "t.bin", {.vocab_size = 32}));
-    blocks.emplace(*tokens, 16, "--model_max_length");
+    blocks.emplace(*tokens, 16, "`model_max_length`");
     config.sequence_length = 16;
     config.max_steps = 6;
     config.warmup_steps = 0;

@@ -37,11 +37,6 @@ bool stderr_rewrites() {
 
 std::atomic<bool> is_quiet{false};
 
-LiveLine& spoken_line() {
-  static LiveLine line(stderr, stderr_rewrites());
-  return line;
-}
-
 LiveLine& silent_line() {
   static LiveLine line(std::fopen("/dev/null", "w"), false);
   return line;
@@ -90,10 +85,13 @@ void LiveLine::erase_locked() const {
   std::fflush(stream_);
 }
 
-LiveLine& stderr_live_line() { return is_quiet ? silent_line() : spoken_line(); }
+LiveLine& loud_live_line() {
+  static LiveLine line(stderr, stderr_rewrites());
+  return line;
+}
+
+LiveLine& stderr_live_line() { return is_quiet ? silent_line() : loud_live_line(); }
 
 void be_quiet() { is_quiet = true; }
-
-void write_error_line(const std::string& line) { spoken_line().write_line(line); }
 
 }  // namespace hici

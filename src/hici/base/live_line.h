@@ -41,5 +41,7 @@ class LiveLine {
 
 // The live line of stderr; rewrites when stderr is a terminal and TERM is not "dumb".
 LiveLine& stderr_live_line();
+// The same also where this process is to be quiet (base/quiet.h).
+LiveLine& loud_live_line();
 
 }  // namespace hici

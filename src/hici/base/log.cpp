@@ -2,16 +2,29 @@
 #include "hici/base/log.h"
 
 #include "hici/base/clean_text.h"
+#include "hici/base/field_text.h"
 #include "hici/base/live_line.h"
+#include "hici/base/quiet.h"
 #include "hici/base/signals.h"
 #include "hici/base/version.h"
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 
 namespace hici {
+namespace {
+
+std::atomic<std::string (*)(const std::string&)> log_wording = nullptr;
+
+std::string worded(const std::string& line) {
+  const auto wording = log_wording.load();
+  return wording == nullptr ? line : wording(line);
+}
+
+}  // namespace
 
 void write_stdout(const std::string& text) {
   stderr_live_line().erase();  // both streams may be the same terminal
@@ -23,7 +36,11 @@ void write_stdout(const std::string& text) {
   HICI_CHECK(whole, "stdout: cannot write ", text.size(), " bytes; is the disk full?");
 }
 
-void write_log_line(const std::string& line) { stderr_live_line().write_line(line); }
+void set_log_wording(std::string (*wording)(const std::string& line)) { log_wording = wording; }
+
+void write_log_line(const std::string& line) { stderr_live_line().write_line(worded(line)); }
+
+void write_error_line(const std::string& line) { loud_live_line().write_line(worded(line)); }
 
 std::string version_text() {
   return detail::concat("hici ", kVersion, " (git ", kGitRevision, ")\nLibTorch ", kTorchVersion, "\nCUDA ",

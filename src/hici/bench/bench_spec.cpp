@@ -85,7 +85,7 @@ std::string joined(const std::vector<std::string>& names) {
 // A case that no memory holds says so in its row; only what 64 bits do not count is refused.
 void check_tokens(int64_t batch, int64_t length) {
   constexpr int64_t kMostTokens = int64_t{1} << 46;
-  HICI_CHECK_USAGE(length <= kMostTokens / batch, "--seq_len: ", length, " with --batch_size ", batch,
+  HICI_CHECK_USAGE(length <= kMostTokens / batch, "`seq_len`: ", length, " with `batch_size` ", batch,
                    " is more than can be counted; use up to ", kMostTokens, " tokens in all");
 }
 
@@ -118,22 +118,22 @@ BenchModel find_bench_model(const std::string& name, const std::string& subject)
 }
 
 void BenchSpec::validate() const {
-  HICI_CHECK_USAGE(repetitions >= 1 && warmup >= 0, "--repetitions: ", repetitions, " with --warmup ", warmup,
+  HICI_CHECK_USAGE(repetitions >= 1 && warmup >= 0, "`repetitions`: ", repetitions, " with `warmup` ", warmup,
                    "; use 1 or more, and 0 or more for the warm-up");
-  HICI_CHECK_USAGE(pause_ms >= 0, "--pause_ms: ", pause_ms, " is negative; use 0 or more");
-  HICI_CHECK_USAGE(batch_size >= 1, "--batch_size: ", batch_size, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(prefix_slots >= 0 && attention_tokens >= 0, "--prefix_slots and --tokens: negative; use 0 or more");
+  HICI_CHECK_USAGE(pause_ms >= 0, "`pause_ms`: ", pause_ms, " is negative; use 0 or more");
+  HICI_CHECK_USAGE(batch_size >= 1, "`batch_size`: ", batch_size, " is not positive; use 1 or more");
+  HICI_CHECK_USAGE(prefix_slots >= 0 && attention_tokens >= 0, "`prefix_slots` and `tokens`: negative; use 0 or more");
   for (const int64_t length : lengths) {
     check_tokens(batch_size, length);
     for (const int64_t batch : batch_sizes) check_tokens(batch, length);
   }
-  HICI_CHECK_USAGE(new_tokens >= 1, "--new_tokens: ", new_tokens, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(segment_length >= 0, "--segment_length: ", segment_length, " is negative; use 1 or more");
+  HICI_CHECK_USAGE(new_tokens >= 1, "`new_tokens`: ", new_tokens, " is not positive; use 1 or more");
+  HICI_CHECK_USAGE(segment_length >= 0, "`segment_length`: ", segment_length, " is negative; use 1 or more");
   for (const nn::AttentionKind attention : attentions) {
     if (stream_segments) train::check_streamable(attention, model.hici);
     if (attention == nn::AttentionKind::kFull) continue;
     for (const int64_t length : lengths)
-      config::check_segments(segment_length, model.hici.num_segments, "--seq_len", length);
+      config::check_segments(segment_length, model.hici.num_segments, "`seq_len`", length);
   }
 }
 

@@ -131,7 +131,7 @@ nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes&
           {"attention", nn::attention_kind_name(spec.attention)},
           {"num_segments", spec.model.hici.num_segments},
           {"segment_length", spec.segment_length},
-          {"causal_mode", config::name_of(spec.model.hici.causal_mode)},
+          {"causal_mode", name_of(spec.model.hici.causal_mode)},
           {"batch_size", spec.batch_size},
           {"gradient_accumulation_steps", spec.accumulation_steps},
           {"dtype", ops::dtype_name(spec.dtype)},
@@ -150,22 +150,19 @@ nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes&
 }  // namespace
 
 void MemoryTableSpec::validate() const {
-  HICI_CHECK_USAGE(batch_size >= 1 && accumulation_steps >= 1,
-                   "--per_device_train_batch_size and "
-                   "--gradient_accumulation_steps: ",
-                   batch_size, " and ", accumulation_steps, "; use 1 or more");
-  HICI_CHECK_USAGE(budget() > 0, "--memory: ", human_bytes(memory_bytes), " is less than ",
+  HICI_CHECK_USAGE(batch_size >= 1 && accumulation_steps >= 1, "`batch_size` and `accumulation_steps`: ", batch_size,
+                   " and ", accumulation_steps, "; use 1 or more");
+  HICI_CHECK_USAGE(budget() > 0, "`memory`: ", human_bytes(memory_bytes), " is less than ",
                    on_gpu ? "CUDA" : "the program", " itself takes; use more, as in 80GiB");
   for (const int64_t length : lengths) {  // numbers of scores stay within 64 bits
-    HICI_CHECK_USAGE(length <= kMostTokens / batch_size, "--model_max_length: ", length,
-                     " with --per_device_train_batch_size ", batch_size, " is more than can be planned; use up to ",
-                     kMostTokens, " tokens in all");
+    HICI_CHECK_USAGE(length <= kMostTokens / batch_size, "`sequence_length`: ", length, " with `batch_size` ",
+                     batch_size, " is more than can be planned; use up to ", kMostTokens, " tokens in all");
   }
   lora.validate();
   if (stream_segments) train::check_streamable(attention, model.hici);
   if (attention == nn::AttentionKind::kFull) return;
   for (const int64_t length : lengths)
-    config::check_segments(segment_length, model.hici.num_segments, "--model_max_length", length);
+    config::check_segments(segment_length, model.hici.num_segments, "`sequence_length`", length);
 }
 
 MemoryTable make_memory_table(const MemoryTableSpec& spec) {

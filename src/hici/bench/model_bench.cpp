@@ -126,7 +126,7 @@ nlohmann::json model_facts(const BenchSpec& spec, BenchWork work, const MachineR
   nlohmann::json facts = common_facts(work == BenchWork::kStep ? "bench step" : "bench eval", spec, rates);
   facts["batch_size"] = spec.batch_size;
   facts["num_segments"] = spec.model.hici.num_segments;
-  facts["causal_mode"] = config::name_of(spec.model.hici.causal_mode);
+  facts["causal_mode"] = name_of(spec.model.hici.causal_mode);
   facts["lora_rank"] = spec.lora.rank;
   if (work == BenchWork::kStep)
     facts["activation_policy"] = spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto";
@@ -149,7 +149,7 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   std::string title = detail::concat(what, ": ", spec.model.name, ", batch ", spec.batch_size);
   if (has_segments) title += ", " + counted(spec.model.hici.num_segments, "segment");
   if (is_measured(spec, nn::AttentionKind::kHici))
-    title += detail::concat(", causal mode ", config::name_of(spec.model.hici.causal_mode));
+    title += detail::concat(", causal mode ", name_of(spec.model.hici.causal_mode));
   return detail::concat(title, ", LoRA rank ", spec.lora.rank);
 }
 

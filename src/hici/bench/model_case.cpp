@@ -74,7 +74,7 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::
   if (work == BenchWork::kEval) return;
   auto parameters = optim::select_trainable(model_, {});
   if (spec.fp8_base) {
-    model_.quantise_frozen("--fp8_base");
+    model_.quantise_frozen("`fp8_base`");
     pool.drop_unused();
   }
   plan();

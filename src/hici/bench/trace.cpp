@@ -33,7 +33,7 @@ void write_trace(at::Device device, const std::filesystem::path& path, const std
   profiler::disableProfiler()->save(file.string());
   std::error_code failure;
   std::filesystem::rename(file, path, failure);
-  HICI_CHECK(!failure, path.string(), ": the trace was not written (", failure.message(), "); give another --trace");
+  HICI_CHECK(!failure, path.string(), ": the trace was not written (", failure.message(), "); give another `trace`");
 }
 
 }  // namespace hici::bench

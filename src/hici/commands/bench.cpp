@@ -7,6 +7,7 @@
 #include "hici/bench/model_bench.h"
 #include "hici/bench/op_bench.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/flag_text.h"
 #include "hici/commands/options/activation_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/option_values.h"
@@ -35,8 +36,8 @@ struct BenchOptions {
 };
 
 int show(const BenchOptions& o, const bench::BenchReport& report) {
-  show_and_write(report.text(), [&] {
-    write_result(o.output, [&] { return report.json().dump(1) + "\n"; });
+  show_and_write(with_flags(report.text()), [&] {
+    write_result(o.output, [&] { return with_flags(report.json().dump(1)) + "\n"; });
     write_result(o.csv, [&] { return report.csv(); });
     write_result(o.latex, [&] { return report.latex(); });
   });
@@ -55,8 +56,8 @@ void resolve_common(BenchOptions& o) {
   o.spec.model = bench::find_bench_model(o.model, "--model");
   o.spec.lengths = list_of_lengths(o.lengths, "--seq_len");
   o.spec.batch_sizes = list_of_batches(o.batch_sizes, "--batch_size");
-  if (o.hici.app != nullptr) {
-    o.hici.use_where_not_given(o.spec.model.hici);
+  if (o.hici.num_chunks.is_declared()) {
+    o.hici.use_where_not_typed(o.spec.model.hici);
     o.spec.model.hici = o.hici.resolve(o.spec.model.config.family, {});
     o.spec.model.hici.validate(o.spec.model.config.hidden_size);
     o.spec.attentions.clear();

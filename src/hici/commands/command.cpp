@@ -5,6 +5,7 @@
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/commands/bound_command.h"
+#include "hici/commands/flag_text.h"
 #include "hici/commands/help.h"
 #include "hici/commands/options/parse_options.h"
 
@@ -77,6 +78,7 @@ int run_command_line(int argc, const char* const* argv) {
   const NamedCommand named = find_command(words);
   check_is_command(named, words);
   const BoundCommand command = bind_command(*named.entry);
+  name_fields_as_options_of(*command.app);
   parse_options(*command.app, named.name, {words.begin() + static_cast<std::ptrdiff_t>(named.num_words), words.end()});
   return command.run();
 }

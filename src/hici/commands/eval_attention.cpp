@@ -54,7 +54,7 @@ struct EvalAttentionOptions {
 
 void check_options(const EvalAttentionOptions& o) {
   config::check_tokens_at_once("--batch_size", o.batch_size, "--seq_len", o.seq_len);
-  HICI_CHECK_USAGE(o.hici.use_hierarchical_forward,
+  HICI_CHECK_USAGE(o.hici.use_hierarchical_forward.value,
                    "--use_hierarchical_forward: False leaves no slots to look at; leave the option out");
   o.sharing.check(o.output);
 }
@@ -99,14 +99,14 @@ nlohmann::json settings_json(const EvalAttentionOptions& o, const io::LoadedMode
           {"seq_len", o.seq_len},
           {"context_size", loaded.context_size},
           {"num_segments", loaded.hici.num_segments},
-          {"causal_mode", config::name_of(loaded.hici.causal_mode)},
+          {"causal_mode", name_of(loaded.hici.causal_mode)},
           {"sliding_window", options.windows.stride},
           {"batch_size", o.batch_size},
           {"limit_tokens", o.limit_tokens},
           {"attention_backend", ops::attention_backend_name(options.forward.backend)},
           {"dtype", ops::dtype_name(loaded.dtype)},
           {"device", loaded.device.str()},
-          {"rope_type", config::name_of(rope.type)},
+          {"rope_type", name_of(rope.type)},
           {"rope_theta", rope.theta},
           {"rope_factor", rope.context_factor},
           {"layers", loaded.model->config().num_hidden_layers},
@@ -175,11 +175,11 @@ void check_places(const EvalAttentionOptions& o) {
 int run_eval_attention(const EvalAttentionOptions& o) {
   check_options(o);
   std::optional<data::TokenType> type;
-  if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
+  if (!o.token_type.empty()) type = parse_enum<data::TokenType>(o.token_type, "--token_type");
   check_places(o);
   const StopSignals signals;
-  io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici);
-  const io::LoadedModel loaded = io::load_model(request);
+  const io::LoadedModel loaded =
+      load_model(model_request(o.base_model, o.peft_model, o.context_size, o.device), o.hici);
   HICI_CHECK(loaded.has_hierarchy, o.peft_model.empty() ? o.base_model : o.peft_model,
              ": has no HiCI modules, so that there are no slots to look at; give --peft_model with an adapter of hici "
              "train, or a model that was merged --with_hici True");

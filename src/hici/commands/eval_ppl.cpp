@@ -106,7 +106,7 @@ nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loa
           {"seq_len", o.seq_len},
           {"context_size", loaded.context_size},
           {"num_segments", forward.segment_length > 0 ? o.seq_len / forward.segment_length : 0},
-          {"causal_mode", config::name_of(loaded.hici.causal_mode)},
+          {"causal_mode", name_of(loaded.hici.causal_mode)},
           {"has_hierarchy", loaded.has_hierarchy},
           {"stream_segments", o.stream_segments},
           {"sliding_window", o.sliding_window},
@@ -114,7 +114,7 @@ nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loa
           {"limit_tokens", o.limit_tokens},
           {"dtype", ops::dtype_name(loaded.dtype)},
           {"device", loaded.device.str()},
-          {"rope_type", config::name_of(rope.type)},
+          {"rope_type", name_of(rope.type)},
           {"rope_theta", rope.theta},
           {"rope_factor", rope.context_factor},
           {"data_sha256", tokens.sha256()},
@@ -155,15 +155,11 @@ std::string result_text(const nlohmann::json& json) {
 }
 
 io::LoadedModel load(const EvalPplOptions& o, const EvalMode& mode) {
-  io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, o.hici);
-  if (o.stream_segments) {
-    request.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-      const config::HiciConfig hici = o.hici.resolve(family, stored);
-      hici.check_streamable();
-      return hici;
-    };
-  }
-  io::LoadedModel loaded = io::load_model(request);
+  const io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device);
+  const io::OpenedModel opened = io::open_model(request);
+  const config::HiciConfig hici = o.hici.resolve(opened);
+  if (o.stream_segments) hici.check_streamable();
+  io::LoadedModel loaded = io::build_model(request, opened, hici);
   if (mode.attention == nn::AttentionKind::kHici && !loaded.has_hierarchy) {
     log_info("--eval_mode ", o.eval_mode,
              ": neither base nor adapter has HiCI modules; this is plain attention inside segments");
@@ -180,7 +176,7 @@ int run_eval_ppl(const EvalPplOptions& o) {
                    "--stream_segments: has no form with --eval_mode ", o.eval_mode,
                    ", where tokens see beyond their segment; use --eval_mode hici");
   std::optional<data::TokenType> type;
-  if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
+  if (!o.token_type.empty()) type = parse_enum<data::TokenType>(o.token_type, "--token_type");
   check_output_file(o.output, read_places_of_windows(o.base_model, o.peft_model, o.data_path));
   const StopSignals signals;
   const io::LoadedModel loaded = load(o, mode);

@@ -189,7 +189,7 @@ CommandEntry command_of(RetrievalTask task, const std::string& name, const std::
                                   ".jsonl; may also stand alone, before the options"));
     o->benchmark.answering.generation.max_new_tokens = max_new_tokens;
     o->benchmark.output_dir = is_topics ? "predictions/topics" : "predictions/lines";
-    o->benchmark.chat_template = "vicuna";
+    o->benchmark.chat_template.value = "vicuna";
     add_tokens(app, "max_new_tokens", o->benchmark.answering.generation.max_new_tokens,
                "Tokens of an answer at the most");
     o->benchmark.bind(app);

@@ -7,6 +7,7 @@
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/options/option.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/io/extract.h"
 
@@ -21,25 +22,19 @@ struct ExtractOptions {
   std::string trainable_params;
   std::string output_dir;
   std::string format = "safetensors";
-  double lora_alpha = 0;
+  Option<double> lora_alpha{0};
 };
 
-io::AdapterFormat parse_format(const std::string& name) {
-  HICI_CHECK_USAGE(name == "safetensors" || name == "bin", "--format: '", name,
-                   "' is not known; use safetensors or bin");
-  return name == "bin" ? io::AdapterFormat::kBin : io::AdapterFormat::kSafetensors;
-}
-
-int run_extract(const ExtractOptions& o, const CLI::App& app) {
+int run_extract(const ExtractOptions& o) {
   io::ExtractRequest request;
   request.checkpoint = o.checkpoint_path;
   request.output = o.output_dir;
   request.trainable_parts = split_at_commas(o.trainable_params);
-  request.format = parse_format(o.format);
-  if (app.get_option("--lora_alpha")->count() > 0) {
-    HICI_CHECK_USAGE(o.lora_alpha >= config::kMinLoraAlpha, "--lora_alpha: ", o.lora_alpha, " is no scale; use ",
-                     config::kMinLoraAlpha, " or more, such as 16");
-    request.lora_alpha = o.lora_alpha;
+  request.format = parse_enum<io::AdapterFormat>(o.format, "--format");
+  if (o.lora_alpha.typed()) {
+    HICI_CHECK_USAGE(o.lora_alpha.value >= config::kMinLoraAlpha, "--lora_alpha: ", o.lora_alpha.value,
+                     " is no scale; use ", config::kMinLoraAlpha, " or more, such as 16");
+    request.lora_alpha = o.lora_alpha.value;
   }
   check_new_folder(o.output_dir, {{o.checkpoint_path, "--checkpoint_path"}});
   const StopSignals signals;
@@ -79,7 +74,7 @@ CommandEntry extract_command() {
             add_option(app, "lora_alpha", o->lora_alpha,
                        "Scale of LoRA times its rank, for a full dump without adapter_config.json; 0: not given",
                        {0, config::kMaxLoraAlpha});
-            return [o, &app] { return run_extract(*o, app); };
+            return [o] { return run_extract(*o); };
           }};
 }
 

@@ -31,9 +31,9 @@ namespace {
 
 struct GenerateCommandOptions {
   AnsweringOptions answering;
-  std::string prompt;
-  std::string prompt_file;
-  std::string batch_file;
+  Option<std::string> prompt;
+  Option<std::string> prompt_file;
+  Option<std::string> batch_file;
   std::string output;
   std::string system;
   bool chat = false;
@@ -45,50 +45,50 @@ struct GenerateCommandOptions {
   bool skip_special_tokens = true;
   bool return_ids = false;
   int64_t num_return = 1;
-  int64_t batch_size = 1;
-  uint64_t seed = 42;
+  Option<int64_t> batch_size{1};
+  Option<uint64_t> seed{42};
+  Option<int64_t&> min_new_tokens{answering.generation.min_new_tokens};
   OverwriteOption overwrite;
 
   generate::GenerateOptions& generation() { return answering.generation; }
   const generate::GenerateOptions& generation() const { return answering.generation; }
-  bool given(const char* name) const { return answering.given(name); }
   // Answers as JSON lines: from a file of prompts, or several to one.
-  bool is_batch() const { return !batch_file.empty() || num_return > 1; }
+  bool is_batch() const { return !batch_file.value.empty() || num_return > 1; }
 };
 
 std::optional<data::PromptStyle> style_of(const GenerateCommandOptions& o) {
   if (o.prompt_style.empty()) return std::nullopt;
-  return data::prompt_style_from_name(o.prompt_style, "--prompt_style");
+  return parse_enum<data::PromptStyle>(o.prompt_style, "--prompt_style");
 }
 
 // All that the options alone decide, before any file is read.
 void check_options(GenerateCommandOptions& o) {
-  const int sources = o.given("prompt") + o.given("prompt_file") + o.given("batch_file");
+  const int sources = o.prompt.typed() + o.prompt_file.typed() + o.batch_file.typed();
   HICI_CHECK_USAGE(sources <= 1, "--prompt, --prompt_file, --batch_file: give one of them");
   HICI_CHECK_USAGE(sources == 1 || isatty(STDIN_FILENO) == 0,
                    "--prompt: missing; give a text, --prompt_file, --batch_file, or a text on standard input");
   HICI_CHECK_USAGE(o.chat || o.system.empty(), "--system: has no effect without --chat; give --chat");
   HICI_CHECK_USAGE(!o.chat || o.prompt_style.empty(), "--chat, --prompt_style: give one of the two");
   style_of(o);
-  HICI_CHECK_USAGE(o.is_batch() || !o.given("batch_size"),
+  HICI_CHECK_USAGE(o.is_batch() || !o.batch_size.typed(),
                    "--batch_size: has no effect with one answer; give --batch_file or --num_return");
   HICI_CHECK_USAGE(o.is_batch() || o.output.empty(),
                    "--output: has no effect with one answer, which goes to stdout; give --batch_file or --num_return");
-  HICI_CHECK_USAGE(!o.output.empty() || !o.given("overwrite"),
+  HICI_CHECK_USAGE(!o.output.empty() || !o.overwrite.typed(),
                    "--overwrite: has no effect without --output; leave it out");
   HICI_CHECK_USAGE(o.is_batch() || !o.return_ids,
                    "--return_ids: has no effect with one answer; give --batch_file or --num_return");
-  HICI_CHECK_USAGE(!o.given("min_new_tokens") || !o.ignore_eos || !o.stop_token.empty(),
+  HICI_CHECK_USAGE(!o.min_new_tokens.typed() || !o.ignore_eos || !o.stop_token.empty(),
                    "--min_new_tokens: has no effect with --ignore_eos and no --stop_token; leave one of them out");
-  o.generation().sampling.seed = o.seed;
+  o.generation().sampling.seed = o.seed.value;
   o.answering.check();
   const bool is_greedy = o.generation().sampling.is_greedy();
   HICI_CHECK_USAGE(o.num_return == 1 || !is_greedy, "--num_return: ", o.num_return,
                    " greedy answers would be the same; give a --temperature");
-  HICI_CHECK_USAGE(!is_greedy || !o.given("seed"),
+  HICI_CHECK_USAGE(!is_greedy || !o.seed.typed(),
                    "--seed: has no effect with --temperature 0; give a temperature, or leave it out");
   generate::StopStrings{o.stop};
-  generate::truncation_from_name(o.truncate, "--truncate");
+  parse_enum<generate::Truncation>(o.truncate, "--truncate");
 }
 
 // Without the line end that every text file has at its end.
@@ -100,11 +100,10 @@ std::string without_last_line_end(std::string text) {
 
 std::vector<generate::Prompt> read_prompts(const GenerateCommandOptions& o) {
   constexpr size_t kMaxPromptBytes = size_t{1} << 30;
-  if (!o.batch_file.empty()) return generate::read_prompt_file(o.batch_file);
-  if (o.given("prompt")) return {{o.prompt, nullptr, "--prompt"}};
-  if (!o.prompt_file.empty()) {
-    return {{without_last_line_end(read_file(o.prompt_file, kMaxPromptBytes)), nullptr, o.prompt_file}};
-  }
+  if (!o.batch_file.value.empty()) return generate::read_prompt_file(o.batch_file.value);
+  if (o.prompt.typed()) return {{o.prompt.value, nullptr, "--prompt"}};
+  const std::string& file = o.prompt_file.value;
+  if (!file.empty()) return {{without_last_line_end(read_file(file, kMaxPromptBytes)), nullptr, file}};
   std::string text((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
   return {{without_last_line_end(std::move(text)), nullptr, "standard input"}};
 }
@@ -175,7 +174,7 @@ std::string answer_line(const Run& run, const Sequence& sequence, size_t prompt_
   json["answer"] = text.text();
   const generate::FinishReason reason = text.found_stop() ? generate::FinishReason::kCallback
                                                           : answer.finish_reason;  // its last piece may hold the string
-  json["finish_reason"] = generate::name_of(reason);
+  json["finish_reason"] = name_of(reason);
   if (reason == generate::FinishReason::kStopToken) json["stop_token_id"] = answer.stop_id;
   json["prompt_tokens"] = prompt_tokens;
   json["tokens"] = answer.ids.size();
@@ -225,8 +224,8 @@ int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
   }
   Progress progress("answers", static_cast<int64_t>(sequences.size()));
   generate::GenerateSpeed speed;
-  for (size_t at = 0; at < sequences.size(); at += static_cast<size_t>(run.o.batch_size)) {
-    const size_t count = std::min(static_cast<size_t>(run.o.batch_size), sequences.size() - at);
+  for (size_t at = 0; at < sequences.size(); at += static_cast<size_t>(run.o.batch_size.value)) {
+    const size_t count = std::min(static_cast<size_t>(run.o.batch_size.value), sequences.size() - at);
     const std::string lines = answer_batch(run, prompts, std::span(sequences).subspan(at, count));
     if (stop_requested() != 0) return exit_code();
     file ? file->write(lines) : write_stdout(lines);
@@ -244,8 +243,8 @@ int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
 
 ReadPlaces read_places(const GenerateCommandOptions& o) {
   ReadPlaces places = o.answering.read_places();
-  places.push_back({o.prompt_file, "--prompt_file"});
-  places.push_back({o.batch_file, "--batch_file"});
+  places.push_back({o.prompt_file.value, "--prompt_file"});
+  places.push_back({o.batch_file.value, "--batch_file"});
   return places;
 }
 
@@ -263,7 +262,7 @@ int run_generate(GenerateCommandOptions& o) {
   std::vector<generate::Ids> ids;
   for (const generate::Prompt& prompt : prompts) {
     ids.push_back(generate::fit_prompt(encoder.encode(prompt), room,
-                                       generate::truncation_from_name(o.truncate, "--truncate"), prompt.subject,
+                                       parse_enum<generate::Truncation>(o.truncate, "--truncate"), prompt.subject,
                                        encoder.num_kept_first()));
   }
   Run run{o, model.tokenizer, generate::Generator(*model.loaded.model), o.generation()};
@@ -272,9 +271,9 @@ int run_generate(GenerateCommandOptions& o) {
 }
 
 void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
-  app.add_option(
-      "prompt,--prompt", o.prompt,
-      "The prompt; may also stand alone, before the options. Without any of the three, standard input is the prompt");
+  o.prompt.declare(app.add_option(
+      "prompt,--prompt", o.prompt.value,
+      "The prompt; may also stand alone, before the options. Without any of the three, standard input is the prompt"));
   add_option(app, "prompt_file", o.prompt_file, "File whose text is the prompt, without its last line end");
   add_option(app, "batch_file", o.batch_file,
              "JSON lines with \"prompt\", or with \"messages\" for --chat; the answers are JSON lines");
@@ -293,7 +292,7 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
 void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
   auto& sampling = o.generation().sampling;
   add_tokens(app, "max_new_tokens", o.generation().max_new_tokens, "Tokens of an answer at the most");
-  add_tokens(app, "min_new_tokens", o.generation().min_new_tokens,
+  add_tokens(app, "min_new_tokens", o.min_new_tokens,
              "Tokens before which no end-of-text or --stop_token can be chosen; --stop ends the text at any time");
   add_option(app, "temperature", sampling.temperature, "0 (always the most probable token) to 100", {0, 100});
   add_option(app, "top_k", sampling.top_k, "Draw among the K most probable tokens; 0: all", kFromZero);

@@ -2,6 +2,7 @@
 // `hici inspect PATH`: what a file or directory holds, and what is wrong with it.
 #include "hici/base/log.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/flag_text.h"
 #include "hici/io/inspect.h"
 #include "hici/io/inspect_text.h"
 
@@ -21,9 +22,9 @@ struct InspectOptions {
 int run_inspect(const InspectOptions& o) {
   io::InspectRequest request{
       .path = o.path, .base_model = o.base_model, .vocab_size = o.vocab_size, .list_tensors = o.tensors};
-  if (!o.token_type.empty()) request.token_type = data::parse_token_type(o.token_type, "--token_type");
+  if (!o.token_type.empty()) request.token_type = parse_enum<data::TokenType>(o.token_type, "--token_type");
   const nlohmann::json report = io::inspect_path(request);
-  write_stdout(o.json ? report.dump(2) + "\n" : io::inspection_text(report));
+  write_stdout(with_flags(o.json ? report.dump(2) + "\n" : io::inspection_text(report)));
   return report["problems"].empty() ? 0 : 1;
 }
 

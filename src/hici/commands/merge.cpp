@@ -27,9 +27,10 @@ struct MergeOptions {
   std::string torch_dtype = "auto";
   uint64_t max_shard_bytes = 5000000000;
   int64_t context_size = -1;
-  int64_t compress_dim = 512;
+  Option<int64_t> compress_dim{512};
   bool with_hici = false;
   HiciOptions hici;
+  CLI::App* app = nullptr;  // the command, for the text of its options
 };
 
 std::optional<at::ScalarType> parse_dtype(const std::string& name) {
@@ -43,17 +44,16 @@ std::optional<at::ScalarType> parse_dtype(const std::string& name) {
 
 // The research code has one width for local construction and another name for the integrator's; here they are one.
 void check_compress_dim(const MergeOptions& o, const config::HiciConfig& hici) {
-  HICI_CHECK_USAGE(!o.hici.given("compress_dim") || o.compress_dim == hici.bottleneck_dim,
-                   "--compress_dim: ", o.compress_dim, " contradicts the adapter, which has ", hici.bottleneck_dim,
-                   "; leave the option out");
+  HICI_CHECK_USAGE(!o.compress_dim.typed() || o.compress_dim.value == hici.bottleneck_dim,
+                   "--compress_dim: ", o.compress_dim.value, " contradicts the adapter, which has ",
+                   hici.bottleneck_dim, "; leave the option out");
 }
 
 // What no tensor shows, where no file says it.
 std::string assumed_text(const MergeOptions& o, const config::HiciConfig& hici) {
   return detail::concat(o.peft_model, ": has no hici_config.json; the merged one says ",
                         counted(hici.num_heads, "head"), ", ", counted(hici.num_segments, "segment"),
-                        " and causal mode ", config::name_of(hici.causal_mode),
-                        " (--num_heads, --num_chunks, --causal_mode)");
+                        " and causal mode ", name_of(hici.causal_mode), " (--num_heads, --num_chunks, --causal_mode)");
 }
 
 // One line for each stage, and a way out between two tensors.
@@ -79,7 +79,7 @@ class Stages {
 
 std::string result_text(const MergeOptions& o, const io::MergeResult& result) {
   std::ostringstream out;
-  out << o.save_path << ": " << config::name_of(result.config.family) << " in " << result.config.torch_dtype << ", "
+  out << o.save_path << ": " << name_of(result.config.family) << " in " << result.config.torch_dtype << ", "
       << human_bytes(static_cast<int64_t>(result.bytes)) << "; LoRA folded into "
       << counted(static_cast<int64_t>(result.folded), "weight") << ", " << result.replaced << " from the adapter whole";
   if (result.hici_tensors > 0) out << ", " << result.hici_tensors << " of HiCI modules in hici_modules.safetensors";
@@ -103,21 +103,17 @@ int run_merge(const MergeOptions& o) {
   request.model.base = o.base_model;
   request.model.adapter = o.peft_model;
   request.model.context_size = std::max<int64_t>(0, o.context_size);
-  std::string assumed;
-  request.model.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-    const config::HiciConfig hici = o.hici.resolve(family, stored);
-    if (stored.config) check_compress_dim(o, hici);
-    if (o.with_hici && stored.config && !stored.is_complete) assumed = assumed_text(o, hici);
-    return hici;
-  };
+  const io::OpenedModel opened = io::open_model(request.model);
+  const config::HiciConfig hici = o.hici.resolve(opened);
+  if (opened.hici.config) check_compress_dim(o, hici);
   request.output = o.save_path;
   request.with_hici = o.with_hici;
-  request.options = effective_options(*o.hici.app);
+  request.options = effective_options(*o.app);
   Stages stages;
   request.progress = [&](const char* what, uint64_t total, uint64_t done) { stages.update(what, total, done); };
-  const io::MergeResult result = io::merge_adapter(request);
+  const io::MergeResult result = io::merge_adapter(request, opened, hici);
   stages.finish();
-  if (!assumed.empty()) log_info(assumed);
+  if (o.with_hici && opened.hici.config && !opened.hici.is_complete) log_info(assumed_text(o, hici));
   write_stdout(result_text(o, result));
   return 0;
 }
@@ -128,6 +124,7 @@ CommandEntry merge_command() {
   return {"merge", "Fold an adapter into its base model: one directory that other programs load",
           [](CLI::App& app) -> Runner {
             auto o = std::make_shared<MergeOptions>();
+            o->app = &app;
             add_option(app, "base_model", o->base_model, "Directory of the base model")->required();
             add_option(app, "peft_model", o->peft_model, "Directory of the adapter, checkpoint or run")->required();
             add_option(app, "save_path", o->save_path, "Directory to make; must not exist, or be empty")->required();

@@ -5,6 +5,7 @@
 #include "hici/base/output_place.h"
 #include "hici/bench/memory_table.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/flag_text.h"
 #include "hici/commands/options/activation_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/option_values.h"
@@ -25,7 +26,8 @@ struct PlanOptions {
   std::string memory = "80";
   std::string device = "cuda";
   int64_t num_gpus = 1;
-  std::string trainable_params = "embed,norm";
+  Option<std::string> trainable_params{"embed,norm"};
+  Option<int64_t&> lora_r{spec.lora.rank};
   std::string output;
   HiciOptions hici;
   ActivationOptions activations;
@@ -33,7 +35,7 @@ struct PlanOptions {
 
 void check_segment_length(const PlanOptions& o) {
   if (o.spec.segment_length == 0) return;
-  HICI_CHECK_USAGE(!o.hici.given("num_chunks"), "--segment_length: says the same as --num_chunks; give one of them");
+  HICI_CHECK_USAGE(!o.hici.num_chunks.typed(), "--segment_length: says the same as --num_chunks; give one of them");
   HICI_CHECK_USAGE(o.attention != "full", "--segment_length: has no effect with --attention full; leave it out");
 }
 
@@ -51,23 +53,24 @@ int run_plan(PlanOptions& o) {
                    "; nothing is spread over several GPUs yet, so that there is nothing to plan; use 1");
   o.spec.model = bench::find_bench_model(o.model, "--model");
   o.spec.lengths = list_of_lengths(o.lengths, "--model_max_length");
-  o.hici.use_where_not_given(o.spec.model.hici);
+  o.hici.use_where_not_typed(o.spec.model.hici);
   o.spec.model.hici = o.hici.resolve(o.spec.model.config.family, {});
   o.spec.model.hici.validate(o.spec.model.config.hidden_size);
   o.spec.attention = bench::parse_attention(o.attention, "--attention");
   check_segment_length(o);
-  for (const char* name : {"lora_r", "trainable_params"}) {
-    HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.hici.given(name), "--", name,
+  for (const DeclaredOption* option : OptionList{&o.lora_r, &o.trainable_params}) {
+    HICI_CHECK_USAGE(o.spec.trainable.low_rank || !option->typed(), option->name(),
                      ": has no effect with --low_rank_training False, which trains everything; leave it out");
   }
-  o.spec.trainable.name_parts = split_at_commas(o.trainable_params);
+  o.spec.trainable.name_parts = split_at_commas(o.trainable_params.value);
   o.spec.dtype = parse_dtype(o.dtype);
   o.spec.policy = o.activations.resolve();
   o.spec.memory_bytes = static_cast<int64_t>(parse_memory(o.memory, "--memory"));
   o.spec.validate();
   check_output_file(o.output, read_places_of_shapes(o.model));
   const bench::MemoryTable table = bench::make_memory_table(o.spec);
-  show_and_write(table.text, [&] { write_result(o.output, [&] { return table.json.dump(1) + "\n"; }); });
+  show_and_write(with_flags(table.text),
+                 [&] { write_result(o.output, [&] { return with_flags(table.json.dump(1)) + "\n"; }); });
   return 0;
 }
 
@@ -96,7 +99,7 @@ CommandEntry plan_command() {
                      "LoRA and --trainable_params; False: every parameter");
             add_option(app, "trainable_params", o->trainable_params,
                        "Parts of names that are trained beside LoRA and HiCI, separated by commas");
-            add_option(app, "lora_r", o->spec.lora.rank, "Rank of the adapters", {1, config::kMaxLoraRank});
+            add_option(app, "lora_r", o->lora_r, "Rank of the adapters", {1, config::kMaxLoraRank});
             add_bool(app, "stream_segments", o->spec.stream_segments, "Work on one segment at a time");
             add_tokens(app, "segment_length", o->spec.segment_length,
                        "Tokens of a segment, instead of --num_chunks; 0: --num_chunks decides");

@@ -6,6 +6,7 @@
 #include "hici/base/log.h"
 #include "hici/base/output_place.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/flag_text.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/report/collect.h"
 #include "hici/report/page.h"
@@ -96,7 +97,8 @@ int run(const ReportOptions& options) {
   ReadPlaces inputs;
   for (const fs::path& path : options.paths) inputs.push_back({path, "what is reported"});
   check_output_file(options.output, inputs);
-  const report::ReportData data = report::collect(options.paths);
+  report::ReportData data = report::collect(options.paths);
+  for (std::string& why : data.left_out) why = with_flags(why);
   const std::vector<report::Table> tables = report::report_tables(data);
   for (const report::Table& table : tables) {
     for (const char* ending : {".csv", ".tex"}) check_output_file(beside(options.output, table, ending), inputs);

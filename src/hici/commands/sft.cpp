@@ -14,20 +14,18 @@ namespace {
 
 struct SftOptions : TrainingOptions {
   train::SftSpec sft;
-  int64_t max_seq_length = 0;  // 0: --model_max_length
+  Option<int64_t> max_seq_length{0};  // 0: --model_max_length
   std::string pretrained_hici_path;
 };
-
-bool given(const SftOptions& o, const std::string& name) { return o.hici.given(name); }
 
 // Two names of one thing.
 void join_aliases(SftOptions& o) {
   int64_t& length = o.spec.train.sequence_length;
-  if (given(o, "max_seq_length")) {
-    HICI_CHECK_USAGE(!given(o, "model_max_length") || length == o.max_seq_length,
-                     "--max_seq_length: ", o.max_seq_length, " says another thing than --model_max_length ", length,
-                     "; give one of them");
-    length = o.max_seq_length;
+  if (o.max_seq_length.typed()) {
+    HICI_CHECK_USAGE(!o.model_max_length.typed() || length == o.max_seq_length.value,
+                     "--max_seq_length: ", o.max_seq_length.value, " says another thing than --model_max_length ",
+                     length, "; give one of them");
+    length = o.max_seq_length.value;
   }
   if (o.pretrained_hici_path.empty()) return;
   HICI_CHECK_USAGE(o.init_adapter.empty(), "--pretrained_hici_path: says the same as --init_adapter; give one of them");
@@ -48,18 +46,19 @@ void check_segments(const SftOptions& o) {
                    "--stream_segments: needs several segments; give --sft_segment_length");
   HICI_CHECK_USAGE(!o.spec.train.stream_segments || !o.sft.packing,
                    "--stream_segments: cannot be used with --packing True; leave out one of them");
-  if (given(o, "num_chunks"))
+  if (o.hici.num_chunks.typed())
     log_info("--num_chunks has no effect here: --sft_segment_length cuts examples into segments");
 }
 
 // The number of segments of a whole context, which evaluation takes from a checkpoint. It stays what pre-training had
 // where fine-tuning has one segment.
-config::HiciConfig resolve_hici(const SftOptions& o, config::Family family, const io::StoredHici& stored) {
-  config::HiciConfig hici = o.hici.resolve(family, stored);
+config::HiciConfig resolve_hici(const SftOptions& o, const io::OpenedModel& opened) {
+  config::HiciConfig hici = o.hici.resolve(opened);
+  const io::StoredHici& stored = opened.hici;
   HICI_CHECK_USAGE(o.sft.segment_length > 0 || !hici.is_shifted() || o.spec.attention != nn::AttentionKind::kHici ||
                        !hici.use_local_constructor,
                    "--sft_segment_length: 0 leaves no slots to see, as the first segment has none in causal mode ",
-                   config::name_of(hici.causal_mode), "; give a length, or another --causal_mode");
+                   name_of(hici.causal_mode), "; give a length, or another --causal_mode");
   if (o.sft.segment_length > 0) {
     hici.num_segments = o.spec.train.sequence_length / o.sft.segment_length;
   } else if (!stored.config || !stored.is_complete) {
@@ -73,13 +72,13 @@ config::HiciConfig resolve_hici(const SftOptions& o, config::Family family, cons
 int run_sft(SftOptions& o) {
   join_aliases(o);
   check_segments(o);
-  data::prompt_style_from_name(o.sft.prompt_style, "--prompt_style");  // an unknown one is an error before all else
+  parse_enum<data::PromptStyle>(o.sft.prompt_style, "--prompt_style");  // an unknown one is an error before all else
   o.resolve();
   o.spec.sft = o.sft;
-  o.spec.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-    return resolve_hici(o, family, stored);
-  };
-  return train::run_training(o.spec);
+  return train::with_processes(o.spec, [&](const parallel::World& world) {
+    train::TrainingRun run(o.spec, world);
+    return run.run(resolve_hici(o, run.model()));
+  });
 }
 
 void bind_sft(CLI::App& app, SftOptions& o) {

@@ -78,10 +78,9 @@ std::string summary(const std::filesystem::path& path, const data::TokenFileInfo
   std::snprintf(rates.data(), rates.size(), "%.2f s, %.0f tokens/s, %.2f MB/s", seconds,
                 static_cast<double>(counts.num_tokens) / seconds,
                 static_cast<double>(counts.num_bytes) / 1e6 / seconds);
-  return detail::concat(path.string(), ": ", counted(counts.num_tokens, "token"), " (",
-                        data::token_type_name(info.type), ", vocabulary ", info.vocab_size, ") of ",
-                        counted(counts.num_documents, "document"), ", ", human_bytes(counts.num_bytes), " of text in ",
-                        rates.data(), "\n");
+  return detail::concat(path.string(), ": ", counted(counts.num_tokens, "token"), " (", name_of(info.type),
+                        ", vocabulary ", info.vocab_size, ") of ", counted(counts.num_documents, "document"), ", ",
+                        human_bytes(counts.num_bytes), " of text in ", rates.data(), "\n");
 }
 
 // A token file with the description that hici gave it, which may be replaced also beside a model.
@@ -118,10 +117,10 @@ int run(const TokenizeOptions& o) {
       .type = {},
       .frame = {.add_special_tokens = o.add_special_tokens, .add_bos = o.add_bos, .add_eos = o.add_eos},
       .num_threads = o.num_threads};
-  if (!o.token_type.empty()) job.type = data::parse_token_type(o.token_type, "--token_type");
+  if (!o.token_type.empty()) job.type = parse_enum<data::TokenType>(o.token_type, "--token_type");
   check_places(o, path);
   o.overwrite.check({path});
-  if (!o.overwrite.overwrite) data::read_sidecar(path);  // what has its name and is none is somebody's
+  if (!o.overwrite.value) data::read_sidecar(path);  // what has its name and is none is somebody's
   const StopSignals signals;
   const MadeFolders folders(folder_of(path));
   const data::TokenizeResult result = data::tokenize_corpus(job);

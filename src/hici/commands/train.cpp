@@ -12,32 +12,32 @@ namespace {
 
 struct TrainOptions : TrainingOptions {
   std::string token_type;
-  int64_t segment_length = 0;  // 0: --num_chunks decides
+  Option<int64_t> segment_length{0};  // 0: --num_chunks decides
 };
 
 // Segments are checked here, before any file is read, unless an adapter decides their number.
 void check_segments(const TrainOptions& o) {
-  if (o.hici.app->get_option("--segment_length")->count() > 0) {
-    HICI_CHECK_USAGE(!o.hici.given("num_chunks"), "--segment_length: says the same as --num_chunks; give one of them");
+  if (o.segment_length.typed()) {
+    HICI_CHECK_USAGE(!o.hici.num_chunks.typed(), "--segment_length: says the same as --num_chunks; give one of them");
     HICI_CHECK_USAGE(o.attention != "full", "--segment_length: has no effect with --attention full; leave it out");
   }
-  const bool is_said = o.segment_length != 0 || o.hici.given("num_chunks");
+  const bool is_said = o.segment_length.value != 0 || o.hici.num_chunks.typed();
   const bool from_files = !is_said && (!o.init_adapter.empty() || !o.spec.resume.empty());
   if (o.attention == "full" || from_files) return;
-  config::check_segments(o.segment_length, o.hici.values.num_segments, "--model_max_length",
+  config::check_segments(o.segment_length.value, o.hici.values.num_segments, "--model_max_length",
                          o.spec.train.sequence_length);
 }
 
 int run_train(TrainOptions& o) {
   check_segments(o);
-  if (!o.token_type.empty()) o.spec.token_type = data::parse_token_type(o.token_type, "--token_type");
+  if (!o.token_type.empty()) o.spec.token_type = parse_enum<data::TokenType>(o.token_type, "--token_type");
   o.resolve();
-  o.spec.resolve_hici = [&](config::Family family, const io::StoredHici& stored) {
-    config::HiciConfig hici = o.hici.resolve(family, stored);
-    if (o.segment_length > 0) hici.num_segments = o.spec.train.sequence_length / o.segment_length;
-    return hici;
-  };
-  return train::run_training(o.spec);
+  return train::with_processes(o.spec, [&](const parallel::World& world) {
+    train::TrainingRun run(o.spec, world);
+    config::HiciConfig hici = o.hici.resolve(run.model());
+    if (o.segment_length.value > 0) hici.num_segments = o.spec.train.sequence_length / o.segment_length.value;
+    return run.run(hici);
+  });
 }
 
 void bind_train(CLI::App& app, TrainOptions& o) {

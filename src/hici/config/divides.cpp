@@ -39,9 +39,9 @@ void check_divides(std::string_view name, int64_t value, std::string_view whole_
 
 void check_segments(int64_t segment_length, int64_t num_segments, std::string_view whole_name, int64_t whole) {
   if (segment_length != 0) {
-    check_divides("--segment_length", segment_length, whole_name, whole);
+    check_divides("`segment_length`", segment_length, whole_name, whole);
   } else {
-    check_divides("--num_chunks", num_segments, whole_name, whole);
+    check_divides("`num_segments`", num_segments, whole_name, whole);
   }
 }
 

@@ -2,6 +2,7 @@
 #include "hici/config/hici_config.h"
 
 #include "hici/base/error.h"
+#include "hici/base/field_text.h"
 #include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/config/bounds.h"
@@ -19,20 +20,17 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<const char*, 5> kCausalModes = {"none", "causal_gi", "causal_shift", "causal_shift_g",
-                                                     "causal_gi_gonly"};
-
-// Messages about one value, for options ("--num_heads: ...") and for files ("hici_config.json: num_heads: ...").
+// Messages about one value, for options ("`num_heads`: ...") and for files ("hici_config.json: num_heads: ...").
 class Rules {
  public:
   explicit Rules(const std::string& subject) : subject_(subject) {}
 
-  std::string name(const char* key) const { return (subject_.empty() ? "--" : "") + std::string(key); }
+  std::string name(const char* key) const { return subject_.empty() ? field_text(key) : key; }
 
   template <typename... Parts>
   void check(bool holds, const char* key, const Parts&... parts) const {
     if (holds) return;
-    if (subject_.empty()) detail::throw_usage_error(detail::concat("--", key, ": ", parts...));
+    if (subject_.empty()) detail::throw_usage_error(detail::concat(field_text(key), ": ", parts...));
     fail(subject_, ": ", key, ": ", parts...);
   }
 
@@ -58,30 +56,13 @@ std::string joined(const std::array<const char*, N>& names) {
 
 }  // namespace
 
-const std::vector<std::string>& causal_mode_names() {
-  static const std::vector<std::string> names(kCausalModes.begin(), kCausalModes.end());
-  return names;
-}
-
-const char* name_of(CausalMode mode) { return kCausalModes.at(static_cast<size_t>(mode)); }
-
-CausalMode parse_causal_mode(std::string_view name, const std::string& subject) {
-  const auto found = std::find(kCausalModes.begin(), kCausalModes.end(), name);
-  const std::string problem =
-      detail::concat(shown_json(json(std::string(name))), " is no causal mode; known: ", joined(kCausalModes));
-  HICI_CHECK_USAGE(found != kCausalModes.end() || subject.rfind("--", 0) != 0, subject, ": ", problem);
-  HICI_CHECK(found != kCausalModes.end(), subject, ": ", problem);
-  return static_cast<CausalMode>(found - kCausalModes.begin());
-}
-
 CausalMode default_causal_mode(Family family) {
   return family == Family::kLlama ? CausalMode::kNone : CausalMode::kCausalGi;
 }
 
 void HiciConfig::validate(int64_t hidden_size, const std::string& subject) const {
   const Rules rules(subject);
-  const char* segments_key = subject.empty() ? "num_chunks" : "num_segments";  // the option keeps its inherited name
-  rules.in_range(segments_key, num_segments, kMaxSegments);
+  rules.in_range("num_segments", num_segments, kMaxSegments);
   rules.check(use_local_constructor || !use_global_integrator, "use_global_integrator",
               "has nothing to integrate without the local constructor; set ", rules.name("use_global_integrator"),
               " to False too");
@@ -105,8 +86,8 @@ void HiciConfig::validate(int64_t hidden_size, const std::string& subject) const
 
 void HiciConfig::check_streamable() const {
   HICI_CHECK_USAGE(
-      is_streamable(), "--stream_segments: causal mode ", name_of(causal_mode),
-      " makes global slots from later segments too, so no segment can go first; use --causal_mode causal_gi");
+      is_streamable(), "`stream_segments`: causal mode ", name_of(causal_mode),
+      " makes global slots from later segments too, so no segment can go first; use `causal_mode` causal_gi");
 }
 
 void LoraConfig::validate(const std::string& subject) const {
@@ -152,7 +133,7 @@ AdapterSettings parse_adapter_settings(const json& value, const std::string& sub
   hici.num_heads = object.integer("num_heads", 1, kMaxDim);
   hici.bottleneck_dim = object.integer("bottleneck_dim", 1, kMaxDim);
   hici.shared_compress_dim = object.integer("shared_compress_dim", 1, kMaxDim);
-  hici.causal_mode = parse_causal_mode(object.string("causal_mode"), subject + ": causal_mode");
+  hici.causal_mode = parse_enum<CausalMode>(object.string("causal_mode"), subject + ": causal_mode");
   hici.use_bottleneck = object.boolean_or("use_bottleneck", true);
   hici.shared_compressor = object.boolean_or("shared_compressor", true);
   hici.use_local_constructor = object.boolean_or("use_local_constructor", true);

@@ -3,6 +3,7 @@
 // directory says about itself beyond what PEFT's adapter_config.json may hold.
 #pragma once
 
+#include "hici/base/enum_names.h"
 #include "hici/config/model_config.h"
 
 #include <nlohmann/json.hpp>
@@ -24,10 +25,14 @@ enum class CausalMode {
   kCausalGiGonly  // segment i sees G_i only
 };
 
-const std::vector<std::string>& causal_mode_names();
-const char* name_of(CausalMode mode);
-// `subject` is the option or file that held the name.
-CausalMode parse_causal_mode(std::string_view name, const std::string& subject);
+constexpr EnumNames<CausalMode, 5> names_of(CausalMode) {
+  return {"causal mode",
+          {{{CausalMode::kNone, "none"},
+            {CausalMode::kCausalGi, "causal_gi"},
+            {CausalMode::kCausalShift, "causal_shift"},
+            {CausalMode::kCausalShiftG, "causal_shift_g"},
+            {CausalMode::kCausalGiGonly, "causal_gi_gonly"}}}};
+}
 // none for Llama, causal_gi for Qwen3.
 CausalMode default_causal_mode(Family family);
 

@@ -106,25 +106,6 @@ struct Range {
 
 }  // namespace
 
-const char* name_of(Family family) { return family == Family::kLlama ? "llama" : "qwen3"; }
-
-const char* name_of(RopeType type) {
-  switch (type) {
-    case RopeType::kDefault:
-      return "default";
-    case RopeType::kLinear:
-      return "linear";
-    case RopeType::kLlama3:
-      return "llama3";
-    case RopeType::kYarn:
-      return "yarn";
-    case RopeType::kLongrope:
-      return "longrope";
-  }
-  HICI_ASSERT(false, "rope type ", static_cast<int>(type));
-  return "";
-}
-
 int64_t ModelConfig::num_parameters() const {
   const int64_t query_width = num_attention_heads * head_dim, key_width = num_key_value_heads * head_dim;
   const int64_t attention = hidden_size * (2 * query_width + 2 * key_width) + (qk_norm() ? 2 * head_dim : 0);

@@ -3,6 +3,8 @@
 // would change the mathematics and is not supported is an error here, before any weight is looked at.
 #pragma once
 
+#include "hici/base/enum_names.h"
+
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
@@ -17,9 +19,18 @@ namespace hici::config {
 enum class Family { kLlama, kQwen3 };
 enum class RopeType { kDefault, kLinear, kLlama3, kYarn, kLongrope };
 
-// The names of config.json: "llama", "qwen3"; "default", "linear", "llama3", "yarn", "longrope".
-const char* name_of(Family family);
-const char* name_of(RopeType type);
+// The names of config.json.
+constexpr EnumNames<Family, 2> names_of(Family) {
+  return {"model family", {{{Family::kLlama, "llama"}, {Family::kQwen3, "qwen3"}}}};
+}
+constexpr EnumNames<RopeType, 5> names_of(RopeType) {
+  return {"RoPE type",
+          {{{RopeType::kDefault, "default"},
+            {RopeType::kLinear, "linear"},
+            {RopeType::kLlama3, "llama3"},
+            {RopeType::kYarn, "yarn"},
+            {RopeType::kLongrope, "longrope"}}}};
+}
 
 // Only the fields of its type are looked at; the others keep their defaults.
 struct RopeConfig {

@@ -26,10 +26,7 @@ RopeType parse_rope_type(const JsonObject& scaling) {
   HICI_CHECK(!scaling.has("type") || older == name, scaling.subject(), ": rope_type ",
              shown_json(scaling.at("rope_type")), " and type ", shown_json(scaling.at("type")),
              " contradict each other; keep one of them");
-  for (const RopeType type :
-       {RopeType::kDefault, RopeType::kLinear, RopeType::kLlama3, RopeType::kYarn, RopeType::kLongrope}) {
-    if (name == name_of(type)) return type;
-  }
+  if (const std::optional<RopeType> type = find_enum<RopeType>(name)) return *type;
   fail(scaling.subject(), ": RoPE type ", shown_json(json(name)),
        " is not supported; supported: default, linear, llama3, yarn, longrope");
 }

@@ -2,8 +2,7 @@
 // What the processes of a training run cut among themselves.
 #pragma once
 
-#include <string>
-#include <string_view>
+#include "hici/base/enum_names.h"
 
 namespace hici::config {
 
@@ -12,8 +11,8 @@ enum class ShardKind {
   kOptimizer,  // float32 master weights and moments, and the sums of gradients that they need
 };
 
-// "none" or "optimizer"; an unknown name is a usage error that begins with `subject`.
-ShardKind parse_shard_kind(std::string_view name, std::string_view subject);
-std::string_view name_of(ShardKind kind);
+constexpr EnumNames<ShardKind, 2> names_of(ShardKind) {
+  return {"way to shard", {{{ShardKind::kOptimizer, "optimizer"}, {ShardKind::kNone, "none"}}}};
+}
 
 }  // namespace hici::config

@@ -34,9 +34,9 @@ class Problems {
 
 // Each number is within its own bounds by now.
 void check_step(const TrainConfig& t) {
-  check_tokens_at_once("--per_device_train_batch_size", t.batch_size, "--model_max_length", t.sequence_length);
+  check_tokens_at_once("`batch_size`", t.batch_size, "`sequence_length`", t.sequence_length);
   HICI_CHECK_USAGE(t.accumulation_steps <= kMaxTokensOfStep / (t.batch_size * t.sequence_length),
-                   "--gradient_accumulation_steps: ", t.accumulation_steps, " forwards of ", t.batch_size, " x ",
+                   "`accumulation_steps`: ", t.accumulation_steps, " forwards of ", t.batch_size, " x ",
                    t.sequence_length, " tokens are more than ", kMaxTokensOfStep, " in a step; use fewer");
 }
 
@@ -50,23 +50,23 @@ int64_t TrainConfig::total_steps(int64_t num_blocks) const {
 
 void TrainConfig::validate() const {
   Problems problems;
-  problems.positive("--per_device_train_batch_size", batch_size);
-  problems.positive("--gradient_accumulation_steps", accumulation_steps);
-  problems.positive("--logging_steps", logging_steps);
-  problems.positive("--max_nonfinite_steps", max_nonfinite_steps);
-  problems.expect(sequence_length >= 2, "--model_max_length", static_cast<double>(sequence_length), "2 or more");
-  problems.expect(max_steps == -1 || max_steps > 0, "--max_steps", static_cast<double>(max_steps),
-                  "1 or more, or -1 (--num_train_epochs decides)");
-  problems.expect(std::isfinite(num_epochs) && num_epochs >= 0 && num_epochs <= kMaxEpochs, "--num_train_epochs",
-                  num_epochs, "0 to 1000000");
-  problems.not_negative("--learning_rate", learning_rate);
-  problems.not_negative("--hici_lr", hici_learning_rate);
-  problems.not_negative("--weight_decay", weight_decay);
-  problems.not_negative("--warmup_steps", static_cast<double>(warmup_steps));
-  problems.not_negative("--max_grad_norm", max_grad_norm);
-  problems.not_negative("--hici_grad_clip", hici_grad_clip);
-  problems.not_negative("--save_steps", static_cast<double>(save_steps));
-  problems.not_negative("--save_total_limit", static_cast<double>(save_total_limit));
+  problems.positive("`batch_size`", batch_size);
+  problems.positive("`accumulation_steps`", accumulation_steps);
+  problems.positive("`logging_steps`", logging_steps);
+  problems.positive("`max_nonfinite_steps`", max_nonfinite_steps);
+  problems.expect(sequence_length >= 2, "`sequence_length`", static_cast<double>(sequence_length), "2 or more");
+  problems.expect(max_steps == -1 || max_steps > 0, "`max_steps`", static_cast<double>(max_steps),
+                  "1 or more, or -1 (`num_epochs` decides)");
+  problems.expect(std::isfinite(num_epochs) && num_epochs >= 0 && num_epochs <= kMaxEpochs, "`num_epochs`", num_epochs,
+                  "0 to 1000000");
+  problems.not_negative("`learning_rate`", learning_rate);
+  problems.not_negative("`hici_learning_rate`", hici_learning_rate);
+  problems.not_negative("`weight_decay`", weight_decay);
+  problems.not_negative("`warmup_steps`", static_cast<double>(warmup_steps));
+  problems.not_negative("`max_grad_norm`", max_grad_norm);
+  problems.not_negative("`hici_grad_clip`", hici_grad_clip);
+  problems.not_negative("`save_steps`", static_cast<double>(save_steps));
+  problems.not_negative("`save_total_limit`", static_cast<double>(save_total_limit));
   problems.raise();
   check_step(*this);
 }

@@ -20,7 +20,7 @@ size_t batch_bytes() {
 }
 
 void put(const std::optional<uint32_t>& id, const char* what, const text::Tokenizer& tokenizer, text::Ids& ids) {
-  HICI_CHECK(id, "--add_", what, ": ", tokenizer.path().string(), " comes with no tokenizer_config.json that names a ",
+  HICI_CHECK(id, "`add_", what, "`: ", tokenizer.path().string(), " comes with no tokenizer_config.json that names a ",
              what, "_token; leave the option out");
   if (std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
 }

@@ -24,7 +24,7 @@ std::string field_text(const nlohmann::json& value, const std::string& subject, 
   if (field == value.end()) {
     std::string names;
     for (const auto& [name, ignored] : value.items()) names += (names.empty() ? "" : ", ") + shown_json(name);
-    fail(subject, ": has no field '", text_field, "'; --text_field names it",
+    fail(subject, ": has no field '", text_field, "'; `text_field` names it",
          names.empty() ? "" : ", and this one has ", names);
   }
   HICI_CHECK(field->is_string(), subject, ": field '", text_field, "' is ", shown_json(*field), ", expected text");

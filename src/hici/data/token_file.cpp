@@ -48,7 +48,7 @@ TokenType choose_type(const std::string& subject, const TokenFileOptions& option
   if (options.type) return *options.type;
   if (info) return info->type;
   HICI_CHECK(options.vocab_size > 0, subject, ": has no ", subject,
-             ".json that states its type, and no vocabulary is known; give --token_type uint16 or uint32");
+             ".json that states its type, and no vocabulary is known; give `token_type` uint16 or uint32");
   return token_type_for_vocabulary(options.vocab_size);
 }
 
@@ -84,7 +84,7 @@ void check_is_no_text(const std::filesystem::path& path, const TokenFileOptions&
   const std::string ending = format_ending(path);
   const bool is_named_as_text = ending == ".txt" || ending == ".jsonl" || ending == ".json" || ending == ".md";
   HICI_CHECK(!is_named_as_text || info || options.type, path.string(), ": is text by its name, expected token ids; ",
-             "make them with 'hici tokenize', or say --token_type uint16 or uint32 if these are token ids");
+             "make them with 'hici tokenize', or say `token_type` uint16 or uint32 if these are token ids");
 }
 
 }  // namespace
@@ -98,8 +98,7 @@ TokenFile TokenFile::open(const std::filesystem::path& path, const TokenFileOpti
   const TokenType type = choose_type(path.string(), options, info);
   const size_t width = bytes_per_token(type);
   HICI_CHECK(file.size() > 0, path.string(), ": is empty; write it again with 'hici tokenize'");
-  HICI_CHECK(file.size() % width == 0, path.string(), ": ", file.size(), " bytes is no whole number of ",
-             token_type_name(type),
+  HICI_CHECK(file.size() % width == 0, path.string(), ": ", file.size(), " bytes is no whole number of ", name_of(type),
              " tokens; it was cut short, or it is no token file ('hici tokenize' makes one from text)");
   TokenFile tokens(std::move(file), std::move(info), type, options.vocab_size);
   tokens.check_sidecar();
@@ -118,8 +117,8 @@ TokenFile::TokenFile(MappedFile file, std::optional<TokenFileInfo> info, TokenTy
 void TokenFile::check_sidecar() const {
   if (!info_) return;
   const std::string sidecar = sidecar_path(path()).string();
-  HICI_CHECK(info_->type == type_, path().string(), ": ", sidecar, " says ", token_type_name(info_->type),
-             ", --token_type says ", token_type_name(type_), "; leave out --token_type");
+  HICI_CHECK(info_->type == type_, path().string(), ": ", sidecar, " says ", name_of(info_->type),
+             ", `token_type` says ", name_of(type_), "; leave out `token_type`");
   HICI_CHECK(info_->num_tokens == num_tokens_, path().string(), ": holds ", num_tokens_, " tokens, ", sidecar, " says ",
              info_->num_tokens, "; one of the two was replaced or cut: write both again with 'hici tokenize'");
 }
@@ -136,7 +135,7 @@ void TokenFile::check_not_wider() const {
     low_halves_differ |= ids[i] != ids[0];
   }
   HICI_CHECK(!low_halves_differ, path().string(),
-             ": every second uint16 token is 0; this looks like a uint32 file: give --token_type uint32");
+             ": every second uint16 token is 0; this looks like a uint32 file: give `token_type` uint32");
 }
 
 void TokenFile::check_ids() const {
@@ -164,7 +163,7 @@ std::string TokenFile::likely_cause(int64_t position) const {
   const std::vector<uint16_t> halves = raw_tokens<uint16_t>(file_, 2 * begin, 2 * count);
   const bool all_fit = std::all_of(halves.begin(), halves.end(), [&](uint16_t id) { return id < vocab_size_; });
   if (!all_fit || info_) return "it was made with another tokenizer, or it is no token file";
-  return "this looks like a uint16 file read as uint32: give --token_type uint16";
+  return "this looks like a uint16 file read as uint32: give `token_type` uint16";
 }
 
 void TokenFile::read_into(int64_t begin, std::span<int64_t> out) const {

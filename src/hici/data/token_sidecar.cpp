@@ -27,18 +27,6 @@ bool is_sha256(const std::string& text) {
 
 size_t bytes_per_token(TokenType type) { return type == TokenType::kUint16 ? 2 : 4; }
 
-const char* token_type_name(TokenType type) { return type == TokenType::kUint16 ? "uint16" : "uint32"; }
-
-TokenType parse_token_type(const std::string& text, const std::string& subject) {
-  if (text == "uint16") return TokenType::kUint16;
-  // From an option it is a usage error, from a file a bad file.
-  const bool is_option = subject.rfind("--", 0) == 0;
-  HICI_CHECK_USAGE(text == "uint32" || !is_option, subject, ": '", printable(text),
-                   "' is no token type; use uint16 or uint32");
-  HICI_CHECK(text == "uint32", subject, ": '", printable(text), "' is no token type; use uint16 or uint32");
-  return TokenType::kUint32;
-}
-
 TokenType token_type_for_vocabulary(int64_t vocab_size) {
   return vocab_size <= std::numeric_limits<uint16_t>::max() + 1 ? TokenType::kUint16 : TokenType::kUint32;
 }
@@ -52,7 +40,7 @@ std::string sidecar_to_json(const TokenFileInfo& info) {
   nlohmann::ordered_json json;
   json["format"] = kFormat;
   json["version"] = kVersion;
-  json["token_type"] = token_type_name(info.type);
+  json["token_type"] = name_of(info.type);
   json["vocab_size"] = info.vocab_size;
   json["tokens"] = info.num_tokens;
   json["documents"] = info.num_documents;
@@ -73,7 +61,7 @@ TokenFileInfo sidecar_from_json(const std::string& text, const std::string& subj
   HICI_CHECK(version <= kVersion, subject, ": version ", version, " is newer than this hici knows (", kVersion,
              "); update hici");
   TokenFileInfo info;
-  info.type = parse_token_type(json.string("token_type"), subject + ": token_type");
+  info.type = parse_enum<TokenType>(json.string("token_type"), subject + ": token_type");
   info.vocab_size = json.integer("vocab_size", 1, kMaxVocabSize);
   info.num_tokens = json.integer("tokens", 0, kMaxCount);
   info.num_documents = json.integer("documents", 0, kMaxCount);

@@ -3,6 +3,8 @@
 // own, so this is what lets a reader notice a wrong type, a foreign tokenizer or a file that was cut.
 #pragma once
 
+#include "hici/base/enum_names.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -14,10 +16,10 @@ namespace hici::data {
 enum class TokenType { kUint16, kUint32 };
 
 size_t bytes_per_token(TokenType type);
-// "uint16" or "uint32": the spelling in options and in the sidecar.
-const char* token_type_name(TokenType type);
-// Throws hici::Error that names `subject` for any other text.
-TokenType parse_token_type(const std::string& text, const std::string& subject);
+// The spelling in options and in the sidecar.
+constexpr EnumNames<TokenType, 2> names_of(TokenType) {
+  return {"token type", {{{TokenType::kUint16, "uint16"}, {TokenType::kUint32, "uint32"}}}};
+}
 // uint16 while every id fits (vocabulary up to 65536), else uint32.
 TokenType token_type_for_vocabulary(int64_t vocab_size);
 

@@ -121,7 +121,7 @@ std::vector<CudaDevice> cuda_devices(std::string* why_none) {
 void require_cuda_device(const std::string& subject, int index) {
   std::string why_none;
   const std::vector<CudaDevice> devices = cuda_devices(&why_none);
-  HICI_CHECK(!devices.empty(), subject, ": ", why_none, "; use --device cpu");
+  HICI_CHECK(!devices.empty(), subject, ": ", why_none, "; use `device` cpu");
   HICI_CHECK(index >= 0 && static_cast<size_t>(index) < devices.size(), subject, ": this machine has ", devices.size(),
              devices.size() == 1 ? " GPU, cuda:0" : " GPUs, from cuda:0", "; 'hici devices' lists them");
   const CudaDevice& device = devices[static_cast<size_t>(index)];

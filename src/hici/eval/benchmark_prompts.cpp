@@ -5,17 +5,10 @@
 #include "hici/data/sft/prompt.h"
 #include "hici/text/chat_template_files.h"
 
-#include <array>
 #include <utility>
 
 namespace hici::eval {
 namespace {
-
-constexpr std::array<std::pair<std::string_view, ChatForm>, 5> kForms = {{{"model", ChatForm::kModel},
-                                                                          {"vicuna", ChatForm::kVicuna},
-                                                                          {"llama2", ChatForm::kLlama2},
-                                                                          {"llama2_chat", ChatForm::kLlama2Chat},
-                                                                          {"alpaca", ChatForm::kAlpaca}}};
 
 std::string written_prompt(ChatForm form, const std::string& text) {
   switch (form) {
@@ -34,21 +27,6 @@ std::string written_prompt(ChatForm form, const std::string& text) {
 }
 
 }  // namespace
-
-ChatForm chat_form_from_name(std::string_view name, std::string_view subject) {
-  for (const auto& [known, form] : kForms) {
-    if (known == name) return form;
-  }
-  HICI_CHECK_USAGE(false, subject, ": unknown template '", name, "'; use model, vicuna, llama2, llama2_chat or alpaca");
-  HICI_ASSERT(false, "not reached");
-}
-
-const char* chat_form_name(ChatForm form) {
-  for (const auto& [name, known] : kForms) {
-    if (known == form) return name.data();
-  }
-  HICI_ASSERT(false, "unknown form");
-}
 
 BenchmarkPrompts::BenchmarkPrompts(text::Tokenizer tokenizer, std::optional<ChatForm> form,
                                    const std::filesystem::path& folder)

@@ -2,6 +2,7 @@
 // How the texts of benchmarks stand before a model: as what a user says to it, in one of several forms, or as they are.
 #pragma once
 
+#include "hici/base/enum_names.h"
 #include "hici/generate/generator.h"
 #include "hici/generate/prompt_encoder.h"
 #include "hici/text/chat_template.h"
@@ -22,9 +23,14 @@ enum class ChatForm {
   kAlpaca,      // "Below is an instruction ... ### Response:"
 };
 
-// "model", "vicuna", "llama2", "llama2_chat", "alpaca"; an unknown name is a usage error that lists them.
-ChatForm chat_form_from_name(std::string_view name, std::string_view subject);
-const char* chat_form_name(ChatForm form);
+constexpr EnumNames<ChatForm, 5> names_of(ChatForm) {
+  return {"template",
+          {{{ChatForm::kModel, "model"},
+            {ChatForm::kVicuna, "vicuna"},
+            {ChatForm::kLlama2, "llama2"},
+            {ChatForm::kLlama2Chat, "llama2_chat"},
+            {ChatForm::kAlpaca, "alpaca"}}}};
+}
 
 class BenchmarkPrompts {
  public:

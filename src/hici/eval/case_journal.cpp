@@ -72,7 +72,7 @@ CaseJournal::CaseJournal(fs::path file, json identity, int64_t num_cases, Proces
   const bool keeps_file = resume ? process_.world > 1 || earlier.empty() : !replaces_file;
   is_finished_ = fs::exists(file_) && keeps_file;
   HICI_CHECK(resume || !is_finished_, file_.string(),
-             ": is there already; give --resume to keep it, or another place for the output, or remove it");
+             ": is there already; give `resume` to keep it, or another place for the output, or remove it");
   if (is_finished_) {
     check_finished(record);
     num_found_ = num_cases;
@@ -84,7 +84,7 @@ CaseJournal::CaseJournal(fs::path file, json identity, int64_t num_cases, Proces
     const bool is_of_this_run =
         journal != own_journal() && journal.string().ends_with("-of-" + std::to_string(process_.world));
     HICI_CHECK(resume || is_of_this_run, journal.string(),
-               ": answers of earlier work that was stopped; give --resume to go on from them, or remove the file");
+               ": answers of earlier work that was stopped; give `resume` to go on from them, or remove the file");
   }
   const Answers answers = read_answers(earlier);
   for (int64_t i = 0; i < num_cases; ++i) {
@@ -194,7 +194,7 @@ void CaseJournal::open() {
   const json header = {{kIdentity, identity_}, {kNumCases, num_cases_}};
   const std::string begin = is_new ? header.dump() + "\n" : is_torn ? "\n" : "";
   HICI_CHECK(begin.empty() || own_->append(begin), path.string(),
-             ": cannot be written; free some space, then --resume");
+             ": cannot be written; free some space, then `resume`");
 }
 
 void CaseJournal::add(int64_t case_index, const json& answer) {
@@ -202,7 +202,7 @@ void CaseJournal::add(int64_t case_index, const json& answer) {
   if (own_ == nullptr) open();
   const json line = {{kCase, case_index}, {kAnswer, answer}};
   HICI_CHECK(own_->append(line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"), own_->path().string(),
-             ": the answer to case ", case_index, " cannot be written; free some space, then --resume");
+             ": the answer to case ", case_index, " cannot be written; free some space, then `resume`");
 }
 
 bool CaseJournal::finish(const std::function<void(const std::vector<json>& answers)>& write) {

@@ -49,7 +49,7 @@ bool share_cases(const SharedWork& work, int64_t num_cases, const std::function<
   const auto all = static_cast<int64_t>(open.size());
   Progress progress("batches", all);
   for (int64_t done = 0; done < all; ++done) {
-    check_stop(" after ", done, " of ", all, " batches; give --resume to go on from them");
+    check_stop(" after ", done, " of ", all, " batches; give `resume` to go on from them");
     const int64_t index = open[static_cast<size_t>(done)];
     journal.add(index, timed_answer(answer, index, work.process.rank));
     progress.update(done + 1);

@@ -22,7 +22,7 @@ TokenWindows::TokenWindows(const data::TokenFile& tokens, const WindowOptions& o
   const int64_t length = options.limit_tokens > 0 ? std::min(options.limit_tokens, tokens.size()) : tokens.size();
   num_windows_ = count_windows(length, options.seq_len, options.stride);
   HICI_CHECK(num_windows_ > 0, tokens.path().string(), ": ", length,
-             " tokens are not more than one window of --seq_len ", options.seq_len,
+             " tokens are not more than one window of `seq_len` ", options.seq_len,
              "; use a longer file or a shorter window");
   options_.batch_size = std::min(options_.batch_size, num_windows_);  // what is beyond it overflows below
 }
@@ -43,7 +43,7 @@ double TokenWindows::for_each_batch(const std::function<void(int64_t)>& on_batch
   const auto started = std::chrono::steady_clock::now();
   for (int64_t batch = 0; batch < num_batches(); ++batch) {
     const int64_t first = first_window(batch);
-    check_stop(" after ", first, " of ", counted(num_windows_, "window"), "; nothing is kept without --output");
+    check_stop(" after ", first, " of ", counted(num_windows_, "window"), "; nothing is kept without `output`");
     on_batch(batch);
     on_progress(first + windows_of(batch));
   }

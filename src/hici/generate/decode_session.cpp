@@ -25,7 +25,7 @@ nn::KvCache take_cache(const nn::CausalLm& model, const SessionShape& shape) {
   HICI_CHECK(wanted <= static_cast<double>(free), "key/value cache: needs ", fixed_digits(wanted / kGib, 1), " GiB (",
              shape.batch, " x ", shape.capacity, " rows of ", human_bytes(row_bytes), "), ", options.device().str(),
              " has ", human_bytes(free),
-             " free; use shorter prompts, fewer --max_new_tokens, fewer sequences at once or a narrower --dtype");
+             " free; use shorter prompts, fewer `max_new_tokens`, fewer sequences at once or a narrower `dtype`");
   nn::KvCache cache = nn::make_kv_cache(model.config(), shape.batch, shape.capacity, options.requires_grad(false));
   cache.num_slots = shape.num_slots;
   cache.decode_uses_slots = shape.decode_uses_slots;

@@ -75,26 +75,15 @@ bool take(size_t sequence, int64_t id, const GenerateOptions& options, const OnT
 
 }  // namespace
 
-const char* name_of(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kInterrupted:
-      return "abort";
-    default:
-      return "stop";
-  }
-}
-
 void GenerateOptions::validate() const {
   constexpr int64_t kMostNewTokens = int64_t{1} << 24;
-  HICI_CHECK_USAGE(max_new_tokens >= 1 && max_new_tokens <= kMostNewTokens, "--max_new_tokens: ", max_new_tokens,
+  HICI_CHECK_USAGE(max_new_tokens >= 1 && max_new_tokens <= kMostNewTokens, "`max_new_tokens`: ", max_new_tokens,
                    " is out of range; use 1 to ", kMostNewTokens);
-  HICI_CHECK_USAGE(min_new_tokens >= 0 && min_new_tokens <= max_new_tokens, "--min_new_tokens: ", min_new_tokens,
-                   " is out of range; use 0 to --max_new_tokens ", max_new_tokens);
-  HICI_CHECK_USAGE(prefill_chunk >= 1, "--prefill_chunk: ", prefill_chunk, " is not positive; use 1 or more");
+  HICI_CHECK_USAGE(min_new_tokens >= 0 && min_new_tokens <= max_new_tokens, "`min_new_tokens`: ", min_new_tokens,
+                   " is out of range; use 0 to `max_new_tokens` ", max_new_tokens);
+  HICI_CHECK_USAGE(prefill_chunk >= 1, "`prefill_chunk`: ", prefill_chunk, " is not positive; use 1 or more");
   using enum nn::AttentionKind;
-  HICI_CHECK_USAGE(attention != kS2 && attention != kSegments, "--attention: ", nn::attention_kind_name(attention),
+  HICI_CHECK_USAGE(attention != kS2 && attention != kSegments, "`attention`: ", nn::attention_kind_name(attention),
                    " has no form over a cache; use full, hici or dca");
   sampling.validate();
 }

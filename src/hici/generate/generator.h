@@ -10,6 +10,7 @@
 // call before: prompts that begin alike cost less one after the other.
 #pragma once
 
+#include "hici/base/enum_names.h"
 #include "hici/generate/decode_session.h"
 #include "hici/generate/prompt_length.h"
 #include "hici/generate/sampling.h"
@@ -46,8 +47,14 @@ enum class FinishReason {
   kCallback,     // on_token returned false: a stop string
   kInterrupted,  // a stop signal (base/signals.h)
 };
-// In the words of inference servers: "length", "stop" (a token or a string), "abort".
-const char* name_of(FinishReason reason);
+// In the words of inference servers; a token and a string are the same there.
+constexpr EnumNames<FinishReason, 4> names_of(FinishReason) {
+  return {"finish reason",
+          {{{FinishReason::kLength, "length"},
+            {FinishReason::kStopToken, "stop"},
+            {FinishReason::kCallback, "stop"},
+            {FinishReason::kInterrupted, "abort"}}}};
+}
 
 struct Answer {
   Ids ids;

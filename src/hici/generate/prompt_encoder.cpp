@@ -17,7 +17,7 @@ text::ChatMessages PromptEncoder::messages_of(const Prompt& prompt) const {
 }
 
 Ids PromptEncoder::encode(const Prompt& prompt) const {
-  HICI_CHECK(chat_ || prompt.messages.is_null(), prompt.subject, ": has messages; give --chat");
+  HICI_CHECK(chat_ || prompt.messages.is_null(), prompt.subject, ": has messages; give `chat`");
   HICI_CHECK(!prompt.text.empty() || !prompt.messages.is_null(), prompt.subject, ": is empty; write something");
   text::Ids ids;
   if (chat_) {

@@ -7,20 +7,13 @@
 
 namespace hici::generate {
 
-Truncation truncation_from_name(std::string_view name, std::string_view subject) {
-  if (name == "error") return Truncation::kError;
-  if (name == "middle") return Truncation::kMiddle;
-  HICI_CHECK_USAGE(name == "left", subject, ": unknown way '", name, "'; use error, middle or left");
-  return Truncation::kLeft;
-}
-
 Ids fit_prompt(Ids prompt, int64_t limit, Truncation truncation, const std::string& subject, int64_t num_kept_first) {
   HICI_ASSERT(limit >= 1, limit);
   HICI_CHECK(!prompt.empty(), subject, ": is empty; give at least one token");
   const auto length = static_cast<int64_t>(prompt.size());
   if (length <= limit) return prompt;
   HICI_CHECK(truncation != Truncation::kError, subject, ": has ", length, " tokens, the context leaves room for ",
-             limit, "; shorten it, give --truncate middle or left, fewer --max_new_tokens or a larger --context_size");
+             limit, "; shorten it, give `truncate` middle or left, fewer `max_new_tokens` or a larger `context_size`");
   const int64_t kept_first = truncation == Truncation::kMiddle ? limit - limit / 2 : std::min(num_kept_first, limit);
   prompt.erase(prompt.begin() + kept_first, prompt.end() - (limit - kept_first));
   return prompt;

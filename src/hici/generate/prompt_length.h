@@ -2,6 +2,8 @@
 // Prompts that are longer than the context.
 #pragma once
 
+#include "hici/base/enum_names.h"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,8 +19,9 @@ enum class Truncation {
   kLeft,    // the beginning goes, but for `num_kept_first` tokens (BOS)
 };
 
-// "error", "middle", "left"; an unknown name is a usage error that lists them.
-Truncation truncation_from_name(std::string_view name, std::string_view subject);
+constexpr EnumNames<Truncation, 3> names_of(Truncation) {
+  return {"way", {{{Truncation::kError, "error"}, {Truncation::kMiddle, "middle"}, {Truncation::kLeft, "left"}}}};
+}
 
 // The prompt in at most `limit` >= 1 tokens. `subject` begins the message of kError and of an empty prompt.
 Ids fit_prompt(Ids prompt, int64_t limit, Truncation truncation, const std::string& subject,

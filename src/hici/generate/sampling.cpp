@@ -44,16 +44,16 @@ uint64_t mix(uint64_t x) {
 }  // namespace
 
 void SamplingOptions::validate() const {
-  HICI_CHECK_USAGE(temperature >= 0 && std::isfinite(temperature), "--temperature: ", temperature,
+  HICI_CHECK_USAGE(temperature >= 0 && std::isfinite(temperature), "`temperature`: ", temperature,
                    " is no temperature; use 0 (greedy) or more");
-  HICI_CHECK_USAGE(temperature == 0 || temperature >= kLeastTemperature, "--temperature: ", temperature,
+  HICI_CHECK_USAGE(temperature == 0 || temperature >= kLeastTemperature, "`temperature`: ", temperature,
                    " is next to greedy; use 0 (greedy), or ", kLeastTemperature, " or more");
-  HICI_CHECK_USAGE(top_k >= 0, "--top_k: ", top_k, " is negative; use 0 (all tokens) or more");
-  HICI_CHECK_USAGE(top_p > 0 && top_p <= 1, "--top_p: ", top_p, " is no probability; use more than 0, up to 1");
+  HICI_CHECK_USAGE(top_k >= 0, "`top_k`: ", top_k, " is negative; use 0 (all tokens) or more");
+  HICI_CHECK_USAGE(top_p > 0 && top_p <= 1, "`top_p`: ", top_p, " is no probability; use more than 0, up to 1");
   HICI_CHECK_USAGE(repetition_penalty > 0 && std::isfinite(repetition_penalty),
-                   "--repetition_penalty: ", repetition_penalty, " is not positive; use 1 (none) or more");
+                   "`repetition_penalty`: ", repetition_penalty, " is not positive; use 1 (none) or more");
   HICI_CHECK_USAGE(!is_greedy() || (top_k == 0 && top_p == 1),
-                   "--top_k, --top_p: have no effect with --temperature 0; give a temperature, or leave them out");
+                   "`top_k`, `top_p`: have no effect with `temperature` 0; give a temperature, or leave them out");
 }
 
 at::Tensor choose_tokens(const at::Tensor& logits_BV, const at::Tensor& uniform_B, const at::Tensor& seen_BV,

@@ -10,7 +10,7 @@ namespace hici::generate {
 
 StopStrings::StopStrings(std::vector<std::string> stops) : stops_(std::move(stops)) {
   for (const std::string& stop : stops_) {
-    HICI_CHECK_USAGE(!stop.empty(), "--stop: an empty string would stop everything; leave it out");
+    HICI_CHECK_USAGE(!stop.empty(), "`stop`: an empty string would stop everything; leave it out");
   }
 }
 

@@ -147,11 +147,11 @@ std::string zero_shards_in(const fs::path& dir) {
   return is_there(dir / "zero_to_fp32.py") ? "zero_to_fp32.py" : "";
 }
 
-constexpr const char* kGatherShards = "run 'python3 zero_to_fp32.py . .' in it, then hici extract --checkpoint_path ";
+constexpr const char* kGatherShards = "run 'python3 zero_to_fp32.py . .' in it, then hici extract `checkpoint_path` ";
 
 std::string way_to_missing_half(const fs::path& dir) {
   if (open_weights(dir, "model", "pytorch_model").source)
-    return "make it with hici extract --checkpoint_path " + dir.string();
+    return "make it with hici extract `checkpoint_path` " + dir.string();
   if (!zero_shards_in(dir).empty()) return kGatherShards + dir.string();
   return "copy it here, or make it with hici extract from the checkpoint's full dump (pytorch_model.bin)";
 }
@@ -233,13 +233,13 @@ void settle_rank_and_alpha(Adapter& adapter, const AdapterReading& reading) {
   const bool is_said = is_there(file);
   if (is_said) read_peft_config(read_companion_json(file), file.string(), adapter);
   HICI_CHECK(!is_said || !reading.lora_alpha || *reading.lora_alpha == adapter.lora.alpha, file.string(),
-             ": lora_alpha is ", adapter.lora.alpha, ", and --lora_alpha says ", reading.lora_alpha.value_or(0),
+             ": lora_alpha is ", adapter.lora.alpha, ", and `lora_alpha` says ", reading.lora_alpha.value_or(0),
              "; leave the option out");
   if (factors.empty()) return;
   HICI_CHECK(
       is_said || reading.lora_alpha, adapter.path.string(),
       ": has LoRA tensors and no adapter_config.json, so their scale (lora_alpha / r) is not known; add the file, or "
-      "make one with hici extract --lora_alpha N (the research code trains with 16)");
+      "make one with hici extract `lora_alpha` N (the research code trains with 16)");
   if (!is_said) adapter.lora.alpha = *reading.lora_alpha;
   std::string said_by = is_said ? file.string() + " says r" : "";
   for (const auto& [name, info] : factors) {

@@ -5,6 +5,7 @@
 // adapter.
 #pragma once
 
+#include "hici/base/enum_names.h"
 #include "hici/config/hici_config.h"
 #include "hici/config/model_config.h"
 #include "hici/io/checkpoint/folder_check.h"
@@ -66,6 +67,9 @@ enum class AdapterFormat {
   kSafetensors,
   kBin,  // torch.save's archives under the research code's names
 };
+constexpr EnumNames<AdapterFormat, 2> names_of(AdapterFormat) {
+  return {"format", {{{AdapterFormat::kSafetensors, "safetensors"}, {AdapterFormat::kBin, "bin"}}}};
+}
 
 struct AdapterToWrite {
   config::LoraConfig lora;

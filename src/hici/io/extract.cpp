@@ -41,7 +41,7 @@ std::vector<std::string> chosen_names(const TensorSource& source, const std::vec
     }
     if (is_wanted) out.push_back(name);
   }
-  HICI_CHECK_USAGE(!must_all_match || unmatched.empty(), "--trainable_params: '",
+  HICI_CHECK_USAGE(!must_all_match || unmatched.empty(), "`trainable_params`: '",
                    unmatched.empty() ? "" : *unmatched.begin(), "' is part of no parameter's name in ",
                    source.file_of(""), "; known parts are embed, norm, local_constructor, global_integrator, ...");
   return out;
@@ -90,7 +90,7 @@ void check_is_new(const Adapter& adapter, const fs::path& directory, AdapterForm
   for (const char* stem : {"adapter_model", "trainable_params"}) {
     const fs::path file = directory / (std::string(stem) + ending);
     HICI_CHECK(!is_source(adapter, file), file.string(), ": is the form that is asked for already; use ",
-               directory.string(), " as it is, or give --output_dir or another --format");
+               directory.string(), " as it is, or give `output_dir` or another `format`");
   }
 }
 
@@ -132,11 +132,11 @@ ExtractResult extract_adapter(const ExtractRequest& request) {
   const Adapter adapter = read_adapter(source, {.prefer_full_dump = true, .lora_alpha = request.lora_alpha});
   HICI_CHECK(!adapter.lora_tensors->tensors().empty() || is_there(source / "trainable_params.safetensors") ||
                  is_there(source / "trainable_params.bin"),
-             source.string(), ": has no LoRA factors, so all its parameters were trained; use it as --base_model");
+             source.string(), ": has no LoRA factors, so all its parameters were trained; use it as `base_model`");
   ExtractResult result;
   result.directory = request.output.empty() ? source : request.output;
   HICI_CHECK(!request.output.empty() || !adapter.check->has_manifest(), source.string(),
-             ": has a manifest.json that lists ", "its files, so that others are no part of it; give --output_dir");
+             ": has a manifest.json that lists ", "its files, so that others are no part of it; give `output_dir`");
   if (request.output.empty()) check_is_new(adapter, source, request.format);
   if (!request.output.empty()) check_new_folder(request.output);
 

@@ -118,7 +118,7 @@ void add_files(json& report, const std::vector<fs::path>& files) {
 
 json rope_json(const config::ModelConfig& config) {
   const config::RopeConfig& rope = config.rope;
-  json out = {{"type", config::name_of(rope.type)}, {"theta", rope.theta}, {"reach", config::rope_reach(config)}};
+  json out = {{"type", name_of(rope.type)}, {"theta", rope.theta}, {"reach", config::rope_reach(config)}};
   if (rope.type != config::RopeType::kDefault) out["factor"] = rope.factor;
   if (rope.original_max_position_embeddings > 0)
     out["original_max_position_embeddings"] = rope.original_max_position_embeddings;
@@ -126,7 +126,7 @@ json rope_json(const config::ModelConfig& config) {
 }
 
 json config_json(const config::ModelConfig& c) {
-  return {{"family", config::name_of(c.family)},
+  return {{"family", name_of(c.family)},
           {"vocab_size", c.vocab_size},
           {"hidden_size", c.hidden_size},
           {"intermediate_size", c.intermediate_size},
@@ -333,8 +333,7 @@ void inspect_tokens(const InspectRequest& request, json& report) {
   report["kind"] = "token file";
   const data::TokenFile tokens =
       data::TokenFile::open(request.path, {.vocab_size = request.vocab_size, .type = request.token_type});
-  report["tokens"] = {
-      {"type", data::token_type_name(tokens.type())}, {"count", tokens.size()}, {"largest_id", tokens.largest_id()}};
+  report["tokens"] = {{"type", name_of(tokens.type())}, {"count", tokens.size()}, {"largest_id", tokens.largest_id()}};
   if (!tokens.info()) {
     report["problems"].push_back(request.path.string() + ": has no " +
                                  data::sidecar_path(request.path).filename().string() +
@@ -353,12 +352,12 @@ void inspect_unknown_file(const fs::path& path, json& report) {
   HICI_CHECK(
       path.extension() == ".bin" && bytes > 0 && bytes % 2 == 0, path.string(),
       ": is no file that hici knows (.safetensors, .bin, .pt, .pth, tokenizer.json, or token ids with the JSON of "
-      "hici tokenize beside them); give --token_type if it holds token ids");
+      "hici tokenize beside them); give `token_type` if it holds token ids");
   report["kind"] = "perhaps a token file";
   report["problems"].push_back(
       detail::concat(path.string(), ": ", bytes, " bytes, which may be ", bytes / 2, " token ids of uint16",
                      bytes % 4 == 0 ? detail::concat(" or ", bytes / 4, " of uint32") : "", ", and no ",
-                     data::sidecar_path(path).filename().string(), " says so; give --token_type if they are"));
+                     data::sidecar_path(path).filename().string(), " says so; give `token_type` if they are"));
 }
 
 bool is_said_to_be_tokens(const InspectRequest& request) {
@@ -397,7 +396,7 @@ json inspect_path(const InspectRequest& request) {
     inspect_file(request, report);
   }
   if (!request.base_model.empty() && report["kind"].get<std::string>().find("adapter") == std::string::npos)
-    report["problems"].push_back("--base_model: " + request.path.string() + " is no adapter (" +
+    report["problems"].push_back("`base_model`: " + request.path.string() + " is no adapter (" +
                                  report["kind"].get<std::string>() + "), and nothing else is compared; leave it out");
   return report;
 }

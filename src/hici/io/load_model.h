@@ -7,7 +7,6 @@
 #include "hici/nn/causal_lm.h"
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,9 +35,6 @@ struct ModelRequest {
   std::optional<config::LoraConfig> lora;  // attach adapters when the adapter directory brings none
   bool copy_attention_init = false;        // --use_llama_init
   uint64_t seed = 0;
-
-  // The HiCI settings to use, given what the files say of themselves.
-  std::function<config::HiciConfig(config::Family, const StoredHici&)> resolve_hici;
 };
 
 struct LoadedModel {
@@ -58,9 +54,16 @@ struct LoadedModel {
   std::string config_hash;  // over what else decides outputs: sizes, RoPE, HiCI settings but for the number of segments
 };
 
-// Everything is checked against the config before memory for weights is taken. Errors name file, tensor and the way
-// out. Files of a checkpoint are what its manifest says (io/checkpoint/folder_check.h). A line says so when the adapter
-// was trained on another base or with another tokenizer.
+struct OpenedModel;
+
+// The model of files that open_model() (io/opened_model.h) opened for the same request; `hici` are the settings to use,
+// which the caller makes of what the files say of themselves (OpenedModel::hici). Everything is checked against the
+// config before memory for weights is taken. Errors name file, tensor and the way out. Files of a checkpoint are what
+// its manifest says (io/checkpoint/folder_check.h). A line says so when the adapter was trained on another base or with
+// another tokenizer.
+LoadedModel build_model(const ModelRequest& request, const OpenedModel& opened, const config::HiciConfig& hici);
+
+// Both at once, with the HiCI settings that the files say; the default ones where they say none.
 LoadedModel load_model(const ModelRequest& request);
 
 // A line when the ids of `data` were made with another tokenizer than `model`, as it was given, has.

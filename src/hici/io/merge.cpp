@@ -40,7 +40,7 @@ at::ScalarType dtype_of(const config::ModelConfig& config, const fs::path& base)
   for (const DtypeName& known : kDtypes)
     if (config.torch_dtype == known.name) return known.dtype;
   fail((base / "config.json").string(), ": torch_dtype '", printable(config.torch_dtype),
-       "' is not known; give --torch_dtype float16, bfloat16 or float32");
+       "' is not known; give `torch_dtype` float16, bfloat16 or float32");
 }
 
 bool is_exact(at::ScalarType from, at::ScalarType to) {
@@ -74,7 +74,7 @@ struct Part {
     }
     if (dtype == at::kHalf)
       fail(source->file_of(name), ": tensor '", printable(name),
-           "' has values that float16 cannot hold (above 65504); use --torch_dtype bfloat16");
+           "' has values that float16 cannot hold (above 65504); use `torch_dtype` bfloat16");
     fail(source->file_of(name), ": tensor '", printable(name), "' has values that ", name_of(dtype),
          " cannot hold once its LoRA factors are added; is the adapter of this model?");
   }
@@ -91,12 +91,12 @@ struct Part {
 
 class Merge {
  public:
-  explicit Merge(const MergeRequest& request)
+  Merge(const MergeRequest& request, const OpenedModel& opened, const config::HiciConfig& hici)
       : request_(request),
-        opened_(open_model(request.model)),
-        loaded_(describe()),
+        opened_(opened),
+        loaded_(describe(hici)),
         dtype_(request.dtype ? *request.dtype : dtype_of(opened_.base.config(), opened_.base.path())) {
-    HICI_CHECK(!request_.with_hici || loaded_.has_hierarchy, "--with_hici True: neither ",
+    HICI_CHECK(!request_.with_hici || loaded_.has_hierarchy, "`with_hici` True: neither ",
                opened_.adapter->path.string(), " nor ", opened_.base.path().string(),
                " has HiCI modules; leave it out");
     collect_parts();
@@ -115,6 +115,7 @@ class Merge {
     if (!modules.empty()) write_hici_files(writer.folder(), std::move(modules));
     result_.check = check_merged({.model = request_.model,
                                   .opened = opened_,
+                                  .hici = loaded_.hici,
                                   .merged = writer.folder(),
                                   .stored = dtype_,
                                   .with_hici = !hici_parts_.empty(),
@@ -129,18 +130,18 @@ class Merge {
   }
 
  private:
-  LoadedModel describe() const {
+  LoadedModel describe(const config::HiciConfig& hici) const {
     check_new_folder(request_.output);
     HICI_ASSERT(opened_.adapter, "a merge without adapter");
     const std::string adapter = opened_.adapter->path.string();
     check_is_no_second_merge();
     HICI_CHECK(!opened_.adapter->lora_tensors->tensors().empty() || !is_whole_model(), adapter,
-               ": is a model and no adapter (it has no LoRA factors); give it as --base_model, or use it as it is");
+               ": is a model and no adapter (it has no LoRA factors); give it as `base_model`, or use it as it is");
     HICI_CHECK(
         request_.model.context_size > 0 || opened_.adapter->settings, adapter,
         ": does not say for which context it was trained, and a model without its RoPE scaling is of no use; give "
-        "--context_size, the tokens of a training sequence");
-    return describe_model(request_.model, opened_);
+        "`context_size`, the tokens of a training sequence");
+    return describe_model(request_.model, opened_, hici);
   }
 
   bool is_whole_model() const {
@@ -162,7 +163,7 @@ class Merge {
     fail(base.string(), ": is a merged model already (", printable(object.object("adapter").string_or("path", "")),
          " on ", printable(object.object("base").string_or("path", "")), "), and ", opened_.adapter->path.string(),
          " names '", printable(trained_on.string()),
-         "' as the model that it was trained on; give that as --base_model");
+         "' as the model that it was trained on; give that as `base_model`");
   }
 
   void collect_parts() {
@@ -273,7 +274,7 @@ class Merge {
   }
 
   const MergeRequest& request_;
-  OpenedModel opened_;
+  const OpenedModel& opened_;
   LoadedModel loaded_;
   at::ScalarType dtype_;
   std::vector<Part> model_parts_, hici_parts_;
@@ -284,6 +285,8 @@ class Merge {
 
 }  // namespace
 
-MergeResult merge_adapter(const MergeRequest& request) { return Merge(request).run(); }
+MergeResult merge_adapter(const MergeRequest& request, const OpenedModel& opened, const config::HiciConfig& hici) {
+  return Merge(request, opened, hici).run();
+}
 
 }  // namespace hici::io

@@ -18,7 +18,7 @@ namespace hici::io {
 constexpr const char* kMergeRecordName = "hici_merge.json";
 
 struct MergeRequest {
-  ModelRequest model;  // base, adapter, context_size, resolve_hici; dtype is not looked at
+  ModelRequest model;  // base, adapter, context_size; dtype is not looked at
   std::filesystem::path output;
   bool with_hici = false;                    // keep the HiCI modules, in a file of their own, and hici_config.json
   std::optional<at::ScalarType> dtype = {};  // nothing: the base's
@@ -38,7 +38,8 @@ struct MergeResult {
   MergeCheck check;
 };
 
-// The directory gets its name when it is whole and has passed check_merged(). `output` must be free.
-MergeResult merge_adapter(const MergeRequest& request);
+// `opened`: the files of request.model; `hici`: the settings to use. The directory gets its name when it is whole and
+// has passed check_merged(). `output` must be free.
+MergeResult merge_adapter(const MergeRequest& request, const OpenedModel& opened, const config::HiciConfig& hici);
 
 }  // namespace hici::io

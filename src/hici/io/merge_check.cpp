@@ -133,8 +133,10 @@ class Comparison {
         dtype_(request.stored == at::kFloat || request.stored == at::kDouble ? at::kDouble : at::kFloat),
         merged_request_(merged_request()),
         merged_opened_(open_model(merged_request_)),
-        reference_(request.opened, describe_model(reference_request(), request.opened), request.with_hici),
-        merged_(merged_opened_, describe_model(merged_request_, merged_opened_), request.with_hici),
+        reference_(request.opened, describe_model(reference_request(), request.opened, request.hici),
+                   request.with_hici),
+        merged_(merged_opened_, describe_model(merged_request_, merged_opened_, merged_opened_.stored_hici()),
+                request.with_hici),
         generator_(at::make_generator<at::CPUGeneratorImpl>(0)) {}
 
   MergeCheck run() {

@@ -31,8 +31,9 @@ struct MergeCheck {
 };
 
 struct MergeCheckRequest {
-  const ModelRequest& model;  // base + adapter
-  const OpenedModel& opened;  // the same, opened
+  const ModelRequest& model;       // base + adapter
+  const OpenedModel& opened;       // the same, opened
+  const config::HiciConfig& hici;  // the settings that are used
   std::filesystem::path merged;
   at::ScalarType stored = at::kFloat;
   bool with_hici = false;

@@ -117,8 +117,7 @@ void ModelDirectory::check_against(const std::vector<ExpectedTensor>& expected) 
   for (const auto& [name, info] : weights_->tensors())
     HICI_CHECK(wanted.count(name) != 0 || is_tolerated(name, config_.tie_word_embeddings), weights_->file_of(name),
                ": tensor '", printable(name), "' ", shown_shape(info.shape), " has no place in a ",
-               config::name_of(config_.family), " of ", config_.num_hidden_layers,
-               " layers; does config.json belong to it?");
+               name_of(config_.family), " of ", config_.num_hidden_layers, " layers; does config.json belong to it?");
 }
 
 uint64_t model_bytes(const ModelToWrite& model) { return safetensors_bytes(model.tensors) + (uint64_t{1} << 20); }

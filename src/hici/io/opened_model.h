@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two steps before weights are read, for load_model() and for what works tensor by tensor: open the files of a
-// request, and describe the model that they make.
+// The two steps before weights are read, for build_model() and for what works tensor by tensor: open the files of a
+// request, and describe the model that they make. Between them the caller settles the HiCI settings.
 #pragma once
 
 #include "hici/io/adapter.h"
@@ -26,10 +26,15 @@ struct OpenedModel {
   // Where a parameter's values come from; null when no file has it.
   const TensorSource* source_of(const std::string& name) const;
 
+  // The HiCI settings that the files say, or the default ones.
+  config::HiciConfig stored_hici() const;
+
   // When all is read: what is not as a manifest says is an error.
   void finish_checks() const;
   // Of the base, by what was read of it until now; see LoadedModel::identity.
   ModelIdentity identity() const;
+  // See LoadedModel::weights_hash.
+  std::string weights_hash() const;
   // A line when the adapter was made on another base, or on one with another config.json; and when it was made with
   // another tokenizer. How they differ; empty for nothing or not known.
   std::string warn_of_other_base() const;
@@ -39,8 +44,8 @@ struct OpenedModel {
 OpenedModel open_model(const ModelRequest& request);
 
 // The model with all its modules on the meta device. Every tensor of the base is there with its shape, and no other; so
-// are the adapter's factors.
-LoadedModel describe_model(const ModelRequest& request, const OpenedModel& opened);
+// are the adapter's factors. `hici` are the settings to use.
+LoadedModel describe_model(const ModelRequest& request, const OpenedModel& opened, const config::HiciConfig& hici);
 
 // A tensor of `source` that must have the shape of `meta`.
 at::Tensor read_parameter(const TensorSource& source, const std::string& name, const at::Tensor& meta,

@@ -96,12 +96,12 @@ void check_pad_token_is_new(const ModelDirectory& base) {
   const fs::path file = base.path() / "tokenizer_config.json";
   if (is_there(file)) {
     const nlohmann::json config = read_companion_json(file);
-    HICI_CHECK(!JsonObject(config, file.string()).has("pad_token"), "--add_pad_token: ", file.string(),
+    HICI_CHECK(!JsonObject(config, file.string()).has("pad_token"), "`add_pad_token`: ", file.string(),
                " has the pad_token ", shown_json(config["pad_token"]), " already; leave the option out");
   }
   if (!is_there(base.path() / "tokenizer.json")) return;
   const int64_t ids = read_tokenizer_facts(base.path()).vocab_size;
-  HICI_CHECK(ids >= base.config().vocab_size, "--add_pad_token: ", base.path().string(), " has ", ids, " tokens and ",
+  HICI_CHECK(ids >= base.config().vocab_size, "`add_pad_token`: ", base.path().string(), " has ", ids, " tokens and ",
              base.config().vocab_size, " rows, so [PAD] needs no row; leave the option out");
 }
 
@@ -130,7 +130,7 @@ void resize_vocabulary(ModelDirectory& base, Adapter* adapter, bool add_pad_toke
   int64_t rows = adapter != nullptr ? rows_for(base, *adapter) : present;
   if (add_pad_token && rows == present) {
     check_pad_token_is_new(base);
-    log_info("--add_pad_token: the vocabulary of ", base.path().string(), " grows from ", present, " to ", present + 1,
+    log_info("`add_pad_token`: the vocabulary of ", base.path().string(), " grows from ", present, " to ", present + 1,
              " rows; the new one ([PAD]) is the mean of the old ones");
     rows = present + 1;
   }

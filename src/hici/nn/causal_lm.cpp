@@ -126,7 +126,8 @@ AttentionInputs CausalLm::make_inputs(const at::Tensor& tokens_BT, const Forward
   const SegmentInputs segments{options.segment_length};
   if (options.attention == AttentionKind::kSegments) inputs.kind = segments;
   if (options.attention == AttentionKind::kS2) inputs.kind = ShiftedInputs{segments};
-  if (options.attention == AttentionKind::kHici) inputs.kind = HierarchicalInputs{segments, options.observer, 0, options.share};
+  if (options.attention == AttentionKind::kHici)
+    inputs.kind = HierarchicalInputs{segments, options.observer, 0, options.share};
   return inputs;
 }
 

@@ -9,15 +9,6 @@
 
 namespace hici::optim {
 
-ScheduleKind schedule_kind_from_name(std::string_view name) {
-  if (name == "constant") return ScheduleKind::kConstant;
-  if (name == "constant_with_warmup") return ScheduleKind::kConstantWithWarmup;
-  if (name == "linear") return ScheduleKind::kLinear;
-  HICI_CHECK_USAGE(name == "cosine", "--lr_scheduler_type: unknown schedule '", name,
-                   "'; use constant, constant_with_warmup, linear or cosine");
-  return ScheduleKind::kCosine;
-}
-
 double Schedule::factor(int64_t step) const {
   const int64_t done = step - 1;
   if (kind == ScheduleKind::kConstant) return 1.0;

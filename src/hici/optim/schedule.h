@@ -2,6 +2,8 @@
 // Learning-rate schedules by the names and formulas of transformers.
 #pragma once
 
+#include "hici/base/enum_names.h"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,8 +12,13 @@ namespace hici::optim {
 
 enum class ScheduleKind { kConstant, kConstantWithWarmup, kLinear, kCosine };
 
-// An unknown name is a usage error that lists the known ones.
-ScheduleKind schedule_kind_from_name(std::string_view name);
+constexpr EnumNames<ScheduleKind, 4> names_of(ScheduleKind) {
+  return {"schedule",
+          {{{ScheduleKind::kConstant, "constant"},
+            {ScheduleKind::kConstantWithWarmup, "constant_with_warmup"},
+            {ScheduleKind::kLinear, "linear"},
+            {ScheduleKind::kCosine, "cosine"}}}};
+}
 
 struct Schedule {
   ScheduleKind kind = ScheduleKind::kConstantWithWarmup;

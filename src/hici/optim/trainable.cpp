@@ -25,7 +25,7 @@ std::vector<TrainedParameter> select_trainable(nn::CausalLm& model, const Traina
     const bool is_matrix = parameter.dim() >= 2;
     trained.push_back({name, parameter, is_hici ? GroupKind::kHici : GroupKind::kRest, is_matrix});
   });
-  HICI_CHECK_USAGE(!selection.low_rank || unmatched.empty(), "--trainable_params: '",
+  HICI_CHECK_USAGE(!selection.low_rank || unmatched.empty(), "`trainable_params`: '",
                    unmatched.empty() ? "" : *unmatched.begin(),
                    "' is part of no parameter's name; known parts are embed, norm, lm_head, mlp, self_attn, ...");
   return trained;

@@ -19,7 +19,7 @@ struct Mesh {
   std::vector<int64_t> ranks_of_sequence(int64_t rank) const;
 };
 
-// A usage error when `world` processes cannot be dealt into groups of `segments`. `subject` is the option, "--...".
+// A usage error when `world` processes cannot be dealt into groups of `segments`. `subject` is the field that said so.
 Mesh make_mesh(int64_t world, int64_t segments, const char* subject);
 
 }  // namespace hici::parallel

@@ -4,7 +4,7 @@
 #include "hici/base/already_said.h"
 #include "hici/base/error.h"
 #include "hici/base/json.h"
-#include "hici/base/log.h"
+#include "hici/base/quiet.h"
 #include "hici/base/signals.h"
 #include "hici/parallel/backends.h"
 #include "hici/parallel/peer_watch.h"
@@ -111,7 +111,7 @@ struct World::Joined {
   // Ends the process at once: the main thread may wait in a collective, or for a device that waits in one. What a
   // checkpoint has on disk by now is found or cleaned up by the next start.
   [[noreturn]] void end(const std::string& line) {
-    write_log_line(label + ": error: " + line + "; this process ends with it");
+    write_error_line(label + ": error: " + line + "; this process ends with it");
     end_within(kAbortTime, kPeerFailureExitCode);
     const std::lock_guard lock(mutex);
     for (const ProcessGroup& group : groups) abort(group);

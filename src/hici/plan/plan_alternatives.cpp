@@ -43,7 +43,7 @@ std::string joined(const std::string& options, const std::string& more) {
 }
 
 std::string one_sequence(int64_t accumulation_steps) {
-  return detail::concat("--per_device_train_batch_size 1 --gradient_accumulation_steps ", accumulation_steps);
+  return detail::concat("`per_device_train_batch_size` 1 `gradient_accumulation_steps` ", accumulation_steps);
 }
 
 class Search {
@@ -77,13 +77,13 @@ class Search {
   // The fastest one; the next leaner one only costs time.
   void try_policies() {
     if (!choice_) return;
-    if (auto plan = fit_memory(problem_, budget_)) found_.push_back({"--activation_policy auto", std::move(*plan)});
+    if (auto plan = fit_memory(problem_, budget_)) found_.push_back({"`activation_policy` auto", std::move(*plan)});
     for (const ActivationPolicy policy :
          {ActivationPolicy::kRecomputeMlp, ActivationPolicy::kRecompute, ActivationPolicy::kOffload}) {
       if (policy == *choice_ || (policy == ActivationPolicy::kOffload && !problem_.on_gpu)) continue;
       MemoryPlan plan = plan_memory(problem_, everywhere(problem_, policy));
       if (plan.peak.groups.total() > budget_) continue;
-      found_.push_back({std::string("--activation_policy ") + nn::name_of(policy), std::move(plan)});
+      found_.push_back({std::string("`activation_policy` ") + nn::name_of(policy), std::move(plan)});
       return;
     }
   }
@@ -102,17 +102,17 @@ class Search {
     PlanProblem streamed = start;
     if (!start.stream_segments) {
       streamed.stream_segments = true;
-      options = joined(options, "--stream_segments True");
+      options = joined(options, "`stream_segments` True");
       if (!problem_.shape.hici->is_streamable()) {
         streamed.shape.hici->causal_mode = config::CausalMode::kCausalGi;
-        options = joined(options, "--causal_mode causal_gi");
+        options = joined(options, "`causal_mode` causal_gi");
       }
       if (add_if_fits(options, streamed)) return;
     }
     int64_t& length = streamed.shape.segment_length;
     while (length % 2 == 0 && length / 2 >= kShortestSegment) {
       length /= 2;
-      const std::string chunks = detail::concat("--num_chunks ", streamed.shape.tokens / length);
+      const std::string chunks = detail::concat("`num_chunks` ", streamed.shape.tokens / length);
       if (add_if_fits(joined(options, chunks), streamed)) return;
     }
   }
@@ -121,7 +121,7 @@ class Search {
     optim::TrainableSelection selection = problem_.trainable;
     if (!selection.low_rank) {
       selection.low_rank = true;
-      add_if_fits("--low_rank_training True", with_trained(problem_, selection));
+      add_if_fits("`low_rank_training` True", with_trained(problem_, selection));
       return;
     }
     // The largest part goes first, until one is left.
@@ -135,7 +135,7 @@ class Search {
       selection = without(selection, largest);
       std::string options;
       for (const std::string& part : selection.name_parts)
-        options += (options.empty() ? "--trainable_params " : ",") + part;
+        options += (options.empty() ? "`trainable_params` " : ",") + part;
       if (add_if_fits(options, with_trained(problem_, selection))) return;
     }
   }
@@ -150,7 +150,7 @@ class Search {
       PlanProblem trained = with_trained(problem_, selection);
       if (!leanest || trained.parameters.trained < leanest->parameters.trained) leanest = std::move(trained);
     }
-    std::string options = "--trainable_params " + leanest->trainable.name_parts.front();
+    std::string options = "`trainable_params` " + leanest->trainable.name_parts.front();
     if (leanest->shape.batch > 1) {
       leanest->accumulation_steps *= leanest->shape.batch;
       leanest->shape.batch = 1;
@@ -173,7 +173,7 @@ class Search {
       (fit(with_tokens(problem_, middle * step)) ? fits : beyond) = middle;
     }
     const int64_t longest = std::min(fits * step, problem_.shape.tokens);
-    if (longest > 0) add_if_fits(detail::concat("--model_max_length ", longest), with_tokens(problem_, longest));
+    if (longest > 0) add_if_fits(detail::concat("`model_max_length` ", longest), with_tokens(problem_, longest));
   }
 
   const PlanProblem& problem_;

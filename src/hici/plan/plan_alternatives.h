@@ -12,7 +12,7 @@
 namespace hici::plan {
 
 struct Alternative {
-  std::string options;  // as they are typed: "--stream_segments True --causal_mode causal_gi"
+  std::string options;  // as they are typed: "`stream_segments` True `causal_mode` causal_gi"
   MemoryPlan plan;
 };
 

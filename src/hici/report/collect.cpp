@@ -27,7 +27,7 @@ constexpr int kMaxDepth = 3;
 constexpr size_t kMaxUnknownBytes = size_t{4} << 20;  // a larger .json that does not begin like a result is data
 constexpr size_t kHeadBytes = 4096;
 constexpr const char* kFilesInWords =
-    "result of 'hici eval' or 'hici score topics --judge' (--output FILE), LongBench's result.json, "
+    "result of 'hici eval' or 'hici score topics `judge`' (`output` FILE), LongBench's result.json, "
     "NUMBER_response.txt of LongEval";
 
 bool is_searched(const fs::directory_entry& folder) {

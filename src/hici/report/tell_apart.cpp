@@ -23,8 +23,8 @@ std::set<std::string> cells_of(const PasskeyResult& result) {
   return {"length " + std::to_string(result.length.target)};
 }
 std::set<std::string> cells_of(const RetrievalResult& result) {
-  const char* task = result.task == eval::RetrievalTask::kTopics ? " topics" : " lines";
-  return {std::to_string(result.num_items) + task + ", scored by " + (result.judge.empty() ? "rule" : result.judge)};
+  return {std::to_string(result.num_items) + " " + name_of(result.task) + ", scored by " +
+          (result.judge.empty() ? "rule" : result.judge)};
 }
 std::set<std::string> cells_of(const LongBenchResult& result) {
   std::set<std::string> cells;

@@ -11,9 +11,9 @@ struct BpeTraining::Impl {
 };
 
 BpeTraining::BpeTraining(const BpeTrainingOptions& options) : impl_(std::make_shared<Impl>()) {
-  HICI_CHECK_USAGE(options.vocab_size > 0, "--vocab_size: ", options.vocab_size, " must be positive");
-  HICI_CHECK_USAGE(options.min_frequency >= 0, "--min_frequency: ", options.min_frequency, " is negative");
-  HICI_CHECK_USAGE(options.num_threads >= 0, "--num_threads: ", options.num_threads,
+  HICI_CHECK_USAGE(options.vocab_size > 0, "`vocab_size`: ", options.vocab_size, " must be positive");
+  HICI_CHECK_USAGE(options.min_frequency >= 0, "`min_frequency`: ", options.min_frequency, " is negative");
+  HICI_CHECK_USAGE(options.num_threads >= 0, "`num_threads`: ", options.num_threads,
                    " is negative; use 0 for all cores");
   const std::vector<HiciTextView> special = crate::views(options.special_tokens);
   const HiciBpeOptions raw = {.vocab_size = static_cast<size_t>(options.vocab_size),

@@ -27,7 +27,7 @@ struct Tokenizer::Impl {
 bool has_text_support() { return true; }
 
 Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int num_threads, Links links) {
-  HICI_CHECK_USAGE(num_threads >= 0, "--num_threads: ", num_threads, " is negative; use 0 for all cores");
+  HICI_CHECK_USAGE(num_threads >= 0, "`num_threads`: ", num_threads, " is negative; use 0 for all cores");
   const std::string json = read_file(tokenizer_json, kMaxTokenizerBytes, links);
   const auto impl = std::make_shared<Impl>();
   crate::ErrorText error;

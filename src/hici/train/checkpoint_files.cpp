@@ -151,7 +151,7 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedMode
   } else if (spec.attention != nn::AttentionKind::kFull) {
     state.options["num_chunks"] = std::to_string(hici.num_segments);
   }
-  if (spec.attention == nn::AttentionKind::kHici) state.options["causal_mode"] = config::name_of(hici.causal_mode);
+  if (spec.attention == nn::AttentionKind::kHici) state.options["causal_mode"] = name_of(hici.causal_mode);
   if (spec.trainable.low_rank) {
     for (const std::string& part : spec.trainable.name_parts) state.options["trainable_params"] += part + ",";
   }
@@ -186,7 +186,7 @@ std::map<std::string, std::string> options_of_model(const TrainingRunSpec& spec,
                                                    {"shared_compress_dim", std::to_string(hici.shared_compress_dim)},
                                                    {"shared_compressor", text_of(hici.shared_compressor)},
                                                    {"use_global_integrator", text_of(hici.use_global_integrator)},
-                                                   {"causal_mode", config::name_of(hici.causal_mode)}});
+                                                   {"causal_mode", name_of(hici.causal_mode)}});
   return options;
 }
 

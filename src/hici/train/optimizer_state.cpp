@@ -118,7 +118,7 @@ void OptimizerState::read(const std::filesystem::path& checkpoint) {
     const std::string name = name_of(entry);
     const at::Tensor& parameter = shards_.parameters()[entry.parameter].tensor;
     HICI_CHECK(file.has(name) && file.info(name).shape == parameter.sizes().vec(), path.string(), ": tensor '", name,
-               "' is missing or has another shape; was the run started with other --trainable_params or HiCI options?");
+               "' is missing or has another shape; was the run started with other `trainable_params` or HiCI options?");
     for (const ParameterShards::Owned& part : shards_.owners_of(entry.parameter)) {
       if (part.rank != shards_.world().rank()) continue;
       const at::Tensor& piece = pieces_.at(name);

@@ -20,12 +20,12 @@ namespace {
 void start_from_weights(const TrainingRunSpec& spec, ResumePoint& point) {
   const std::string name = point.checkpoint->string();
   const bool is_adapter = is_there(*point.checkpoint / "adapter_config.json");
-  HICI_CHECK_USAGE(is_adapter || !spec.trainable.low_rank, "--resume_from_checkpoint: ", name,
-                   " is a whole model; give it as --model_name_or_path, or use --low_rank_training False");
-  HICI_CHECK_USAGE(!is_adapter || spec.trainable.low_rank, "--resume_from_checkpoint: ", name,
-                   " is an adapter, which --low_rank_training False cannot train; merge it into its base first");
-  HICI_CHECK_USAGE(spec.init_adapter.empty(), "--resume_from_checkpoint: ", name,
-                   " is a checkpoint of pre-training, from whose weights fine-tuning would start, and --init_adapter ",
+  HICI_CHECK_USAGE(is_adapter || !spec.trainable.low_rank, "`resume_from_checkpoint`: ", name,
+                   " is a whole model; give it as `model_name_or_path`, or use `low_rank_training` False");
+  HICI_CHECK_USAGE(!is_adapter || spec.trainable.low_rank, "`resume_from_checkpoint`: ", name,
+                   " is an adapter, which `low_rank_training` False cannot train; merge it into its base first");
+  HICI_CHECK_USAGE(spec.init_adapter.empty(), "`resume_from_checkpoint`: ", name,
+                   " is a checkpoint of pre-training, from whose weights fine-tuning would start, and `init_adapter` ",
                    spec.init_adapter.string(), " is another start; give one of them");
   log_info(name, ": is a checkpoint of pre-training after ", counted(point.state.step, "step"),
            "; fine-tuning starts from its weights, with a fresh optimizer");
@@ -55,7 +55,7 @@ void check_output_is_free(const TrainingRunSpec& spec, const ResumePoint& resume
   const auto old = io::find_latest_checkpoint(spec.output_dir);
   const bool is_start = old && resume.weights && std::filesystem::equivalent(*old, *resume.weights);
   HICI_CHECK(!old, spec.output_dir.string(), ": already holds ", old ? old->filename().string() : "", "; use ",
-             is_start ? "" : "--resume_from_checkpoint latest, or ", "another --output_dir");
+             is_start ? "" : "`resume_from_checkpoint` latest, or ", "another `output_dir`");
 }
 
 // Files of the run's own are written from the start, so that none of them is data.
@@ -91,7 +91,7 @@ RunStart::RunStart(const TrainingRunSpec& spec, const parallel::World& world) {
   if (checkpoint.empty()) return;
   HICI_CHECK(is_there(std::filesystem::path(checkpoint) / io::kManifestName), checkpoint,
              ": rank 0 goes on from this checkpoint, and rank ", world.rank(),
-             " does not see it; use an --output_dir on a file system that all processes share");
+             " does not see it; use an `output_dir` on a file system that all processes share");
   resume.checkpoint = checkpoint;
   resume.state = io::read_training_state(checkpoint);
 }

@@ -31,7 +31,7 @@ std::string segments_text(const TrainingRunSpec& spec, const io::LoadedModel& lo
 std::string structure_text(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
   if (spec.attention == nn::AttentionKind::kFull) return "";
   const bool has_slots = spec.attention == nn::AttentionKind::kHici && loaded.has_hierarchy;
-  const std::string mode = has_slots ? hici::detail::concat(", causal mode ", config::name_of(loaded.hici.causal_mode))
+  const std::string mode = has_slots ? hici::detail::concat(", causal mode ", name_of(loaded.hici.causal_mode))
                                      : std::string(spec.attention == nn::AttentionKind::kHici ? " without slots" : "");
   return ", " + segments_text(spec, loaded) + mode;
 }
@@ -43,19 +43,19 @@ const char* eval_mode_of(nn::AttentionKind attention) {
 
 // Options without which another device, type or kernel than the run's would do the work.
 std::string machine_options(const TrainingRunSpec& spec) {
-  std::string text = " --device " + spec.device.str();
+  std::string text = " `device` " + spec.device.str();
   if (spec.dtype != (spec.device.is_cuda() ? at::kBFloat16 : at::kFloat))
-    text += std::string(" --dtype ") + ops::dtype_name(spec.dtype);
+    text += std::string(" `dtype` ") + ops::dtype_name(spec.dtype);
   if (spec.attention_backend != ops::AttentionBackend::kAuto)
-    text += " --attention_backend " + std::string(ops::attention_backend_name(spec.attention_backend));
+    text += " `attention_backend` " + std::string(ops::attention_backend_name(spec.attention_backend));
   return text;
 }
 
 // Base and adapter, or the whole model that the run has made.
 std::string model_options(const TrainingRunSpec& spec, int64_t total_steps) {
   if (!spec.trainable.low_rank)
-    return " --base_model " + shell_word(io::checkpoint_path(spec.output_dir, total_steps).string());
-  return " --base_model " + shell_word(spec.model.string()) + " --peft_model " + shell_word(spec.output_dir.string());
+    return " `base_model` " + shell_word(io::checkpoint_path(spec.output_dir, total_steps).string());
+  return " `base_model` " + shell_word(spec.model.string()) + " `peft_model` " + shell_word(spec.output_dir.string());
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ void log_resume(const TrainingRunSpec& spec, const std::filesystem::path& checkp
   }
   log_info("resuming from ", checkpoint.string(), ": ", step, " of ", counted(total_steps, "step"),
            step == 1 ? " is" : " are", " done",
-           spec.init_adapter.empty() ? "" : "; its weights go before --init_adapter " + spec.init_adapter.string());
+           spec.init_adapter.empty() ? "" : "; its weights go before `init_adapter` " + spec.init_adapter.string());
 }
 
 void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const RunLosses& losses, double seconds,
@@ -94,25 +94,25 @@ void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const R
   if (next.empty()) return;
   log_info("next: ", next);
   if (!spec.sft)
-    log_info("  (that is the text it was trained on; for a result give --data_path text that it has not seen)");
+    log_info("  (that is the text it was trained on; for a result give `data_path` text that it has not seen)");
 }
 
 std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, int64_t total_steps) {
   const std::string model = model_options(spec, total_steps);
   if (spec.sft) {
-    const std::string form = data.is_chat ? " --chat" : " --prompt_style " + spec.sft->prompt_style;
+    const std::string form = data.is_chat ? " `chat`" : " `prompt_style` " + spec.sft->prompt_style;
     return "hici generate hello" + form + model + machine_options(spec);
   }
   const int64_t length = spec.train.sequence_length;
   if (!data.tokens || data.tokens->size() <= length) return "";
   std::string text = "hici eval ppl" + model;
-  text += " --data_path " + shell_word(data.tokens->path().string());
-  if (spec.token_type) text += " --token_type " + std::string(data::token_type_name(*spec.token_type));
-  text += " --seq_len " + std::to_string(length) + " --eval_mode " + eval_mode_of(spec.attention);
-  if (spec.train.stream_segments) text += " --stream_segments True";
+  text += " `data_path` " + shell_word(data.tokens->path().string());
+  if (spec.token_type) text += " `token_type` " + std::string(name_of(*spec.token_type));
+  text += " `seq_len` " + std::to_string(length) + " `eval_mode` " + eval_mode_of(spec.attention);
+  if (spec.train.stream_segments) text += " `stream_segments` True";
   const int64_t stride = std::min(length, kUsualStride), some = length + kWindowsToTry * stride;
-  if (stride < kUsualStride) text += " --sliding_window " + std::to_string(stride);
-  if (data.tokens->size() > some) text += " --limit_tokens " + std::to_string(some);
+  if (stride < kUsualStride) text += " `sliding_window` " + std::to_string(stride);
+  if (data.tokens->size() > some) text += " `limit_tokens` " + std::to_string(some);
   return text + machine_options(spec);
 }
 

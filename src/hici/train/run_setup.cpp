@@ -2,6 +2,7 @@
 #include "hici/train/run_setup.h"
 
 #include "hici/base/error.h"
+#include "hici/base/field_text.h"
 #include "hici/base/log.h"
 #include "hici/config/divides.h"
 #include "hici/plan/make_problem.h"
@@ -20,36 +21,16 @@ namespace {
 
 void check_segments(const TrainingRunSpec& spec, const config::HiciConfig& hici) {
   if (spec.sft || spec.attention == nn::AttentionKind::kFull) return;  // sft: they follow from --sft_segment_length
-  config::check_divides("--num_chunks", hici.num_segments, "--model_max_length", spec.train.sequence_length);
+  config::check_divides("`num_segments`", hici.num_segments, "`sequence_length`", spec.train.sequence_length);
 }
 
-io::LoadedModel load_for_training(const TrainingRunSpec& spec, const ResumePoint& resume) {
-  io::ModelRequest request;
-  const auto start = resume.checkpoint ? resume.checkpoint : resume.weights;
-  const bool starts_whole = start && !spec.trainable.low_rank;
-  request.base = starts_whole ? *start : spec.model;
-  if (!starts_whole) request.adapter = start.value_or(spec.init_adapter);
-  request.dtype = spec.dtype;
-  request.device = spec.device;
-  request.context_size = spec.train.sequence_length;
-  request.fresh_hierarchy = spec.attention == nn::AttentionKind::kHici;
-  if (spec.trainable.low_rank) request.lora = spec.lora;
-  request.copy_attention_init = spec.copy_attention_init;
-  const auto pad = resume.state.start_options.find("add_pad_token");  // the checkpoint's, where it is known
-  const bool has_pad = pad != resume.state.start_options.end() ? pad->second == "True" : spec.add_pad_token;
-  request.add_pad_token = has_pad && !starts_whole;  // a whole one has the row
-  request.seed = spec.train.seed;
-  request.warns_of_other_base = !resume.checkpoint;  // check_resumable() refuses it
-  // Called when the configs are read and no weight is.
-  request.resolve_hici = [&spec](config::Family family, const io::StoredHici& stored) {
-    const config::HiciConfig hici = spec.resolve_hici(family, stored);
-    if (spec.train.stream_segments) check_streamable(spec.attention, hici);
-    check_segments(spec, hici);
-    return hici;
-  };
-  io::LoadedModel loaded = io::load_model(request);
-  HICI_CHECK_USAGE(spec.trainable.low_rank || !loaded.lora, "--init_adapter: ", spec.init_adapter.string(),
-                   " is an adapter, which --low_rank_training False cannot train; merge it into its base first");
+io::LoadedModel load_for_training(const TrainingRunSpec& spec, const io::ModelRequest& model,
+                                  const io::OpenedModel& opened, const config::HiciConfig& hici) {
+  if (spec.train.stream_segments) check_streamable(spec.attention, hici);
+  check_segments(spec, hici);
+  io::LoadedModel loaded = io::build_model(model, opened, hici);
+  HICI_CHECK_USAGE(spec.trainable.low_rank || !loaded.lora, "`init_adapter`: ", spec.init_adapter.string(),
+                   " is an adapter, which `low_rank_training` False cannot train; merge it into its base first");
   return loaded;
 }
 
@@ -61,10 +42,10 @@ io::TrainingState settle_run(const TrainingRunSpec& spec, const ResumePoint& res
   io::TrainingState saved = resume.state;
   saved.start_options = start_options_in_force(spec, loaded, resume.checkpoint ? &resume.state : nullptr);
   if (resume.checkpoint)
-    io::check_resumable(*resume.checkpoint, saved, run, spec.allow_changes_on_resume, "--allow_changes_on_resume");
+    io::check_resumable(*resume.checkpoint, saved, run, spec.allow_changes_on_resume, "`allow_changes_on_resume`");
   for (const auto& [name, value] : run.start_options) {  // an adapter to start from decides rank and scale
     const std::string& in_force = saved.start_options.emplace(name, value).first->second;
-    HICI_CHECK_USAGE(value == in_force, "--", name, ": ", value, " contradicts the adapter, which has ", in_force,
+    HICI_CHECK_USAGE(value == in_force, field_text(name), ": ", value, " contradicts the adapter, which has ", in_force,
                      "; leave the option out");
   }
   run.start_options = saved.start_options;
@@ -74,7 +55,7 @@ io::TrainingState settle_run(const TrainingRunSpec& spec, const ResumePoint& res
 nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
   nn::ForwardOptions forward;
   forward.attention = nn::attention_in_force(spec.attention, loaded.has_hierarchy);
-  loaded.model->check_attention_backend(spec.attention_backend, "--attention_backend");
+  loaded.model->check_attention_backend(spec.attention_backend, "`attention_backend`");
   forward.backend = spec.attention_backend;
   if (spec.attention == nn::AttentionKind::kFull) return forward;
   forward.segment_length = spec.sft ? spec.sft->segment_length : spec.train.sequence_length / loaded.hici.num_segments;
@@ -120,7 +101,7 @@ parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
   parallel::Facts facts{{"the program", version_text()}};
   std::istringstream options(spec.effective_options({}));
   for (std::string line; std::getline(options, line);) facts.emplace_back("the option", line);
-  facts.emplace_back("the content of --data_path", inputs.data.identity.fingerprint);
+  facts.emplace_back("the content of the data", inputs.data.identity.fingerprint);
   facts.emplace_back("the number of samples", std::to_string(inputs.data.identity.num_samples));
   facts.emplace_back("the sum of all weights' bits", std::to_string(sum_of_bits(*inputs.loaded.model)));
   return facts;
@@ -128,9 +109,30 @@ parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
 
 }  // namespace
 
-RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, const parallel::World& world) {
+io::ModelRequest model_to_train(const TrainingRunSpec& spec, const ResumePoint& resume) {
+  io::ModelRequest request;
+  const auto start = resume.checkpoint ? resume.checkpoint : resume.weights;
+  const bool starts_whole = start && !spec.trainable.low_rank;
+  request.base = starts_whole ? *start : spec.model;
+  if (!starts_whole) request.adapter = start.value_or(spec.init_adapter);
+  request.dtype = spec.dtype;
+  request.device = spec.device;
+  request.context_size = spec.train.sequence_length;
+  request.fresh_hierarchy = spec.attention == nn::AttentionKind::kHici;
+  if (spec.trainable.low_rank) request.lora = spec.lora;
+  request.copy_attention_init = spec.copy_attention_init;
+  const auto pad = resume.state.start_options.find("add_pad_token");  // the checkpoint's, where it is known
+  const bool has_pad = pad != resume.state.start_options.end() ? pad->second == "True" : spec.add_pad_token;
+  request.add_pad_token = has_pad && !starts_whole;  // a whole one has the row
+  request.seed = spec.train.seed;
+  request.warns_of_other_base = !resume.checkpoint;  // check_resumable() refuses it
+  return request;
+}
+
+RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, const io::ModelRequest& model,
+                      const io::OpenedModel& opened, const config::HiciConfig& hici, const parallel::World& world) {
   RunInputs inputs;
-  inputs.loaded = load_for_training(spec, resume);
+  inputs.loaded = load_for_training(spec, model, opened, hici);
   inputs.forward = make_forward(spec, inputs.loaded);
   inputs.data = open_training_data(spec, inputs.loaded.model->config().vocab_size, world);
   inputs.identity = settle_run(spec, resume, inputs.loaded, inputs.data);
@@ -141,7 +143,7 @@ RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, co
 
 RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs, const parallel::World& world) {
   RunStep step{optim::select_trainable(*inputs.loaded.model, spec.trainable), {}, inputs.forward};
-  if (spec.fp8_base) inputs.loaded.model->quantise_frozen("--fp8_base");
+  if (spec.fp8_base) inputs.loaded.model->quantise_frozen("`fp8_base`");
   step.planned = plan_training_step(spec, inputs.loaded, inputs.forward, world);
   plan::announce_plan(step.planned);
   step.forward.policies = step.planned.plan.policies;

@@ -5,6 +5,7 @@
 
 #include "hici/io/checkpoint/training_state.h"
 #include "hici/io/load_model.h"
+#include "hici/io/opened_model.h"
 #include "hici/plan/step_plan.h"
 #include "hici/train/run_folder.h"
 #include "hici/train/training_data.h"
@@ -21,8 +22,13 @@ struct RunInputs {
   int64_t total_steps = 0;
 };
 
-// A run that goes on must be what its checkpoint was, and the processes of a run must have the same of everything.
-RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, const parallel::World& world);
+// The files that the run's model begins with: the base, and an adapter or the checkpoint to start from.
+io::ModelRequest model_to_train(const TrainingRunSpec& spec, const ResumePoint& resume);
+
+// `model` and `opened` are model_to_train() and its files; `hici` are the settings to use. A run that goes on must be
+// what its checkpoint was, and the processes of a run must have the same of everything.
+RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, const io::ModelRequest& model,
+                      const io::OpenedModel& opened, const config::HiciConfig& hici, const parallel::World& world);
 
 struct RunStep {
   std::vector<optim::TrainedParameter> trained;

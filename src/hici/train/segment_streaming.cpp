@@ -156,8 +156,8 @@ class SegmentStream {
 
 void check_streamable(nn::AttentionKind attention, const config::HiciConfig& hici) {
   using enum nn::AttentionKind;
-  HICI_CHECK_USAGE(attention == kHici || attention == kSegments, "--stream_segments: has no form with --attention ",
-                   nn::attention_kind_name(attention), ", where tokens see beyond their segment; use --attention hici");
+  HICI_CHECK_USAGE(attention == kHici || attention == kSegments, "`stream_segments`: has no form with `attention` ",
+                   nn::attention_kind_name(attention), ", where tokens see beyond their segment; use `attention` hici");
   if (attention == kHici) hici.check_streamable();
 }
 

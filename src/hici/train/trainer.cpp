@@ -45,7 +45,7 @@ Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, Paramete
       config_(config),
       events_(std::move(events)),
       device_(model.head_weight().device()),
-      schedule_{optim::schedule_kind_from_name(config.schedule), config.warmup_steps,
+      schedule_{parse_enum<optim::ScheduleKind>(config.schedule, "`schedule`"), config.warmup_steps,
                 config.total_steps(samples.num_samples())},
       shards_(shards),
       world_(shards.world()),
@@ -166,8 +166,8 @@ bool Trainer::update(const StepOutcome& outcome, const StepBatches& step) {
         hici::detail::concat("step ", progress_.step + 1, ": loss ", shown(outcome.loss), ", gradient norm ",
                              shown(outcome.grad_norm), " in blocks ", list_blocks(step));
     HICI_CHECK(nonfinite_in_a_row_ < config_.max_nonfinite_steps, what,
-               "; no update was made; lower --learning_rate or --hici_lr, or go on from "
-               "the last checkpoint with --max_nonfinite_steps above ",
+               "; no update was made; lower `learning_rate` or `hici_learning_rate`, or go on from "
+               "the last checkpoint with `max_nonfinite_steps` above ",
                config_.max_nonfinite_steps);
     log_warning(what, "; no update was made");
     return false;

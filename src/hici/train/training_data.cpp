@@ -38,7 +38,7 @@ TrainingData open_blocks(const TrainingRunSpec& spec, int64_t vocab_size) {
   TrainingData data;
   data.tokens = std::make_unique<data::TokenFile>(
       data::TokenFile::open(token_path(spec), {.vocab_size = vocab_size, .type = spec.token_type}));
-  auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, "--model_max_length");
+  auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, "`sequence_length`");
   data.identity = {spec.data_path.string(), data.tokens->sha256(), blocks->num_blocks()};
   if (data.tokens->info()) data.tokenizer_sha256 = data.tokens->info()->tokenizer_sha256;
   data.description = counted(blocks->num_blocks(), "block") + " of " + counted(blocks->block_length(), "token");
@@ -57,7 +57,7 @@ TrainingData open_examples(const TrainingRunSpec& spec, int64_t vocab_size) {
                                .split = spec.split,
                                .max_samples = sft.max_samples,
                                .model = spec.model,
-                               .prompt_style = data::prompt_style_from_name(sft.prompt_style, "--prompt_style"),
+                               .prompt_style = parse_enum<data::PromptStyle>(sft.prompt_style, "`prompt_style`"),
                                .vocab_size = vocab_size},
                               layout));
   TrainingData data;

@@ -5,8 +5,6 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/quiet.h"
-#include "hici/base/signals.h"
-#include "hici/train/run_folder.h"
 #include "hici/train/run_messages.h"
 #include "hici/train/run_record.h"
 #include "hici/train/run_setup.h"
@@ -46,7 +44,7 @@ int exit_code_of(RunEnd end, int64_t failed_saves, const Trainer& trainer) {
   }
   if (end == RunEnd::kFinished) return 0;
   log_info("stopped by signal ", trainer.stop_signal(), " after step ", trainer.progress().step,
-           "; go on with --resume_from_checkpoint latest");
+           "; go on with `resume_from_checkpoint` latest");
   return 128 + trainer.stop_signal();
 }
 
@@ -82,47 +80,57 @@ int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inp
 // What processes can share by whole segments: tokens that see nothing of other segments but their slots.
 void check_segment_parallel(const TrainingRunSpec& spec) {
   if (spec.segment_processes == 1) return;
-  HICI_CHECK_USAGE(spec.attention == nn::AttentionKind::kHici, "--segment_parallel: has no form with --attention ",
+  HICI_CHECK_USAGE(spec.attention == nn::AttentionKind::kHici, "`segment_parallel`: has no form with `attention` ",
                    nn::attention_kind_name(spec.attention),
-                   ", where tokens see beyond their segment; use --attention hici");
+                   ", where tokens see beyond their segment; use `attention` hici");
   HICI_CHECK_USAGE(!spec.sft || !spec.sft->packing,
-                   "--segment_parallel: has no form with --packing True, where a row holds several sequences; leave "
+                   "`segment_parallel`: has no form with `packing` True, where a row holds several sequences; leave "
                    "one of them out");
   HICI_CHECK_USAGE(!spec.train.stream_segments,
-                   "--segment_parallel: does not go with --stream_segments yet; leave one of them out");
+                   "`segment_parallel`: does not go with `stream_segments` yet; leave one of them out");
 }
 
 void check_enough_segments(const TrainingRunSpec& spec, const RunInputs& inputs) {
   const int64_t segments = spec.sft ? spec.train.sequence_length / std::max<int64_t>(1, inputs.forward.segment_length)
                                     : inputs.loaded.hici.num_segments;
-  HICI_CHECK_USAGE(spec.segment_processes <= segments, "--segment_parallel: ", spec.segment_processes,
+  HICI_CHECK_USAGE(spec.segment_processes <= segments, "`segment_parallel`: ", spec.segment_processes,
                    " processes cannot share a sequence of ", counted(segments, "segment"), "; use as many at most");
 }
 
-int run_in(const parallel::World& world, const TrainingRunSpec& spec) {
-  RunStart start(spec, world);
-  const RunInputs inputs = load_inputs(spec, start.resume, world);
-  check_enough_segments(spec, inputs);
-  if (is_done(spec, start.resume, inputs.total_steps)) return 0;
-  const RunStep step = build_step(spec, inputs, world);
-  ParameterShards shards(step.trained, world, spec.shard);
-  return run_steps(spec, start, inputs, step, shards);
+const TrainingRunSpec& validated(const TrainingRunSpec& spec) {
+  spec.train.validate();
+  check_segment_parallel(spec);
+  return spec;
 }
 
 }  // namespace
 
-int run_training(const TrainingRunSpec& given) {
-  given.train.validate();
-  check_segment_parallel(given);
+TrainingRun::TrainingRun(const TrainingRunSpec& spec, const parallel::World& world)
+    : spec_(validated(spec)),
+      world_(world),
+      start_(spec, world),
+      request_(model_to_train(spec, start_.resume)),
+      opened_(io::open_model(request_)) {}
+
+int TrainingRun::run(const config::HiciConfig& hici) {
+  const RunInputs inputs = load_inputs(spec_, start_.resume, request_, *opened_, hici, world_);
+  opened_.reset();  // a checkpoint of them may be removed, whose space a mapped file would keep
+  check_enough_segments(spec_, inputs);
+  if (is_done(spec_, start_.resume, inputs.total_steps)) return 0;
+  const RunStep step = build_step(spec_, inputs, world_);
+  ParameterShards shards(step.trained, world_, spec_.shard);
+  return run_steps(spec_, start_, inputs, step, shards);
+}
+
+int with_processes(TrainingRunSpec& spec, const std::function<int(const parallel::World&)>& work) {
   const StopSignals signals;
   const parallel::Launch launch = parallel::launch_of_this_process();
   if (launch.process.rank != 0) be_quiet();
-  const parallel::Mesh mesh = parallel::make_mesh(launch.process.world, given.segment_processes, "--segment_parallel");
-  TrainingRunSpec spec = given;
+  const parallel::Mesh mesh = parallel::make_mesh(launch.process.world, spec.segment_processes, "`segment_parallel`");
   spec.train.data_processes = mesh.data;
   const parallel::World world(launch, mesh, spec.device);
   int exit_code = 0;
-  world.guard([&] { exit_code = run_in(world, spec); });
+  world.guard([&] { exit_code = work(world); });
   return exit_code;
 }
 

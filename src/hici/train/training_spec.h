@@ -22,7 +22,7 @@ namespace hici::train {
 
 // Supervised fine-tuning: examples instead of blocks of text.
 struct SftSpec {
-  std::string prompt_style = "llama2";  // data::prompt_style_from_name()
+  std::string prompt_style = "llama2";  // parse_enum<data::PromptStyle>()
   int64_t max_samples = 0;              // 0: all
   int64_t segment_length = 0;           // 0: a sequence is one segment
   bool packing = false;
@@ -42,7 +42,6 @@ struct TrainingRunSpec {
   std::string resume;
   bool allow_changes_on_resume = false;
   nn::AttentionKind attention = nn::AttentionKind::kHici;
-  std::function<config::HiciConfig(config::Family, const io::StoredHici&)> resolve_hici;
   config::LoraConfig lora;
   optim::TrainableSelection trainable;
   config::TrainConfig train;

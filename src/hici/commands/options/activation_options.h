@@ -2,7 +2,7 @@
 // --activation_policy and the research code's --gradient_checkpointing, which say the same thing.
 #pragma once
 
-#include "hici/commands/command.h"
+#include "hici/commands/options/option.h"
 #include "hici/nn/activation_policy.h"
 
 #include <optional>
@@ -11,16 +11,13 @@
 namespace hici::commands {
 
 struct ActivationOptions {
-  std::string policy = "auto";
-  bool gradient_checkpointing = false;
+  Option<std::string> policy{"auto"};
+  Option<bool> gradient_checkpointing{false};
 
   void bind(CLI::App& command);
   // nullopt is auto. --gradient_checkpointing alone decides where it was typed: True is recompute, False is keep. Both
   // typed must agree.
   std::optional<nn::ActivationPolicy> resolve() const;
-
- private:
-  CLI::App* app_ = nullptr;
 };
 
 }  // namespace hici::commands

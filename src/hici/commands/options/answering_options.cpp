@@ -25,7 +25,6 @@ int64_t AnsweringModel::context() const {
 }
 
 void AnsweringOptions::bind(CLI::App& command) {
-  app = &command;
   add_option(command, "base_model", base_model, "Directory of the base or merged model (config.json and weights)")
       ->required();
   add_option(command, "peft_model", peft_model, "Directory of an adapter or checkpoint");
@@ -37,7 +36,7 @@ void AnsweringOptions::bind(CLI::App& command) {
   add_option(command, "attention", attention,
              "Over the prompt: full; hici: the prompt is one segment with its slots in front; dca: Dual Chunk "
              "Attention, which takes a base beyond its context without training");
-  add_bool(command, "cache_slots", generation.cache_slots, "With hici: the answer's tokens see the slots too");
+  add_bool(command, "cache_slots", cache_slots, "With hici: the answer's tokens see the slots too");
   add_tokens(command, "prefill_chunk", generation.prefill_chunk, "Tokens of a prompt in one forward; bounds its memory",
              kTokensFromOne);
   add_bool(command, "record_graph", generation.records_graph, "On a GPU: the step of decoding as one CUDA graph");
@@ -51,13 +50,13 @@ void AnsweringOptions::check() {
   generation.backend = device.resolve_attention_backend();
   generation.validate();
   dual_chunk.check(generation.attention == nn::AttentionKind::kDca, "--attention dca", generation.backend);
-  HICI_CHECK_USAGE(!dual_chunk.mscale || context_size > 0,
+  HICI_CHECK_USAGE(!dual_chunk.mscale.value || context_size > 0,
                    "--dca_mscale: depends on the tokens of prompt and answer; give them as --context_size");
   generation.dual_chunk = dual_chunk.rule(context_size);
-  if (hici.given("num_chunks")) log_info("--num_chunks has no effect: a prompt is one segment");
+  if (hici.num_chunks.typed()) log_info("--num_chunks has no effect: a prompt is one segment");
   if (generation.attention == nn::AttentionKind::kHici) return;
   hici.note_without_effect("--attention " + attention);
-  HICI_CHECK_USAGE(!given("cache_slots"), "--cache_slots: has no effect with --attention ", attention,
+  HICI_CHECK_USAGE(!cache_slots.typed(), "--cache_slots: has no effect with --attention ", attention,
                    "; use --attention hici");
 }
 
@@ -79,12 +78,12 @@ nlohmann::json AnsweringOptions::settings(const AnsweringModel& model) const {
   add_differences(json, loaded);
   if (generation.attention == nn::AttentionKind::kHici) {
     json["cache_slots"] = generation.cache_slots;
-    json["causal_mode"] = config::name_of(loaded.hici.causal_mode);
+    json["causal_mode"] = name_of(loaded.hici.causal_mode);
   }
   if (generation.attention == nn::AttentionKind::kDca) {
-    json["pretraining_length"] = dual_chunk.pretraining_length;
-    json["dca_local_window"] = dual_chunk.local_window;
-    json["dca_mscale"] = dual_chunk.mscale;
+    json["pretraining_length"] = dual_chunk.pretraining_length.value;
+    json["dca_local_window"] = dual_chunk.local_window.value;
+    json["dca_mscale"] = dual_chunk.mscale.value;
     json["dca_context_size"] = context_size;
   }
   return json;
@@ -107,7 +106,7 @@ AnsweringModel AnsweringOptions::load() const {
   text::Tokenizer tokenizer_of_model = load_tokenizer();
   const bool is_dca = generation.attention == nn::AttentionKind::kDca;
   const int64_t stretched_context = is_dca && peft_model.empty() ? 0 : context_size;
-  io::LoadedModel loaded = io::load_model(model_request(base_model, peft_model, stretched_context, device, hici));
+  io::LoadedModel loaded = load_model(model_request(base_model, peft_model, stretched_context, device), hici);
   if (is_dca) generation.dual_chunk.resolve(loaded.model->config());  // what it does not allow, before any work
   loaded.model->check_attention_backend(generation.backend, "--attention_backend");
   HICI_CHECK_USAGE(generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,

@@ -36,16 +36,15 @@ struct AnsweringOptions {
   int64_t context_size = 0;
   std::string attention = "full";
   generate::GenerateOptions generation;
+  Option<bool&> cache_slots{generation.cache_slots};
   DualChunkOptions dual_chunk;
   HiciOptions hici;
   DeviceOptions device;
-  CLI::App* app = nullptr;
 
   // --base_model, --peft_model, --tokenizer, --context_size, --attention, --cache_slots, --prefill_chunk,
   // --record_graph, those of Dual Chunk Attention, HiCI's and the device's. The members' values at this moment are the
   // defaults.
   void bind(CLI::App& command);
-  bool given(const char* name) const { return app->get_option(std::string("--") + name)->count() > 0; }
   // Checks all that the options alone decide, before any file is read, and fills `generation` from them.
   void check();
   // All that decides the answers but the prompts, and names of the model: for whoever must not mix answers of different

@@ -52,9 +52,9 @@ void BenchmarkOptions::bind(CLI::App& app) {
 void BenchmarkOptions::check() {
   HICI_CHECK_USAGE(prompt_style == "chat" || prompt_style == "continue", "--prompt_style: unknown style '",
                    prompt_style, "'; use chat or continue");
-  HICI_CHECK_USAGE(prompt_style == "chat" || !answering.given("chat_template"),
+  HICI_CHECK_USAGE(prompt_style == "chat" || !chat_template.typed(),
                    "--chat_template: has no effect with --prompt_style continue; leave one of them out");
-  if (chat_template != "auto") eval::chat_form_from_name(chat_template, "--chat_template");
+  if (chat_template.value != "auto") parse_enum<eval::ChatForm>(chat_template.value, "--chat_template");
   HICI_CHECK_USAGE(is_plain_name(model_label()), "--label: '", printable(model_label()),
                    "' is no name for a folder; use one without '/'");
   answering.check();
@@ -67,14 +67,14 @@ std::string BenchmarkOptions::model_label() const {
 
 std::optional<eval::ChatForm> BenchmarkOptions::chat_form() const {
   if (prompt_style == "continue") return std::nullopt;
-  if (chat_template != "auto") return eval::chat_form_from_name(chat_template, "--chat_template");
+  if (chat_template.value != "auto") return parse_enum<eval::ChatForm>(chat_template.value, "--chat_template");
   return text::read_chat_template_files(answering.tokenizer_folder()) ? eval::ChatForm::kModel
                                                                       : eval::ChatForm::kLlama2;
 }
 
 eval::BenchmarkPrompts BenchmarkOptions::prompts(const AnsweringModel& model) const {
   const std::optional<eval::ChatForm> form = chat_form();
-  if (form && chat_template == "auto") log_info("--chat_template: auto takes ", eval::chat_form_name(*form));
+  if (form && chat_template.value == "auto") log_info("--chat_template: auto takes ", name_of(*form));
   return {model.tokenizer, form, answering.tokenizer_folder()};
 }
 
@@ -84,7 +84,7 @@ nlohmann::json BenchmarkOptions::settings(const std::string& command, const Answ
   json.update({{"command", command},
                {"label", model_label()},
                {"prompt_style", prompt_style},
-               {"chat_template", form ? eval::chat_form_name(*form) : ""}});
+               {"chat_template", form ? name_of(*form) : ""}});
   if (form == eval::ChatForm::kModel)
     json["chat_template_sha256"] = hash_of_chat_template(answering.tokenizer_folder());
   return json;

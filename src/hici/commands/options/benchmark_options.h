@@ -21,7 +21,7 @@ struct BenchmarkOptions {
   std::string output_dir;
   std::string label;
   std::string prompt_style = "chat";
-  std::string chat_template = "auto";
+  Option<std::string> chat_template{"auto"};
   int64_t batch_size = 1;
   bool resume = false;
 

@@ -2,12 +2,10 @@
 #include "hici/commands/options/dual_chunk_options.h"
 
 #include "hici/base/error.h"
-#include "hici/commands/command.h"
 
 namespace hici::commands {
 
 void DualChunkOptions::bind(CLI::App& command) {
-  app = &command;
   add_tokens(command, "pretraining_length", pretraining_length,
              "With dca: tokens that the model was trained with; a chunk's positions are 3/4 of them. 0: what its RoPE "
              "covers");
@@ -19,8 +17,8 @@ void DualChunkOptions::bind(CLI::App& command) {
 }
 
 void DualChunkOptions::check(bool is_used, const std::string& way_out, ops::AttentionBackend backend) const {
-  for (const char* name : {"--pretraining_length", "--dca_local_window", "--dca_mscale"}) {
-    HICI_CHECK_USAGE(is_used || app->get_option(name)->count() == 0, name, ": has no effect without ", way_out,
+  for (const DeclaredOption* option : OptionList{&pretraining_length, &local_window, &mscale}) {
+    HICI_CHECK_USAGE(is_used || !option->typed(), option->name(), ": has no effect without ", way_out,
                      "; give that, or leave it out");
   }
   if (!is_used) return;
@@ -29,7 +27,7 @@ void DualChunkOptions::check(bool is_used, const std::string& way_out, ops::Atte
 }
 
 config::DualChunkRule DualChunkOptions::rule(int64_t length) const {
-  return {pretraining_length, local_window, mscale ? length : 0};
+  return {pretraining_length.value, local_window.value, mscale.value ? length : 0};
 }
 
 }  // namespace hici::commands

@@ -2,6 +2,7 @@
 // Options of Dual Chunk Attention, for commands that evaluate or generate.
 #pragma once
 
+#include "hici/commands/options/option.h"
 #include "hici/config/dual_chunk.h"
 #include "hici/ops/segment_attention.h"
 
@@ -12,10 +13,9 @@
 namespace hici::commands {
 
 struct DualChunkOptions {
-  int64_t pretraining_length = 0;
-  int64_t local_window = 0;
-  bool mscale = false;
-  CLI::App* app = nullptr;
+  Option<int64_t> pretraining_length{0};
+  Option<int64_t> local_window{0};
+  Option<bool> mscale{false};
 
   // --pretraining_length, --dca_local_window, --dca_mscale.
   void bind(CLI::App& command);

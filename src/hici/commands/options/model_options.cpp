@@ -7,59 +7,44 @@
 #include "hici/config/rope.h"
 #include "hici/device/cuda_plugin.h"
 
-#include <functional>
 #include <vector>
 
 namespace hici::commands {
 namespace {
-
-const std::vector<std::string>& hierarchy_names() {
-  static const std::vector<std::string> names{"num_local_slots",
-                                              "global_slots",
-                                              "num_heads",
-                                              "use_bottleneck",
-                                              "bottleneck_dim",
-                                              "shared_compress_dim",
-                                              "shared_compressor",
-                                              "use_local_constructor",
-                                              "use_global_integrator",
-                                              "causal_mode",
-                                              "use_hierarchical_forward"};
-  return names;
-}
 
 std::string shown(bool value) { return value ? "True" : "False"; }
 int64_t shown(int64_t value) { return value; }
 
 // A stored value stands unless another was typed, which is an error: the tensors have the stored shape.
 template <typename T>
-void keep_stored(const HiciOptions& options, const std::string& name, T& value, const T& stored) {
-  HICI_CHECK_USAGE(!options.given(name) || value == stored, "--", name, ": ", shown(value),
+void keep_stored(const Option<T&>& option, T& value, const T& stored) {
+  HICI_CHECK_USAGE(!option.typed() || value == stored, option.name(), ": ", shown(value),
                    " contradicts the adapter, which has ", shown(stored), "; leave the option out");
   value = stored;
+}
+
+template <typename T>
+void use_unless_typed(const Option<T&>& option, const T& other) {
+  if (!option.typed()) option.value = other;
 }
 
 }  // namespace
 
 void HiciOptions::bind(CLI::App& command) {
-  app = &command;
-  add_option(command, "num_chunks", values.num_segments, "Segments that a sequence is cut into",
-             {1, config::kMaxSegments});
-  add_option(command, "num_local_slots", values.num_local_slots, "Local slots of each segment (M)",
-             {1, config::kMaxSlots});
-  add_option(command, "global_slots", values.global_slots, "Global slots (K)", {1, config::kMaxSlots});
-  add_option(command, "num_heads", values.num_heads, "Attention heads inside both HiCI modules", {1, config::kMaxDim});
-  add_bool(command, "use_bottleneck", values.use_bottleneck,
+  add_option(command, "num_chunks", num_chunks, "Segments that a sequence is cut into", {1, config::kMaxSegments});
+  add_option(command, "num_local_slots", num_local_slots, "Local slots of each segment (M)", {1, config::kMaxSlots});
+  add_option(command, "global_slots", global_slots, "Global slots (K)", {1, config::kMaxSlots});
+  add_option(command, "num_heads", num_heads, "Attention heads inside both HiCI modules", {1, config::kMaxDim});
+  add_bool(command, "use_bottleneck", use_bottleneck,
            "Local construction in --bottleneck_dim instead of the model's width");
-  add_option(command, "bottleneck_dim", values.bottleneck_dim, "Width of local construction and global integration",
+  add_option(command, "bottleneck_dim", bottleneck_dim, "Width of local construction and global integration",
              {1, config::kMaxDim});
-  add_option(command, "shared_compress_dim", values.shared_compress_dim,
-             "Width of the compressor shared by the statistics", {1, config::kMaxDim});
-  add_bool(command, "shared_compressor", values.shared_compressor,
+  add_option(command, "shared_compress_dim", shared_compress_dim, "Width of the compressor shared by the statistics",
+             {1, config::kMaxDim});
+  add_bool(command, "shared_compressor", shared_compressor,
            "One compressor for all statistics instead of one for each");
-  add_bool(command, "use_local_constructor", values.use_local_constructor,
-           "Local slots; without them there is no hierarchy");
-  add_bool(command, "use_global_integrator", values.use_global_integrator, "Global slots");
+  add_bool(command, "use_local_constructor", use_local_constructor, "Local slots; without them there is no hierarchy");
+  add_bool(command, "use_global_integrator", use_global_integrator, "Global slots");
   add_bool(command, "use_hierarchical_forward", use_hierarchical_forward,
            "False: plain attention inside segments, no slots");
   add_option(command, "causal_mode", causal_mode,
@@ -70,57 +55,60 @@ void HiciOptions::bind(CLI::App& command) {
              "for the first; causal_shift_g = that G alone; causal_gi_gonly = G of segments 1..i alone");
 }
 
-bool HiciOptions::given(const std::string& name) const { return app->get_option("--" + name)->count() > 0; }
-
-void HiciOptions::use_where_not_given(const config::HiciConfig& settings) {
-  auto use = [&](const std::string& name, auto& value, const auto& other) {
-    if (!given(name)) value = other;
-  };
-  use("num_chunks", values.num_segments, settings.num_segments);
-  use("num_local_slots", values.num_local_slots, settings.num_local_slots);
-  use("global_slots", values.global_slots, settings.global_slots);
-  use("num_heads", values.num_heads, settings.num_heads);
-  use("use_bottleneck", values.use_bottleneck, settings.use_bottleneck);
-  use("bottleneck_dim", values.bottleneck_dim, settings.bottleneck_dim);
-  use("shared_compress_dim", values.shared_compress_dim, settings.shared_compress_dim);
-  use("shared_compressor", values.shared_compressor, settings.shared_compressor);
-  use("use_local_constructor", values.use_local_constructor, settings.use_local_constructor);
-  use("use_global_integrator", values.use_global_integrator, settings.use_global_integrator);
+void HiciOptions::use_where_not_typed(const config::HiciConfig& settings) {
+  use_unless_typed(num_chunks, settings.num_segments);
+  use_unless_typed(num_local_slots, settings.num_local_slots);
+  use_unless_typed(global_slots, settings.global_slots);
+  use_unless_typed(num_heads, settings.num_heads);
+  use_unless_typed(use_bottleneck, settings.use_bottleneck);
+  use_unless_typed(bottleneck_dim, settings.bottleneck_dim);
+  use_unless_typed(shared_compress_dim, settings.shared_compress_dim);
+  use_unless_typed(shared_compressor, settings.shared_compressor);
+  use_unless_typed(use_local_constructor, settings.use_local_constructor);
+  use_unless_typed(use_global_integrator, settings.use_global_integrator);
 }
 
 config::HiciConfig HiciOptions::resolve(config::Family family, const io::StoredHici& stored) const {
   config::HiciConfig config = values;
   const bool complete = stored.config && stored.is_complete;
-  config.causal_mode = !causal_mode.empty() ? config::parse_causal_mode(causal_mode, "--causal_mode")
-                       : complete           ? stored.config->causal_mode
-                                            : config::default_causal_mode(family);
+  config.causal_mode = !causal_mode.value.empty()
+                           ? parse_enum<config::CausalMode>(causal_mode.value, causal_mode.name())
+                       : complete ? stored.config->causal_mode
+                                  : config::default_causal_mode(family);
   if (!stored.config) {
-    if (use_hierarchical_forward) return config;
+    if (use_hierarchical_forward.value) return config;
     note_without_effect("--use_hierarchical_forward False");
     config.use_local_constructor = config.use_global_integrator = false;
     return config;
   }
   const config::HiciConfig& known = *stored.config;
-  HICI_CHECK_USAGE(use_hierarchical_forward, "--use_hierarchical_forward: ", shown(use_hierarchical_forward),
-                   " contradicts the adapter, which has HiCI modules; leave the option out");
+  HICI_CHECK_USAGE(use_hierarchical_forward.value, use_hierarchical_forward.name(),
+                   ": False contradicts the adapter, which has HiCI modules; leave the option out");
   if (complete) {
-    if (!given("num_chunks")) config.num_segments = known.num_segments;
-    keep_stored(*this, "num_heads", config.num_heads, known.num_heads);
+    if (!num_chunks.typed()) config.num_segments = known.num_segments;
+    keep_stored(num_heads, config.num_heads, known.num_heads);
   }
-  keep_stored(*this, "num_local_slots", config.num_local_slots, known.num_local_slots);
-  keep_stored(*this, "global_slots", config.global_slots, known.global_slots);
-  keep_stored(*this, "use_bottleneck", config.use_bottleneck, known.use_bottleneck);
-  keep_stored(*this, "bottleneck_dim", config.bottleneck_dim, known.bottleneck_dim);
-  keep_stored(*this, "shared_compress_dim", config.shared_compress_dim, known.shared_compress_dim);
-  keep_stored(*this, "shared_compressor", config.shared_compressor, known.shared_compressor);
-  keep_stored(*this, "use_local_constructor", config.use_local_constructor, known.use_local_constructor);
-  keep_stored(*this, "use_global_integrator", config.use_global_integrator, known.use_global_integrator);
+  keep_stored(num_local_slots, config.num_local_slots, known.num_local_slots);
+  keep_stored(global_slots, config.global_slots, known.global_slots);
+  keep_stored(use_bottleneck, config.use_bottleneck, known.use_bottleneck);
+  keep_stored(bottleneck_dim, config.bottleneck_dim, known.bottleneck_dim);
+  keep_stored(shared_compress_dim, config.shared_compress_dim, known.shared_compress_dim);
+  keep_stored(shared_compressor, config.shared_compressor, known.shared_compressor);
+  keep_stored(use_local_constructor, config.use_local_constructor, known.use_local_constructor);
+  keep_stored(use_global_integrator, config.use_global_integrator, known.use_global_integrator);
   return config;
 }
 
+config::HiciConfig HiciOptions::resolve(const io::OpenedModel& opened) const {
+  return resolve(opened.base.config().family, opened.hici);
+}
+
 void HiciOptions::note_without_effect(const std::string& why) const {
-  for (const std::string& name : hierarchy_names()) {
-    if (given(name) && !why.starts_with("--" + name)) log_info("--", name, " has no effect with ", why);
+  for (const DeclaredOption* option :
+       OptionList{&num_local_slots, &global_slots, &num_heads, &use_bottleneck, &bottleneck_dim, &shared_compress_dim,
+                  &shared_compressor, &use_local_constructor, &use_global_integrator, &causal_mode,
+                  &use_hierarchical_forward}) {
+    if (option->typed() && !why.starts_with(option->name())) log_info(option->name(), " has no effect with ", why);
   }
 }
 
@@ -187,17 +175,19 @@ void warn_if_beyond_reach(const std::string& option, int64_t tokens, const io::L
 }
 
 io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,
-                               const DeviceOptions& device, const HiciOptions& hici) {
+                               const DeviceOptions& device) {
   io::ModelRequest request;
   request.base = base_model;
   request.adapter = peft_model;
   request.device = device.resolve_device();
   request.dtype = device.resolve_dtype(request.device);
   request.context_size = context_size;
-  request.resolve_hici = [&hici](config::Family family, const io::StoredHici& stored) {
-    return hici.resolve(family, stored);
-  };
   return request;
+}
+
+io::LoadedModel load_model(const io::ModelRequest& request, const HiciOptions& hici) {
+  const io::OpenedModel opened = io::open_model(request);
+  return io::build_model(request, opened, hici.resolve(opened));
 }
 
 }  // namespace hici::commands

@@ -2,9 +2,10 @@
 // Options that training and evaluation share: the hierarchy, types and devices.
 #pragma once
 
-#include "hici/commands/command.h"
+#include "hici/commands/options/option.h"
 #include "hici/config/hici_config.h"
 #include "hici/io/load_model.h"
+#include "hici/io/opened_model.h"
 #include "hici/ops/segment_attention.h"
 
 #include <ATen/core/Tensor.h>
@@ -18,17 +19,27 @@ namespace hici::commands {
 // The HiCI settings as typed. What was not typed is filled in from the adapter or the family's default.
 struct HiciOptions {
   config::HiciConfig values;
-  std::string causal_mode;               // empty: the adapter's, else none for Llama and causal_gi for Qwen3
-  bool use_hierarchical_forward = true;  // False: plain attention inside segments
-  CLI::App* app = nullptr;
+  Option<int64_t&> num_chunks{values.num_segments};
+  Option<int64_t&> num_local_slots{values.num_local_slots};
+  Option<int64_t&> global_slots{values.global_slots};
+  Option<int64_t&> num_heads{values.num_heads};
+  Option<bool&> use_bottleneck{values.use_bottleneck};
+  Option<int64_t&> bottleneck_dim{values.bottleneck_dim};
+  Option<int64_t&> shared_compress_dim{values.shared_compress_dim};
+  Option<bool&> shared_compressor{values.shared_compressor};
+  Option<bool&> use_local_constructor{values.use_local_constructor};
+  Option<bool&> use_global_integrator{values.use_global_integrator};
+  Option<std::string> causal_mode;              // empty: the adapter's, else none for Llama and causal_gi for Qwen3
+  Option<bool> use_hierarchical_forward{true};  // False: plain attention inside segments
 
   void bind(CLI::App& command);
-  bool given(const std::string& name) const;
   // `stored` is what an adapter or a model directory says of itself; typed values win where they may differ (segments,
   // causal mode), and must agree where tensors decide.
   config::HiciConfig resolve(config::Family family, const io::StoredHici& stored) const;
+  // Of the files of a model.
+  config::HiciConfig resolve(const io::OpenedModel& opened) const;
   // Values of options that were not typed; for a model that brings its own settings.
-  void use_where_not_given(const config::HiciConfig& settings);
+  void use_where_not_typed(const config::HiciConfig& settings);
   // One line for each typed option that has no effect under `why` ("--attention full").
   void note_without_effect(const std::string& why) const;
 };
@@ -61,9 +72,9 @@ std::string result_label(const std::string& label, const std::string& base_model
 // stretched.
 void warn_if_beyond_reach(const std::string& option, int64_t tokens, const io::LoadedModel& loaded);
 
-// The model of a command that evaluates or generates. `hici` must live as long as the request. Loads the CUDA plug-in
-// for a GPU.
+// The model of a command that evaluates or generates. Loads the CUDA plug-in for a GPU.
 io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,
-                               const DeviceOptions& device, const HiciOptions& hici);
+                               const DeviceOptions& device);
+io::LoadedModel load_model(const io::ModelRequest& request, const HiciOptions& hici);
 
 }  // namespace hici::commands

@@ -27,12 +27,12 @@ bool says_yes(const std::string& question) {
 }  // namespace
 
 void OverwriteOption::bind(CLI::App& app) {
-  add_bool(app, "overwrite", overwrite,
+  add_bool(app, "overwrite", *this,
            "Replace output files that are there; False: a terminal is asked, without one it is an error");
 }
 
 void OverwriteOption::check(const std::vector<std::filesystem::path>& files) const {
-  if (overwrite) return;
+  if (value) return;
   const bool can_ask = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
   for (const std::filesystem::path& file : files) {
     std::error_code ignored;

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "hici/base/output_place.h"
-#include "hici/commands/command.h"
+#include "hici/commands/options/option.h"
 
 #include <filesystem>
 #include <functional>
@@ -15,8 +15,8 @@
 namespace hici::commands {
 
 // --overwrite, of commands whose files hold work of hours, or something that cannot be made again.
-struct OverwriteOption {
-  bool overwrite = false;
+struct OverwriteOption : Option<bool> {
+  OverwriteOption() : Option(false) {}
 
   void bind(CLI::App& app);
   // For each file that is there asks the person at the terminal; where there is none, or with "no", it is an

@@ -16,24 +16,24 @@ namespace {
 void check_no_contradiction(const TrainingOptions& o) {
   HICI_CHECK_USAGE(!o.spec.allow_changes_on_resume || !o.spec.resume.empty(),
                    "--allow_changes_on_resume: has no effect without --resume_from_checkpoint; leave it out");
-  for (const char* name : {"trainable_params", "lora_r", "lora_alpha"}) {
-    HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.hici.given(name), "--", name,
+  for (const DeclaredOption* option : OptionList{&o.trainable_params, &o.lora_r, &o.lora_alpha}) {
+    HICI_CHECK_USAGE(o.spec.trainable.low_rank || !option->typed(), option->name(),
                      ": has no effect with --low_rank_training False, which trains everything; leave it out");
   }
   HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.spec.fp8_base,
                    "--fp8_base: nothing is frozen with --low_rank_training False; leave it out");
-  HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.hici.given("warmup_steps"),
+  HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.warmup_steps.typed(),
                    "--warmup_steps: has no effect with --lr_scheduler_type constant; leave it out or use "
                    "constant_with_warmup");
-  HICI_CHECK_USAGE(o.save_strategy != "no" || !o.hici.given("save_steps"),
+  HICI_CHECK_USAGE(o.save_strategy != "no" || !o.save_steps.typed(),
                    "--save_steps: has no effect with --save_strategy no; leave one of them out");
-  for (const char* name : {"lora_r", "lora_alpha"}) {
-    HICI_CHECK_USAGE(o.init_adapter.empty() || !o.hici.given(name), "--", name,
+  for (const DeclaredOption* option : OptionList{&o.lora_r, &o.lora_alpha}) {
+    HICI_CHECK_USAGE(o.init_adapter.empty() || !option->typed(), option->name(),
                      ": has no effect with --init_adapter, whose adapters keep their rank and alpha; leave it out");
   }
   HICI_CHECK_USAGE(o.save_strategy == "steps" || o.save_strategy == "no", "--save_strategy: unknown strategy '",
                    o.save_strategy, "'; use steps (with --save_steps) or no (only at the end)");
-  HICI_CHECK_USAGE((!o.spec.copy_attention_init && !o.use_attn_init) || o.attention == "hici",
+  HICI_CHECK_USAGE((!o.use_llama_init.value && !o.use_attn_init.value) || o.attention == "hici",
                    "--use_llama_init: has no effect with --attention ", o.attention, "; leave it out");
 }
 
@@ -57,9 +57,10 @@ std::string resume_from_typed(const std::string& typed) {
 void check_streaming(const TrainingOptions& o) {
   if (!o.spec.train.stream_segments) return;
   config::HiciConfig hici = o.hici.values;
-  hici.causal_mode = o.hici.causal_mode.empty() ? config::CausalMode::kCausalGi
-                                                : config::parse_causal_mode(o.hici.causal_mode, "--causal_mode");
-  hici.use_global_integrator = hici.use_global_integrator && o.hici.use_hierarchical_forward;
+  hici.causal_mode = o.hici.causal_mode.value.empty()
+                         ? config::CausalMode::kCausalGi
+                         : parse_enum<config::CausalMode>(o.hici.causal_mode.value, o.hici.causal_mode.name());
+  hici.use_global_integrator = hici.use_global_integrator && o.hici.use_hierarchical_forward.value;
   train::check_streamable(o.spec.attention, hici);
 }
 
@@ -87,19 +88,19 @@ void TrainingOptions::bind_what_to_train(CLI::App& app) {
   add_bool(app, "low_rank_training", spec.trainable.low_rank, "LoRA and --trainable_params; False: every parameter");
   add_option(app, "trainable_params", trainable_params,
              "Parts of names that are trained beside LoRA and HiCI, separated by commas");
-  add_option(app, "lora_r", spec.lora.rank, "Rank of the adapters", {1, config::kMaxLoraRank});
-  add_option(app, "lora_alpha", spec.lora.alpha, "Adapters are scaled by alpha / rank",
+  add_option(app, "lora_r", lora_r, "Rank of the adapters", {1, config::kMaxLoraRank});
+  add_option(app, "lora_alpha", lora_alpha, "Adapters are scaled by alpha / rank",
              {config::kMinLoraAlpha, config::kMaxLoraAlpha});
   add_bool(
-      app, "add_pad_token", spec.add_pad_token,
+      app, "add_pad_token", add_pad_token,
       "One row more in embedding and head, for [PAD], as the research code adds where a tokenizer has no pad token");
-  add_bool(app, "use_llama_init", spec.copy_attention_init, "Start local construction from the layer's own q, k and v");
+  add_bool(app, "use_llama_init", use_llama_init, "Start local construction from the layer's own q, k and v");
   add_bool(app, "use_attn_init", use_attn_init, "The same as --use_llama_init");
 }
 
 void TrainingOptions::bind_how_to_train(CLI::App& app) {
   config::TrainConfig& t = spec.train;
-  add_tokens(app, "model_max_length", t.sequence_length, "Tokens of a training sequence; decides the RoPE factor",
+  add_tokens(app, "model_max_length", model_max_length, "Tokens of a training sequence; decides the RoPE factor",
              {2, config::kMaxSequenceTokens});
   add_option(app, "per_device_train_batch_size", t.batch_size, "Sequences in one forward", kBatch);
   add_option(app, "gradient_accumulation_steps", t.accumulation_steps, "Forwards in one optimizer step", kBatch);
@@ -111,7 +112,7 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
              {0, config::kMaxLearningRate});
   add_option(app, "weight_decay", t.weight_decay, "Decay of matrices, 0 to 100; norms and biases are left alone",
              {0, config::kMaxWeightDecay});
-  add_option(app, "warmup_steps", t.warmup_steps,
+  add_option(app, "warmup_steps", warmup_steps,
              "Steps from rate 0 to the full rate; not for --lr_scheduler_type constant", kFromZero);
   add_option(app, "lr_scheduler_type", t.schedule, "constant, constant_with_warmup, linear or cosine");
   add_option(app, "max_grad_norm", t.max_grad_norm, "Limit of the norm of all gradients, up to 1e9; 0: none",
@@ -130,24 +131,25 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
   add_option(app, "seed", t.seed, "Seed of initial values and of the order of the data", kSeeds);
   add_option(app, "logging_steps", t.logging_steps, "Steps between two lines of metrics.jsonl", kFromOne);
   add_option(app, "save_strategy", save_strategy, "steps, or no: only at the end");
-  add_option(app, "save_steps", t.save_steps, "Steps between two checkpoints; 0: only at the end", kFromZero);
+  add_option(app, "save_steps", save_steps, "Steps between two checkpoints; 0: only at the end", kFromZero);
   add_option(app, "save_total_limit", t.save_total_limit, "Checkpoints that are kept; 0: all", kFromZero);
 }
 
-void TrainingOptions::bind_rest(CLI::App& app) {
-  hici.bind(app);
-  device.bind(app);
-  add_option(app, "segment_parallel", spec.segment_processes,
+void TrainingOptions::bind_rest(CLI::App& command) {
+  declared_in = &command;
+  hici.bind(command);
+  device.bind(command);
+  add_option(command, "segment_parallel", spec.segment_processes,
              "Processes that share each sequence, by whole segments; started by torchrun, srun or mpirun", kFromOne);
-  add_option(app, "shard", shard,
+  add_option(command, "shard", shard,
              "What several processes cut among themselves: optimizer (master weights and moments) or none");
-  add_inherited(app, "cache_dir", "nothing is downloaded");
-  add_inherited(app, "use_flash_attn", "the fastest exact attention of the device is taken by itself");
-  add_inherited(app, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
+  add_inherited(command, "cache_dir", "nothing is downloaded");
+  add_inherited(command, "use_flash_attn", "the fastest exact attention of the device is taken by itself");
+  add_inherited(command, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
   add_option(
-      app, "deepspeed", deepspeed,
+      command, "deepspeed", deepspeed,
       "Without effect, as this process trains alone and shards nothing; what the file asks for is named in the log");
-  add_inherited(app, "tf32", "float32 work is done in float32");
+  add_inherited(command, "tf32", "float32 work is done in float32");
 }
 
 void TrainingOptions::resolve() {
@@ -162,13 +164,14 @@ void TrainingOptions::resolve() {
                    "--attention: dca is for evaluation and has no backward pass; use hici, full or s2");
   check_streaming(*this);
   spec.activation_policy = activations.resolve();
-  spec.trainable.name_parts = split_at_commas(trainable_params);
-  spec.copy_attention_init = spec.copy_attention_init || use_attn_init;
+  spec.trainable.name_parts = split_at_commas(trainable_params.value);
+  spec.copy_attention_init = spec.copy_attention_init || use_attn_init.value;
   if (save_strategy == "no") spec.train.save_steps = 0;
   spec.train.validate();
   spec.lora.validate();
-  optim::schedule_kind_from_name(spec.train.schedule);  // an unknown one is an error here, before anything is written
-  spec.shard = config::parse_shard_kind(shard, "--shard");
+  // An unknown one is an error here, before anything is written.
+  parse_enum<optim::ScheduleKind>(spec.train.schedule, "--lr_scheduler_type");
+  spec.shard = parse_enum<config::ShardKind>(shard, "--shard");
   if (!deepspeed.empty()) {
     log_info("--deepspeed ", describe_deepspeed_file(deepspeed));
     log_sequences_of_recipe(spec.train);
@@ -177,11 +180,11 @@ void TrainingOptions::resolve() {
   spec.device = device.resolve_device();
   spec.dtype = device.resolve_dtype(spec.device);
   spec.attention_backend = device.resolve_attention_backend();
-  for (const char* name : {"lora_r", "lora_alpha", "use_llama_init", "add_pad_token"}) {
-    if (hici.given(name)) spec.typed_start_options.insert(name);
+  for (const DeclaredOption* option : OptionList{&lora_r, &lora_alpha, &use_llama_init, &add_pad_token}) {
+    if (option->typed()) spec.typed_start_options.insert(option->key());
   }
-  if (hici.given("use_attn_init")) spec.typed_start_options.insert("use_llama_init");
-  spec.effective_options = [app = hici.app](const std::map<std::string, std::string>& in_force) {
+  if (use_attn_init.typed()) spec.typed_start_options.insert(use_llama_init.key());
+  spec.effective_options = [app = declared_in](const std::map<std::string, std::string>& in_force) {
     return effective_options(*app, in_force);
   };
 }

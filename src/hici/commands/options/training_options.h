@@ -18,22 +18,30 @@ struct TrainingOptions {
   std::string data_path;
   std::string init_adapter;
   std::string attention = "hici";
-  std::string trainable_params = "embed,norm";
+  Option<std::string> trainable_params{"embed,norm"};
   std::string save_strategy = "steps";
   std::string deepspeed;
   std::string shard = "optimizer";
-  bool use_attn_init = false;
+  Option<bool> use_attn_init{false};
+  Option<int64_t&> lora_r{spec.lora.rank};
+  Option<double&> lora_alpha{spec.lora.alpha};
+  Option<bool&> add_pad_token{spec.add_pad_token};
+  Option<bool&> use_llama_init{spec.copy_attention_init};
+  Option<int64_t&> model_max_length{spec.train.sequence_length};
+  Option<int64_t&> warmup_steps{spec.train.warmup_steps};
+  Option<int64_t&> save_steps{spec.train.save_steps};
   ActivationOptions activations;
   HiciOptions hici;
   DeviceOptions device;
+  CLI::App* declared_in = nullptr;  // the command, for the text of its options
 
   void bind_model_and_data(CLI::App& app, const std::string& data_help);
   void bind_what_to_train(CLI::App& app);
   void bind_how_to_train(CLI::App& app);
   // The hierarchy, devices and what is accepted without effect.
-  void bind_rest(CLI::App& app);
+  void bind_rest(CLI::App& command);
 
-  // Fills `spec` in from what was typed, except spec.resolve_hici. Contradictions are usage errors.
+  // Fills `spec` in from what was typed. Contradictions are usage errors.
   void resolve();
 };
 

@@ -22,7 +22,7 @@ std::filesystem::path split_folder(const std::filesystem::path& folder, const st
   std::string names;
   for (const std::string& name : splits) names += (names.empty() ? "" : ", ") + shown_json(name);
   HICI_CHECK(std::find(splits.begin(), splits.end(), split) != splits.end(), folder.string(), ": has no split '", split,
-             "'; --split takes one of ", names);
+             "'; `split` takes one of ", names);
   HICI_CHECK(is_plain_name(split), dict.string(), ": split ", shown_json(split), " is no plain name");
   return folder / split;
 }

@@ -68,12 +68,12 @@ int column_index(const arrow::Schema& schema, const std::string& column, const s
   for (const auto& field : schema.fields()) {
     columns += (columns.empty() ? "" : ", ") + printable(field->name(), 40) + " (" + field->type()->ToString() + ")";
   }
-  HICI_CHECK(!found.empty(), subject, ": has no column '", column, "'; --text_field names it, and there are ",
+  HICI_CHECK(!found.empty(), subject, ": has no column '", column, "'; `text_field` names it, and there are ",
              columns.empty() ? "none" : printable(columns, 400));
   HICI_CHECK(found.size() == 1, subject, ": has ", found.size(), " columns '", column, "'; rename them");
   const arrow::DataType& type = *schema.field(found[0])->type();
   HICI_CHECK(bytes_type(type), subject, ": column '", column, "' is ", printable(type.ToString()),
-             ", expected text (string, large_string); --text_field names it, and there are ", printable(columns, 400));
+             ", expected text (string, large_string); `text_field` names it, and there are ", printable(columns, 400));
   return found[0];
 }
 

@@ -80,7 +80,7 @@ SftExamples load_sft_examples(const SftSource& source, const SftLayout& layout) 
   }
   SftExamples examples = loader.finish();
   HICI_CHECK(examples.num_samples() > 0, source.path.string(), ": no token of an answer is left of any of its ",
-             counted(examples.counts().dropped, "example"), " within --model_max_length ", layout.max_length,
+             counted(examples.counts().dropped, "example"), " within `sequence_length` ", layout.max_length,
              "; raise it");
   return examples;
 }

@@ -36,14 +36,6 @@ std::string alpaca_prompt(const std::string& instruction, const std::string& inp
 
 }  // namespace
 
-PromptStyle prompt_style_from_name(std::string_view name, std::string_view option) {
-  if (name == "llama2") return PromptStyle::kLlama2;
-  if (name == "llama2_chat") return PromptStyle::kLlama2Chat;
-  if (name == "alpaca") return PromptStyle::kAlpaca;
-  HICI_CHECK_USAGE(name == "vicuna", option, ": unknown style '", name, "'; use llama2, llama2_chat, alpaca or vicuna");
-  return PromptStyle::kVicuna;
-}
-
 std::string make_prompt(PromptStyle style, const std::string& instruction, const std::string& input) {
   if (style == PromptStyle::kAlpaca) return alpaca_prompt(instruction, input);
   const std::string text = input.empty() ? instruction : instruction + "\n" + input;

@@ -2,6 +2,8 @@
 // The prompts of instruction tuning, letter for letter those of LongLoRA's supervised-fine-tune.py, and vicuna's.
 #pragma once
 
+#include "hici/base/enum_names.h"
+
 #include <string>
 #include <string_view>
 
@@ -14,8 +16,13 @@ enum class PromptStyle {
   kVicuna,      // "A chat between ... USER: {instruction} ASSISTANT:", vicuna_v1.1 of FastChat
 };
 
-// "llama2", "llama2_chat", "alpaca", "vicuna"; an unknown name is a usage error that lists them.
-PromptStyle prompt_style_from_name(std::string_view name, std::string_view option);
+constexpr EnumNames<PromptStyle, 4> names_of(PromptStyle) {
+  return {"style",
+          {{{PromptStyle::kLlama2, "llama2"},
+            {PromptStyle::kLlama2Chat, "llama2_chat"},
+            {PromptStyle::kAlpaca, "alpaca"},
+            {PromptStyle::kVicuna, "vicuna"}}}};
+}
 
 // An empty `input` counts as none.
 std::string make_prompt(PromptStyle style, const std::string& instruction, const std::string& input);

@@ -35,7 +35,7 @@ std::vector<const LongBenchTask*> tasks_in(const fs::path& folder, const std::ve
   for (const LongBenchTask& task : longbench_tasks()) {
     const bool is_wanted = std::find(datasets.begin(), datasets.end(), task.name) != datasets.end();
     const bool is_there = fs::exists(folder / (std::string(task.name) + ".jsonl"));
-    HICI_CHECK(is_there || !is_wanted, folder.string(), ": has no ", task.name, ".jsonl; --datasets asks for it");
+    HICI_CHECK(is_there || !is_wanted, folder.string(), ": has no ", task.name, ".jsonl; `datasets` asks for it");
     if (is_there && (is_wanted || datasets.empty())) tasks.push_back(&task);
   }
   HICI_CHECK(!tasks.empty(), folder.string(), ": has no predictions; expected files like narrativeqa.jsonl");

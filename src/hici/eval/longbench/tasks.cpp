@@ -54,29 +54,4 @@ std::string longbench_task_names() {
   return names;
 }
 
-std::string_view name_of(LongBenchMetric metric) {
-  switch (metric) {
-    case kQaF1:
-    case kQaF1Chinese:
-      return "F1";
-    case kRougeL:
-    case kRougeLChinese:
-      return "ROUGE-L";
-    case kClassification:
-    case kRetrieval:
-    case kRetrievalChinese:
-    case kCount:
-      return "accuracy";
-    case kCodeSimilarity:
-      return "edit similarity";
-  }
-  HICI_ASSERT(false, "unknown metric");
-}
-
-std::string_view name_of(LongBenchGroup group) {
-  constexpr std::array<std::string_view, kNumLongBenchGroups> kNames = {
-      "single-doc QA", "multi-doc QA", "summarisation", "few-shot", "synthetic", "code"};
-  return kNames.at(static_cast<size_t>(group));
-}
-
 }  // namespace hici::eval

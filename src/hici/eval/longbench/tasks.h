@@ -2,6 +2,8 @@
 // The 21 data sets of LongBench (Bai et al., arXiv 2308.14508): how each is scored, and the groups of its tables.
 #pragma once
 
+#include "hici/base/enum_names.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -22,8 +24,33 @@ enum class LongBenchMetric {
   kCodeSimilarity
 };
 
+// As tables have them.
+constexpr EnumNames<LongBenchMetric, 9> names_of(LongBenchMetric) {
+  using enum LongBenchMetric;
+  return {"metric",
+          {{{kQaF1, "F1"},
+            {kQaF1Chinese, "F1"},
+            {kRougeL, "ROUGE-L"},
+            {kRougeLChinese, "ROUGE-L"},
+            {kClassification, "accuracy"},
+            {kRetrieval, "accuracy"},
+            {kRetrievalChinese, "accuracy"},
+            {kCount, "accuracy"},
+            {kCodeSimilarity, "edit similarity"}}}};
+}
+
 enum class LongBenchGroup { kSingleDocQa, kMultiDocQa, kSummarisation, kFewShot, kSynthetic, kCode };
 constexpr size_t kNumLongBenchGroups = 6;
+constexpr EnumNames<LongBenchGroup, kNumLongBenchGroups> names_of(LongBenchGroup) {
+  using enum LongBenchGroup;
+  return {"group of tasks",
+          {{{kSingleDocQa, "single-doc QA"},
+            {kMultiDocQa, "multi-doc QA"},
+            {kSummarisation, "summarisation"},
+            {kFewShot, "few-shot"},
+            {kSynthetic, "synthetic"},
+            {kCode, "code"}}}};
+}
 
 struct LongBenchTask {
   std::string_view name;
@@ -39,8 +66,5 @@ std::span<const LongBenchTask> longbench_tasks();
 const LongBenchTask* find_longbench_task(std::string_view name);
 // "narrativeqa, qasper, ..."
 std::string longbench_task_names();
-
-std::string_view name_of(LongBenchMetric metric);  // "F1", "ROUGE-L", ...
-std::string_view name_of(LongBenchGroup group);    // "single-doc QA", ...
 
 }  // namespace hici::eval

@@ -5,6 +5,8 @@
 // and at the end of the latter perhaps "Accuracy: 0.98". The list around a topic's answer may be missing.
 #pragma once
 
+#include "hici/base/enum_names.h"
+
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -18,6 +20,9 @@ struct RetrievalAnswer {
 };
 
 enum class RetrievalTask { kTopics, kLines };
+constexpr EnumNames<RetrievalTask, 2> names_of(RetrievalTask) {
+  return {"task", {{{RetrievalTask::kTopics, "topics"}, {RetrievalTask::kLines, "lines"}}}};
+}
 
 // All answers of a file. An hici::Error names the line that does not have this form; no line is wrong too.
 std::vector<RetrievalAnswer> read_retrieval_answers(const std::filesystem::path& file, RetrievalTask task);

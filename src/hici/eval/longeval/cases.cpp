@@ -15,10 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kTopicsEnd = "_topics";
-constexpr const char* kLinesEnd = "_lines";
-
-const char* name_end(RetrievalTask task) { return task == RetrievalTask::kTopics ? kTopicsEnd : kLinesEnd; }
+std::string name_end(RetrievalTask task) { return std::string("_") + name_of(task); }
 
 std::string first_topic(const JsonObject& row) {
   const std::vector<std::string> topics = row.strings("topics");
@@ -60,7 +57,7 @@ std::vector<fs::path> find_retrieval_cases(const fs::path& path, RetrievalTask t
   HICI_CHECK(fs::exists(path), path.string(),
              ": is not there; expected a file of test cases or a folder of such files");
   if (!fs::is_directory(path)) return {path};
-  std::vector<fs::path> files = find_numbered_files(path, std::string(name_end(task)) + ".jsonl");
+  std::vector<fs::path> files = find_numbered_files(path, name_end(task) + ".jsonl");
   HICI_CHECK(!files.empty(), path.string(), ": has no test cases; expected names like ",
              task == RetrievalTask::kTopics ? "5" : "200", name_end(task), ".jsonl");
   return files;

@@ -42,14 +42,14 @@ std::vector<generate::Ids> ids_of_key(const text::Tokenizer& tokenizer, const st
 }  // namespace
 
 void PasskeyPlan::validate() const {
-  HICI_CHECK_USAGE(interval >= kShortestLength, "--interval: ", interval,
+  HICI_CHECK_USAGE(interval >= kShortestLength, "`interval`: ", interval,
                    " tokens leave no room for filler, which comes in whole 1024 characters; use ", kShortestLength,
                    " or more");
-  HICI_CHECK_USAGE(max_tokens >= interval, "--max_tokens: ", max_tokens, " is below --interval ", interval,
+  HICI_CHECK_USAGE(max_tokens >= interval, "`max_tokens`: ", max_tokens, " is below `interval` ", interval,
                    ", the first length; use as many or more");
-  HICI_CHECK_USAGE(max_tokens <= kMaxTokens, "--max_tokens: ", max_tokens, " is out of range; use up to ", kMaxTokens);
-  HICI_CHECK_USAGE(num_tests >= 1, "--num_tests: ", num_tests, " is not positive; use 1 or more");
-  HICI_CHECK_USAGE(num_tests <= kMaxCases / (max_tokens / interval), "--num_tests: ", num_tests, " for each of ",
+  HICI_CHECK_USAGE(max_tokens <= kMaxTokens, "`max_tokens`: ", max_tokens, " is out of range; use up to ", kMaxTokens);
+  HICI_CHECK_USAGE(num_tests >= 1, "`num_tests`: ", num_tests, " is not positive; use 1 or more");
+  HICI_CHECK_USAGE(num_tests <= kMaxCases / (max_tokens / interval), "`num_tests`: ", num_tests, " for each of ",
                    max_tokens / interval, " lengths are more than ", kMaxCases, " tests; use fewer");
 }
 
@@ -64,9 +64,9 @@ PasskeyRope passkey_rope(const config::ModelConfig& config, int64_t context, int
   const double own = config.rope.type == config::RopeType::kLinear ? config.rope.factor : 1;
   const double needed = std::ceil(config::context_extension_factor(config, max_tokens) * own) / own;
   const auto reach = static_cast<int64_t>(config::rope_reach(config));
-  HICI_CHECK_USAGE(context > 0 || max_tokens <= reach, "--max_tokens: ", max_tokens, " is beyond the ", reach,
+  HICI_CHECK_USAGE(context > 0 || max_tokens <= reach, "`max_tokens`: ", max_tokens, " is beyond the ", reach,
                    " tokens that the model supports without scaling, and would need a RoPE factor of ", needed,
-                   "; give the --context_size that it is to be stretched to, or use fewer tokens");
+                   "; give the `context_size` that it is to be stretched to, or use fewer tokens");
   return {context > 0 ? context : reach, config.rope.context_factor, needed};
 }
 

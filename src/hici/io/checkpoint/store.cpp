@@ -172,7 +172,7 @@ CheckpointStore::CheckpointStore(fs::path output_dir, int64_t save_total_limit, 
     : output_dir_(std::move(output_dir)),
       save_total_limit_(save_total_limit),
       free_bytes_(free_bytes ? std::move(free_bytes) : FreeBytes(hici::free_bytes)) {
-  HICI_CHECK_USAGE(save_total_limit_ >= 0, "--save_total_limit: ", save_total_limit_,
+  HICI_CHECK_USAGE(save_total_limit_ >= 0, "`save_total_limit`: ", save_total_limit_,
                    " is negative; use 0 to keep all checkpoints");
 }
 
@@ -220,12 +220,12 @@ void CheckpointStore::check_room(uint64_t bytes_each, int64_t saves) const {
   const std::string facts = detail::concat(output_dir_.string(), ": a checkpoint takes ", bytes_each, " bytes (",
                                            human_bytes(static_cast<int64_t>(bytes_each)), "), the disk has ", available,
                                            " free (", human_bytes(static_cast<int64_t>(available)), ")");
-  HICI_CHECK(room > 0, facts, ", room for none; make room, or use an --output_dir on another disk");
-  HICI_CHECK(save_total_limit_ == 0, facts, ", and --save_total_limit ", save_total_limit_, " takes ", at_once,
+  HICI_CHECK(room > 0, facts, ", room for none; make room, or use an `output_dir` on another disk");
+  HICI_CHECK(save_total_limit_ == 0, facts, ", and `save_total_limit` ", save_total_limit_, " takes ", at_once,
              " more at once, as an old one goes when the new one is there; make room, or use ",
-             room + there > 1 ? detail::concat("--save_total_limit ", room + there - 1) : "--save_steps 0");
+             room + there > 1 ? detail::concat("`save_total_limit` ", room + there - 1) : "`save_steps` 0");
   log_warning(facts, ", room for ", room, " of ", counted(saves, "checkpoint"), "; ",
-              room > 1 ? detail::concat("use --save_total_limit ", room - 1) : "use --save_steps 0 (only at the end)",
+              room > 1 ? detail::concat("use `save_total_limit` ", room - 1) : "use `save_steps` 0 (only at the end)",
               ", or the later ones are lost");
 }
 
@@ -264,7 +264,7 @@ bool CheckpointStore::save(int64_t step, uint64_t bytes_needed,
 void CheckpointStore::check_space(int64_t step, uint64_t bytes_needed) const {
   const uint64_t available = free_bytes_(output_dir_);
   HICI_CHECK(available >= bytes_needed + kManifestRoom, checkpoint_path(output_dir_, step).string(), ": needs ",
-             bytes_needed, " bytes, the disk has ", available, " free; make room or set a lower --save_total_limit");
+             bytes_needed, " bytes, the disk has ", available, " free; make room or set a lower `save_total_limit`");
 }
 
 void CheckpointStore::rotate() {

@@ -2,6 +2,7 @@
 #include "hici/io/checkpoint/training_state.h"
 
 #include "hici/base/error.h"
+#include "hici/base/field_text.h"
 #include "hici/base/file.h"
 #include "hici/base/human.h"
 #include "hici/base/json.h"
@@ -92,10 +93,10 @@ void compare_options(const TrainingState& saved, const TrainingState& current, D
   const std::string absent = "not set";
   for (const auto& [name, value] : saved.options) {
     const auto found = current.options.find(name);
-    differences.compare("--" + name, value, found == current.options.end() ? absent : found->second);
+    differences.compare(field_text(name), value, found == current.options.end() ? absent : found->second);
   }
   for (const auto& [name, value] : current.options) {
-    if (!saved.options.contains(name)) differences.compare("--" + name, absent, value);
+    if (!saved.options.contains(name)) differences.compare(field_text(name), absent, value);
   }
 }
 
@@ -119,8 +120,8 @@ std::vector<std::string> differences_of(const TrainingState& saved, const Traini
   if (saved.batch.size() != current.batch.size()) {
     differences.add("the global batch", batch_text(saved.batch), batch_text(current.batch));
   }
-  differences.compare("--model_max_length", saved.sequence_length, current.sequence_length);
-  differences.compare("--seed", saved.seed, current.seed);
+  differences.compare("`sequence_length`", saved.sequence_length, current.sequence_length);
+  differences.compare("`seed`", saved.seed, current.seed);
   compare_options(saved, current, differences);
   return differences.found();
 }
@@ -129,7 +130,7 @@ std::vector<std::string> differences_of_start(const TrainingState& saved, const 
   Differences differences;
   for (const auto& [name, value] : current.start_options) {
     const auto found = saved.start_options.find(name);
-    if (found != saved.start_options.end()) differences.compare("--" + name, found->second, value);
+    if (found != saved.start_options.end()) differences.compare(field_text(name), found->second, value);
   }
   return differences.found();
 }

@@ -14,7 +14,6 @@ namespace hici::io {
 namespace {
 
 using pickle::Kind;
-using pickle::name_of;
 using pickle::Ref;
 using pickle::Value;
 

@@ -11,12 +11,6 @@ constexpr size_t kMaxLine = 1024;
 
 }  // namespace
 
-const char* name_of(Kind kind) {
-  constexpr const char* kNames[] = {"None",   "a bool", "an integer", "a float",   "a string", "a tuple",
-                                    "a list", "a dict", "a class",    "a storage", "a tensor"};
-  return kNames[static_cast<size_t>(kind)];
-}
-
 std::string_view Bytes::take(uint64_t count) {
   check(count <= data_.size() - at_, "ends early");
   const std::string_view out = data_.substr(at_, count);

@@ -3,6 +3,7 @@
 // pickle_reader only. Every bound is an hici::Error that names the byte.
 #pragma once
 
+#include "hici/base/enum_names.h"
 #include "hici/base/error.h"
 
 #include <cstddef>
@@ -17,8 +18,21 @@ namespace hici::io::pickle {
 
 enum class Kind { kNone, kBool, kInt, kFloat, kString, kTuple, kList, kDict, kGlobal, kStorage, kTensor };
 
-// "a tuple", as messages say it.
-const char* name_of(Kind kind);
+// As messages say them.
+constexpr EnumNames<Kind, 11> names_of(Kind) {
+  return {"kind of value",
+          {{{Kind::kNone, "None"},
+            {Kind::kBool, "a bool"},
+            {Kind::kInt, "an integer"},
+            {Kind::kFloat, "a float"},
+            {Kind::kString, "a string"},
+            {Kind::kTuple, "a tuple"},
+            {Kind::kList, "a list"},
+            {Kind::kDict, "a dict"},
+            {Kind::kGlobal, "a class"},
+            {Kind::kStorage, "a storage"},
+            {Kind::kTensor, "a tensor"}}}};
+}
 
 // Values live in one arena and name each other by index: nothing is recursive, not even freeing.
 using Ref = uint32_t;

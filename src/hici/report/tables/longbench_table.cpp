@@ -46,8 +46,7 @@ std::vector<double> group_means(const LongBenchResult& model, const Choose& choo
 
 std::vector<std::string> group_columns() {
   std::vector<std::string> names;
-  for (size_t g = 0; g < eval::kNumLongBenchGroups; ++g)
-    names.emplace_back(eval::name_of(static_cast<LongBenchGroup>(g)));
+  for (size_t g = 0; g < eval::kNumLongBenchGroups; ++g) names.emplace_back(name_of(static_cast<LongBenchGroup>(g)));
   names.emplace_back("mean of tasks");
   names.emplace_back("mean of groups");
   return names;
@@ -126,9 +125,9 @@ Table longbench_datasets(const std::vector<LongBenchResult>& models) {
       scores.push_back(found ? found->all.score : kNotANumber);
     }
     if (std::none_of(scores.begin(), scores.end(), [](double score) { return std::isfinite(score); })) continue;
-    table.rows.push_back({.names = {std::string(task.name), std::string(eval::name_of(task.group)),
-                                    std::string(eval::name_of(task.metric))},
-                          .values = std::move(scores)});
+    table.rows.push_back(
+        {.names = {std::string(task.name), std::string(name_of(task.group)), std::string(name_of(task.metric))},
+         .values = std::move(scores)});
   }
   return table;
 }

@@ -8,8 +8,6 @@ namespace {
 
 using eval::RetrievalTask;
 
-std::string name_of(RetrievalTask task) { return task == RetrievalTask::kTopics ? "topics" : "lines"; }
-
 TableEntry entry_of(const RetrievalResult& result) {
   const bool is_scored = result.num_answers > 0;
   TableEntry entry{.names = {result.label}, .column = result.num_items};
@@ -31,9 +29,9 @@ std::string cases_of(const RetrievalResult& result) {
 
 Table retrieval_table(const std::vector<RetrievalResult>& results, RetrievalTask task, ScoredBy scored_by) {
   const bool is_judged = scored_by == ScoredBy::kJudge;
-  Table table{.name = name_of(task) + (is_judged ? "-judged" : ""),
-              .caption = "LongEval's " + name_of(task) + ": share of right answers by number of " + name_of(task) +
-                         (is_judged ? ", as a model judged them" : ", scored by rule"),
+  Table table{.name = std::string(name_of(task)) + (is_judged ? "-judged" : ""),
+              .caption = std::string("LongEval's ") + name_of(task) + ": share of right answers by number of " +
+                         name_of(task) + (is_judged ? ", as a model judged them" : ", scored by rule"),
               .name_columns = {"model"},
               .best = Best::kHighestOfColumn};
   if (is_judged) table.name_columns.emplace_back("judge");
