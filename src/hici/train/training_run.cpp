@@ -5,6 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/quiet.h"
+#include "hici/base/signals.h"
 #include "hici/train/run_messages.h"
 #include "hici/train/run_record.h"
 #include "hici/train/run_setup.h"
