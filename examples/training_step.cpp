@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gives a model fresh LoRA adapters and HiCI modules and makes three training steps on one sequence of tokens:
+// Adds new LoRA adapters and HiCI modules to a model and runs three training steps on one sequence of random tokens:
 //   training_step models/Llama-2-7b-hf
 #include "hici/base/error.h"
 #include "hici/io/load_model.h"
@@ -38,7 +38,7 @@ void run(const char* base) {
 
   for (int step = 1; step <= 3; ++step) {
     const at::Tensor hidden_BTC = loaded.model->forward_hidden(tokens_BT, forward);
-    const at::Tensor inputs = hidden_BTC.narrow(1, 0, kTokens - 1).flatten(0, 1);  // each predicts the token after it
+    const at::Tensor inputs = hidden_BTC.narrow(1, 0, kTokens - 1).flatten(0, 1);  // each row predicts the next token
     const at::Tensor labels = tokens_BT.narrow(1, 1, kTokens - 1).flatten();
     const at::Tensor loss =
         hici::ops::linear_cross_entropy(inputs, loaded.model->head_weight(), labels) / (kTokens - 1);

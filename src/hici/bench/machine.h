@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The machine under a measurement: a stopwatch that knows of queued work, and the two rates that bound everything else.
+// Properties of the measured machine: a stopwatch for queued work, and the matrix rate and the copy rate.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,11 +10,11 @@
 
 namespace hici::bench {
 
-// Seconds that `work` takes on the device: what was queued before it is waited for first, and all of it at the end. In
-// between, before the clock starts, the device rests for `pause_ms`.
+// Seconds of `work` on the device. It waits for earlier queued work, idles for `pause_ms`, starts the clock, runs
+// `work` and waits for its end.
 double seconds_of(at::Device device, const std::function<void()>& work, int64_t pause_ms);
 
-// Does the work; false when there was no memory for it, on whatever device. Other errors pass through.
+// Runs the work. False if memory ran out, on any device. Other errors are not caught.
 bool has_room_for(const std::function<void()>& work);
 
 struct Spread {
@@ -32,8 +32,8 @@ struct MachineRates {
   double copy_bytes_per_second = 0;    // within the device's memory; bytes read and bytes written are both counted
 };
 
-// Medians of a few runs with tensors of `type`, each after a pause: 8192^3 and 1 GiB on a GPU, 1024^3 and 256 MiB on a
-// CPU.
+// Medians of several runs with tensors of `type`, each after a pause: 8192^3 and 1 GiB on a GPU, 1024^3 and 256 MiB on
+// a CPU.
 MachineRates measure_machine(at::Device device, at::ScalarType type, int64_t pause_ms);
 
 // "NVIDIA H200 (cuda:0)"; the processor's name and the number of threads on a CPU.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `hici bench step` and `hici bench eval`: a row for each context and kind of attention.
+// `hici bench step` and `hici bench eval`: one row per context and kind of attention.
 #pragma once
 
 #include "hici/bench/bench_report.h"
@@ -7,9 +7,10 @@
 
 namespace hici::bench {
 
-// On a CPU, rounds alternate between the kinds of attention, so that a machine that slows down slows all. On a GPU one
-// kind follows the other with the allocator's cache emptied between them: memory is then the case's own, and no timed
-// round waits for the allocator to give back blocks of another shape. A case without room says so in its row.
+// Rounds alternate between the kinds of attention, so a machine that slows down slows all of them. On a GPU a turn
+// begins with an untimed run, in which the kind allocates its memory, and ends by emptying the allocator's cache.
+// Memory is then that of one kind, and no timed round waits for the allocator to free blocks of another shape. With
+// fp8_base on a GPU the kinds run one after the other. The row of a case that does not fit says so.
 BenchReport bench_model(const BenchSpec& spec, BenchWork work);
 
 }  // namespace hici::bench

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One row of `hici bench step` or `eval`: a model with drawn weights, one context and one kind of attention.
+// One row of `hici bench step` or `eval`: a model with random weights, one context and one kind of attention.
 #pragma once
 
 #include "hici/bench/bench_report.h"
@@ -20,13 +20,13 @@ enum class BenchWork {
   kEval,  // forward and the score of every next token, without gradients
 };
 
-// Weights by name, drawn when they are first asked for, on their device and in their type: normal with deviation 0.02,
-// norms at one, biases at zero. Models that are measured side by side share them.
+// Random weights by name, drawn at first use on their device and in their type: normal with deviation 0.02, norms one,
+// biases zero. Models that are measured side by side share them.
 class WeightPool {
  public:
   WeightPool(at::Device device, at::ScalarType dtype) : device_(device), dtype_(dtype) {}
   at::Tensor get(const std::string& name, at::IntArrayRef shape);
-  // Gives back the weights that no model uses any longer.
+  // Frees weights that no model uses.
   void drop_unused();
 
  private:
@@ -39,13 +39,13 @@ class ModelCase {
  public:
   ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::AttentionKind attention, WeightPool& pool);
 
-  // Runs once on fresh tokens, without keeping the time.
+  // Runs once on new tokens, untimed.
   void warm_up() { run(draw_tokens()); }
-  // Runs once on fresh tokens and keeps time and peak memory.
+  // Runs once on new tokens and records time and peak memory.
   void measure();
-  // Gives back what it holds beside weights and moments until its next run.
+  // Frees everything except weights and moments until the next run.
   void rest();
-  // Makes the row; runs once more with marks for the parts, where those are wanted.
+  // Returns the row. Runs once more with marks if parts are requested.
   nlohmann::json finish(const MachineRates& rates);
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a trainer learns from: samples by number, as batches of token ids and labels. Token files (token_blocks.h) and
-// examples of fine-tuning (sft/examples.h) are such.
+// Training data: samples by index, as batches of token ids and labels. Implemented by token files (token_blocks.h) and
+// examples of fine-tuning (sft/examples.h).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,17 +10,17 @@
 
 namespace hici::data {
 
-// For each row of a batch the lengths, padding included, of the sequences that stand in it one after the other.
+// For each row of a batch the lengths, padding included, of its consecutive sequences.
 using SequenceLengths = std::vector<std::vector<int64_t>>;
 
-// B rows and their labels: labels[t] is the token after tokens[t], or ops::kIgnoredLabel (-100) where none is learned.
+// B rows and their labels: labels[t] is the token after tokens[t], or ops::kIgnoredLabel (-100): no label.
 struct TokenBatch {
   at::Tensor tokens_BT;  // int64, CPU
   at::Tensor labels_BT;
-  int64_t num_targets = 0;      // labels that count
-  std::vector<int64_t> blocks;  // which samples these are
-  at::Tensor valid_BT = {};     // bool; false: padding, behind each sequence. Undefined: none
-  // Sequences of a row do not see each other; what is left of a row is padding. Empty: every row is one sequence.
+  int64_t num_targets = 0;      // number of labels
+  std::vector<int64_t> blocks;  // indices of the samples
+  at::Tensor valid_BT = {};     // bool; false: padding, after each sequence. Undefined: no padding
+  // Sequences of a row do not attend to each other; the rest of a row is padding. Empty: every row is one sequence.
   SequenceLengths sequences = {};
 
   int64_t num_tokens() const { return valid_BT.defined() ? valid_BT.sum().item<int64_t>() : tokens_BT.numel(); }

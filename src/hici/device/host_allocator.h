@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The allocator of CPU tensors.
 //
-// LibTorch (2.11) takes every tensor by posix_memalign(). glibc before 2.38 serves that only from a hole that is larger
-// than the block by its alignment, and hands the ends back; small objects settle in them, so that the hole which the
-// block leaves has no room for the next block of the same size (sourceware bug 14581). A training step, which takes
-// the same sizes again and again, then holds half as much again as its tensors. This allocator asks malloc() for a few
-// bytes more and aligns by itself: a block goes where one of its size was. With it, glibc is told to keep what is freed
-// for the next step; release_freed_memory() of base/memory.h gives it back. A lower mmap threshold would hold as
-// little, for a third more time, in page faults (docs/performance.md).
+// LibTorch (2.11) allocates every tensor by posix_memalign(). glibc before 2.38 serves it only from a hole that is
+// larger than the block by its alignment, and returns the ends of the hole. Small objects then occupy these ends, and
+// the hole of the freed block is too small for the next block of the same size (sourceware bug 14581). A training step
+// allocates the same sizes repeatedly, and its process then holds 1.5 times the memory of its tensors. This allocator
+// requests a few bytes more from malloc() and aligns the block itself, so a block fits the hole of an equal one. It
+// also makes glibc keep freed memory for the next step; release_freed_memory() of base/memory.h returns it. A lower
+// mmap threshold would need as little memory but a third more time, for page faults (docs/performance.md).
 #pragma once
 
 namespace hici::device {

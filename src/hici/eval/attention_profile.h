@@ -16,7 +16,7 @@ namespace hici::eval {
 struct AttentionProfileOptions {
   WindowOptions windows;
   nn::ForwardOptions forward;     // kHici
-  std::optional<MapPlace> place;  // of the window `map_window`; its `sequence` is not looked at
+  std::optional<MapPlace> place;  // in the window `map_window`; `sequence` is ignored
   int64_t map_window = 0;
 };
 
@@ -27,22 +27,22 @@ struct AttentionProfile {
   SharesByHead global, local, token;  // [L][H]
   std::optional<AttentionMap> map;
   int64_t windows = 0;
-  int64_t queries = 0;  // tokens that the means are over
+  int64_t queries = 0;  // number of tokens in the means
   double seconds = 0;
 };
 
-// `on_progress(windows done, all)` after each batch. Looks at the stop signals before each batch and throws when one
-// came. Shares that are not finite are an error that names the window.
+// Calls `on_progress(windows done, all)` after each batch. Checks for stop signals before each batch and throws after
+// one. Non-finite shares are an error that names the window.
 AttentionProfile profile_attention(const nn::CausalLm& model, const data::TokenFile& tokens,
                                    const AttentionProfileOptions& options,
                                    const std::function<void(int64_t, int64_t)>& on_progress);
 
-// The same by all processes of a run together, as share_perplexity().
+// The same, divided among the processes of a run, as in share_perplexity().
 void share_attention_profile(const nn::CausalLm& model, const data::TokenFile& tokens,
                              const AttentionProfileOptions& options, const SharedWork& work,
                              const std::function<void(const AttentionProfile&)>& write);
 
-// Of each layer the mean over its heads.
+// Per layer, the mean over its heads.
 std::vector<double> means_of_layers(const SharesByHead& shares);
 
 nlohmann::json to_json(const AttentionMap& map);

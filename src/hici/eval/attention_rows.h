@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of the softmax of one segment's attention over [global slots, local slots, own tokens], in blocks of queries and
-// keys: memory for one block of scores, whatever the length of the segment.
+// keys. Memory is that of one block of scores, for any length of the segment.
 // S tokens, P slots, H query heads over J key heads, R = H / J, D head dim, X the three parts
 #pragma once
 
@@ -11,11 +11,11 @@
 
 namespace hici::eval {
 
-// Queries and keys as attention reads them, in any floating type; the work is in float32, or in float64 for float64.
+// Inputs of attention, in any floating type. Computation is in float32, or in float64 for float64.
 struct SegmentHeads {
   at::Tensor q_SHD;
   at::Tensor k_SJD;        // own tokens
-  at::Tensor slot_k_PJD;   // undefined: this segment sees no slots
+  at::Tensor slot_k_PJD;   // undefined: the segment has no prefix
   int64_t num_global = 0;  // the first of the slots
   int64_t block = 512;     // queries and keys of a block
 };
@@ -23,7 +23,7 @@ struct SegmentHeads {
 // X, in this order: global slots, local slots, own tokens.
 constexpr int64_t kAttentionParts = 3;
 
-// Queries [begin, begin + count) of a segment, and what is left of their softmax once its rows are known.
+// Queries [begin, begin + count) of a segment and their softmax, given the LSE of each row.
 class AttentionRows {
  public:
   // count <= block.
@@ -33,7 +33,7 @@ class AttentionRows {
   at::Tensor shares_XHq() const;
   // Weights of the slots, [H, count, P]; undefined without any.
   at::Tensor slot_weights_HqP() const;
-  // `use(weights_Hqk, first key)` for each block of own tokens that these queries see; a key behind a query weighs 0.
+  // Calls `use(weights_Hqk, first key)` for each visible block of own tokens; a key after its query has weight 0.
   void for_each_token_block(const std::function<void(const at::Tensor&, int64_t)>& use) const;
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the texts of benchmarks stand before a model: as what a user says to it, in one of several forms, or as they are.
+// Prompts of benchmarks: the text as a user's message in one of several chat forms, or unchanged.
 #pragma once
 
 #include "hici/base/enum_names.h"
@@ -16,7 +16,7 @@
 namespace hici::eval {
 
 enum class ChatForm {
-  kModel,       // the chat template of the model, without thinking aloud (enable_thinking is false)
+  kModel,       // the chat template of the model, with enable_thinking false
   kVicuna,      // "A chat between ... USER: {text} ASSISTANT:", vicuna_v1.1 of FastChat, as in LongEval
   kLlama2,      // "[INST]{text}[/INST]", as in LongBench and `hici sft --prompt_style llama2`
   kLlama2Chat,  // with Llama-2's system prompt
@@ -34,16 +34,16 @@ constexpr EnumNames<ChatForm, 5> names_of(ChatForm) {
 
 class BenchmarkPrompts {
  public:
-  // No form: chat() is text() too. `folder` has the chat template for kModel; none there is an hici::Error.
+  // No form: chat() equals text(). `folder` must have the chat template for kModel, else an hici::Error.
   BenchmarkPrompts(text::Tokenizer tokenizer, std::optional<ChatForm> form, const std::filesystem::path& folder);
 
-  // The text as it stands, with what the tokenizer puts in front of texts.
+  // The unchanged text, after the special tokens that the tokenizer puts before texts.
   generate::Ids text(const std::string& text, const std::string& subject) const;
-  // The text as what a user says. `subject` begins messages.
+  // The text as a user's message. `subject` begins messages.
   generate::Ids chat(const std::string& text, const std::string& subject) const;
 
-  // The text of an answer, special tokens left out. The token that ended it counts as written: transformers' generate()
-  // returns it, and where it is a newline it is in LongBench's predictions.
+  // The text of an answer without special tokens. It includes the token that ended it: transformers' generate() returns
+  // that token, and LongBench's predictions contain it if it is a newline.
   std::string answer_text(const generate::Answer& answer) const;
 
   const text::Tokenizer& tokenizer() const { return tokenizer_; }

@@ -13,7 +13,7 @@
 
 namespace hici::eval {
 
-// How many windows there are; 0 when the data is not longer than one window.
+// Number of windows; 0 if the data is not longer than one window.
 int64_t count_windows(int64_t num_tokens, int64_t seq_len, int64_t stride);
 
 struct WindowOptions {
@@ -35,11 +35,11 @@ class TokenWindows {
   int64_t windows_of(int64_t batch) const;
   // "windows 4 to 7 (from token 1024)", for messages.
   std::string described(int64_t batch) const;
-  // Where a window begins in the file.
+  // Position of the first token of a window in the file.
   int64_t start_of(int64_t window) const { return window * options_.stride; }
   at::Tensor read(int64_t batch) const;  // int64 [B, T], on the host
-  // Calls `on_batch` with each batch in turn, then `on_progress` with the windows that are through. An hici::Error when
-  // a stop signal came before a batch. Returns the seconds of it all.
+  // Calls `on_batch` with each batch, then `on_progress` with the number of finished windows. An hici::Error if a stop
+  // signal came before a batch. Returns the seconds in total.
   double for_each_batch(const std::function<void(int64_t batch)>& on_batch,
                         const std::function<void(int64_t windows_done)>& on_progress) const;
 

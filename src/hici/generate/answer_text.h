@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text of an answer while its ids arrive.
+// The text of an answer, streamed id by id.
 #pragma once
 
 #include "hici/generate/stop_strings.h"
@@ -12,15 +12,15 @@ class AnswerText {
   AnswerText(const text::Tokenizer& tokenizer, const std::vector<std::string>& stops, bool skip_special_tokens)
       : decoder_(tokenizer, skip_special_tokens), stops_(stops) {}
 
-  // The text that is certain by now: whole characters, nothing that a stop string may still claim.
+  // The new text that is final: whole characters that cannot be part of a stop string.
   std::string push(int64_t id) { return add(stops_.push(decoder_.push(static_cast<uint32_t>(id)))); }
-  // The ids end here: the rest.
+  // At the end of the ids: the remaining text.
   std::string finish() {
     std::string rest = stops_.push(decoder_.finish());
     return add(rest + stops_.finish());
   }
   bool found_stop() const { return stops_.found(); }
-  const std::string& text() const { return text_; }  // all that was given out
+  const std::string& text() const { return text_; }  // all text returned so far
 
  private:
   std::string add(std::string piece) {

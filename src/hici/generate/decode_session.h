@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The step of decoding, with everything that it reads and writes at fixed places: on a GPU it is recorded once and
-// replayed (device/device_graph.h).
+// The decode step. All its inputs and outputs have fixed addresses, so on a GPU it is recorded once and replayed
+// (device/device_graph.h).
 // B sequences, V vocabulary
 #pragma once
 
@@ -15,7 +15,7 @@ struct SessionShape {
   int64_t num_slots = 0;
   bool decode_uses_slots = true;
   bool records_graph = true;          // on a GPU
-  double context_factor = 1;          // RoPE's, with which the keys of the cache are rotated
+  double context_factor = 1;          // of RoPE, for the cached keys
   config::DualChunk dual_chunk = {};  // for kDca
 
   bool operator==(const SessionShape&) const = default;
@@ -23,23 +23,23 @@ struct SessionShape {
 
 class DecodeSession {
  public:
-  // The model must outlive this. An error with the size when the cache has no room in the device's memory.
+  // The model must outlive this object. A cache that does not fit in the device's memory is an error with its size.
   DecodeSession(const nn::CausalLm& model, const SessionShape& shape);
 
   const SessionShape& shape() const { return shape_; }
   const nn::KvCache& cache() const { return cache_; }
-  at::Tensor& tokens_B() { return tokens_B_; }  // int64: what the next step reads
-  // int64: where those tokens stand in their sequences; below capacity - num_slots, which nothing checks.
+  at::Tensor& tokens_B() { return tokens_B_; }  // int64: input of the next step
+  // int64: positions of these tokens in their sequences. Must be below capacity - num_slots; not checked.
   at::Tensor& positions_B() { return positions_B_; }
   const at::Tensor& logits_BV() const { return logits_BV_; }  // in the model's type
   const at::Tensor& finite_B() const { return finite_B_; }    // bool: whether each sequence's logits are finite
 
-  // Logits behind the tokens, which enter the cache; then each position is one further. Queues work and waits for
-  // nothing on a GPU.
+  // Adds the tokens to the cache, computes the logits of the next tokens, and increments the positions. On a GPU it
+  // queues work and does not wait.
   void advance() { step_.run(); }
-  // Logits of sequence b from the hidden state [1, C] that its prefill gave.
+  // Logits of sequence b from the last hidden state [1, C] of its prefill.
   void set_logits(int64_t b, const at::Tensor& hidden_1C);
-  // The logits of sequence `from`, which has the same tokens.
+  // Copies the logits of sequence `from`, which has the same tokens.
   void copy_logits(int64_t from, int64_t b);
 
  private:

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prompts in, answers out, as token ids: prefill, then one token after the other for all sequences together.
+// Generation from prompts to answers, both as token ids: prefill of each prompt, then decode for all sequences
+// together.
 //
 //   generate::Generator generator(*loaded.model);
 //   const auto answers = generator.generate({prompt_a, prompt_b}, {.max_new_tokens = 64, .stop_ids = {2}});
 //
-// Prompts may differ in length: each goes into the cache by itself, and a decoded token sees its own sequence alone, so
-// that an answer is that of the prompt alone but for the rounding of products over more rows. With full attention what
-// a prompt begins with is not forwarded again where it stands in the cache already, from a prompt before it or from the
-// call before: prompts that begin alike cost less one after the other.
+// Prompts may differ in length. Each has its own rows in the cache, and a decoded token attends to its own sequence
+// only. An answer therefore equals that of a single prompt, except for the rounding of products over more rows. With
+// full attention a beginning of a prompt that is already in the cache, from an earlier prompt or call, is not forwarded
+// again. Order prompts with a common beginning next to each other.
 #pragma once
 
 #include "hici/base/enum_names.h"
@@ -24,30 +25,30 @@ namespace hici::generate {
 
 struct GenerateOptions {
   int64_t max_new_tokens = 128;
-  int64_t min_new_tokens = 0;          // before so many no stop id can be chosen
+  int64_t min_new_tokens = 0;          // stop ids cannot be chosen before this many tokens
   std::vector<int64_t> stop_ids = {};  // any of them ends a sequence and is not part of the answer
   SamplingOptions sampling = {};
-  uint64_t first_stream = 0;  // sequence i draws the numbers of stream first_stream + i
-  // kHici: the prompt is one segment with its slots in front. kFull, kDca: no slots.
+  uint64_t first_stream = 0;  // sequence i uses random stream first_stream + i
+  // kHici: the prompt is one segment with its slots as prefix. kFull, kDca: no slots.
   nn::AttentionKind attention = nn::AttentionKind::kFull;
   config::DualChunkRule dual_chunk = {};  // kDca
-  bool cache_slots = true;                // kHici: decoded tokens see the slots too
+  bool cache_slots = true;                // kHici: decoded tokens attend to the slots too
   int64_t prefill_chunk = 2048;
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;  // of the prefill
-  bool records_graph = true;                                     // a GPU's decoding step as one graph
+  bool records_graph = true;                                     // on a GPU, the decode step as one CUDA graph
 
   // Ranges; messages name the options.
   void validate() const;
 };
 
-// Why a sequence ended.
+// The reason for the end of a sequence.
 enum class FinishReason {
   kLength,       // max_new_tokens
   kStopToken,    // one of stop_ids
   kCallback,     // on_token returned false: a stop string
   kInterrupted,  // a stop signal (base/signals.h)
 };
-// In the words of inference servers; a token and a string are the same there.
+// As in inference servers, where a token and a string have the same name.
 constexpr EnumNames<FinishReason, 4> names_of(FinishReason) {
   return {"finish reason",
           {{{FinishReason::kLength, "length"},
@@ -68,21 +69,21 @@ using OnToken = std::function<bool(size_t sequence, int64_t id)>;
 
 // Tokens and seconds of the last generate(). The first new token of each sequence comes from the prefill.
 struct GenerateSpeed {
-  int64_t prompt_tokens = 0;  // that were forwarded; those that the cache held already are not counted
+  int64_t prompt_tokens = 0;  // forwarded; tokens that were already in the cache are not counted
   double prefill_seconds = 0;
-  int64_t decoded_tokens = 0;  // of sequences that were not at their end
+  int64_t decoded_tokens = 0;  // of unfinished sequences
   double decode_seconds = 0;
 };
 
 class Generator {
  public:
-  // The model must outlive this, and its weights must not change; its RoPE factor may. Keeps cache and recorded step
-  // from one call to the next and takes new ones where the number of sequences changes or more room is needed.
+  // The model must outlive this object. Its weights must not change; its RoPE factor may. Cache and recorded step are
+  // kept between calls, and replaced if the number of sequences changes or a longer cache is needed.
   explicit Generator(const nn::CausalLm& model) : model_(model) {}
 
-  // Answers in the order of the prompts, of which there is at least one, none empty. Equal prompts in a row are
-  // prefilled once, with HiCI attention too. Errors: ids that the model does not have, a cache larger than the free
-  // memory (with its size), logits that are nan or infinite (with the tensor of the weights that is).
+  // Answers in the order of the prompts. There must be at least one prompt, and none may be empty. Consecutive equal
+  // prompts are prefilled once, also with HiCI attention. Errors: ids outside of the vocabulary, a cache larger than
+  // the free memory (with its size), nan or infinite logits (with the tensor of the weights that has such a value).
   std::vector<Answer> generate(const std::vector<Ids>& prompts, const GenerateOptions& options,
                                const OnToken& on_token = {});
   const GenerateSpeed& speed() const { return speed_; }
@@ -97,8 +98,8 @@ class Generator {
 
   const nn::CausalLm& model_;
   std::unique_ptr<DecodeSession> session_;
-  std::vector<Ids> cached_;  // for each sequence of the session: tokens that its rows stand for, from the first on
-  at::Tensor seen_BV_;       // bool, where there is a repetition penalty
+  std::vector<Ids> cached_;  // per sequence of the session: the tokens in its rows, from the first row
+  at::Tensor seen_BV_;       // bool; only with a repetition penalty
   GenerateSpeed speed_;
 };
 

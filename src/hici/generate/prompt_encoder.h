@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a prompt to token ids.
+// Token ids of a prompt.
 #pragma once
 
 #include "hici/data/sft/prompt.h"
@@ -14,15 +14,15 @@ namespace hici::generate {
 
 class PromptEncoder {
  public:
-  // With a chat template a text is what the user says, and `system` (may be empty) stands before it; with a style it is
-  // an instruction in that style; without either it is encoded as it is. Without a template the tokenizer puts around
-  // the text what it puts around texts.
+  // With a chat template, a text is the user's message after the message `system` (may be empty). With a style, it is
+  // an instruction in that style. Otherwise it is encoded unchanged. Without a template the tokenizer adds its special
+  // tokens.
   PromptEncoder(text::Tokenizer tokenizer, std::optional<text::ChatTemplate> chat, std::string system,
                 std::optional<data::PromptStyle> style = {})
       : tokenizer_(std::move(tokenizer)), chat_(std::move(chat)), system_(std::move(system)), style_(style) {}
 
   Ids encode(const Prompt& prompt) const;
-  // Tokens that a prompt begins with whatever its text: what Truncation::kLeft keeps.
+  // The number of tokens at the beginning of every prompt, for any text; Truncation::kLeft keeps them.
   int64_t num_kept_first() const;
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prompts that are longer than the context.
+// Truncation of prompts that are longer than the context.
 #pragma once
 
 #include "hici/base/enum_names.h"
@@ -14,9 +14,9 @@ namespace hici::generate {
 using Ids = std::vector<int64_t>;
 
 enum class Truncation {
-  kError,   // a message
-  kMiddle,  // the middle goes; of an odd number of tokens the beginning keeps one more
-  kLeft,    // the beginning goes, but for `num_kept_first` tokens (BOS)
+  kError,   // an error
+  kMiddle,  // removes the middle; for an odd limit the beginning keeps one token more
+  kLeft,    // removes the beginning, except `num_kept_first` tokens (BOS)
 };
 
 constexpr EnumNames<Truncation, 3> names_of(Truncation) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ends a growing text before the first of some strings, however the text comes in pieces.
+// Stop strings: ends a streamed text before the first one, for any split of the text into pieces.
 #pragma once
 
 #include <string>
@@ -13,11 +13,11 @@ class StopStrings {
   // None may be empty.
   explicit StopStrings(std::vector<std::string> stops);
 
-  // Takes more text and returns what is certain to stand before a stop string: an end that one may begin with is held
-  // back. The first string to be complete counts; of several that are complete at once, the one that begins first.
-  // After that all text is dropped.
+  // Adds text. Returns the text that is certainly before any stop string; a suffix that may be the beginning of a stop
+  // string is held back. The first complete stop string counts; if several complete at the same character, the one that
+  // begins first. All text after that is dropped.
   std::string push(std::string_view text);
-  // The text ends here: what was held back.
+  // At the end of the text: returns the text that was held back.
   std::string finish();
   bool found() const { return found_; }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A directory that appears whole or not at all: files go into a new folder beside the final name (base/temporary.h),
-// publish() renames it.
+// Atomic creation of a directory: files are written to a new folder beside the final name (base/temporary.h), which
+// publish() renames.
 #pragma once
 
 #include "hici/base/output_place.h"
@@ -12,16 +12,16 @@
 
 namespace hici::io {
 
-// Without publish() everything is removed again.
+// Without publish() all files are removed.
 class DirectoryWriter {
  public:
-  // Makes the working folder; an error when fewer than `needed_bytes` are free there, or when the name is taken by more
-  // than an empty folder. Missing parents are made. What dead processes left of the same directory is removed.
+  // Creates the working folder and missing parents, and removes leftovers of the same directory. An error if fewer than
+  // `needed_bytes` are free there, or if anything but an empty folder has the final name.
   DirectoryWriter(const std::filesystem::path& path, uint64_t needed_bytes);
   const std::filesystem::path& folder() const { return folder_->path(); }
-  // Into the working folder, under the same name, synced; nothing when `file` does not exist.
+  // Copies `file` into the working folder under the same name and syncs it. No effect if `file` does not exist.
   void copy_if_there(const std::filesystem::path& file);
-  // Syncs and renames. An empty folder under the final name is replaced, anything else there is an error.
+  // Syncs and renames. An empty folder with the final name is replaced; anything else there is an error.
   void publish();
 
  private:

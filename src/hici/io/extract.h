@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `hici extract`: any form of adapter that read_adapter() takes, a full dump of a checkpoint above all, to the pair
+// `hici extract`: converts any adapter that read_adapter() accepts, especially a full dump of a checkpoint, to the pair
 // that evaluation, merging and PEFT read: adapter_model (LoRA) and trainable_params (embedding, norms, HiCI modules).
 // Reference: get_trainable_weights.py of the research code.
 #pragma once
@@ -18,8 +18,8 @@ struct ExtractRequest {
   std::filesystem::path
       checkpoint;                // an adapter, a full dump, a checkpoint, or a run directory (its newest checkpoint)
   std::filesystem::path output;  // a new directory; empty: beside the files it came from
-  // Whole parameters whose name contains one of these. Empty: of a full dump those that the research code trains, of a
-  // pair all.
+  // Selects whole parameters whose name contains one of these. Empty: for a full dump those that the research code
+  // trains, for a pair all.
   std::vector<std::string> trainable_parts;
   std::optional<double> lora_alpha;  // of a full dump without adapter_config.json
   AdapterFormat format = AdapterFormat::kSafetensors;
@@ -27,7 +27,7 @@ struct ExtractRequest {
 };
 
 struct ExtractResult {
-  std::filesystem::path directory;  // where the files are
+  std::filesystem::path directory;  // of the files
   config::LoraConfig lora;
   size_t lora_tensors = 0;
   size_t trainables = 0;
@@ -36,7 +36,7 @@ struct ExtractResult {
   bool has_settings = false;  // hici_config.json is there
 };
 
-// Types stay those of the source. No file appears before all are written.
+// Types are those of the source. No file appears before all are written.
 ExtractResult extract_adapter(const ExtractRequest& request);
 
 }  // namespace hici::io

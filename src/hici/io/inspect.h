@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a path holds, for `hici inspect`: a model directory, an adapter, a checkpoint, a run directory, a file of
-// weights, a tokenizer or a token file. Values of tensors are not looked at: nothing is read of them but headers (a
-// checkpoint whole, for its hashes; a base that an adapter is compared with; a token file once, for its largest id).
+// weights, a tokenizer or a token file. Only headers of weights are read, with three exceptions: a checkpoint is read
+// whole for its hashes; so is a base that an adapter is compared with; a token file is read once for its largest id.
 #pragma once
 
 #include "hici/data/token_sidecar.h"
@@ -16,10 +16,10 @@ namespace hici::io {
 
 struct InspectRequest {
   std::filesystem::path path;
-  std::filesystem::path base_model = {};           // an adapter is compared with it; empty: not compared
-  int64_t vocab_size = 0;                          // ids of a token file must be below it; 0: not checked
-  std::optional<data::TokenType> token_type = {};  // of a token file that has no sidecar
-  bool list_tensors = false;                       // every tensor, not one line for each kind
+  std::filesystem::path base_model = {};           // to compare an adapter with; empty: no comparison
+  int64_t vocab_size = 0;                          // upper bound of the ids of a token file; 0: not checked
+  std::optional<data::TokenType> token_type = {};  // of a token file without a sidecar
+  bool list_tensors = false;                       // every tensor, instead of one line per kind
 };
 
 // Keys: path, kind, and by kind config, rope, lora, hici, base (what comparing found), weights, parameters, tensors,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The report of inspect_path() as lines for people.
+// The result of inspect_path() as readable text of several lines.
 #pragma once
 
 #include <nlohmann/json.hpp>

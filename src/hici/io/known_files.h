@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names that our readers look for in a folder of a model, an adapter or a checkpoint, in one place: what has one of
-// them changes what is read as soon as it is there.
+// The file names that readers look for in a folder of a model, an adapter or a checkpoint. The mere existence of such a
+// file changes what is read.
 #pragma once
 
 #include <filesystem>
@@ -10,15 +10,14 @@
 namespace hici::io {
 
 // Configs, weights and their indexes, training state, tokenizer and chat templates; manifest.json is not among them.
-// Shards have names that their index says.
+// The names of shards are in their index.
 const std::vector<std::string>& files_read_by_name();
 
-// Of these, the files beside the weights that a copy of a model takes along where they are there: tokenizer, chat
-// template, generation config.
+// Of these, the files that a copy of a model includes if they exist: tokenizer, chat template, generation config.
 const std::vector<std::string>& companion_files();
 
-// True for a folder that holds nothing but files which a checkpoint's writer makes, whole or under a temporary name;
-// also for an empty one.
+// True for a folder that holds only files of a checkpoint's writer, under final or temporary names; also for an empty
+// one.
 bool holds_only_checkpoint_files(const std::filesystem::path& folder);
 
 }  // namespace hici::io

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a merged directory is base + adapter: every stored weight against the exact one, and the logits of a probe,
-// both with the weights of one layer in memory at a time.
+// Checks that a merged directory is base + adapter: compares every stored weight with the exact one, and the logits of
+// a probe. The weights of one layer are in memory at a time.
 #pragma once
 
 #include "hici/io/opened_model.h"
@@ -12,10 +12,9 @@
 
 namespace hici::io {
 
-// Weights are rounded to `stored`, and what that does to logits depends on the model. So it is measured: in a second
-// copy of the merged model every weight that was rounded is changed by chance by up to the rounding error of the type,
-// and the merged logits may be kBoundFactor times as far from base + adapter as that copy is from the merged ones. (A
-// rounding error is at most what the change may be. The factor covers chance, and the sums in float32 before rounding.)
+// Weights are rounded to `stored`. The effect on logits depends on the model, so the bound is measured. Bound:
+// kBoundFactor times the logit change caused by random perturbations of up to one unit roundoff in each rounded weight.
+// A rounding error is at most one unit roundoff. The factor covers chance and the float32 sums before rounding.
 struct LogitsDifference {
   std::string attention;  // "full", "hici"
   double max_abs = 0;     // largest difference of a logit
@@ -26,7 +25,7 @@ struct LogitsDifference {
 
 struct MergeCheck {
   int64_t tokens = 0;
-  bool is_text = false;  // false: ids by chance, where there is no tokenizer
+  bool is_text = false;  // false: random ids, without a tokenizer
   std::vector<LogitsDifference> logits;
 };
 
@@ -37,11 +36,11 @@ struct MergeCheckRequest {
   std::filesystem::path merged;
   at::ScalarType stored = at::kFloat;
   bool with_hici = false;
-  const std::set<std::string>& rounded;  // names of weights that were not exact in `stored`
+  const std::set<std::string>& rounded;  // names of weights that are inexact in `stored`
   std::function<void(uint64_t total_layers, uint64_t done_layers)> progress;
 };
 
-// An error that names the weight, or the logits, when they are further apart than rounding explains.
+// An error that names the weight or the logits if they differ by more than rounding explains.
 MergeCheck check_merged(const MergeCheckRequest& request);
 
 }  // namespace hici::io

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // safetensors files. Reading checks the whole header (offsets without hole or overlap, shape times size equal to the
-// span, last end equal to the end of the file) before any data is touched; writing publishes a whole file or nothing.
+// span, last end equal to the end of the file) before any data is read; writing publishes a complete file or none.
 // Format: https://huggingface.co/docs/safetensors
 #pragma once
 
@@ -23,12 +23,12 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
 };
 
-// `header` is the JSON; `data_start` where it ends in a file of `file_size` bytes. The fuzz target enters here.
+// `header` is the JSON, `data_start` its end in a file of `file_size` bytes. The fuzz target calls this function.
 SafetensorsHeader parse_safetensors_header(std::string_view header, uint64_t data_start, uint64_t file_size,
                                            const std::string& subject);
 SafetensorsHeader read_safetensors_header(const MappedFile& file);
 
-// How a message ends about a file that is not what the manifest.json of its folder says.
+// The end of an error message about a file that differs from the manifest.json of its folder.
 constexpr const char* kNotAsListed =
     "; the file is damaged, or of another run (to read the folder as it is, remove manifest.json)";
 
@@ -36,7 +36,7 @@ constexpr const char* kNotAsListed =
 class SafetensorsFile final : public TensorSource {
  public:
   explicit SafetensorsFile(const fs::path& path);
-  // What is read is held against `expected`, which a manifest gives, while it is read.
+  // Data is compared while it is read with `expected`, the hashes of a manifest.
   SafetensorsFile(const fs::path& path, Links links, std::optional<SafetensorsHashes> expected = {});
 
   using TensorSource::read;
@@ -59,22 +59,22 @@ class SafetensorsFile final : public TensorSource {
   mutable std::map<std::string, std::string> contents_;  // of tensors that were read
 };
 
-// A tensor to write: what it will be is known at once, its data is asked for when its turn comes and released after.
+// A tensor to write. Its name, type and shape are known at once; its data is loaded when it is written, then released.
 struct TensorToWrite {
   std::string name;
   at::ScalarType dtype;
   std::vector<int64_t> shape;
   std::function<at::Tensor()> load;  // any device, any layout; converted to `dtype`
 
-  // A tensor that is in memory already.
+  // For a tensor in memory.
   TensorToWrite(std::string tensor_name, const at::Tensor& tensor);
   TensorToWrite(std::string tensor_name, at::ScalarType type, std::vector<int64_t> size,
                 std::function<at::Tensor()> loader);
   uint64_t num_bytes() const;
 };
 
-// Metadata always carries {"format": "pt"}: transformers refuses a file without it. An empty tensor, a second one of
-// the same name and a shape that differs from the promised one are errors, and nothing appears under `path`.
+// The metadata always has {"format": "pt"}, because transformers refuses a file without it. Errors: an empty tensor, a
+// duplicate name, a shape other than the stated one. After an error there is no file under `path`.
 void write_safetensors(const fs::path& path, std::vector<TensorToWrite> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
@@ -82,10 +82,10 @@ void write_safetensors(const fs::path& path, std::vector<TensorToWrite> tensors,
 // index.
 void write_safetensors_model(const fs::path& dir, std::vector<TensorToWrite> tensors, uint64_t max_shard_bytes);
 
-// What the two above will take on disk, headers included, within a few bytes.
+// Disk space of the two functions above, including headers, within a few bytes.
 uint64_t safetensors_bytes(const std::vector<TensorToWrite>& tensors);
 
-// The names of the format, "BF16" and so on; an empty value for one that is not supported.
+// The format's names of types, "BF16" and so on; empty for an unsupported type.
 std::optional<at::ScalarType> safetensors_dtype(std::string_view name);
 
 }  // namespace hici::io

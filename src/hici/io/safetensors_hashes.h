@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hashes of a safetensors file piece by piece: tensors are read in the model's order, and a hash of all bytes needs the
-// file's.
+// Hashes of a safetensors file per tensor. Tensors are read in the model's order, and a hash of all bytes would need
+// the file's order.
 #pragma once
 
 #include <filesystem>
@@ -17,7 +17,7 @@ struct SafetensorsHashes {
 
   bool operator==(const SafetensorsHashes&) const = default;
 };
-// In one pass over the file, whose bytes `also` gets in their order.
+// In one pass over the file. `also` gets its bytes in order.
 SafetensorsHashes hash_safetensors(const std::filesystem::path& path,
                                    const std::function<void(const void*, size_t)>& also);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Named tensors that lie in files: what is there is known at once, data is read tensor by tensor. The one interface
-// over safetensors files, .bin files and sharded directories; loading code never asks which it is.
+// Named tensors in files. Names and shapes are known at once; data is read tensor by tensor. The common interface of
+// safetensors files, .bin files and sharded directories; loading code does not depend on the format.
 #pragma once
 
 #include "hici/base/content_hash.h"
@@ -33,27 +33,28 @@ class TensorSource {
  public:
   virtual ~TensorSource() = default;
 
-  // Everything that is there, by name. Shapes are checked: num_bytes() of every entry lies in the file.
+  // All tensors by name. Shapes are checked: num_bytes() of every entry are in the file.
   virtual const std::map<std::string, TensorInfo>& tensors() const = 0;
 
-  // A contiguous tensor of its own memory, converted to `dtype`. Needs at most one further tensor's memory on the way.
+  // A contiguous tensor with its own memory, converted to `dtype`. Needs at most the memory of one more tensor
+  // meanwhile.
   virtual at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const = 0;
 
   // The file that holds the tensor, for messages.
   virtual std::string file_of(const std::string& name) const = 0;
 
-  // What tells the stored tensor from others, once it was read: type, shape and ContentHash of the bytes of its
-  // elements, "BF16[2, 3] 0123...". The same in every file format. Empty before.
+  // The identity of a stored tensor after it was read: type, shape and ContentHash of the bytes of its elements,
+  // "BF16[2, 3] 0123...". The same in every file format. Empty before the tensor was read.
   virtual std::string content_of(const std::string& /*name*/) const { return ""; }
 
   bool has(const std::string& name) const { return tensors().count(name) != 0; }
-  // In the type that the file has.
+  // In the type of the file.
   at::Tensor read(const std::string& name) const { return read(name, info(name).dtype); }
-  // An hici::Error when there is no such tensor.
+  // An hici::Error if there is no such tensor.
   const TensorInfo& info(const std::string& name) const;
 };
 
-// A source that shows another's tensors under other names (prefixes removed, some left out).
+// The tensors of another source under new names (prefixes removed, some left out).
 class RenamedSource final : public TensorSource {
  public:
   // Pairs of (new name, name in `inner`).
@@ -90,8 +91,8 @@ class JoinedSource final : public TensorSource {
   std::map<std::string, TensorInfo> tensors_;
 };
 
-// An error that names file, tensor and value where the tensor, as it was read from `source`, is not finite: no command
-// makes new weights out of nan.
+// An error that names file, tensor and value if the tensor, as read from `source`, is not finite. No command makes new
+// weights from nan.
 void check_finite(const at::Tensor& tensor, const TensorSource& source, const std::string& name);
 
 // For TensorSource::content_of().

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies to shared memory past the registers. A thread that reads what it copied itself waits for nobody else.
+// Asynchronous copies to shared memory. A thread that reads only its own copies does not wait for other threads.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(kThreads, 1) lora_backward(LoraShape s, LoraBa
     __syncwarp();  // the tile is written again
   }
   wait_for_copies<0>();
-  __syncthreads();  // nobody reads the tiles any more: their memory takes the warps' sums
+  __syncthreads();  // the tiles are no longer read; the warps' sums reuse their memory
   auto* sums = reinterpret_cast<float*>(memory);
 #pragma unroll
   for (int step = 0; step < kSteps; ++step)

@@ -21,22 +21,23 @@ class AdamW {
  public:
   AdamW(std::vector<TrainedParameter> parameters, const AdamWOptions& options);
 
-  // One update with a rate for each group (indexed by GroupKind). `gradients` stand in the order of the parameters, in
-  // float32 (float64 for a float64 parameter); an undefined one leaves its parameter and its moments alone.
+  // One update with a learning rate per group (indexed by GroupKind). `gradients` are in the order of the parameters,
+  // in float32 (float64 for a float64 parameter). Parameters with an undefined gradient, and their moments, do not
+  // change.
   void step(const std::vector<at::Tensor>& gradients, const std::array<double, kNumGroups>& rates);
 
   int64_t steps_taken() const { return steps_taken_; }
   void set_steps_taken(int64_t steps) { steps_taken_ = steps; }
 
-  // Every tensor of the state under a name for the checkpoint: "exp_avg.NAME", "exp_avg_sq.NAME", and "master.NAME"
-  // where the parameter is narrower than float32.
+  // Visits every tensor of the state under its name in a checkpoint: "exp_avg.NAME", "exp_avg_sq.NAME", and
+  // "master.NAME" for a parameter narrower than float32.
   using StateVisitor = std::function<void(const std::string& name, at::Tensor& tensor)>;
   void visit_state(const StateVisitor& visit);
 
  private:
   struct Slot {
     TrainedParameter parameter;
-    at::Tensor master;  // the parameter itself when it is float32 or float64
+    at::Tensor master;  // the parameter itself if it is float32 or float64
     at::Tensor exp_avg;
     at::Tensor exp_avg_sq;
   };
@@ -46,7 +47,7 @@ class AdamW {
 
   AdamWOptions options_;
   std::vector<Slot> slots_;
-  at::Tensor step_;  // scalar float32: the number of the update being made, where the fused kernel reads it
+  at::Tensor step_;  // scalar float32, read by the fused kernel: the number of the current update
   int64_t steps_taken_ = 0;
 };
 

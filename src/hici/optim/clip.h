@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradient norms and clipping: the norm of the HiCI gradients to a limit of its own, then that of all gradients.
+// Gradient norms and clipping: first the norm of the HiCI gradients to its own limit, then the norm of all gradients.
 //
-// In three steps, so that processes which hold parts of the gradients can add up their squares in between and scale
-// alike: squared norms of the groups, factors, scaling.
+// There are three steps: squared norms of the groups, factors, scaling. Processes that hold parts of the gradients can
+// add their squares between the first two and then scale by the same factors.
 #pragma once
 
 #include "hici/optim/parameter_groups.h"
@@ -23,18 +23,18 @@ struct ClipLimits {
 
 struct Clipping {
   double hici_norm = 0;                                 // before clipping
-  double norm = 0;                                      // of both groups, the HiCI gradients clipped and the rest not
-  std::array<double, kNumGroups> factors = {1.0, 1.0};  // what each group is multiplied by
+  double norm = 0;                                      // of both groups, after clipping of the HiCI gradients
+  std::array<double, kNumGroups> factors = {1.0, 1.0};  // per group
 };
 
-// Where a norm is above its limit, the factor is limit / (norm + 1e-6). A norm that is not finite gives the factor 1:
-// the caller decides.
+// For a norm above its limit the factor is limit / (norm + 1e-6). For a non-finite norm it is 1; the caller must handle
+// that case.
 Clipping clipping_of(const std::array<double, kNumGroups>& squares, const ClipLimits& limits);
 
 // Multiplies each group by its factor.
 void scale(const GroupedTensors& gradients, const std::array<double, kNumGroups>& factors);
 
-// The three steps for a process that holds all gradients.
+// All three steps, for a process that holds all gradients.
 Clipping clip(const GroupedTensors& gradients, const ClipLimits& limits);
 
 }  // namespace hici::optim

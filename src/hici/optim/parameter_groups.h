@@ -13,11 +13,11 @@ namespace hici::optim {
 enum class GroupKind { kHici, kRest };
 inline constexpr int kNumGroups = 2;
 
-// Tensors by group, indexed by GroupKind: gradients in the order of the parameters, undefined where there is none.
+// Tensors by group, indexed by GroupKind: gradients in the order of the parameters, undefined for a missing gradient.
 using GroupedTensors = std::array<std::vector<at::Tensor>, kNumGroups>;
 
-// A leaf tensor of the model with requires_grad set, under its checkpoint name. Who selects the parameters decides what
-// is decayed: a matrix cut into flat shards has one dimension and is decayed all the same.
+// A leaf tensor of the model with requires_grad set, under its checkpoint name. `decays` is set at selection and does
+// not follow from the shape here: a matrix cut into flat shards has one dimension and still decays.
 struct TrainedParameter {
   std::string name;
   at::Tensor tensor;

@@ -17,7 +17,7 @@ struct TrainableSelection {
 };
 
 // Sets requires_grad on every parameter of the model and returns those that are trained, in the order of the visit.
-// Weight decay goes to matrices only; norms, biases and scalars are left alone, as in transformers' Trainer.
+// Only matrices have weight decay; norms, biases and scalars do not, as in transformers' Trainer.
 // A name part that matches no parameter is a usage error: it would have no effect.
 std::vector<TrainedParameter> select_trainable(nn::CausalLm& model, const TrainableSelection& selection);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What could be changed about a step that does not fit: each change is planned by itself, and those that fit are named
-// with their figures.
+// Alternatives to a step that does not fit. Each change is planned separately; those that fit are listed with their
+// memory.
 #pragma once
 
 #include "hici/plan/memory_plan.h"
@@ -12,18 +12,18 @@
 namespace hici::plan {
 
 struct Alternative {
-  std::string options;  // as they are typed: "`stream_segments` True `causal_mode` causal_gi"
+  std::string options;  // with fields in backquotes: "`stream_segments` True `causal_mode` causal_gi"
   MemoryPlan plan;
 };
 
-// `choice` is the activation policy that was asked for; nullopt: the fastest mix that fits is taken. What changes the
-// work least stands first: another policy, fewer sequences at once, segments one at a time (with another causal mode
-// where the present one forbids it, and with more segments where those are too long), less that is trained, a shorter
+// `choice` is the requested activation policy; nullopt: the fastest mix that fits. Alternatives that change the work
+// least come first: another policy, fewer sequences at once, one segment at a time (with another causal mode if the
+// present one forbids streaming, and with more segments if those are too long), fewer trained parameters, a shorter
 // sequence.
 std::vector<Alternative> alternatives_that_fit(const PlanProblem& problem, std::optional<nn::ActivationPolicy> choice,
                                                int64_t budget);
 
-// Bytes of the smallest memory, CUDA's own part and the margin included, in which the step as it is would fit.
+// Bytes of the smallest memory for the unchanged step, including CUDA's own part and the margin.
 int64_t least_memory(const PlanProblem& problem);
 
 }  // namespace hici::plan

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds what run directories hold: `metrics.jsonl` of training, and files of results (result_files.h).
+// Reads run directories: `metrics.jsonl` of training, and files of results (result_files.h).
 #pragma once
 
 #include "hici/report/report_data.h"
@@ -9,11 +9,11 @@
 
 namespace hici::report {
 
-// Each path is a directory, searched with its subfolders (three levels, no checkpoints), or a file; a file that is
-// found twice counts once. What cannot be taken is left out, named in a warning and in ReportData::left_out: a path
-// that is not there, a file that was named and is no result, a bad file anywhere, a directory with nothing in it. An
-// hici::Error when nothing at all is found. Models, runs and data have the names of a page (model_names.h,
-// conditions.h); results that look alike are told apart (tell_apart.h).
+// Each path is a file or a directory, which is searched with its subfolders (three levels, no checkpoints). A file that
+// is found twice counts once. Left out, and named in a warning and in ReportData::left_out, are: a path that does not
+// exist, a named file that is not a result, a damaged file, a directory without results. Finding nothing at all is an
+// hici::Error. Models, runs and data get the names of the page (model_names.h, conditions.h); results with the same
+// name are distinguished (tell_apart.h).
 ReportData collect(const std::vector<std::filesystem::path>& paths);
 
 }  // namespace hici::report

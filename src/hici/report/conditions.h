@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Under which conditions a number was measured, apart from the model: on which data, and in which way. Numbers of other
-// conditions never share a table.
+// The conditions of a measurement other than the model: data and settings. Numbers with different conditions are never
+// in one table.
 #pragma once
 
 #include <cstddef>
@@ -12,38 +12,38 @@ namespace hici::report {
 
 struct Conditions {
   std::string data = {};                          // name of the data for readers: a file without its folder
-  std::string data_sha256 = {};                   // of what it holds; empty: not stated
-  std::vector<std::string> settings = {};         // as captions say them: "a window every 256 tokens"
-  std::map<std::string, std::string> asked = {};  // column of a table -> what identifies that which was asked there
-  std::vector<std::string> unstated = {};         // what the file should say and does not: "the data"
+  std::string data_sha256 = {};                   // of its contents; empty: not stated
+  std::vector<std::string> settings = {};         // as in captions: "a window every 256 tokens"
+  std::map<std::string, std::string> asked = {};  // column of a table -> identity of the questions in it
+  std::vector<std::string> unstated = {};         // facts that the file does not state: "the data"
   std::string source = {};                        // of several columns: the file or folder of all of them
 
-  // May numbers under both stand in one column? The same data and settings, and in columns of both the same was asked.
-  // Where something is not stated: the same is not stated.
+  // Whether numbers with both conditions may be in one column: the same data and settings, the same questions in common
+  // columns, and the same unstated facts.
   bool comparable_with(const Conditions& other) const;
-  // ", pg19.bin, a window every 256 tokens" as the end of a caption; empty where there is nothing to say.
+  // ", pg19.bin, a window every 256 tokens" as the end of a caption; may be empty.
   std::string caption() const;
-  // The settings alone, and what is not stated, as one text.
+  // The settings and the unstated facts as one text.
   std::string settings_text() const;
 };
 
-// Results that are comparable each with each, and what they have in common.
+// Results that are all comparable with each other, and their common conditions.
 template <typename Result>
 struct Comparison {
   std::vector<Result> results;
-  std::string words;        // as Conditions::caption(), with a mark where another comparison has the same words
-  std::string file_suffix;  // "-pg19" behind the name of a table's files; empty when there is one comparison
-  bool is_stated = true;    // false: the files do not say enough, so that no number is the best
+  std::string words;        // Conditions::caption(), with a mark if another comparison has the same caption
+  std::string file_suffix;  // "-pg19", in the names of a table's files; empty for a single comparison
+  bool is_stated = true;    // false: some condition is unknown, so no number is marked as best
 };
 
 struct CommonWords {
   std::string words;
   std::string file_suffix;
 };
-// For groups of conditions, one group for each comparison.
+// For groups of conditions, one group per comparison.
 std::vector<CommonWords> common_words(const std::vector<std::vector<const Conditions*>>& groups);
 
-// The group of each, counted from 0 in the order of their first members. What has one source stays together.
+// The group of each, numbered from 0 in the order of first members. Conditions with the same source are in one group.
 std::vector<size_t> groups_of(const std::vector<const Conditions*>& all);
 
 // In the order of their first results.
@@ -73,7 +73,7 @@ std::vector<Comparison<Result>> comparisons_of(const std::vector<Result>& result
 // The first 8 digits of a hash, for readers.
 std::string short_hash(const std::string& sha256);
 
-// Data files of one name that hold something else get a mark behind the name, and those that hold the same one name.
+// Different data with the same name get a mark after the name; equal data get the same name.
 void name_data(const std::vector<Conditions*>& all);
 
 }  // namespace hici::report

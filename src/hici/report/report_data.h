@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a report is about, as read from run directories: training runs step by step, and what was measured on models.
+// The data of a report: steps of training runs, and results of evaluations.
 #pragma once
 
 #include "hici/eval/longbench/scores.h"
@@ -17,12 +17,12 @@ namespace hici::report {
 
 constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
 
-// One line of metrics.jsonl. A number that was not finite, or is not there, is NaN.
+// One line of metrics.jsonl. A missing or non-finite number is NaN.
 struct LoggedStep {
   int64_t step = 0;
   double loss = kNotANumber;
   double learning_rate = kNotANumber;
-  double hici_learning_rate = kNotANumber;  // none where no HiCI parameters are trained
+  double hici_learning_rate = kNotANumber;  // NaN if no HiCI parameters are trained
   double tokens_per_second = kNotANumber;
   double epoch = kNotANumber;
   double tokens = kNotANumber;
@@ -37,19 +37,19 @@ struct TrainingRun {
   std::string folder = {};
 };
 
-// What a result says of the model beside its label.
+// The model of a result, beside its label.
 struct ModelOrigin {
-  std::string path = {};         // of the adapter or base where nobody gave a label, or of the folder of answers
+  std::string path = {};         // of the adapter or base if no label was given, or of the folder of answers
   std::string weights = {};      // hash over the weights; empty: not stated
-  std::string weights_key = {};  // which hash that is; only hashes of one kind are compared
-  std::map<std::string, std::string> method = {};  // settings of the model, for two results that look the same
-  std::string file = {};                           // where it was read
+  std::string weights_key = {};  // the kind of hash; only hashes of one kind are compared
+  std::map<std::string, std::string> method = {};  // settings of the model, where names are equal
+  std::string file = {};                           // the result file
 };
 
 // One result of `hici eval ppl`.
 struct PerplexityResult {
   std::string label = {};      // which model
-  std::string attention = {};  // how it attended
+  std::string attention = {};  // kind of attention
   int64_t context = 0;         // tokens
   double perplexity = kNotANumber;
   double accuracy = kNotANumber;
@@ -67,19 +67,19 @@ struct PasskeyResult {
   ModelOrigin origin = {};
 };
 
-// One file of answers to LongEval's retrieval, scored by rule or by a model that judged them.
+// One file of answers to LongEval's retrieval, scored by rule or by a judge.
 struct RetrievalResult {
   std::string label = {};  // which model
   eval::RetrievalTask task = eval::RetrievalTask::kTopics;
-  std::string judge = {};  // the model that judged; empty: by rule
+  std::string judge = {};  // the judging model; empty: by rule
   int64_t num_items = 0;   // topics or lines in each prompt
   int64_t num_correct = 0;
-  int64_t num_answers = 0;  // that were scored; a missing verdict is none
+  int64_t num_answers = 0;  // scored answers; a missing verdict is not counted
   Conditions conditions = {};
   ModelOrigin origin = {};
 };
 
-// A result.json of LongBench, or with `by_length` of LongBench-E, whose scores are in the buckets alone.
+// A result.json of LongBench. With `by_length` it is of LongBench-E, whose scores are in the buckets only.
 struct LongBenchResult {
   std::string label = {};  // which model
   eval::LongBenchModelScores scores = {};
@@ -106,8 +106,8 @@ struct ReportData {
   std::vector<RetrievalResult> retrievals;
   std::vector<LongBenchResult> longbench;
   std::vector<AttentionResult> attentions;
-  std::vector<std::string> left_out;  // why a file or folder is not in it, a message each
-  size_t num_named_left_out = 0;      // of these, files that were named, not found in a directory
+  std::vector<std::string> left_out;  // one message per file or folder that was left out
+  size_t num_named_left_out = 0;      // of these, files named by the user
 
   size_t num_results() const {
     return perplexities.size() + passkeys.size() + retrievals.size() + longbench.size() + attentions.size();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Training of a tokenizer, over the Rust crate hici_text. In a binary built with HICI_TEXT=OFF it is declared, and its
-// constructor throws an error that says so.
+// Training of a tokenizer, by the Rust crate hici_text. In a binary built with HICI_TEXT=OFF the constructor throws an
+// error that says so.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,9 @@ namespace hici::text {
 
 struct BpeTrainingOptions {
   int64_t vocab_size = 8192;  // special tokens and the 256 bytes included
-  int64_t min_frequency = 2;  // pairs seen less often are not merged
+  int64_t min_frequency = 2;  // rarer pairs are not merged
   std::vector<std::string> special_tokens = {"<|bos|>", "<|eos|>", "<|pad|>"};  // these get the ids 0, 1, ...
-  std::string bos_token = "";  // one of them: encoding with special tokens puts it in front; "": nothing is put there
+  std::string bos_token = "";  // one of special_tokens: encoding with special tokens puts it first; "": none
   int num_threads = 0;
 };
 
@@ -26,7 +26,7 @@ class BpeTraining {
   explicit BpeTraining(const BpeTrainingOptions& options);
   // Counts the words of some texts; a word never spans a line end.
   void feed(std::span<const std::string> texts);
-  // The content of a tokenizer.json. Nothing may be fed afterwards.
+  // The content of a tokenizer.json. No text may be added afterwards.
   std::string finish();
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chat templates: from a list of messages to the text that a model was trained on. What transformers'
-// apply_chat_template gives (5.23, tokenize=False), over the Rust crate. In a binary built with HICI_TEXT=OFF loading
-// one throws an error that says so.
+// Chat templates: render a list of messages to the text format that a model was trained on. The text equals that of
+// transformers' apply_chat_template (5.23, tokenize=False). A wrapper of the Rust crate; in a binary built with
+// HICI_TEXT=OFF loading a template throws an error that says so.
 #pragma once
 
 #include "hici/text/text_span.h"
@@ -20,13 +20,13 @@ using ChatMessages = nlohmann::ordered_json;
 using NamedSpecialTokens = nlohmann::ordered_json;
 
 struct ChatRequest {
-  bool add_generation_prompt = false;  // end with what stands before an assistant's answer
+  bool add_generation_prompt = false;  // end with the text that precedes an assistant's answer
   nlohmann::ordered_json variables = nlohmann::ordered_json::object();  // "tools", "enable_thinking", ...
 };
 
 struct RenderedChat {
   std::string text;
-  std::vector<TextSpan> generation;  // what the template's {% generation %} blocks wrote
+  std::vector<TextSpan> generation;  // spans of the template's {% generation %} blocks
 };
 
 // Immutable and cheap to copy; may be used by several threads at once.
@@ -39,7 +39,7 @@ class ChatTemplate {
   // An error of the template is an hici::Error with the template's own message.
   std::string render(const ChatMessages& messages, const ChatRequest& request = {}) const;
   RenderedChat render_marked(const ChatMessages& messages, const ChatRequest& request = {}) const;
-  // True when it says by {% generation %} what an assistant writes.
+  // Whether it marks the assistant's text by {% generation %}.
   bool marks_generation() const;
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a model directory says of chats; reading it needs no Rust crate.
+// Files of a model directory with chat templates and special tokens. Reading them needs no Rust crate.
 #pragma once
 
 #include "hici/text/chat_template.h"
@@ -11,7 +11,7 @@
 
 namespace hici::text {
 
-// What a model directory has for chats.
+// The chat templates and special tokens of a model directory.
 struct ChatTemplateFiles {
   std::map<std::string, std::string> templates;  // by name; "default" is the usual one
   std::string subject;                           // the file that has them, for messages
@@ -20,10 +20,11 @@ struct ChatTemplateFiles {
 
 // chat_template.jinja of a model directory, else chat_template of tokenizer_config.json (text, or a list of {name,
 // template}), else of chat_template.json; and the special tokens of tokenizer_config.json and special_tokens_map.json.
-// nullopt: there is no template.
+// nullopt: no template.
 std::optional<ChatTemplateFiles> read_chat_template_files(const std::filesystem::path& model_directory);
 
-// The template named "default", or "tool_use" with `for_tools` where there is one. An error when a directory has none.
+// The template named "default", or "tool_use" with `for_tools` if it exists. A directory without a template is an
+// error.
 ChatTemplate load_chat_template(const std::filesystem::path& model_directory, bool for_tools = false);
 
 }  // namespace hici::text

@@ -22,7 +22,7 @@ using Ids = std::vector<uint32_t>;
 
 struct Encoding {
   Ids ids;
-  std::vector<TextSpan> offsets;  // the bytes that each id stands for
+  std::vector<TextSpan> offsets;  // the bytes of each id
 };
 
 // Immutable and cheap to copy; may be used by several threads at once. Texts must be UTF-8 (else hici::Error).
@@ -35,19 +35,19 @@ class Tokenizer {
   // A folder with tokenizer.json, and tokenizer_config.json for bos_id() and eos_id(); or tokenizer.json itself.
   static Tokenizer from_path(const std::filesystem::path& folder_or_file, int num_threads = 0);
 
-  // Each text by itself, on all threads.
+  // Encodes each text separately, on all threads.
   std::vector<Ids> encode_batch(std::span<const std::string> texts, bool add_special_tokens) const;
   Ids encode(const std::string& text, bool add_special_tokens) const;
   // Without special tokens, on one thread and in one piece.
   Encoding encode_with_offsets(const std::string& text) const;
-  // What add_special_tokens puts before and after a text.
+  // The ids that add_special_tokens adds before and after a text.
   const Ids& special_ids_before() const;
   const Ids& special_ids_after() const;
 
-  // Bytes that are no UTF-8 come out as U+FFFD.
+  // Invalid UTF-8 becomes U+FFFD.
   std::string decode(std::span<const uint32_t> ids, bool skip_special_tokens) const;
 
-  // One more than the largest id, added tokens included: what a model's embedding needs at least.
+  // One more than the largest id, including added tokens: the minimum number of rows of a model's embedding.
   int64_t vocab_size() const;
   std::optional<uint32_t> token_to_id(std::string_view token) const;
   std::optional<std::string> id_to_token(uint32_t id) const;
@@ -66,13 +66,13 @@ class Tokenizer {
   std::shared_ptr<const Impl> impl_;
 };
 
-// Decodes ids as they arrive; what it hands out never ends inside a character. One thread at a time.
+// Decodes ids one by one. Its output never ends inside a character. For one thread at a time.
 class StreamingDecoder {
  public:
   StreamingDecoder(const Tokenizer& tokenizer, bool skip_special_tokens);
-  // The text that `id` completes; may be empty.
+  // The new complete characters after `id`; may be empty.
   std::string push(uint32_t id);
-  // The rest; an incomplete character comes out as U+FFFD. The decoder is then as new.
+  // The remaining text; an incomplete character becomes U+FFFD. Resets the decoder.
   std::string finish();
 
  private:
@@ -80,20 +80,20 @@ class StreamingDecoder {
   std::shared_ptr<Impl> impl_;
 };
 
-// Encodes one text of any length in bounded memory, with the ids that the whole text would give (without special
-// tokens). Text is collected up to a window and encoded on all threads; the window grows only where the text has no
-// place to cut (one "word" of megabytes).
+// Encodes one text of any length in bounded memory. The ids equal those of the whole text without special tokens. Text
+// is collected up to a window and encoded on all threads. The window grows only if the text has no place to cut (one
+// "word" of megabytes).
 class LongTextEncoder {
  public:
   static constexpr size_t kDefaultWindowBytes = size_t{4} << 20;
   static constexpr size_t kMaxWindowBytes = size_t{1} << 30;
 
   explicit LongTextEncoder(Tokenizer tokenizer, size_t window_bytes = kDefaultWindowBytes);
-  // Appends text, which must end at a character boundary, and the ids that are certain by now to `ids`.
+  // Adds text, which must end at a character boundary. Appends the ids that are final to `ids`.
   void append(std::string_view text, Ids& ids);
-  // The text ends here: appends the rest of its ids. The encoder is then as new.
+  // Ends the text: appends its remaining ids. Resets the encoder.
   void finish(Ids& ids);
-  // Text that was appended and has no ids yet.
+  // Bytes of text without ids so far.
   size_t waiting_bytes() const { return collected_.size() - start_; }
 
  private:
@@ -101,9 +101,9 @@ class LongTextEncoder {
 
   Tokenizer tokenizer_;
   size_t window_bytes_;
-  size_t wanted_bytes_;    // encode when this much is collected
-  std::string collected_;  // context that is encoded already, then text that is not
-  size_t start_ = 0;       // where the latter begins
+  size_t wanted_bytes_;    // size at which collected text is encoded
+  std::string collected_;  // encoded text as context, then text to encode
+  size_t start_ = 0;       // start of the text to encode
 };
 
 // True when this binary can tokenize.

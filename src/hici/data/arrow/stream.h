@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One Arrow IPC stream file, batch by batch. Included by the .cpp files that link to libarrow only.
 //
-// Everything in a file is taken for hostile: lengths cannot ask for more memory than the file holds or
-// kMaxUnpackedBytes. Whoever looks at a row of a batch validates the array in full before.
+// Files are untrusted: a length cannot request more memory than the size of the file, or kMaxUnpackedBytes. A caller
+// must validate an array in full before it reads a row of it.
 #pragma once
 
 #include <arrow/memory_pool.h>
@@ -31,10 +31,10 @@ class ArrowStream {
  public:
   static constexpr int64_t kMaxUnpackedBytes = int64_t{4} << 30;  // of one batch in a file with compressed buffers
 
-  // `choose` names the columns to read, given all.
+  // `choose` selects the columns to read from the schema.
   ArrowStream(const std::filesystem::path& path, const std::function<std::vector<int>(const arrow::Schema&)>& choose);
 
-  // The next batch, null at the end of the file. It may use memory of this object.
+  // The next batch; null at the end of the file. It may refer to memory of this object.
   std::shared_ptr<arrow::RecordBatch> next();
 
   uint64_t position() const;

@@ -17,7 +17,7 @@ std::string eos_text(const text::Tokenizer& tokenizer) {
   return *tokenizer.id_to_token(*id);
 }
 
-// Spans and offsets are both in the order of the text. A token of no bytes belongs to nothing.
+// Spans and offsets are both in the order of the text. A token without bytes is in no span.
 std::vector<bool> tokens_inside(const std::vector<text::TextSpan>& offsets, const std::vector<text::TextSpan>& spans) {
   std::vector<bool> inside(offsets.size());
   size_t next = 0;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a row to token ids, and which of them are learned: those of the answer.
+// Token ids of a row, and which of them have a label: those of the answer.
 //
-// Instructions, as LongLoRA's supervised-fine-tune.py does it: the prompt and the prompt with the answer behind it are
-// tokenized each by itself, special tokens in front included, and the first as many ids of the second as the first has
-// are not learned. The answer ends with the text of eos_token. (What a tokenizer puts behind a text is left out: the
-// answer has its end.)
+// Instructions, as in LongLoRA's supervised-fine-tune.py: the special tokens before the text, then the tokens of
+// prompt + answer + eos_token as one text. The prompt is tokenized alone; if it has n tokens, the first n tokens of
+// prompt + answer get no label. Special tokens that the tokenizer puts after a text are omitted: the answer ends with
+// eos_token.
 //
-// Conversations: the text of the chat template is tokenized as a whole, without special tokens, which the template
-// writes itself. Learned are the tokens that hold any of an assistant's turn. What belongs to a turn is what the
-// template's generation blocks wrote; or, for a template without them, what the turn adds to the text of the messages
-// before it with add_generation_prompt. Where the text of a turn changes with what follows (Qwen3 leaves out the
-// thinking of earlier turns), its end is the start of the message behind it.
+// Conversations: the chat template renders the whole conversation. The text is tokenized without special tokens, since
+// the template contains them. A token has a label if any of its bytes belong to an assistant turn. For a template with
+// generation blocks a turn is the text of these blocks. For any other template it is the text that the turn adds to the
+// preceding messages rendered with add_generation_prompt. Some templates render a turn differently once a message
+// follows (Qwen3 omits the thinking of earlier turns); such a turn ends where the next message begins.
 #pragma once
 
 #include "hici/data/sft/prompt.h"
@@ -26,12 +26,12 @@ namespace hici::data {
 
 struct SftExample {
   text::Ids ids;
-  std::vector<bool> is_learned;  // of each id, whether it is predicted and counts in the loss
+  std::vector<bool> is_learned;  // per id: whether it has a label
 };
 
 class SftEncoder {
  public:
-  // `model`: a directory with tokenizer.json; its chat template is read when the first conversation comes.
+  // `model`: a directory with tokenizer.json. Its chat template is loaded at the first conversation.
   SftEncoder(const std::filesystem::path& model, PromptStyle style);
 
   // Errors name the row.

@@ -24,7 +24,7 @@ int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1
 void SftExamples::add(const SftExample& example, bool is_chat) {
   const auto whole = static_cast<int64_t>(example.ids.size()), length = std::min(whole, layout_.max_length);
   counts_.truncated += whole > length ? 1 : 0;
-  // The first token is predicted by none.
+  // No position predicts the first token.
   const auto learned =
       length < 2 ? 0 : std::count(example.is_learned.begin() + 1, example.is_learned.begin() + length, true);
   if (learned == 0) {
@@ -50,8 +50,8 @@ int64_t SftExamples::padded_length(const ExampleSpan& span) const {
   return layout_.segment_length > 0 ? round_up(span.length, layout_.segment_length) : span.length;
 }
 
-// The longest first, each into the fullest row that has room for it. Rows are then in the order of their first example
-// in the file, and examples of a row too.
+// Best fit, longest example first: each example goes into the fullest row that can hold it. Afterwards rows are in the
+// file order of their first examples, and the examples of a row in file order.
 void SftExamples::pack() {
   std::vector<size_t> order(spans_.size());
   std::iota(order.begin(), order.end(), size_t{0});

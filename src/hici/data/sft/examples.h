@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The examples of supervised fine-tuning as a trainer takes them: tokenized once, held in memory (5 bytes a token).
+// The examples of supervised fine-tuning as a BatchSource: tokenized once and held in memory (5 bytes per token).
 //
-// A sample is one example, its rows padded on the right; or, packed, a row of several examples that do not see each
-// other, each padded to whole segments. Labels are those of the answers alone.
+// A sample is one example, padded on the right. With packing a sample is a row of several examples, each padded to
+// whole segments; they do not attend to each other. Only tokens of answers have labels.
 #pragma once
 
 #include "hici/data/batch_source.h"
@@ -16,37 +16,38 @@
 namespace hici::data {
 
 struct SftLayout {
-  int64_t max_length = 0;      // longer examples lose their end; S divides it
+  int64_t max_length = 0;      // longer examples are truncated at the end; S divides it
   int64_t segment_length = 0;  // S: every sequence is padded to a multiple of it; 0: a sequence is one segment
   bool packing = false;
-  // With S, rows of a batch are sequences of their own lengths (TokenBatch::sequences), so that segments of nothing but
-  // padding are not looked at: in causal mode none they would be seen by all others. False: they stay, one T for all.
+  // With S, the rows of a batch are sequences of their own lengths (TokenBatch::sequences). Segments that are all
+  // padding are left out, because in causal mode none all other segments would read their slots. False: such segments
+  // stay, and all rows have the same T.
   bool drops_empty_segments = true;
 };
 
 struct SftCounts {
-  int64_t examples = 0;   // that are learned from
-  int64_t tokens = 0;     // of these
-  int64_t learned = 0;    // tokens with loss
-  int64_t truncated = 0;  // examples that lost their end
-  int64_t dropped = 0;    // of these, the ones that lost all of their answer; not among `examples`
-  int64_t chats = 0;      // of `examples`, the conversations, which go through a chat template
+  int64_t examples = 0;   // that were kept
+  int64_t tokens = 0;     // in them
+  int64_t learned = 0;    // tokens with a label
+  int64_t truncated = 0;  // examples longer than max_length
+  int64_t dropped = 0;    // with no token of the answer left; not in `examples`
+  int64_t chats = 0;      // conversations in `examples`
 };
 
 class SftExamples : public BatchSource {
  public:
   explicit SftExamples(const SftLayout& layout) : layout_(layout) {}
 
-  // Cuts the example to max_length and keeps it if anything of its answer is left.
+  // Truncates the example to max_length. Drops it if no token of its answer is left.
   void add(const SftExample& example, bool is_chat = false);
-  // After the last add(): puts examples together to samples.
+  // After the last add(): makes samples of the examples.
   void finish();
 
   int64_t num_samples() const override { return static_cast<int64_t>(samples_.size()); }
   TokenBatch batch(const std::vector<int64_t>& samples) const override;
 
   const SftCounts& counts() const { return counts_; }
-  // A hash of all ids and of what is learned.
+  // A hash of all ids and labels.
   std::string fingerprint() const;
 
  private:
@@ -59,7 +60,7 @@ class SftExamples : public BatchSource {
 
   SftLayout layout_;
   SftCounts counts_;
-  std::vector<uint32_t> ids_;        // of all examples, one behind the other
+  std::vector<uint32_t> ids_;        // of all examples, concatenated
   std::vector<uint8_t> is_learned_;  // 0 or 1
   std::vector<ExampleSpan> spans_;
   std::vector<std::vector<size_t>> samples_;  // of examples

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a data set's files to examples.
+// Reads the files of a data set and makes examples of them.
 #pragma once
 
 #include "hici/data/sft/examples.h"
@@ -18,7 +18,7 @@ struct SftSource {
   int64_t vocab_size = 0;  // every id must be below it
 };
 
-// Reads and tokenizes row by row. A data set without rows, or of which nothing is left, is an error.
+// Reads and tokenizes row by row. A data set without rows, or without a kept example, is an error.
 SftExamples load_sft_examples(const SftSource& source, const SftLayout& layout);
 
 }  // namespace hici::data

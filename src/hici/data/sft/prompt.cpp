@@ -6,7 +6,7 @@
 namespace hici::data {
 namespace {
 
-// Two spaces before "Your", and the spaces around the end mark: so they are in the scripts that made the models.
+// The two spaces before "Your" and the spaces around the end mark are those of the original scripts.
 constexpr const char* kLlama2System =
     "[INST] <<SYS>>\n"
     "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe.  "

@@ -28,7 +28,7 @@ class SpanFinder {
   SpanFinder(const ChatTemplate& chat_template, const ChatMessages& messages, const std::string& text)
       : template_(chat_template), messages_(messages), text_(text) {}
 
-  // Of messages [begin, end), all of an assistant; nullopt: the template does not tell.
+  // The span of messages [begin, end), all of the assistant; nullopt: the template does not determine it.
   std::optional<text::TextSpan> of_turn(size_t begin, size_t end) const {
     const std::string before = render(first(messages_, begin), true);
     if (!starts_with(text_, before)) return std::nullopt;
@@ -42,8 +42,8 @@ class SpanFinder {
     if (end == messages_.size()) return text_.size();
     const std::string with_turn = render(first(messages_, end), false);
     if (starts_with(text_, with_turn)) return with_turn.size();
-    // The turn is written in another way once a message follows. Up to that message, then: its own text is what it adds
-    // where it stands in the turn's place.
+    // The template renders the turn differently once a message follows, so the turn ends where that message begins. The
+    // text of that message is what it adds when it replaces the turn.
     const std::string with_next = render(first(messages_, end + 1), false),
                       start = render(first(messages_, begin), false);
     ChatMessages in_its_place = first(messages_, begin);

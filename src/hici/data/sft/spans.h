@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the turns of an assistant stand in a rendered conversation, found by rendering parts of it.
+// Spans of the assistant's turns in a rendered conversation, found by rendering parts of the conversation.
 #pragma once
 
 #include "hici/text/chat_template.h"
@@ -9,8 +9,8 @@
 
 namespace hici::data {
 
-// The places of an assistant's turns in the text of all messages, in its order. A template that does not tell them is
-// an error that begins with `subject`.
+// The spans of the assistant's turns in `text`, the rendering of all messages, in order. An error that begins with
+// `subject` if the template does not determine them.
 std::vector<text::TextSpan> assistant_spans(const text::ChatTemplate& chat_template, const text::ChatMessages& messages,
                                             const std::string& text, const std::string& subject);
 

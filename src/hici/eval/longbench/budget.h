@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a case of LongBench to the ids of a prompt that fits, as LongBench's pred.py makes them: a prompt of more tokens
-// than its budget keeps the first and the last half of the budget, as text again, and only then the chat form is put
-// around it.
+// Token ids of a LongBench prompt within its budget, as in LongBench's pred.py. A prompt of more tokens than the budget
+// keeps its first and last half of the budget, which are decoded to text again. The chat form is applied after that.
 #pragma once
 
 #include "hici/eval/benchmark_prompts.h"
@@ -12,24 +11,25 @@
 
 namespace hici::eval {
 
-// Whether a data set's prompts are put into the chat form: all but the few-shot and the code data sets.
+// Whether prompts of a data set have the chat form: all except the few-shot and the code data sets.
 bool takes_chat_prompt(const LongBenchTask& task);
 
 struct LongBenchBudget {
-  int64_t max_length = 0;      // tokens of a prompt before the chat form; 0: as many as there is room for
+  int64_t max_length = 0;      // tokens of a prompt before the chat form; 0: all that fit
   int64_t max_new_tokens = 0;  // of the answer
   int64_t context = 0;         // of the model
 
-  // Two numbers that leave no half of a prompt, or do not fit into the context together. `dataset` begins the message.
+  // An error that begins with `dataset` if half of a prompt is empty, or if prompt and answer exceed the context.
   void check(const std::string& dataset) const;
 };
 
-// `prompt` in text with its middle cut out when it has more than `max_length` tokens, with those that the tokenizer
-// puts around texts.
+// `prompt` as text. If it has more than `max_length` tokens, including the tokenizer's special tokens, its middle is
+// removed.
 std::string without_middle(const text::Tokenizer& tokenizer, const std::string& prompt, int64_t max_length);
 
-// The ids of a prompt, which leave room for the answer. With a max_length of its own a prompt that is too long after
-// the chat form was added is an hici::Error that begins with `subject`; else the cut takes that much more.
+// The ids of a prompt that leaves room for the answer. With a given max_length, a prompt that is too long with the chat
+// form is an hici::Error that begins with `subject`. With max_length 0 the tokens of the chat form are cut from the
+// prompt too.
 generate::Ids fit_longbench_prompt(const BenchmarkPrompts& prompts, const std::string& prompt, bool is_chat,
                                    const LongBenchBudget& budget, const std::string& subject);
 

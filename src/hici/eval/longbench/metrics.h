@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What LongBench's metrics.py and eval.py give for one prediction: the same numbers, and the same oddities where they
-// count (a class that is part of the answer hides the class that follows it in the list).
+// Scores of one prediction, with the numbers of LongBench's metrics.py and eval.py. Oddities that affect scores are
+// kept (a class that is part of the answer hides the class that follows it in the list).
 #pragma once
 
 #include "hici/eval/longbench/predictions.h"
@@ -15,12 +15,12 @@ namespace hici::eval {
 // 0 to 1. An answer that does not fit its data set (no paragraph named) is an hici::Error.
 double score_prediction(const LongBenchTask& task, const LongBenchPrediction& prediction);
 
-// A prediction against one answer, as it stands.
+// A prediction against one answer, both unchanged.
 double qa_f1(const std::vector<std::string>& words, const std::vector<std::string>& answer_words);
 double classification_score(std::string_view text, std::string_view answer, const std::vector<std::string>& classes);
-// The share of the numbers in the text that are `number`.
+// The share of numbers in the text that equal `number`.
 double share_of_numbers(std::string_view text, std::string_view number);
-// The first line that is no comment and no fence against the answer: 0, 0.01, ..., 1.
+// The first line that is neither a comment nor a fence, against the answer: 0, 0.01, ..., 1.
 double code_similarity(std::string_view text, std::string_view answer);
 // fuzz.ratio of fuzzywuzzy over python-Levenshtein, in percent.
 int fuzz_ratio(std::string_view a, std::string_view b);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A chat model as judge of retrieved topics, after LongEval's auto_topic_eval.py: it sees the right topic and the
-// answer and says 1 or 0. Verdicts are kept in a cache as they come, so that nothing is asked twice and nothing that
-// was judged is lost when the server goes away.
+// A chat model as judge of retrieved topics, after LongEval's auto_topic_eval.py: it reads the right topic and the
+// answer and replies 1 or 0. Each verdict is cached when it arrives, so no question is repeated and no verdict is lost
+// if the server fails.
 #pragma once
 
 #include "hici/eval/longeval/answers.h"
@@ -19,28 +19,28 @@
 namespace hici::eval {
 
 struct JudgeOptions {
-  std::string url = "https://api.openai.com/v1";  // "/chat/completions" is added when it is not there
+  std::string url = "https://api.openai.com/v1";  // "/chat/completions" is appended if missing
   std::string model;
-  std::string api_key{};           // may be empty: a server of one's own asks for none
+  std::string api_key{};           // may be empty, for a local server
   double requests_per_minute = 0;  // 0: no limit
-  int max_retries = 5;             // of one question, after an error of the server or an answer without a verdict
+  int max_retries = 5;             // per question, after a server error or an answer without a verdict
   double backoff_seconds = 1;      // before the first retry; doubled for each further one, up to a minute
   double timeout_seconds = 60;     // for one answer
 };
 
-// The outside world, so that tests can put another in its place.
+// Network and clock, which tests replace.
 struct JudgeConnection {
   std::function<text::HttpAnswer(const text::HttpRequest&)> post;
-  // False when the wait was cut short because the process was asked to stop.
+  // False if a stop signal ended the wait.
   std::function<bool(std::chrono::duration<double>)> wait;
   std::function<std::chrono::steady_clock::time_point()> now;
 };
 JudgeConnection real_judge_connection();
 
 struct Judgement {
-  std::vector<std::optional<bool>> verdicts;  // for each answer; none: no verdict could be had
-  int64_t num_asked = 0;                      // questions that the server was sent; the others were in the cache
-  std::string trouble;                        // why the judging ended early; empty when it did not
+  std::vector<std::optional<bool>> verdicts;  // per answer; nullopt: no verdict
+  int64_t num_asked = 0;                      // questions sent to the server; the others were in the cache
+  std::string trouble;                        // the reason for an early end; empty without one
 
   int64_t num_correct() const;
   int64_t num_missing() const;
@@ -50,11 +50,10 @@ class Judge {
  public:
   Judge(JudgeOptions options, JudgeConnection connection);
 
-  // Asks for every answer that the cache has no verdict on, in order, and adds to the cache. Errors of the server that
-  // pass (429, 5xx, no connection) are retried; when three questions in a row end in one, or one cannot be put right by
-  // asking again (401, 404, ...), or the process is asked to stop, no more is asked: `trouble`. An answer that is
-  // neither 1 nor 0, however often asked, is a missing verdict. After trouble, further calls only look into the cache.
-  // `on_progress(done)` after each answer.
+  // Asks about every answer without a cached verdict, in order, and caches the verdicts. Transient errors (429, 5xx, no
+  // connection) are retried. Judging ends early, with `trouble`, if three questions in a row fail in this way, after a
+  // permanent error (401, 404, ...), or after a stop signal. If all replies to a question are neither 1 nor 0, its
+  // verdict is missing. After trouble, further calls read the cache only. Calls `on_progress(done)` after each answer.
   Judgement judge(const std::vector<RetrievalAnswer>& answers, JudgeCache& cache,
                   const std::function<void(int64_t)>& on_progress = {});
 
@@ -63,7 +62,7 @@ class Judge {
   struct Reply {
     Outcome outcome = Outcome::kServerTrouble;
     bool verdict = false;
-    std::string text;  // the model's words, or what went wrong
+    std::string text;  // the model's reply, or the error
     std::optional<double> retry_after_seconds;
   };
 
@@ -83,9 +82,9 @@ class Judge {
   std::string trouble_;
 };
 
-// What the judge is asked about one answer.
+// The question to the judge about one answer.
 std::string judge_question(const RetrievalAnswer& answer);
-// The verdict in a judge's words: a 1 or a 0 that stands alone, but for white space, quotes and a full stop.
+// The verdict in a judge's reply: a single 1 or 0, with optional white space, quotes and a full stop.
 std::optional<bool> parse_verdict(std::string_view text);
 
 }  // namespace hici::eval

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verdicts of a judge, one JSON object a line, in a file beside the answers: written as they come and never rewritten,
-// so that a crash costs one at most. The same question to the same model is answered from here.
+// Verdicts of a judge, one JSON object per line, in a file beside the answers. Each verdict is appended when it
+// arrives, so a crash loses at most one. The same question to the same model is answered from this file.
 #pragma once
 
 #include "hici/base/append_file.h"
@@ -16,7 +16,7 @@ namespace hici::eval {
 
 class JudgeCache {
  public:
-  // Reads the verdicts that `model` has given before; the file is made at the first one that is added.
+  // Reads earlier verdicts of `model`. The file is created at the first added verdict.
   JudgeCache(std::filesystem::path file, std::string model);
 
   std::optional<bool> find(const RetrievalAnswer& answer) const;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a judge's server must be told and nobody else: the key, and of its address user, password, query, and what looks
-// like a key in its path. Texts that come back from the server (an error that quotes the request) go through hidden()
-// before anything shows or keeps them.
+// Secrets for a judge's server only: the key, and parts of the server's address (user, password, query, anything like a
+// key in the path). Texts from the server, such as an error that quotes the request, must pass hidden() before they are
+// shown or stored.
 #pragma once
 
 #include <string>
@@ -14,17 +14,17 @@ class JudgeSecrets {
  public:
   JudgeSecrets(const std::string& url, const std::string& api_key);
 
-  // The text with *** for every secret in it, whatever its case: as it is, backwards, in hexadecimal digits, in Base64
-  // (alone, behind other bytes, with the letters of URLs too), and in escapes of URLs, JSON, HTML and Python, one
-  // inside the other too. Secrets of less than 8 bytes are looked for as they are, and escaped.
+  // The text with *** for every secret, in any case: plain, backwards, in hexadecimal digits, in Base64 (alone, after
+  // other bytes, also in the URL alphabet), and in escapes of URLs, JSON, HTML and Python, also nested. Secrets of less
+  // than 8 bytes are found plain and escaped only.
   std::string hidden(std::string_view text) const;
 
  private:
-  // How a secret may be written. In Base64 its first and last letters depend on what stands beside it.
+  // A spelling of a secret. In Base64 its first and last letters depend on the adjacent bytes.
   struct Form {
     std::string text;
-    size_t before = 0;  // so many letters of Base64 before it are part of the secret
-    size_t after = 0;   // and behind it, '=' not counted
+    size_t before = 0;  // number of Base64 letters before it that are part of the secret
+    size_t after = 0;   // and after it, without '='
   };
 
   void add(const std::string& secret);
@@ -33,8 +33,8 @@ class JudgeSecrets {
   std::vector<Form> forms_;
 };
 
-// An address as messages may show it: *** for user and password, for the key wherever it stands, for parts of the path
-// that look like keys (20 letters and digits in a row), and for all behind '?' or '#'.
+// An address for messages: *** for user and password, for the key anywhere, for parts of the path that look like keys
+// (20 letters and digits in a row), and for everything after '?' or '#'.
 std::string shown_url(std::string_view url, const std::string& api_key);
 
 }  // namespace hici::eval

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many of LongEval's topics or lines a model has retrieved, by rule: the label stands in the answer, case ignored
-// (letters of ASCII); or the last number of the answer is the line's.
+// Scores of LongEval's topics and lines by rule. A topic is right if the answer contains its label, ignoring the case
+// of ASCII letters. A line is right if the last number of the answer is its number.
 #pragma once
 
 #include "hici/eval/longeval/answers.h"

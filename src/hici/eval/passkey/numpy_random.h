@@ -13,8 +13,8 @@ class NumpyRandom {
   // numpy takes seeds from 0 to 2^32 - 1. It and std::mt19937 fill the state in the same way (init_genrand).
   explicit NumpyRandom(uint32_t seed) : generator_(seed) {}
 
-  // In [low, high), at most 2^32 numbers apart: 32-bit draws, cut to as many bits as the largest number has, until one
-  // is not too large. Where there is one number only nothing is drawn.
+  // In [low, high), a range of at most 2^32 numbers. Draws 32 bits, masked to the bits of the largest number, until the
+  // value is in range. A range of one number draws nothing.
   int64_t randint(int64_t low, int64_t high);
 
  private:

@@ -9,16 +9,16 @@
 namespace hici::eval {
 
 struct PasskeyPrompt {
-  std::string text;           // task, filler, the line with the key, filler, question; a line each
+  std::string text;           // task, filler, the line with the key, filler, question; one line each
   int64_t key = 0;            // in [1, 50000); the right answer
   int64_t prefix_length = 0;  // characters of filler before the key, in [0, filler_length)
 };
 
-// Where the key stands and what it is are drawn by numpy's legacy generator of this seed, in this order.
+// numpy's legacy generator of this seed draws the position of the key, then the key.
 // `filler_length`: characters of filler on both sides together, 1 to 2^32.
 PasskeyPrompt make_passkey_prompt(int64_t filler_length, uint32_t seed);
 
-// Characters of filler for a prompt of about `num_tokens` tokens: 3.75 for each, down to a multiple of 1024.
+// Characters of filler for a prompt of about `num_tokens` tokens: 3.75 per token, rounded down to a multiple of 1024.
 int64_t passkey_filler_length(int64_t num_tokens);
 
 }  // namespace hici::eval

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `hici eval passkey` found: its JSON, and accuracies by length and by where the key stood.
+// The result of `hici eval passkey`: its JSON, and accuracies by length and by position of the key.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -14,9 +14,9 @@ namespace hici::eval {
 // One prompt and its answer.
 struct PasskeyTest {
   uint32_t seed = 0;
-  double depth = 0;  // share of the filler in front of the key, in [0, 1)
+  double depth = 0;  // share of the filler before the key, in [0, 1)
   int64_t key = 0;
-  std::string answer;  // as many tokens of text as the key has
+  std::string answer;  // text of as many tokens as the key has
   bool is_correct = false;
   int64_t prompt_tokens = 0;
 };
@@ -31,7 +31,7 @@ struct PasskeyLength {
 
   double mean_tokens() const;
   double accuracy() const;
-  // By tenths of the depth; NaN where no key stood.
+  // By tenths of the depth; NaN without a test.
   std::array<double, kNumPasskeyDepths> accuracy_by_depth() const;
 };
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder that has the manifest.json of a checkpoint is read as that says, whoever reads it: evaluation, generation,
-// merging, another run. A folder without one is read as it is.
+// Checks a folder against the manifest.json of a checkpoint, for every reader: evaluation, generation, merging, another
+// run. A folder without a manifest is not checked.
 //
 //   FolderCheck check(folder);   // manifest, names and sizes of all files, hashes of the small ones
 //   auto weights = open_weights(folder, ..., &check);   // checked while they are read
 //   ...
-//   check.finish();   // before anything that was made of them is given to anybody
+//   check.finish();   // before results of these files are used
 #pragma once
 
 #include "hici/io/checkpoint/manifest.h"
@@ -23,26 +23,26 @@ namespace hici::io {
 
 class FolderCheck {
  public:
-  // Throws hici::Error that names the file when the manifest is damaged or of another step, a file that it lists is
-  // missing or has another size, a small one (all but weights) has another hash, or there is a file that readers look
-  // for by name (io/known_files.h) and that it does not list. A manifest.json that is a link to nowhere is damaged.
+  // Throws an hici::Error that names the file if the manifest is damaged or of another step; if a listed file is
+  // missing or has another size; if a listed file other than weights has another hash; or if an unlisted file has a
+  // name that readers look for (io/known_files.h). A manifest.json that is a dangling link is damaged.
   explicit FolderCheck(std::filesystem::path folder);
-  // Stops what is still being hashed.
+  // Stops hashing that is still running.
   ~FolderCheck();
   FolderCheck(const FolderCheck&) = delete;
   FolderCheck& operator=(const FolderCheck&) = delete;
 
-  // A manifest of ours lists the files of the folder.
+  // Whether the folder has a manifest of hici.
   bool has_manifest() const { return manifest_.has_value(); }
-  // For a file of the folder that is about to be read. One that the manifest does not list is an error.
+  // To be called before a file of the folder is read. A file that the manifest does not list is an error.
   void require_listed(const std::filesystem::path& file) const;
-  // The same for weights. The result is for SafetensorsFile, which holds what it reads against it. Nothing when there
-  // is no manifest, or none with hashes of tensors (version 1; a .bin): then another thread hashes the file whole.
+  // The same for weights. SafetensorsFile compares what it reads with the result. nullopt without a manifest, or
+  // without hashes of tensors (version 1; a .bin). In the latter case another thread hashes the whole file.
   std::optional<SafetensorsHashes> expect(const std::filesystem::path& file);
-  // Waits for other threads; throws what they found.
+  // Waits for other threads and throws their errors.
   void finish();
-  // After finish(): the SHA-256 of a file that was hashed whole, which is the one that the manifest lists. Nothing for
-  // other files, weights among them that were held against the hashes of their tensors, as not all may have been read.
+  // After finish(): the SHA-256 of a file that was hashed whole; it equals that of the manifest. nullopt for other
+  // files, including weights that were checked by tensor hashes, because some of their tensors may not have been read.
   std::optional<std::string> sha256_of(const std::filesystem::path& file) const;
 
  private:

@@ -33,16 +33,16 @@ struct CheckpointManifest {
   int64_t version = 2;
 };
 
-// N of "checkpoint-N": digits as we write them, nothing else.
-// The name that the folder has where it is, whatever it was given by: a link, ".", a slash at the end.
+// The real name of a folder that is given as a link, as "." or with a slash at the end.
 std::string own_name(const std::filesystem::path& folder);
+// N of "checkpoint-N". The digits must be as hici writes them.
 std::optional<int64_t> checkpoint_step_of_name(const std::string& name);
 
-// Reads what a file of unknown origin says; throws hici::Error that names `subject` and what is wrong.
+// Parses an untrusted file. Throws an hici::Error with `subject` and the fault.
 CheckpointManifest parse_manifest(std::string_view text, const std::string& subject);
 std::string manifest_text(const CheckpointManifest& manifest);
 
-// Hashes every file of the folder (all must be regular files, and not empty).
+// Hashes every file of the folder. All must be regular files with at least one byte.
 CheckpointManifest manifest_of_folder(const std::filesystem::path& folder, int64_t step);
 
 enum class VerifyDepth {
@@ -50,12 +50,12 @@ enum class VerifyDepth {
   kHashes,  // every byte
 };
 
-// The manifest alone, which must be of the step that a folder "checkpoint-N" has in its name.
+// The manifest without its files. In a folder "checkpoint-N" it must be of step N.
 CheckpointManifest read_manifest(const std::filesystem::path& checkpoint);
 
-// The SHA-256 that a file was found to have; another one than the manifest says is an hici::Error that names the file.
+// An hici::Error that names the file if `found`, its SHA-256, differs from the manifest.
 void check_sha256(const std::filesystem::path& path, const std::string& found, const ManifestFile& expected);
-// One file against what the manifest says of it; throws hici::Error that names it.
+// Compares one file with the manifest. Throws an hici::Error that names the file.
 void verify_file(const std::filesystem::path& path, const ManifestFile& expected, VerifyDepth depth);
 
 // The manifest of a checkpoint that is whole; throws hici::Error that names the first thing that is not. Files that the

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an adapter or a training run was made on: the contents of the base's tensors, what its config.json decides, and
-// its tokenizer, so that another base of the same shapes, the same weights under other numbers and other token ids are
-// noticed. hici_identity.json beside hici_config.json.
+// The identity of the base of an adapter or a training run: contents of its tensors, deciding values of its
+// config.json, and its tokenizer. It detects another base of the same shapes, the same weights with another config, and
+// other token ids. Stored as hici_identity.json beside hici_config.json.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@ namespace hici::io {
 
 constexpr const char* kIdentityName = "hici_identity.json";
 
-// Name -> TensorSource::content_of(), of the tensors that were read: those that an adapter replaces are not.
+// Name -> TensorSource::content_of() of the tensors that were read. Tensors that an adapter replaces are not read.
 using TensorContents = std::map<std::string, std::string>;
 
 struct ModelIdentity {
@@ -31,7 +31,7 @@ std::string identity_text(const ModelIdentity& identity);
 // Throws hici::Error that names `subject`.
 ModelIdentity parse_identity(std::string_view text, const std::string& subject);
 void write_identity(const std::filesystem::path& folder, const ModelIdentity& identity);
-// Nothing when the folder does not say.
+// nullopt if the folder has no such file.
 std::optional<ModelIdentity> read_identity(const std::filesystem::path& folder);
 
 struct ConfigDifference {
@@ -39,22 +39,22 @@ struct ConfigDifference {
   std::string before;
   std::string now;
 };
-// Over the names that both sides know.
+// Over the names on both sides.
 std::vector<ConfigDifference> config_differences(const std::map<std::string, std::string>& before,
                                                  const std::map<std::string, std::string>& now);
-// "rms_norm_eps was 1e-05 and is 1e-06", joined by commas; empty when none differs.
+// "rms_norm_eps was 1e-05 and is 1e-06", joined by commas; empty without a difference.
 std::string shown_config_differences(const std::map<std::string, std::string>& before,
                                      const std::map<std::string, std::string>& now);
 
-// "3 of 12 tensors differ, 'model.norm.weight' first", over the tensors that both sides know; empty when none differs.
+// "3 of 12 tensors differ, 'model.norm.weight' first", over the tensors on both sides; empty without a difference.
 std::string difference_of(const TensorContents& one, const TensorContents& other);
 
-// `now`, and of the tensors that it does not have what `before` knows of them.
+// `now`, plus the tensors of `before` that `now` lacks.
 TensorContents joined_contents(TensorContents now, const TensorContents& before);
 
 // "tokenizer.json of SHA-256 0123456789ab..."
 std::string shown_tokenizer(const std::string& sha256);
-// SHA-256 of the tokenizer.json in a folder; empty when there is none.
+// SHA-256 of the tokenizer.json in a folder; empty if there is no such file.
 std::string tokenizer_sha256_in(const std::filesystem::path& folder);
 
 }  // namespace hici::io

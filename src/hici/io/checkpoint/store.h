@@ -49,40 +49,40 @@ class CheckpointStore {
   // `save_total_limit`: how many checkpoints rotation leaves, 0 for all.
   explicit CheckpointStore(std::filesystem::path output_dir, int64_t save_total_limit = 0, FreeBytes free_bytes = {});
 
-  // Removes what dead processes left here: checkpoints on their way in or out, and half-written files. What a process
-  // that lives is writing stays, and so does everything that is not called as we call such things. Earlier versions
-  // called them checkpoint-N.tmp and checkpoint-N.deleting, as others may: there only what holds nothing but files of a
-  // checkpoint goes, and a line names the rest.
+  // Removes leftovers of killed processes: checkpoints that were being written or deleted, and partial files. Files
+  // that a live process is writing stay, and so does everything without a temporary name of hici. Earlier versions used
+  // the names checkpoint-N.tmp and checkpoint-N.deleting, which other programs may use too. A folder with such a name
+  // is removed only if it holds nothing but files of a checkpoint; a line names the others.
   void clean_up() const;
 
-  // Before the first step: whether the disk has room for what a run that makes `saves` checkpoints of `bytes_each` will
-  // keep. An error when there is none for the first one, or fewer than --save_total_limit needs at once (an old one
-  // goes when the new one is there); a warning when all of them are to be kept and will not fit.
+  // To be called before the first step: checks the disk for a run with `saves` checkpoints of `bytes_each`. An error
+  // without room for the first one, or for the number that --save_total_limit needs at once (an old one is deleted
+  // after the new one is complete). A warning if all are to be kept and do not fit.
   void check_room(uint64_t bytes_each, int64_t saves) const;
 
-  // A checkpoint in three steps, so that several processes can write one: one of them begins, all write files into
-  // folder() of what begin() returns, one publishes when all have written. Each step throws hici::Error; then
-  // count_failure() says so.
+  // A checkpoint has three steps, so that several processes can write one. One process begins, all write files into
+  // folder() of the writer, and one publishes after all have written. Each step may throw an hici::Error; the caller
+  // then calls count_failure().
   //
-  // Makes the folder. An error where the disk has no room for `bytes_needed`.
+  // Creates the folder. A disk without room for `bytes_needed` is an error.
   CheckpointWriter begin(int64_t step, uint64_t bytes_needed) const;
-  // Gives the checkpoint its name, says so, and rotates.
+  // Renames the checkpoint to its final name, logs that, and rotates.
   void publish(CheckpointWriter& writer);
-  // Says what happened and the bytes needed, and counts it. The old checkpoints are as they were and training goes on.
+  // Logs the fault and the bytes needed, and counts the failure. Old checkpoints are unchanged and training continues.
   void count_failure(int64_t step, uint64_t bytes_needed, const std::string& fault);
 
-  // The three steps in one process, with `write_files(folder)`. False when a full disk, or any other hici::Error, was
-  // counted as a failure. Bugs (InternalError) pass through.
+  // The three steps in one process, with `write_files(folder)`. False if a full disk or another hici::Error was counted
+  // as a failure. Does not catch InternalError.
   bool save(int64_t step, uint64_t bytes_needed, const std::function<void(const std::filesystem::path&)>& write_files);
 
-  // Saves that failed; the exit code of the run tells.
+  // Number of failed saves, for the exit code of the run.
   int64_t failed_saves() const { return failed_saves_; }
 
-  // Deletes the oldest whole checkpoints until `save_total_limit` are left. Never the newest whole one, never a broken
-  // one.
+  // Deletes the oldest valid checkpoints until `save_total_limit` are left. Never deletes the newest valid one or a
+  // broken one.
   void rotate();
 
-  // Renames checkpoints after `step`, so that a run which went back to an earlier one does not find them again.
+  // Renames checkpoints after `step`, so that a run which returned to an earlier one does not find them again.
   void set_aside_after(int64_t step) const;
 
  private:
@@ -96,12 +96,12 @@ class CheckpointStore {
   std::set<int64_t> reported_;  // broken checkpoints that rotation has named
 };
 
-// What clean_up() would look at in a directory, and whether each is in use.
+// The leftovers that clean_up() would consider in a directory, and whether each is in use.
 std::vector<Leftover> leftovers_of_run(const std::filesystem::path& output_dir);
 
 std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, int64_t step);
 
-// The checkpoint with the highest step that is whole, if there is one; names every broken one that it skips.
+// The valid checkpoint with the highest step, if any. Logs every broken one that it skips.
 std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& output_dir);
 
 }  // namespace hici::io
