@@ -3,9 +3,11 @@
 #pragma once
 
 #include "hici/config/hici_config.h"
+#include "hici/config/shard_kind.h"
 #include "hici/nn/activation_policy.h"
 #include "hici/nn/attention/attention_kind.h"
 #include "hici/ops/segment_attention.h"
+#include "hici/parallel/world.h"
 
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
@@ -43,6 +45,9 @@ struct BenchSpec {
   int64_t pause_ms = 0;  // rest of the device before each timed run: a GPU at its power limit lowers its clock
   std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
   bool with_optimizer = false;
+  int64_t accumulation_steps = 1;          // forwards and backwards in one measured step
+  const parallel::World* world = nullptr;  // of a step over several processes, which is measured beside one alone
+  config::ShardKind shard = config::ShardKind::kOptimizer;
   bool shows_parts = true;              // one run more, with marks where parts change
   bool stream_segments = false;         // a step segment by segment
   bool fp8_base = false;                // frozen projections and MLPs in 8 bits
@@ -61,6 +66,8 @@ struct BenchSpec {
   int64_t segment_length_of(int64_t length) const {
     return segment_length > 0 ? segment_length : length / model.hici.num_segments;
   }
+  int64_t processes() const { return world == nullptr ? 1 : world->size(); }
+  int64_t segment_processes() const { return world == nullptr ? 1 : world->mesh().segments; }
   // Ranges, and segments that divide the lengths; messages name the options.
   void validate() const;
 };

@@ -18,6 +18,7 @@ namespace {
 // A case, or the reason why it is gone.
 struct Contestant {
   nn::AttentionKind attention = nn::AttentionKind::kHici;
+  const parallel::World* world = nullptr;
   std::unique_ptr<ModelCase> model;
   nlohmann::json row;
 };
@@ -43,6 +44,11 @@ std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
   }
   if (work == BenchWork::kStep) columns.push_back({"planned GiB", "/planned_memory_bytes", kGib});
   if (is_measured(spec, nn::AttentionKind::kS2)) columns.push_back({"vs s2 %", "/versus_s2_percent"});
+  if (spec.processes() > 1) {
+    columns.insert(columns.begin() + 1, {"processes", "/processes"});
+    columns.push_back({"of alone %", "/efficiency_percent"});
+    columns.push_back({"ms not hidden", "/exposed_ms"});
+  }
   if (!spec.shows_parts) return columns;
   for (const char* part : device::kPartNames) {
     const bool is_update = std::string(part) == "optimizer";
@@ -56,6 +62,7 @@ std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
 template <typename Action>
 void attempt(Contestant& contestant, const BenchSpec& spec, int64_t length, Action&& action) {
   if (!contestant.row.is_null()) return;
+  if (spec.processes() > 1) return action(contestant);  // where one has no room none goes on
   if (has_room_for([&] { action(contestant); })) return;
   contestant.model.reset();
   contestant.row = {
@@ -75,7 +82,8 @@ void run_group(const BenchSpec& spec, BenchWork work, int64_t length, std::vecto
     auto each = [&](const auto& action) {
       for (Contestant& contestant : group) attempt(contestant, spec, length, action);
     };
-    each([&](Contestant& c) { c.model = std::make_unique<ModelCase>(spec, work, length, c.attention, pool); });
+    each(
+        [&](Contestant& c) { c.model = std::make_unique<ModelCase>(spec, work, length, c.attention, pool, *c.world); });
     for (int64_t i = 0; i < spec.warmup; ++i) each([](Contestant& c) { c.model->warm_up(); });
     // A GPU has room for the activations of one kind: each takes its memory anew, in a run that is not timed.
     const bool shares_gpu = spec.device.is_cuda() && group.size() > 1;
@@ -101,6 +109,22 @@ const nlohmann::json* find_row(const BenchReport& report, const nlohmann::json& 
     if (row["status"] == kOk && row["seq_len"] == length && row["attention"] == attention) return &row;
   }
   return nullptr;
+}
+
+// Rows come in pairs: a process alone with its share, then all together.
+void add_efficiency(BenchReport& report) {
+  const nlohmann::json* alone = nullptr;
+  for (nlohmann::json& row : report.rows) {
+    if (row["status"] != kOk) continue;
+    if (row["processes"] == 1) {
+      alone = &row;
+      continue;
+    }
+    const double each = row["tokens_per_second"].get<double>() / row["processes"].get<double>();
+    row["tokens_per_second_each"] = each;
+    row["efficiency_percent"] = each / (*alone)["tokens_per_second"].get<double>() * 100;
+    row["exposed_ms"] = row["ms"].get<double>() - (*alone)["ms"].get<double>();
+  }
 }
 
 // Against LongLoRA's attention, and what the hierarchy takes of its step, where both sides were measured.
@@ -131,12 +155,19 @@ nlohmann::json model_facts(const BenchSpec& spec, BenchWork work, const MachineR
   if (work == BenchWork::kStep)
     facts["activation_policy"] = spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto";
   facts["fp8_base"] = spec.fp8_base;
+  if (work == BenchWork::kStep) facts["gradient_accumulation_steps"] = spec.accumulation_steps;
+  if (spec.processes() > 1) {
+    facts["processes"] = spec.processes();
+    facts["segment_parallel"] = spec.segment_processes();
+    facts["shard"] = name_of(spec.shard);
+  }
   facts["with_optimizer"] = work == BenchWork::kStep && spec.with_optimizer;
   return facts;
 }
 
 std::string title_of(const BenchSpec& spec, BenchWork work) {
-  const char* update = spec.with_optimizer ? ", clipping, AdamW" : "";
+  std::string update = spec.with_optimizer ? ", clipping, AdamW" : "";
+  if (spec.accumulation_steps > 1) update += detail::concat(", ", spec.accumulation_steps, " micro-batches");
   const std::string what =
       work == BenchWork::kStep
           ? detail::concat("training step (forward, backward, accumulation", update, "), ", "activations ",
@@ -150,6 +181,9 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   if (has_segments) title += ", " + counted(spec.model.hici.num_segments, "segment");
   if (is_measured(spec, nn::AttentionKind::kHici))
     title += detail::concat(", causal mode ", name_of(spec.model.hici.causal_mode));
+  if (spec.processes() > 1)
+    title += detail::concat(", ", spec.processes(), " processes, ", spec.segment_processes(),
+                            " for each sequence, shard ", name_of(spec.shard));
   return detail::concat(title, ", LoRA rank ", spec.lora.rank);
 }
 
@@ -159,10 +193,12 @@ BenchReport bench_model(const BenchSpec& spec, BenchWork work) {
   at::manual_seed(1);
   const MachineRates rates = measure_machine(spec.device, spec.dtype, spec.pause_ms);
   BenchReport report{model_facts(spec, work, rates), title_of(spec, work), model_columns(spec, work), {}, {}};
+  const parallel::World alone;
   for (const int64_t length : spec.lengths) {
     std::vector<Contestant> group;
     for (const nn::AttentionKind& attention : spec.attentions) {
-      group.push_back({attention, nullptr, nullptr});
+      group.push_back({attention, &alone, nullptr, nullptr});
+      if (spec.processes() > 1) group.push_back({attention, spec.world, nullptr, nullptr});
       // Quantised weights belong to one kind: two sets of them may not fit.
       const bool takes_turns = !(spec.fp8_base && spec.device.is_cuda());
       if (takes_turns && &attention != &spec.attentions.back()) continue;
@@ -172,7 +208,11 @@ BenchReport bench_model(const BenchSpec& spec, BenchWork work) {
       group.clear();
     }
   }
-  add_comparisons(report);
+  if (spec.processes() > 1) {
+    add_efficiency(report);
+  } else {
+    add_comparisons(report);
+  }
   return report;
 }
 

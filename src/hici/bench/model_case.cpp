@@ -25,9 +25,10 @@ config::ModelConfig config_for(const BenchSpec& spec, int64_t length) {
   return config;
 }
 
+// Of one process.
 plan::StepShape shape_for(const BenchSpec& spec, int64_t length, nn::AttentionKind attention) {
-  plan::StepShape shape{
-      spec.batch_size, length, attention, 0, {}, spec.lora.rank, spec.model.config.tie_word_embeddings};
+  const int64_t here = length / spec.segment_processes();
+  plan::StepShape shape{spec.batch_size, here, attention, 0, {}, spec.lora.rank, spec.model.config.tie_word_embeddings};
   if (attention != nn::AttentionKind::kFull) shape.segment_length = spec.segment_length_of(length);
   if (attention == nn::AttentionKind::kHici) shape.hici = spec.model.hici;
   return shape;
@@ -56,7 +57,7 @@ void WeightPool::drop_unused() {
 }
 
 ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::AttentionKind attention,
-                     WeightPool& pool)
+                     WeightPool& pool, const parallel::World& world)
     : spec_(spec),
       work_(work),
       attention_(attention),
@@ -67,7 +68,9 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::
                {},
                {},
                spec.attention_backend},
-      model_(config_for(spec, length), {spec.dtype}) {
+      model_(config_for(spec, length), {spec.dtype}),
+      world_(world) {
+  if (world.mesh().segments > 1) forward_.share = {&world.segments(), length / shape_.segment_length};
   if (plan::has_hierarchy(shape_)) hierarchy::attach_hierarchy(model_, spec.model.hici, {spec.dtype});
   model_.add_lora(spec.lora.targets, spec.lora.rank, spec.lora.scale());
   model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
@@ -78,7 +81,7 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::
     pool.drop_unused();
   }
   plan();
-  shards_ = std::make_unique<train::ParameterShards>(std::move(parameters), world_, config::ShardKind::kOptimizer);
+  shards_ = std::make_unique<train::ParameterShards>(std::move(parameters), world_, spec.shard);
   gradients_ = std::make_unique<train::GradientAccumulator>(shards_->parameters(), shards_->gradient_storage());
   if (spec.with_optimizer) optimizer_ = std::make_unique<optim::AdamW>(shards_->updated(), optim::AdamWOptions{});
 }
@@ -91,8 +94,11 @@ void ModelCase::plan() {
   stated.dtype = spec_.dtype;
   stated.has_optimizer = spec_.with_optimizer;
   stated.stream_segments = spec_.stream_segments;
+  stated.accumulation_steps = spec_.accumulation_steps;
   plan::PlanProblem problem = plan::make_problem(std::move(stated), plan::count_parameters(model_), spec_.device);
-  planned_ = plan::plan_step(std::move(problem), spec_.activation_policy, spec_.device);
+  std::optional<int64_t> budget = plan::memory_budget(spec_.device);
+  if (budget) budget = parallel::least_of(world_, *budget);
+  planned_ = plan::plan_step(std::move(problem), spec_.activation_policy, budget);
   forward_.policies = planned_.plan.policies;
 }
 
@@ -112,12 +118,14 @@ void ModelCase::run(const at::Tensor& tokens_BT) {
 // What train::Trainer does with one micro-batch, with --with_optimizer as with the only one of its step. Gradients of
 // steps without it are added up and never taken: that is accumulation.
 void ModelCase::train_step(const at::Tensor& tokens_BT) {
-  if (spec_.stream_segments) {
-    const data::TokenBatch batch{tokens_BT, tokens_BT, tokens_BT.numel(), {}};
-    train::streamed_gradients(model_, forward_, batch, batch.num_targets,
-                              {.on_gradients = [this] { gradients_->collect(); }, .on_segment = {}});
-  } else {
-    whole_step(tokens_BT);
+  for (int64_t i = 0; i < spec_.accumulation_steps; ++i) {
+    if (spec_.stream_segments) {
+      const data::TokenBatch batch{tokens_BT, tokens_BT, tokens_BT.numel(), {}};
+      train::streamed_gradients(model_, forward_, batch, batch.num_targets,
+                                {.on_gradients = [this] { gradients_->collect(); }, .on_segment = {}});
+    } else {
+      whole_step(tokens_BT);
+    }
   }
   if (!optimizer_) return;
   device::profiled(device::Part::kOptimizer, [&] {
@@ -165,7 +173,9 @@ void ModelCase::score(const at::Tensor& tokens_BT) const {
 void ModelCase::measure() {
   const at::Tensor tokens_BT = draw_tokens();
   device::reset_peak_memory(spec_.device);
-  seconds_.push_back(seconds_of(spec_.device, [&] { run(tokens_BT); }, spec_.pause_ms));
+  world_.control().barrier(at::kCPU);
+  const double seconds = seconds_of(spec_.device, [&] { run(tokens_BT); }, spec_.pause_ms);
+  seconds_.push_back(parallel::largest_of(world_, seconds));
   const device::DeviceMemory peak = device::peak_memory(spec_.device);
   peak_ = {std::max(peak_.allocated, peak.allocated), std::max(peak_.reserved, peak.reserved)};
 }
@@ -174,9 +184,14 @@ void ModelCase::rest() {
   if (gradients_) gradients_->clear();
 }
 
-// Recomputation not counted.
+int64_t ModelCase::tokens_of_all() const {
+  const int64_t micro_batches = work_ == BenchWork::kStep ? spec_.accumulation_steps : 1;
+  return shape_.batch * shape_.tokens * micro_batches * world_.size();
+}
+
+// Of this process. Recomputation not counted.
 double ModelCase::model_flops() const {
-  if (work_ == BenchWork::kStep) return flops_.model();
+  if (work_ == BenchWork::kStep) return flops_.model() * static_cast<double>(spec_.accumulation_steps);
   const auto tokens = static_cast<double>(shape_.tokens);
   return flops_.forward.total() - flops_.forward.loss / tokens;  // the last token of a window predicts nothing
 }
@@ -200,11 +215,13 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
       static_cast<double>(shape_.tokens) / static_cast<double>(std::max<int64_t>(1, shape_.segment_length));
   const double again = (is_step ? plan::recomputed_share(planned_.problem, planned_.plan.policies) : 0) +
                        (is_step && spec_.stream_segments ? 1 - 1 / segments : 0);
-  const double executed = model_flops() + again * flops_.recomputation();
+  const double executed =
+      model_flops() + again * flops_.recomputation() * static_cast<double>(is_step ? spec_.accumulation_steps : 1);
   nlohmann::json row{{"status", kOk},
-                     {"seq_len", shape_.tokens},
+                     {"seq_len", shape_.tokens * world_.mesh().segments},
+                     {"processes", world_.size()},
                      {"attention", nn::attention_kind_name(attention_)},
-                     {"tokens_per_second", static_cast<double>(shape_.batch * shape_.tokens) / seconds.median},
+                     {"tokens_per_second", static_cast<double>(tokens_of_all()) / seconds.median},
                      {"ms", seconds.median * 1e3},
                      {"ms_min", seconds.min * 1e3},
                      {"ms_max", seconds.max * 1e3},

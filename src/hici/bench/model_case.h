@@ -37,7 +37,10 @@ class WeightPool {
 
 class ModelCase {
  public:
-  ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::AttentionKind attention, WeightPool& pool);
+  // The share of this process among those of `world` in a step on sequences of `length`. In a world of one, of what
+  // several share otherwise: its share alone, a sequence shorter by the number of processes that share one.
+  ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::AttentionKind attention, WeightPool& pool,
+            const parallel::World& world);
 
   // Runs once on new tokens, untimed.
   void warm_up() { run(draw_tokens()); }
@@ -50,6 +53,7 @@ class ModelCase {
 
  private:
   at::Tensor draw_tokens() const;
+  int64_t tokens_of_all() const;  // of a step
   void run(const at::Tensor& tokens_BT);
   void train_step(const at::Tensor& tokens_BT);
   void whole_step(const at::Tensor& tokens_BT);
@@ -60,13 +64,13 @@ class ModelCase {
   void plan();
 
   const BenchSpec& spec_;
-  parallel::World world_;  // of one
   BenchWork work_;
   nn::AttentionKind attention_;
   plan::StepShape shape_;
   plan::StepFlops flops_;
   nn::ForwardOptions forward_;
   nn::CausalLm model_;
+  const parallel::World& world_;
   std::unique_ptr<train::ParameterShards> shards_;
   std::unique_ptr<train::GradientAccumulator> gradients_;
   std::unique_ptr<optim::AdamW> optimizer_;

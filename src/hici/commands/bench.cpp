@@ -3,6 +3,7 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/base/output_place.h"
+#include "hici/base/quiet.h"
 #include "hici/bench/decode_bench.h"
 #include "hici/bench/model_bench.h"
 #include "hici/bench/op_bench.h"
@@ -32,6 +33,8 @@ struct BenchOptions {
   HiciOptions hici;               // bound by step and eval only
   ActivationOptions activations;  // bound by step only
   bool is_step = false;
+  int64_t segment_parallel = 1;
+  std::string shard = "optimizer";
   DeviceOptions device;
 };
 
@@ -51,6 +54,22 @@ void check_places(const BenchOptions& o) {
   check_output_folder(o.spec.trace_folder);
 }
 
+void check_shares(const BenchOptions& o, const parallel::Mesh& mesh) {
+  if (mesh.segments == 1) return;
+  HICI_CHECK_USAGE(!o.spec.stream_segments,
+                   "--segment_parallel: does not go with --stream_segments yet; leave one of them out");
+  for (const nn::AttentionKind attention : o.spec.attentions) {
+    HICI_CHECK_USAGE(attention == nn::AttentionKind::kHici || attention == nn::AttentionKind::kSegments,
+                     "--segment_parallel: has no form with --attention ", nn::attention_kind_name(attention),
+                     ", where tokens see beyond their segment; use hici or segments");
+  }
+  for (const int64_t length : o.spec.lengths) {
+    const int64_t segments = length / o.spec.segment_length_of(length);
+    HICI_CHECK_USAGE(segments % mesh.segments == 0, "--segment_parallel: ", mesh.segments, " does not divide the ",
+                     segments, " segments of ", length, " tokens");
+  }
+}
+
 // Everything is checked before anything is measured.
 void resolve_common(BenchOptions& o) {
   o.spec.model = bench::find_bench_model(o.model, "--model");
@@ -65,7 +84,10 @@ void resolve_common(BenchOptions& o) {
       o.spec.attentions.push_back(bench::parse_attention(name, "--attention"));
     }
   }
-  if (o.is_step) o.spec.activation_policy = o.activations.resolve();
+  if (o.is_step) {
+    o.spec.activation_policy = o.activations.resolve();
+    o.spec.shard = parse_enum<config::ShardKind>(o.shard, "--shard");
+  }
   o.spec.validate();
   o.spec.device = o.device.resolve_device();
   o.spec.dtype = o.device.resolve_dtype(o.spec.device);
@@ -109,6 +131,25 @@ void bind_model(CLI::App& app, BenchOptions& o) {
   o.hici.bind(app);
 }
 
+// A step of several processes, as training makes them; the first one shows the result.
+int measure_with_processes(BenchOptions& o, bench::BenchReport (*measure)(const bench::BenchSpec&)) {
+  const parallel::Launch launch = parallel::launch_of_this_process();
+  const parallel::Mesh mesh = parallel::make_mesh(launch.process.world, o.segment_parallel, "--segment_parallel");
+  if (launch.process.world == 1) return show(o, measure(o.spec));
+  HICI_CHECK_USAGE(o.spec.with_optimizer,
+                   "--with_optimizer: gradients meet where weights are updated; give it with several processes");
+  check_shares(o, mesh);
+  if (launch.process.rank != 0) be_quiet();
+  const parallel::World world(launch, mesh, o.spec.device);
+  o.spec.world = &world;
+  int exit_code = 0;
+  world.guard([&] {
+    const bench::BenchReport report = measure(o.spec);
+    if (world.is_leader()) exit_code = show(o, report);
+  });
+  return exit_code;
+}
+
 // The command of one measurement: how its options are bound, and what runs.
 CommandEntry bench_entry(const std::string& name, const std::string& summary, void (*bind)(CLI::App&, BenchOptions&),
                          bench::BenchReport (*measure)(const bench::BenchSpec&)) {
@@ -117,7 +158,7 @@ CommandEntry bench_entry(const std::string& name, const std::string& summary, vo
             bind(app, *o);
             return [o, measure] {
               resolve_common(*o);
-              return show(*o, measure(o->spec));
+              return o->is_step ? measure_with_processes(*o, measure) : show(*o, measure(o->spec));
             };
           }};
 }
@@ -132,6 +173,11 @@ void bind_step(CLI::App& app, BenchOptions& o) {
   add_bool(app, "fp8_base", o.spec.fp8_base, "Frozen projections and MLPs in 8 bits, as in hici train");
   add_bool(app, "with_optimizer", o.spec.with_optimizer,
            "Clip and update the weights too; False: forward, backward and accumulation");
+  add_option(app, "gradient_accumulation_steps", o.spec.accumulation_steps, "Forwards and backwards in one step",
+             kBatch);
+  add_option(app, "segment_parallel", o.segment_parallel,
+             "Under torchrun, srun or mpirun: processes that share each sequence, by whole segments", kFromOne);
+  add_option(app, "shard", o.shard, "Under these: what processes cut among themselves, optimizer or none");
 }
 
 void bind_attention(CLI::App& app, BenchOptions& o) {

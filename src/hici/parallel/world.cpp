@@ -230,9 +230,17 @@ std::vector<double> sums_over(const World& world, const std::vector<double>& val
 }
 
 int64_t largest_of(const World& world, int64_t value) {
+  if (world.size() == 1) return value;
   at::Tensor t = numbers({value});
   world.control().all_reduce_max(t);
   return t.item<int64_t>();
+}
+
+double largest_of(const World& world, double value) {
+  if (world.size() == 1) return value;
+  at::Tensor t = at::tensor(value, at::kDouble);
+  world.control().all_reduce_max(t);
+  return t.item<double>();
 }
 
 int64_t least_of(const World& world, int64_t value) { return -largest_of(world, -value); }

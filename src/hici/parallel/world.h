@@ -61,6 +61,7 @@ void on_leader(const World& world, const std::function<void()>& work);
 std::vector<int64_t> sums_over(const World& world, const std::vector<int64_t>& values);
 std::vector<double> sums_over(const World& world, const std::vector<double>& values);
 int64_t largest_of(const World& world, int64_t value);
+double largest_of(const World& world, double value);
 int64_t least_of(const World& world, int64_t value);
 
 // Facts that must be the same everywhere, by name. An error that names the first one that differs, and where.

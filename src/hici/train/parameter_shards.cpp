@@ -46,6 +46,8 @@ ParameterShards::ParameterShards(std::vector<optim::TrainedParameter> parameters
     place.copy_(tensor);
     tensor.set_data(place);
   }
+  // Values that were drawn may differ in their last bits from device to device.
+  world.all().broadcast(weights_, 0);
   pieces_ = layout_->pieces(is_cut() ? world.rank() : 0);
   if (!is_cut()) {
     updated_ = parameters_;

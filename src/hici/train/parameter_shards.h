@@ -19,7 +19,7 @@ namespace hici::train {
 
 class ParameterShards {
  public:
-  // With more than one process the parameters get new storage, with the same values, in which they are neighbours.
+  // With more than one process the parameters get new storage, in which they are neighbours, and the leader's values.
   // `world` is kept by reference.
   ParameterShards(std::vector<optim::TrainedParameter> parameters, const parallel::World& world,
                   config::ShardKind kind);

@@ -10,7 +10,6 @@
 #include "hici/train/segment_streaming.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <sstream>
 #include <string>
@@ -85,17 +84,6 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   return plan::plan_step(std::move(problem), spec.activation_policy, budget);
 }
 
-// Of all bits of the parameters: the same where they are, whatever the device.
-int64_t sum_of_bits(nn::CausalLm& model) {
-  const at::NoGradGuard no_grad;
-  int64_t sum = 0;
-  model.visit_parameters([&](const std::string&, at::Tensor& t) {
-    const at::ScalarType bits = t.element_size() == 2 ? at::kShort : t.element_size() == 4 ? at::kInt : at::kLong;
-    sum = sum * 31 + t.detach().contiguous().view(bits).sum(at::kLong).item<int64_t>();
-  });
-  return sum;
-}
-
 // In the order in which a person would look.
 parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
   parallel::Facts facts{{"the program", version_text()}};
@@ -103,7 +91,7 @@ parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
   for (std::string line; std::getline(options, line);) facts.emplace_back("the option", line);
   facts.emplace_back("the content of the data", inputs.data.identity.fingerprint);
   facts.emplace_back("the number of samples", std::to_string(inputs.data.identity.num_samples));
-  facts.emplace_back("the sum of all weights' bits", std::to_string(sum_of_bits(*inputs.loaded.model)));
+  facts.emplace_back("the identity of the model's files", io::identity_text(inputs.loaded.identity));
   return facts;
 }
 

@@ -94,7 +94,7 @@ Trainer::StepCounts Trainer::count(const StepBatches& step) const {
 }
 
 bool Trainer::should_stop() {
-  stop_signal_ = static_cast<int>(parallel::largest_of(world_, stop_requested()));
+  stop_signal_ = static_cast<int>(parallel::largest_of(world_, int64_t{stop_requested()}));
   return stop_signal_ != 0;
 }
 
