@@ -56,8 +56,6 @@ void check_places(const BenchOptions& o) {
 
 void check_shares(const BenchOptions& o, const parallel::Mesh& mesh) {
   if (mesh.segments == 1) return;
-  HICI_CHECK_USAGE(!o.spec.stream_segments,
-                   "--segment_parallel: does not go with --stream_segments yet; leave one of them out");
   for (const nn::AttentionKind attention : o.spec.attentions) {
     HICI_CHECK_USAGE(attention == nn::AttentionKind::kHici || attention == nn::AttentionKind::kSegments,
                      "--segment_parallel: has no form with --attention ", nn::attention_kind_name(attention),

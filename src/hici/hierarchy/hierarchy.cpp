@@ -64,24 +64,45 @@ nn::LayerState Hierarchy::empty_state(int64_t batch) const {
   return to_list(empty_slot_state(config_, batch, slots.size(1), slots.options()));
 }
 
+// Of one segment, or of the segments that several processes take at a time.
+Hierarchy::StatesAround Hierarchy::states_around(const at::Tensor& local_BMC, const SlotState& before,
+                                                 const parallel::SegmentShare& share) const {
+  const bool has_state = before.sums_B4C.defined() || before.previous_BMC.defined();
+  if (share.is_whole() || !has_state) {
+    const SlotState after = add_slots(before, local_BMC);
+    return {before, after, after, {}};
+  }
+  const int64_t own = share.group->rank(), count = share.group->size();
+  StatesAround states{before, {}, before, parallel::gather_segments(local_BMC.unsqueeze(1), {share.group, count})};
+  for (int64_t i = 0; i < count; ++i) {
+    if (i == own) states.before = states.after_all;
+    states.after_all = add_slots(states.after_all, states.gathered_BNMC.select(1, i));
+    if (i == own) states.after = states.after_all;
+  }
+  return states;
+}
+
 nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
-                                               const nn::LayerState& before_list, const nn::TensorList& prepared) {
+                                               const nn::LayerState& before_list, const nn::TensorList& prepared,
+                                               const parallel::SegmentShare& share) {
   HICI_ASSERT(config_.is_streamable(), "mode none looks ahead");
-  const SlotState before = from_list(config_, before_list);
   const at::Tensor local_BMC = local_.forward(x_BSC, valid_BS, prepared);
-  const SlotState after = add_slots(before, local_BMC);
+  const StatesAround states = states_around(local_BMC, from_list(config_, before_list), share);
   const bool shifted = config_.is_shifted();
-  nn::SegmentSlots made{{{}, !shifted}, to_list(after)};
+  nn::SegmentSlots made{{{}, !shifted}, to_list(states.after_all), {}};
+  // In the shifted modes the first of the processes reads no slots of this round, its own included.
+  if (shifted && states.gathered_BNMC.defined()) made.unread = states.gathered_BNMC;
   if (shifted && segment == 0) return made;
 
   std::vector<at::Tensor> slots;
   const int64_t segments_seen = shifted ? segment : segment + 1;
   if (integrator_) {
-    const at::Tensor statistics = statistics_of_state(shifted ? before : after, segments_seen * local_BMC.size(1));
+    const at::Tensor statistics =
+        statistics_of_state(shifted ? states.before : states.after, segments_seen * local_BMC.size(1));
     slots.push_back(integrator_->forward(statistics));
     made.prefix.num_global = slots.back().size(1);
   }
-  if (config_.shows_local_slots()) slots.push_back(shifted ? before.previous_BMC : local_BMC);
+  if (config_.shows_local_slots()) slots.push_back(shifted ? states.before.previous_BMC : local_BMC);
   made.prefix.slots_BNPC = at::cat(slots, 1).unsqueeze(1);
   return made;
 }

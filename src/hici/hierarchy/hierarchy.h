@@ -6,6 +6,7 @@
 
 #include "hici/hierarchy/global_integrator.h"
 #include "hici/hierarchy/local_constructor.h"
+#include "hici/hierarchy/slot_state.h"
 #include "hici/nn/causal_lm.h"
 #include "hici/nn/slot_provider.h"
 
@@ -24,7 +25,8 @@ class Hierarchy : public nn::SlotProvider {
   // Streaming; the state is that of slot_state.h. Mode none is refused by config::HiciConfig::is_streamable().
   nn::LayerState empty_state(int64_t batch) const override;
   nn::SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
-                                      const nn::LayerState& before, const nn::TensorList& prepared) override;
+                                      const nn::LayerState& before, const nn::TensorList& prepared,
+                                      const parallel::SegmentShare& share) override;
   int64_t num_slots() const override;
   int64_t num_slots_of_first_segment() const override;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) override;
@@ -37,6 +39,13 @@ class Hierarchy : public nn::SlotProvider {
   void copy_attention_projections(const nn::Attention& attention);
 
  private:
+  // Of a layer, before and after this process's segment, and after all that the processes take at a time.
+  struct StatesAround {
+    SlotState before, after, after_all;
+    at::Tensor gathered_BNMC;  // slots of all of these; undefined where no others are needed
+  };
+  StatesAround states_around(const at::Tensor& local_BMC, const SlotState& before,
+                             const parallel::SegmentShare& share) const;
   at::Tensor global_slots(const at::Tensor& local_BNMC) const;  // [B, N, U, C], or undefined
 
   config::HiciConfig config_;

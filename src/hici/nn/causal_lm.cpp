@@ -156,7 +156,8 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
       {segment.valid_BS,
        ops::make_rotary_tables(segment.frequencies, segment.index * length, length, embed_tokens_.scalar_type()),
        segment.backend},
-      segment.index};
+      segment.index,
+      segment.share};
   SegmentHidden out{at::embedding(embed_tokens_, segment.tokens_BS), {}};
   ActivationOffloader offload;
   for (size_t i = 0; i < layers_.size(); ++i) {

@@ -62,9 +62,11 @@ struct Segment {
   at::Tensor valid_BS;                 // bool, right padding; undefined: no padding
   ops::RotaryFrequencies frequencies;  // CausalLm::rotary_frequencies(), made once for a sequence
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
+  // Not whole: the processes of the group take neighbouring segments at a time, and this one is one of these.
+  parallel::SegmentShare share = {};
 };
 
-// The state of every layer before a segment.
+// The state of every layer before a segment, or before the segments that several processes take at a time.
 using ModelState = std::vector<LayerState>;
 
 struct SegmentHidden {

@@ -29,6 +29,7 @@ using LayerState = TensorList;
 struct SegmentSlots {
   PrefixSlots prefix;
   LayerState after;
+  at::Tensor unread;  // for parallel::keep_in_graph(); undefined: nothing
 };
 
 class SlotProvider {
@@ -47,7 +48,8 @@ class SlotProvider {
   // differentiable in both. Only for hierarchies where no segment needs a later one.
   virtual LayerState empty_state(int64_t batch) const = 0;
   virtual SegmentSlots make_segment_slots(const at::Tensor& x_BSC, const at::Tensor& valid_BS, int64_t segment,
-                                          const LayerState& before, const TensorList& prepared) = 0;
+                                          const LayerState& before, const TensorList& prepared,
+                                          const parallel::SegmentShare& share) = 0;
 
   // P of make_slots(); 0 without slots.
   virtual int64_t num_slots() const = 0;

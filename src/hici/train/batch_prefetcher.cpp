@@ -41,7 +41,9 @@ void cut_to_share(MicroBatch& micro, const BatchShare& share) {
     batch.valid_BT = padded(batch.valid_BT, whole, 0);
   }
   for (at::Tensor* t_BT : {&batch.tokens_BT, &batch.labels_BT, &batch.valid_BT}) {
-    if (t_BT->defined()) *t_BT = t_BT->narrow(1, share.segments * each, each).contiguous();
+    if (!t_BT->defined()) continue;
+    *t_BT = share.is_dealt ? t_BT->unflatten(1, {-1, share.of_segments, segment}).select(2, share.segments).flatten(1)
+                           : t_BT->narrow(1, share.segments * each, each).contiguous();
   }
   batch.num_targets = batch.labels_BT.ne(ops::kIgnoredLabel).sum().item<int64_t>();
 }

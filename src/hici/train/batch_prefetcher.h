@@ -42,9 +42,10 @@ struct BatchShare {
   int64_t data = 0, of_data = 1;
   int64_t segments = 0, of_segments = 1;
   int64_t segment_length = 0;  // tokens; read if of_segments > 1
+  bool is_dealt = false;       // segments are dealt out one by one, for streaming; else in equal runs
 
-  static BatchShare of(const parallel::Mesh& mesh, int64_t rank, int64_t segment_length) {
-    return {mesh.data_rank(rank), mesh.data, mesh.segment_rank(rank), mesh.segments, segment_length};
+  static BatchShare of(const parallel::Mesh& mesh, int64_t rank, int64_t segment_length, bool is_dealt) {
+    return {mesh.data_rank(rank), mesh.data, mesh.segment_rank(rank), mesh.segments, segment_length, is_dealt};
   }
 };
 

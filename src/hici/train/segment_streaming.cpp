@@ -131,6 +131,7 @@ class SegmentStream {
     torch::autograd::backward(roots, root_grads);
   }
 
+  // Number `index` of the segments that are here: of several processes each takes one at a time, in their order.
   // The labels of the whole block are shifted already: that of a segment's last token is the next one's first.
   at::Tensor cut(const at::Tensor& t_BT, int64_t index) const {
     return t_BT.narrow(1, index * forward_.segment_length, forward_.segment_length);
@@ -138,7 +139,9 @@ class SegmentStream {
 
   nn::Segment segment(int64_t index) const {
     const at::Tensor valid = forward_.valid_BT.defined() ? cut(forward_.valid_BT, index) : at::Tensor();
-    return {cut(tokens_, index), index, valid, frequencies_, forward_.backend};
+    const auto& share = forward_.share;
+    const int64_t number = share.is_whole() ? index : index * share.group->size() + share.group->rank();
+    return {cut(tokens_, index), number, valid, frequencies_, forward_.backend, share};
   }
 
   const nn::CausalLm& model_;

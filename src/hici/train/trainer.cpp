@@ -57,8 +57,9 @@ Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, Paramete
 RunEnd Trainer::run(const Progress& start) {
   progress_ = start;
   last_saved_step_ = start.step;
-  BatchPrefetcher batches(samples_, config_, start.position, total_steps() - start.step, device_,
-                          BatchShare::of(world_.mesh(), world_.rank(), forward_.segment_length));
+  BatchPrefetcher batches(
+      samples_, config_, start.position, total_steps() - start.step, device_,
+      BatchShare::of(world_.mesh(), world_.rank(), forward_.segment_length, config_.stream_segments));
   started_ = last_report_ = Clock::now();
   while (progress_.step < total_steps()) {
     world_.set_step(progress_.step + 1);

@@ -87,8 +87,6 @@ void check_segment_parallel(const TrainingRunSpec& spec) {
   HICI_CHECK_USAGE(!spec.sft || !spec.sft->packing,
                    "`segment_parallel`: has no form with `packing` True, where a row holds several sequences; leave "
                    "one of them out");
-  HICI_CHECK_USAGE(!spec.train.stream_segments,
-                   "`segment_parallel`: does not go with `stream_segments` yet; leave one of them out");
 }
 
 void check_enough_segments(const TrainingRunSpec& spec, const RunInputs& inputs) {

@@ -76,9 +76,9 @@ at::Tensor Attention::forward_cached(const at::Tensor& x_BTC, const CachedInputs
 
 SegmentOutput Attention::forward_segment(const at::Tensor& x_BSC, const StreamedInputs& inputs,
                                          const LayerState& before) const {
-  AttendedSegment attended =
-      hierarchy ? attend_one_segment(projections, *hierarchy, x_BSC, inputs.common, inputs.segment, before)
-                : AttendedSegment{attend_segments(projections, x_BSC, inputs.common, {}), {}};
+  AttendedSegment attended = hierarchy ? attend_one_segment(projections, *hierarchy, x_BSC, inputs.common,
+                                                            inputs.segment, before, inputs.share)
+                                       : AttendedSegment{attend_segments(projections, x_BSC, inputs.common, {}), {}};
   return {projections.project_output(attended.heads, inputs.common.valid_BT, x_BSC), std::move(attended.after)};
 }
 

@@ -39,7 +39,8 @@ struct CachedInputs {
 // One segment of a sequence that comes segment by segment.
 struct StreamedInputs {
   CommonInputs common = {};
-  int64_t segment = 0;  // its number, from 0
+  int64_t segment = 0;                // its number, from 0
+  parallel::SegmentShare share = {};  // several processes take a segment each, neighbours of one sequence
 };
 
 // One segment through attention or a whole layer: its hidden states, and the layer's state after it.

@@ -84,7 +84,7 @@ at::Tensor attend_hierarchical(const AttentionProjections& projections, SlotProv
 
 AttendedSegment attend_one_segment(const AttentionProjections& projections, SlotProvider& hierarchy,
                                    const at::Tensor& x_BSC, const CommonInputs& common, int64_t segment,
-                                   const LayerState& before) {
+                                   const LayerState& before, const parallel::SegmentShare& share) {
   const int64_t length = x_BSC.size(1);
   device::SideStream side_stream(x_BSC.device());
   const int64_t num_slots = segment == 0 ? hierarchy.num_slots_of_first_segment() : hierarchy.num_slots();
@@ -95,15 +95,16 @@ AttendedSegment attend_one_segment(const AttentionProjections& projections, Slot
   side_stream.run(inputs, [&](const auto& wait_for_inputs) {
     const TensorList prepared = hierarchy.prepare();
     wait_for_inputs();
-    made = hierarchy.make_segment_slots(x_BSC, common.valid_BT, segment, before, prepared);
+    made = hierarchy.make_segment_slots(x_BSC, common.valid_BT, segment, before, prepared, share);
     slots = projections.project_slots(made.prefix);
     TensorList outputs = slots;
     outputs.insert(outputs.end(), made.after.begin(), made.after.end());
     return outputs;
   });
-  const at::Tensor heads =
+  at::Tensor heads =
       as_attention(projections.prepare_qkv(tokens, slots, common, length),
                    [&](const ops::AttentionHeads& marked) { return ops::segment_attention(marked, common.backend); });
+  if (made.unread.defined()) heads = parallel::keep_in_graph(heads, made.unread);
   return {heads, std::move(made.after)};
 }
 

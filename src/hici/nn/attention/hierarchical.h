@@ -26,10 +26,11 @@ struct AttendedSegment {
   LayerState after;
 };
 
-// Number `segment` (from 0) of a sequence, given the state before it: the T = S tokens of x are that segment.
+// Number `segment` (from 0) of a sequence, given the state before it: the T = S tokens of x are that segment. Processes
+// that share a sequence take neighbouring segments at a time; the state before and after is that of all of these.
 AttendedSegment attend_one_segment(const AttentionProjections& projections, SlotProvider& hierarchy,
                                    const at::Tensor& x_BSC, const CommonInputs& common, int64_t segment,
-                                   const LayerState& before);
+                                   const LayerState& before, const parallel::SegmentShare& share);
 
 // Prefill: x_1TC is a whole prompt and one segment. Keys and values of its slots to the first rows of the cache.
 void write_slots(const AttentionProjections& projections, SlotProvider& hierarchy, const at::Tensor& x_1TC,
