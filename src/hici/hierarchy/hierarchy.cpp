@@ -64,20 +64,30 @@ nn::LayerState Hierarchy::empty_state(int64_t batch) const {
   return to_list(empty_slot_state(config_, batch, slots.size(1), slots.options()));
 }
 
-// Of one segment, or of the segments that several processes take at a time.
+// What crosses is what each segment adds to the sums, and in causal_shift its slots.
 Hierarchy::StatesAround Hierarchy::states_around(const at::Tensor& local_BMC, const SlotState& before,
                                                  const parallel::SegmentShare& share) const {
-  const bool has_state = before.sums_B4C.defined() || before.previous_BMC.defined();
-  if (share.is_whole() || !has_state) {
+  if (share.is_whole()) {
     const SlotState after = add_slots(before, local_BMC);
     return {before, after, after, {}};
   }
   const int64_t own = share.group->rank(), count = share.group->size();
-  StatesAround states{before, {}, before, parallel::gather_segments(local_BMC.unsqueeze(1), {share.group, count})};
-  for (int64_t i = 0; i < count; ++i) {
-    if (i == own) states.before = states.after_all;
-    states.after_all = add_slots(states.after_all, states.gathered_BNMC.select(1, i));
-    if (i == own) states.after = states.after_all;
+  const parallel::SegmentShare round{share.group, count};
+  StatesAround states;
+  if (before.sums_B4C.defined()) {
+    const at::Tensor sums_Bn4C = parallel::gather_segments(sums_of_slots(local_BMC).unsqueeze(1), round);
+    const at::Tensor running = running_sums(before.sums_B4C, sums_Bn4C);
+    states.before.sums_B4C = running.select(1, own);
+    states.after.sums_B4C = running.select(1, own + 1);
+    states.after_all.sums_B4C = running.select(1, count);
+    states.gathered.push_back(sums_Bn4C);
+  }
+  if (before.previous_BMC.defined()) {
+    const at::Tensor slots_BnMC = parallel::gather_segments(local_BMC.unsqueeze(1), round);
+    states.before.previous_BMC = own == 0 ? before.previous_BMC : slots_BnMC.select(1, own - 1);
+    states.after.previous_BMC = local_BMC;
+    states.after_all.previous_BMC = slots_BnMC.select(1, count - 1);
+    states.gathered.push_back(slots_BnMC);
   }
   return states;
 }
@@ -91,7 +101,7 @@ nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at
   const bool shifted = config_.is_shifted();
   nn::SegmentSlots made{{{}, !shifted}, to_list(states.after_all), {}};
   // In the shifted modes the first of the processes reads no slots of this round, its own included.
-  if (shifted && states.gathered_BNMC.defined()) made.unread = states.gathered_BNMC;
+  if (shifted) made.unread = states.gathered;
   if (shifted && segment == 0) return made;
 
   std::vector<at::Tensor> slots;

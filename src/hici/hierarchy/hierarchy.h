@@ -42,7 +42,7 @@ class Hierarchy : public nn::SlotProvider {
   // Of a layer, before and after this process's segment, and after all that the processes take at a time.
   struct StatesAround {
     SlotState before, after, after_all;
-    at::Tensor gathered_BNMC;  // slots of all of these; undefined where no others are needed
+    nn::TensorList gathered;  // from all processes
   };
   StatesAround states_around(const at::Tensor& local_BMC, const SlotState& before,
                              const parallel::SegmentShare& share) const;

@@ -38,18 +38,27 @@ SlotState empty_slot_state(const config::HiciConfig& config, int64_t batch, int6
   return state;
 }
 
+at::Tensor sums_of_slots(const at::Tensor& slots_BMC) {
+  const at::Tensor slots = ops::to_accumulation_dtype(slots_BMC);
+  return at::stack({slots.sum(1), slots.pow(2).sum(1), std::get<0>(slots.max(1)), std::get<0>(slots.min(1))}, 1);
+}
+
 SlotState add_slots(const SlotState& before, const at::Tensor& slots_BMC) {
   SlotState after;
   if (before.sums_B4C.defined()) {
-    const at::Tensor slots = ops::to_accumulation_dtype(slots_BMC);
-    const std::vector<at::Tensor> sums = before.sums_B4C.unbind(1);
+    const std::vector<at::Tensor> sums = before.sums_B4C.unbind(1), own = sums_of_slots(slots_BMC).unbind(1);
     after.sums_B4C = at::stack(
-        {sums[0] + slots.sum(1), sums[1] + slots.pow(2).sum(1), max_prefer_later(std::get<0>(slots.max(1)), sums[2]),
-         min_prefer_later(std::get<0>(slots.min(1)), sums[3])},
-        1);
+        {sums[0] + own[0], sums[1] + own[1], max_prefer_later(own[2], sums[2]), min_prefer_later(own[3], sums[3])}, 1);
   }
   if (before.previous_BMC.defined()) after.previous_BMC = slots_BMC;
   return after;
+}
+
+at::Tensor running_sums(const at::Tensor& before_B4C, const at::Tensor& sums_Bn4C) {
+  const at::Tensor all = at::cat({before_B4C.unsqueeze(1), sums_Bn4C}, 1);
+  const at::Tensor added = all.narrow(2, 0, 2).cumsum(1);
+  const at::Tensor max = std::get<0>(all.narrow(2, 2, 1).cummax(1)), min = std::get<0>(all.narrow(2, 3, 1).cummin(1));
+  return at::cat({added, max, min}, 2);
 }
 
 at::Tensor statistics_of_state(const SlotState& state, int64_t count) {

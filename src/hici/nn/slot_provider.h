@@ -29,7 +29,7 @@ using LayerState = TensorList;
 struct SegmentSlots {
   PrefixSlots prefix;
   LayerState after;
-  at::Tensor unread;  // for parallel::keep_in_graph(); undefined: nothing
+  TensorList unread;  // for parallel::keep_in_graph()
 };
 
 class SlotProvider {

@@ -104,7 +104,7 @@ AttendedSegment attend_one_segment(const AttentionProjections& projections, Slot
   at::Tensor heads =
       as_attention(projections.prepare_qkv(tokens, slots, common, length),
                    [&](const ops::AttentionHeads& marked) { return ops::segment_attention(marked, common.backend); });
-  if (made.unread.defined()) heads = parallel::keep_in_graph(heads, made.unread);
+  for (const at::Tensor& unread : made.unread) heads = parallel::keep_in_graph(heads, unread);
   return {heads, std::move(made.after)};
 }
 
