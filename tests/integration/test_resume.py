@@ -354,16 +354,18 @@ class MessageTest(FolderTest):
         self.assertIn("a step has 1 sequence here, with one process; on the research code's 8 GPUs these options give 8, "
                       "as --gradient_accumulation_steps 8 does here", done.stderr)
 
-    def test_a_launcher_with_several_processes_is_refused(self):
+    def test_a_launcher_that_does_not_say_where_processes_meet_is_refused(self):
         for variables in ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"},
                           {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"},
                           {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}):
             for command in ("train", "sft"):
                 out = self.folder / "out"
-                done = self.run_hici(command, *train_options(out)[1:], code=2,
+                done = self.run_hici(command, *train_options(out)[1:], code=1,
                                      wrapper=["env", *(f"{k}={v}" for k, v in variables.items())])
-                self.assert_one_error_line(done, command, f"the launcher started 2 processes ({next(iter(variables))})",
-                                           "--gradient_accumulation_steps 4")
+                (line,) = done.stderr.splitlines()
+                rank = variables.get("SLURM_PROCID", "0")
+                self.assertTrue(line.startswith(f"hici {command} [rank {rank} of 2]: error: {next(iter(variables))}: "), line)
+                self.assertIn("not where they meet; set MASTER_ADDR (the host of rank 0) and MASTER_PORT", line)
                 self.assertFalse(out.exists())
 
 
