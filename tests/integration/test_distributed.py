@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training by several processes is that of one: same losses, norms and checkpoints, whoever goes on with them."""
+import itertools
+import os
+import pathlib
+import random
+import shutil
+import tempfile
+import time
+import unittest
+
+from processes import ProcessesTest
+from support import GOLDEN, hici, num_metric_lines, train_options
+
+STEPS = 5
+RESUME = {"resume_from_checkpoint": "latest"}
+MODES = ("none", "causal_gi", "causal_shift", "causal_shift_g", "causal_gi_gonly")
+WHOLE = {"model": "qwen3-gqa", "low_rank_training": False}
+# Adapters that are not zero, on the HiCI modules too.
+ADAPTED = {"init_adapter": GOLDEN / "llama-gqa" / "adapter"}
+scratch = None
+references = {}
+
+
+def setUpModule():
+    global scratch
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="hici-integration-"))
+    unittest.addModuleCleanup(shutil.rmtree, scratch, ignore_errors=True)
+
+
+def options(out, batches, **changes):
+    """`batches` of every process in a step. The higher the rates the more a difference would grow."""
+    return train_options(out, **{"max_steps": STEPS, "save_steps": 0, "dtype": "float64", "warmup_steps": 0,
+                                 "gradient_accumulation_steps": batches, **changes})
+
+
+def reference_run(batches, **changes):
+    """The folder of a run of one process; made once."""
+    key = repr((batches, sorted(changes.items())))
+    if key not in references:
+        folder = scratch / f"reference-{len(references)}"
+        done = hici(*options(folder, batches, **changes))
+        assert done.returncode == 0, done.stderr
+        references[key] = folder
+    return references[key]
+
+
+class DataParallelTest(ProcessesTest):
+    def check(self, world, batches, segment_parallel=1, shard="optimizer", **changes):
+        out = self.folder / f"{world}-{segment_parallel}-{shard}"
+        self.run_all(out.name, world, options(out, batches, shard=shard, segment_parallel=segment_parallel, **changes))
+        reference = reference_run(batches * world // segment_parallel, **changes)
+        self.assert_near_training(out, reference, max(int(path.name.split("-")[1]) for path in reference.glob("checkpoint-*")))
+
+    def test_adapters_and_hici_modules(self):
+        for world, shard in itertools.product((2, 4), ("optimizer", "none")):
+            with self.subTest(world=world, shard=shard):
+                self.check(world, 4 // world, shard=shard, **ADAPTED)
+
+    def test_every_parameter(self):
+        for world, shard in ((2, "none"), (4, "optimizer")):
+            with self.subTest(world=world, shard=shard):
+                self.check(world, 4 // world, shard=shard, **WHOLE)
+
+    def test_batches_of_two_and_more_processes_than_fit_evenly(self):
+        self.check(3, 2, per_device_train_batch_size=2, weight_decay=0.1)
+
+    def test_started_by_torchrun(self):
+        for world in (2, 4):
+            with self.subTest(world=world):
+                out = self.folder / str(world)
+                stderr = self.torchrun(world, options(out, 4 // world, **ADAPTED))
+                self.assertEqual(stderr.count(": finished "), 1, stderr)
+                self.assert_near_training(out, reference_run(4, **ADAPTED), STEPS)
+
+    def test_started_by_slurm_and_by_mpirun_on_one_machine(self):
+        """Which say no address."""
+        job = f"{os.getpid()}"
+        slurm = [{"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_STEP_NUM_NODES": "1",
+                  "SLURM_JOB_ID": job, "SLURM_STEP_ID": "0"} for rank in "01"]
+        mpirun = [{"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": rank, "OMPI_COMM_WORLD_LOCAL_RANK": rank,
+                   "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "PMIX_NAMESPACE": f"prterun-{job}@1"} for rank in "01"]
+        for name, places in (("slurm", slurm), ("mpirun", mpirun)):
+            with self.subTest(name):
+                out = self.folder / name
+                self.run_all(name, 2, options(out, 2, **ADAPTED), places=places)
+                self.assert_near_training(out, reference_run(4, **ADAPTED), STEPS)
+
+    def test_one_segment_at_a_time(self):
+        self.check(2, 2, stream_segments=True, causal_mode="causal_gi")
+
+    def test_one_epoch(self):
+        self.check(2, 12, max_steps=-1, num_train_epochs=1, model_max_length=48)
+
+    def test_bfloat16_is_the_same_bit_for_bit_every_time(self):
+        for name, world, changes in (("data", 2, {}), ("mesh", 4, {"segment_parallel": 2}),
+                                     ("all parameters, whole state", 2, {**WHOLE, "shard": "none"})):
+            with self.subTest(name):
+                first, second = self.folder / f"{name}-1", self.folder / f"{name}-2"
+                for out in (first, second):
+                    self.run_all(out.name, world, options(out, 2, dtype="bfloat16", **changes))
+                self.assert_same_training(first, second, STEPS)
+
+
+class SegmentParallelTest(ProcessesTest):
+    """Of modes x processes x segments: every mode on two processes and on four; with four, six segments are not even
+    (two each, and one process with padding alone), nor are seven."""
+
+    def check(self, world, segments, segment_parallel, batches=1, steps=3, **changes):
+        settings = {"num_chunks": segments, "max_steps": steps, **changes}
+        out = self.folder / f"run-{len(os.listdir(self.folder))}"
+        self.run_all(out.name, world, options(out, batches, segment_parallel=segment_parallel, **settings))
+        settings.pop("shard", None)
+        self.assert_near_training(out, reference_run(batches * world // segment_parallel, **settings), steps)
+
+    def check_modes(self, world, segments):
+        for mode, count in zip(MODES, itertools.cycle(segments)):
+            with self.subTest(mode=mode, segments=count):
+                self.check(world, count, segment_parallel=world, causal_mode=mode, **ADAPTED)
+
+    def test_two_processes_share_a_sequence_in_every_mode(self):
+        self.check_modes(2, (4, 6, 16))
+
+    def test_four_processes_share_unequal_parts_in_every_mode(self):
+        self.check_modes(4, (6,))
+
+    def test_four_processes_share_sixteen_segments(self):
+        for mode in ("none", "causal_shift"):
+            with self.subTest(mode):
+                self.check(4, 16, segment_parallel=4, causal_mode=mode)
+
+    def test_seven_segments_of_four_processes(self):
+        self.check(4, 7, segment_parallel=4, causal_mode="causal_gi", model_max_length=98)
+
+    def test_one_segment_each(self):
+        self.check(4, 4, segment_parallel=4, causal_mode="causal_shift_g", **ADAPTED)
+
+    def test_two_sequences_of_two_processes(self):
+        for mode, changes in (("none", {}), ("causal_shift", {"shard": "none", "per_device_train_batch_size": 2})):
+            with self.subTest(mode):
+                self.check(4, 6, segment_parallel=2, batches=2, causal_mode=mode, **changes)
+
+    def test_every_parameter(self):
+        self.check(2, 6, segment_parallel=2, **WHOLE)
+
+    def test_with_recomputation(self):
+        self.check(2, 4, segment_parallel=2, gradient_checkpointing=True)
+
+    def test_without_a_part_of_the_hierarchy(self):
+        for name in ("use_local_constructor", "use_global_integrator", "use_hierarchical_forward", "shared_compressor"):
+            with self.subTest(name):
+                self.check(2, 4, segment_parallel=2, **{name: False})
+
+
+class CheckpointTest(ProcessesTest):
+    def test_of_two_processes_is_gone_on_with_by_one_and_by_four(self):
+        for world, changes in ((1, ADAPTED), (4, ADAPTED), (4, {**WHOLE, "shard": "none"})):
+            with self.subTest(world=world, changes=changes):
+                out = self.folder / f"{world}-{len(changes)}"
+                self.run_all(f"{out.name}-2", 2, options(out, 2, **{**changes, "max_steps": 3}))
+                self.run_all(out.name, world, options(out, 4 // world, **changes, **RESUME))
+                shutil.rmtree(out / "checkpoint-3")
+                plain = {name: value for name, value in changes.items() if name != "shard"}
+                self.assert_near_training(out, reference_run(4, **plain), STEPS)
+
+    def test_of_shared_sequences_is_gone_on_with_by_one(self):
+        out = self.folder / "out"
+        self.run_all("four", 4, options(out, 1, segment_parallel=4, num_chunks=6, max_steps=3))
+        self.run_all("one", 1, options(out, 1, num_chunks=6, **RESUME))
+        self.assert_near_training(out, reference_run(1, num_chunks=6), STEPS)
+
+    def test_after_the_kill_of_a_process_a_run_is_the_undisturbed_one_bit_for_bit(self):
+        """tests/endurance/kill_process.py does it more often."""
+        for name, world, seed, changes in (("data", 2, 1, {}), ("mesh", 4, 2, {"segment_parallel": 2}),
+                                           ("whole", 2, 3, WHOLE)):
+            with self.subTest(name):
+                chance, out, reference = random.Random(seed), self.folder / name, self.folder / f"{name}-undisturbed"
+                run = {"dtype": "float32", "max_steps": 14, "save_steps": 3, **changes}
+                self.run_all(reference.name, world, options(reference, 1, **run))
+                for attempt in range(2):
+                    processes = self.start(name, world, options(out, 1, **run, **(RESUME if attempt > 0 else {})))
+                    if not processes.wait_for_lines(out, num_metric_lines(out) + chance.randint(1, 3)):
+                        continue
+                    time.sleep(chance.uniform(0, 0.1))
+                    processes.all[chance.randrange(world)].kill()
+                    processes.__exit__()  # what is said and how all end is the matter of test_distributed_failures.py
+                self.run_all(name, world, options(out, 1, **run, **RESUME))
+                self.assert_same_training(out, reference, 14)
+
+
+if __name__ == "__main__":
+    unittest.main()
