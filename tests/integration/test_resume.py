@@ -362,7 +362,7 @@ class MessageTest(FolderTest):
                 out = self.folder / "out"
                 done = self.run_hici(command, *train_options(out)[1:], code=1,
                                      wrapper=["env", *(f"{k}={v}" for k, v in variables.items())])
-                (line,) = done.stderr.splitlines()
+                (line,) = [line for line in done.stderr.splitlines() if "error: " in line]
                 rank = variables.get("SLURM_PROCID", "0")
                 self.assertTrue(line.startswith(f"hici {command} [rank {rank} of 2]: error: {next(iter(variables))}: "), line)
                 self.assertIn("not where they meet; set MASTER_ADDR (the host of rank 0) and MASTER_PORT", line)
