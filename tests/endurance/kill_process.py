@@ -167,6 +167,8 @@ def runs_of(material):
         Run("2, all parameters", 2, [*train, *two, "--low_rank_training", "False", "--save_total_limit", "2"], 18),
         Run("2, one sequence, bfloat16", 2, [*train, *two, "--segment_parallel", "2", "--dtype", "bfloat16"], 18),
         Run("4 as 2 x 2", 4, [*train, *two, "--segment_parallel", "2"], 15),
+        Run("2, streamed", 2, [*train, *two, "--segment_parallel", "2", "--stream_segments", "True", "--causal_mode",
+                               "causal_gi"], 15),
         Run("sft, 2 processes", 2, ["sft", *common, *two, *HICI_SIZES[2:], "--data_path", material / "rows.json"], 18),
     ]
 

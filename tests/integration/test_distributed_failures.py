@@ -195,7 +195,7 @@ class DisagreementTest(ProcessesTest):
         (line,) = [line for rank in range(world) for line in processes.errors(rank)]
         for needle in needles:
             self.assertIn(str(needle), line)
-        here, there = re.search("'(.*)' here and '(.*)' there; all processes of a run need the same$", line).groups()
+        here, there = re.search(" is '(.*)' here and '(.*)' there; all processes of a run need the same$", line).groups()
         self.assertNotEqual(here, there, line)
         self.assertEqual(sorted(os.listdir(out)) if out.exists() else [], [])
 
