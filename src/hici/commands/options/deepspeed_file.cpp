@@ -25,7 +25,7 @@ std::string wishes_of(const JsonObject& config) {
 }  // namespace
 
 std::string describe_deepspeed_file(const std::filesystem::path& file) {
-  const std::string end = "; without effect: this process trains alone and shards nothing";
+  const std::string end = "; without effect: --shard says what several processes cut";
   if (!std::filesystem::exists(file)) return file.string() + ": is not there" + end;
   const nlohmann::json config = read_json_file(file);
   return file.string() + ": " + wishes_of(JsonObject(config, file.string())) + end;

@@ -146,9 +146,8 @@ void TrainingOptions::bind_rest(CLI::App& command) {
   add_inherited(command, "cache_dir", "nothing is downloaded");
   add_inherited(command, "use_flash_attn", "the fastest exact attention of the device is taken by itself");
   add_inherited(command, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
-  add_option(
-      command, "deepspeed", deepspeed,
-      "Without effect, as this process trains alone and shards nothing; what the file asks for is named in the log");
+  add_option(command, "deepspeed", deepspeed,
+             "Without effect: --shard says what several processes cut; what the file asks for is named in the log");
   add_inherited(command, "tf32", "float32 work is done in float32");
 }
 
