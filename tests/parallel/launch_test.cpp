@@ -84,7 +84,9 @@ TEST(LaunchTest, FirstHostOfANodeList) {
   EXPECT_EQ(first_host("gpu[03-05,11],login1"), "gpu03");
   EXPECT_EQ(first_host("gpu[9,11]"), "gpu9");
   EXPECT_EQ(first_host("n1,gpu[9,11]"), "n1");
+  EXPECT_EQ(first_host("n[01-02].cluster,login1"), "n01.cluster");
   EXPECT_EQ(first_host("gpu["), "");
+  EXPECT_EQ(first_host("gpu[1"), "");
   EXPECT_EQ(first_host(""), "");
 }
 

@@ -57,9 +57,10 @@ TEST(PeerWatchTest, WhoReportsAFaultFirstIsQuotedAndTheOthersEnd) {
   Peers peers(3);
   std::string first;
   EXPECT_TRUE(peers.watches[2]->report("the disk is full", &first));
-  EXPECT_FALSE(peers.watches[1]->report("something else", &first));
+  EXPECT_FALSE(peers.watches[1]->report("the disk is full", &first)) << "the same, and said already";
   EXPECT_EQ(first, "the disk is full");
-  EXPECT_EQ(peers.end_of(0), "the disk is full");
+  const std::string line = peers.end_of(0);
+  EXPECT_TRUE(line.starts_with("rank 2 of 3 (") && line.ends_with(") failed: the disk is full")) << line;
 }
 
 TEST(PeerWatchTest, AnEndThatIsNoFaultAlarmsNobody) {

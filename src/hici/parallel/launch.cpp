@@ -56,9 +56,12 @@ std::string first_host(std::string_view node_list) {
   const size_t bracket = node_list.find('['), comma = node_list.find(',');
   if (bracket == std::string_view::npos || comma < bracket) return std::string(node_list.substr(0, comma));
   const std::string_view numbers = node_list.substr(bracket + 1);
-  const size_t end = numbers.find_first_of("-,]");
-  if (end == std::string_view::npos || end == 0) return "";
-  return std::string(node_list.substr(0, bracket)) + std::string(numbers.substr(0, end));
+  const size_t end = numbers.find_first_of("-,]"), close = numbers.find(']');
+  if (close == std::string_view::npos || end == 0) return "";
+  const std::string_view behind = numbers.substr(close + 1);
+  std::string host(node_list.substr(0, bracket));
+  host += numbers.substr(0, end);
+  return host += behind.substr(0, behind.find(','));
 }
 
 Launch launch_of(const ProcessRank& process, const Environment& environment) {

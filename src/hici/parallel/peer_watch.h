@@ -44,7 +44,7 @@ class PeerWatch {
   void set_step(int64_t step) { step_ = step; }
 
   // This process is about to fail with `message`: the others end too. False when one of them was first; then `first`
-  // is its message.
+  // is its message, without the name of its process.
   bool report(const std::string& message, std::string* first);
 
   // A collective failed here. Most often a process has died, which will be known by name soon; else `what` is said.
@@ -54,10 +54,22 @@ class PeerWatch {
  private:
   struct Peer {
     int64_t rank;
+    std::string name;  // "rank 1 of 4 (HOST)"
     std::string last_sign;
-    std::chrono::steady_clock::time_point seen;
+    std::chrono::milliseconds seen{0};  // of awake_
   };
   void run();
+  void watch_the_watch();
+  bool wait_a_period();  // false: it is to stop
+  void end_without_store();
+  struct Fault {
+    int64_t rank;           // who said so
+    bool is_about_another;  // of its own failure otherwise
+    std::string message;
+  };
+  static Fault parse_fault(const std::string& text);
+  // Says it to all, unless another one was first: returns the one that counts.
+  Fault claim(const Fault& fault);
   void leave_sign();
   bool has_fault();  // ends the process when there is one
   void look_at(Peer& peer);
@@ -70,6 +82,10 @@ class PeerWatch {
   Settings settings_;
   std::atomic<int64_t> step_{0};
   std::atomic<bool> has_ended_{false};
+  // Time in which this process was running: one that was suspended finds that the others' signs of life are old, and
+  // must not take them for dead. And the time of the last round of run(), which may wait for a store that is gone.
+  std::atomic<std::chrono::milliseconds> awake_{std::chrono::milliseconds{0}},
+      last_round_{std::chrono::milliseconds{0}};
   std::atomic<bool> reports_{false};  // this process says by itself why it ends
   int64_t signs_ = 0;
   std::vector<Peer> peers_;
@@ -77,7 +93,7 @@ class PeerWatch {
   std::mutex stop_mutex_;
   std::condition_variable stop_wanted_;
   bool is_stopping_ = false;
-  std::thread thread_;
+  std::thread thread_, second_thread_;
 };
 
 }  // namespace hici::parallel

@@ -20,6 +20,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <exception>
+#include <future>
 #include <mutex>
 #include <sstream>
 #include <thread>
@@ -28,9 +29,10 @@ namespace hici::parallel {
 namespace {
 
 constexpr std::chrono::seconds kJoinTimeout{300};
-constexpr std::chrono::seconds kAbortTime{2};    // NCCL's takes half a second where it works
-constexpr std::chrono::seconds kTellTime{2};     // in which the others have seen that one failed
-constexpr std::chrono::seconds kUnwindTime{10};  // from an error of this process to its end
+constexpr std::chrono::milliseconds kJoinPeriod{100};
+constexpr std::chrono::milliseconds kTellTime{1500};  // in which the others have seen that one failed
+constexpr std::chrono::seconds kAbortTime{2};         // NCCL's takes half a second where it works
+constexpr std::chrono::seconds kUnwindTime{10};       // from an error of this process to its end
 
 void check_resolves(const Launch& launch) {
   addrinfo* found = nullptr;
@@ -39,19 +41,52 @@ void check_resolves(const Launch& launch) {
   HICI_CHECK(error == 0, "MASTER_ADDR: host '", printable(launch.address), "' does not resolve: ", gai_strerror(error));
 }
 
-c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, bool as_server) {
+c10::intrusive_ptr<c10d::Store> connect(const Launch& launch, bool as_server) {
   c10d::TCPStoreOptions options;
   options.port = launch.port;
   options.isServer = as_server;
   options.waitWorkers = false;
   options.timeout = kJoinTimeout;
+  c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(launch.address, options);
+  return c10::make_intrusive<c10d::PrefixStore>(launch.key_prefix, std::move(store));
+}
+
+// In a thread that may be left behind: who is no store of ours may never answer, and a stop signal is not waited with.
+c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, bool as_server) {
+  using Opened = std::promise<c10::intrusive_ptr<c10d::Store>>;
+  const auto opened = std::make_shared<Opened>();
+  auto store = opened->get_future();
+  std::thread([launch, as_server, opened] {
+    try {
+      opened->set_value(connect(launch, as_server));
+    } catch (...) {
+      opened->set_exception(std::current_exception());
+    }
+  }).detach();
+  const auto begun = std::chrono::steady_clock::now();
+  while (store.wait_for(kJoinPeriod) != std::future_status::ready &&
+         std::chrono::steady_clock::now() - begun < kJoinTimeout)
+    check_stop(" while the processes of the run met");
   const std::string place = detail::concat(launch.address, ":", launch.port);
   try {
-    c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(launch.address, options);
-    return c10::make_intrusive<c10d::PrefixStore>(launch.key_prefix, std::move(store));
-  } catch (const std::exception& e) {
-    if (as_server) fail(place, ": cannot listen there; is the port in use? Choose another MASTER_PORT");
-    fail(place, ": no answer of rank 0, which should be there; is it running, and is MASTER_ADDR right?");
+    if (store.wait_for(std::chrono::seconds(0)) == std::future_status::ready) return store.get();
+  } catch (const std::exception&) {
+    HICI_CHECK(!as_server, place, ": cannot listen there; is the port in use? Choose another MASTER_PORT");
+  }
+  fail(place, ": no answer of rank 0, which should be there; is it running, and is MASTER_ADDR right?");
+}
+
+// Every process says that it is here and waits for the others: a group that one never joins would wait for ever.
+void meet(c10d::Store& store, int64_t rank, int64_t size) {
+  const auto key_of = [](int64_t r) { return "here/" + std::to_string(r); };
+  store.set(key_of(rank), std::vector<uint8_t>{1});
+  const auto begun = std::chrono::steady_clock::now();
+  for (int64_t missing = 0; missing < size; std::this_thread::sleep_for(kJoinPeriod / 5)) {
+    while (missing < size && store.check({key_of(missing)})) ++missing;
+    if (missing == size) return;
+    check_stop(" while the processes of the run met");
+    HICI_CHECK(std::chrono::steady_clock::now() - begun < kJoinTimeout, "rank ", missing, " of ", size,
+               " has not come in ", kJoinTimeout.count(), " s; has it ended with an error?");
   }
 }
 
@@ -112,6 +147,7 @@ struct World::Joined {
   // checkpoint has on disk by now is found or cleaned up by the next start.
   [[noreturn]] void end(const std::string& line) {
     write_error_line(label + ": error: " + line + "; this process ends with it");
+    if (host) std::this_thread::sleep_for(kTellTime);  // with the store goes what the others have to read
     end_within(kAbortTime, kPeerFailureExitCode);
     const std::lock_guard lock(mutex);
     for (const ProcessGroup& group : groups) abort(group);
@@ -146,6 +182,7 @@ World::World(const Launch& launch, const Mesh& mesh, at::Device device) : mesh_(
   joined_->watch = std::make_unique<PeerWatch>(
       open_store(launch, false), rank, size, [joined = joined_.get()](const std::string& line) { joined->end(line); },
       PeerWatch::Settings{});
+  meet(*joined_->store, rank, size);
   const OnFailure on_failure = [watch = joined_->watch.get()](const std::string& what) {
     watch->end_after_failed_collective(what);
   };

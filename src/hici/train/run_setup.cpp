@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/field_text.h"
 #include "hici/base/log.h"
+#include "hici/base/sha256.h"
 #include "hici/config/divides.h"
 #include "hici/plan/make_problem.h"
 #include "hici/train/checkpoint_files.h"
@@ -84,14 +85,24 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   return plan::plan_step(std::move(problem), spec.activation_policy, budget);
 }
 
+std::string hash_of(const std::string& text) {
+  Sha256 hash;
+  hash.update(text.data(), text.size());
+  return hash.hex_digest().substr(0, 16);
+}
+
 // In the order in which a person would look.
 parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
   parallel::Facts facts{{"the program", version_text()}};
   std::istringstream options(spec.effective_options({}));
-  for (std::string line; std::getline(options, line);) facts.emplace_back("the option", line);
+  for (std::string line; std::getline(options, line);)
+    facts.emplace_back("the option", line.starts_with("# ") ? line.substr(2) : line);
   facts.emplace_back("the content of the data", inputs.data.identity.fingerprint);
   facts.emplace_back("the number of samples", std::to_string(inputs.data.identity.num_samples));
-  facts.emplace_back("the identity of the model's files", io::identity_text(inputs.loaded.identity));
+  const io::ModelIdentity& identity = inputs.loaded.identity;
+  facts.emplace_back("the tokenizer's SHA-256", identity.tokenizer_sha256);
+  for (const auto& [name, value] : identity.config) facts.emplace_back("config.json's " + name, value);
+  facts.emplace_back("the hash of all files of the model", hash_of(io::identity_text(identity)));
   return facts;
 }
 

@@ -87,6 +87,10 @@ void check_segment_parallel(const TrainingRunSpec& spec) {
   HICI_CHECK_USAGE(!spec.sft || !spec.sft->packing,
                    "`segment_parallel`: has no form with `packing` True, where a row holds several sequences; leave "
                    "one of them out");
+  HICI_CHECK_USAGE(
+      !spec.sft || spec.train.batch_size == 1,
+      "`segment_parallel`: examples of one forward may have different numbers of segments; use `batch_size` "
+      "1, and more `accumulation_steps`");
 }
 
 void check_enough_segments(const TrainingRunSpec& spec, const RunInputs& inputs) {

@@ -10,6 +10,8 @@
 #include "hici/optim/schedule.h"
 #include "hici/train/segment_streaming.h"
 
+#include <algorithm>
+
 namespace hici::commands {
 namespace {
 
@@ -38,12 +40,16 @@ void check_no_contradiction(const TrainingOptions& o) {
 }
 
 // Options that come with a DeepSpeed file were written for the research code's eight processes.
-void log_sequences_of_recipe(const config::TrainConfig& t) {
+void log_sequences_of_recipe(const config::TrainConfig& t, int64_t data_processes) {
   constexpr int64_t kRecipeProcesses = 8;
-  log_info("a step has ", counted(t.sequences_per_step(), "sequence"),
-           " here, with one process; on the research code's ", kRecipeProcesses, " GPUs these options give ",
-           t.sequences_per_step() * kRecipeProcesses, ", as --gradient_accumulation_steps ",
-           t.accumulation_steps * kRecipeProcesses, " does here");
+  if (data_processes == kRecipeProcesses) return;
+  const int64_t here = t.sequences_per_step() * data_processes, there = t.sequences_per_step() * kRecipeProcesses;
+  log_info("a step has ", counted(here, "sequence"), " here, with ",
+           data_processes == 1 ? "one process" : hici::detail::concat(data_processes, " processes side by side"),
+           "; on the research code's ", kRecipeProcesses, " GPUs these options give ", there,
+           there % here == 0 ? hici::detail::concat(", as --gradient_accumulation_steps ",
+                                                    t.accumulation_steps * (there / here), " does here")
+                             : "");
 }
 
 // transformers' scripts take True for the newest checkpoint; a folder of that name is meant as it is.
@@ -171,9 +177,9 @@ void TrainingOptions::resolve() {
   // An unknown one is an error here, before anything is written.
   parse_enum<optim::ScheduleKind>(spec.train.schedule, "--lr_scheduler_type");
   spec.shard = parse_enum<config::ShardKind>(shard, "--shard");
-  if (!deepspeed.empty()) {
+  if (!deepspeed.empty() && process_rank().rank == 0) {
     log_info("--deepspeed ", describe_deepspeed_file(deepspeed));
-    log_sequences_of_recipe(spec.train);
+    log_sequences_of_recipe(spec.train, std::max<int64_t>(1, process_rank().world / spec.segment_processes));
   }
   if (spec.attention != nn::AttentionKind::kHici) hici.note_without_effect("--attention " + attention);
   spec.device = device.resolve_device();
