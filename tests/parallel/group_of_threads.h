@@ -17,11 +17,13 @@ namespace hici::testing {
 inline void in_threads(int64_t size, const std::function<void(const parallel::ProcessGroup&)>& work) {
   const c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::HashStore>();
   std::vector<std::exception_ptr> thrown(static_cast<size_t>(size));
+  std::vector<parallel::ProcessGroup> groups(static_cast<size_t>(size));  // until all have made their last call
   std::vector<std::thread> threads;
   for (int64_t rank = 0; rank < size; ++rank) {
     threads.emplace_back([&, rank] {
       try {
-        const auto group = parallel::make_gloo_group(store, "test", rank, size, [](const std::string&) {});
+        parallel::ProcessGroup& group = groups[static_cast<size_t>(rank)];
+        group = parallel::make_gloo_group(store, "test", rank, size, [](const std::string&) {});
         work(group);
       } catch (...) {
         thrown[static_cast<size_t>(rank)] = std::current_exception();
