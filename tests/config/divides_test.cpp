@@ -28,7 +28,8 @@ TEST(DividesTest, SegmentsAreSaidByTheirLengthOrTheirNumber) {
   EXPECT_NO_THROW(check_segments(24, 5, "--seq_len", 96));
   EXPECT_ERROR_SAYS(check_segments(36, 4, "--seq_len", 96),
                     "`segment_length`: 36 does not divide --seq_len 96; use 32");
-  EXPECT_ERROR_SAYS(check_segments(0, 5, "--seq_len", 96), "`num_segments`: 5 does not divide --seq_len 96; use 4 or 6");
+  EXPECT_ERROR_SAYS(check_segments(0, 5, "--seq_len", 96),
+                    "`num_segments`: 5 does not divide --seq_len 96; use 4 or 6");
 }
 
 }  // namespace
