@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import struct
@@ -123,7 +124,7 @@ class FolderTest(unittest.TestCase):
         errors = [line for line in done.stderr.splitlines() if "error: " in line]
         self.assertEqual(len(errors), 1, done.stderr)
         self.assertEqual(last_line(done.stderr), errors[0])
-        self.assertTrue(errors[0].startswith(f"hici {command}: error: "), done.stderr)
+        self.assertRegex(errors[0], rf"^hici {re.escape(command)}( \[rank \d+ of \d+\])?: error: ", done.stderr)
         for needle in needles:
             self.assertIn(str(needle), errors[0])
         for trace in ("Exception raised from", "frame #", "terminate called", "Traceback", "this is a bug"):

@@ -338,7 +338,7 @@ class OutputTest(BadInputTest):
 class NotFiniteTest(BadInputTest):
     def assert_stopped(self, done, step):
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assert_one_error_line(done, "train", f"step {step}", "rank 0", "nan", "blocks", "no update was made",
+        self.assert_one_error_line(done, "train", f"step {step}", "nan", "blocks", "no update was made",
                                    "--learning_rate")
         self.assertEqual(num_metric_lines(self.out), step - 1)
         self.assertEqual([path.name for path in self.out.glob("checkpoint-*") if int(path.name.split("-")[1]) >= step], [])

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/io/adapter.h"
+#include "hici/io/adapter_check.h"
 
 #include "hici/base/file.h"
 #include "hici/base/json.h"
@@ -68,7 +69,7 @@ TEST(AdapterTest, RoundTrips) {
   EXPECT_EQ(read.settings->context_size, 64);
   EXPECT_EQ(read.hici_config(), written.settings.hici);
   EXPECT_EQ(read.files.size(), 2U);
-  EXPECT_NO_THROW(read.check_against(base()));
+  EXPECT_NO_THROW(check_adapter(read, base()));
   for (const TensorToWrite& tensor : written.lora_tensors)
     EXPECT_TRUE(at::equal(read.lora_tensors->read(tensor.name), tensor.load()));
   for (const TensorToWrite& tensor : written.trainables)
@@ -135,7 +136,7 @@ TEST(AdapterTest, ReadsAFullDump) {
   EXPECT_EQ(read.lora.scale(), 2);
   EXPECT_EQ(names_in(*read.trainables), std::vector<std::string>{kAttention + "q_proj.weight"});
   EXPECT_EQ(read.lora_tensors->tensors().size(), 2U);
-  EXPECT_NO_THROW(read.check_against(base()));
+  EXPECT_NO_THROW(check_adapter(read, base()));
   EXPECT_EQ(read.hici_config(), std::nullopt);
 }
 
@@ -145,12 +146,12 @@ TEST(AdapterTest, AnotherModelsAdapterIsRefused) {
   config::ModelConfig wider = base();
   wider.hidden_size = 16;
   EXPECT_ERROR_SAYS(
-      read_adapter(folder / "a").check_against(wider),
+      check_adapter(read_adapter(folder / "a"), wider),
       "tensor 'model.embed_tokens.weight' is [11, 8], the base model has [11, 16]; the adapter is for another model");
   AdapterToWrite more_rows = adapter();
   more_rows.trainables[0] = {"model.embed_tokens.weight", at::randn({12, 8})};
   write_adapter(folder / "b", more_rows);
-  EXPECT_NO_THROW(read_adapter(folder / "b").check_against(base()));
+  EXPECT_NO_THROW(check_adapter(read_adapter(folder / "b"), base()));
   AdapterToWrite wrong_rank = adapter();
   wrong_rank.lora.rank = 4;
   write_adapter(folder / "c", wrong_rank);
@@ -159,7 +160,7 @@ TEST(AdapterTest, AnotherModelsAdapterIsRefused) {
   AdapterToWrite alone = adapter();
   alone.lora_tensors.pop_back();
   write_adapter(folder / "d", alone);
-  EXPECT_ERROR_SAYS(read_adapter(folder / "d").check_against(base()), "has no partner");
+  EXPECT_ERROR_SAYS(check_adapter(read_adapter(folder / "d"), base()), "has no partner");
 }
 
 TEST(AdapterTest, AlphaIsSaidOnce) {
@@ -195,7 +196,7 @@ TEST(AdapterTest, LoraOnAttentionAloneIsWhole) {
   plain.lora_tensors.erase(plain.lora_tensors.begin() + 2, plain.lora_tensors.end());
   plain.trainables.clear();
   write_adapter(folder / "a", plain);
-  EXPECT_NO_THROW(read_adapter(folder / "a").check_against(base()));
+  EXPECT_NO_THROW(check_adapter(read_adapter(folder / "a"), base()));
 }
 
 // With rows added, PEFT's save_pretrained() puts embedding and head beside the factors.
@@ -210,7 +211,7 @@ TEST(AdapterTest, WholeParametersMayLieInBothFiles) {
   EXPECT_TRUE(at::equal(read.trainables->read("model.embed_tokens.weight"), trained));
   EXPECT_TRUE(at::equal(read.trainables->read("lm_head.weight"), head));
   EXPECT_EQ(read.lora_tensors->tensors().size(), adapter().lora_tensors.size());
-  EXPECT_NO_THROW(read.check_against(base()));
+  EXPECT_NO_THROW(check_adapter(read, base()));
   written.lora_tensors[written.lora_tensors.size() - 2] = {"model.embed_tokens.weight", at::zeros({12, 8})};
   write_adapter(folder / "b", written);
   EXPECT_ERROR_SAYS(read_adapter(folder / "b"), "'model.embed_tokens.weight' is [11, 8], in ");

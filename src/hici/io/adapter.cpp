@@ -11,7 +11,6 @@
 #include "hici/config/bounds.h"
 #include "hici/config/lora_targets.h"
 #include "hici/config/parameter_names.h"
-#include "hici/io/adapter_check.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/torch/archive_writer.h"
@@ -317,8 +316,6 @@ std::optional<HiciConfig> hici_config_of(const TensorSource& tensors, const Hici
   }
   return out;
 }
-
-void Adapter::check_against(const config::ModelConfig& base) const { check_adapter(*this, base); }
 
 std::optional<HiciConfig> Adapter::hici_config(const HiciConfig& otherwise) const {
   const std::optional<HiciConfig> shown = hici_config_of(*trainables, settings ? settings->hici : otherwise);

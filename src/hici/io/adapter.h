@@ -45,11 +45,6 @@ struct Adapter {
   // Settings of the HiCI modules: shapes from the tensors, the rest from hici_config.json or `otherwise`. Nothing when
   // the adapter has none.
   std::optional<config::HiciConfig> hici_config(const config::HiciConfig& otherwise = {}) const;
-
-  // Shapes of every tensor against the base, which must have been opened with this config: LoRA factors belong to a
-  // layer and fit it and the rank, trainables have the shape of what they replace. The embedding may have more rows
-  // than the base.
-  void check_against(const config::ModelConfig& base) const;
 };
 
 struct AdapterReading {

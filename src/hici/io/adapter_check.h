@@ -7,7 +7,9 @@
 
 namespace hici::io {
 
-// Adapter::check_against().
+// Shapes of every tensor against the base, which must have been opened with this config: LoRA factors belong to a layer
+// and fit it and the rank, trainables have the shape of what they replace. The embedding may have more rows than the
+// base.
 void check_adapter(const Adapter& adapter, const config::ModelConfig& base);
 
 }  // namespace hici::io

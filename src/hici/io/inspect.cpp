@@ -2,6 +2,7 @@
 #include "hici/io/inspect.h"
 
 #include "hici/base/error.h"
+#include "hici/io/adapter_check.h"
 #include "hici/base/file.h"
 #include "hici/base/hub_id.h"
 #include "hici/base/human.h"
@@ -213,7 +214,7 @@ void compare_tokenizers(const ModelIdentity& identity, const fs::path& base, jso
 // Sizes and, where the adapter says what it was trained on, contents.
 void compare_with_base(const Adapter& adapter, const fs::path& base, json& report) {
   json& problems = report["problems"];
-  collect(problems, [&] { adapter.check_against(config::read_model_config(base)); });
+  collect(problems, [&] { check_adapter(adapter, config::read_model_config(base)); });
   if (!adapter.identity) {
     report["base"] = {{"weights", detail::concat("not known, there is no ", kIdentityName)}};
     return;

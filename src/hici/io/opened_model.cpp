@@ -2,6 +2,7 @@
 #include "hici/io/opened_model.h"
 
 #include "hici/base/error.h"
+#include "hici/io/adapter_check.h"
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
@@ -60,7 +61,7 @@ OpenedModel open_model(const ModelRequest& request) {
   if (!request.adapter.empty()) opened.adapter = read_adapter(resolve_run_directory(request.adapter));
   resize_vocabulary(opened.base, opened.adapter ? &*opened.adapter : nullptr, request.add_pad_token);
   if (opened.adapter) {
-    opened.adapter->check_against(opened.base.config());
+    check_adapter(*opened.adapter, opened.base.config());
     opened.hici.config = opened.adapter->hici_config();
     opened.hici.is_complete = opened.adapter->settings.has_value();
     opened.hici_file = opened.adapter->path / "hici_config.json";

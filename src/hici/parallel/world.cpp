@@ -173,6 +173,8 @@ World::World(const Launch& launch, const Mesh& mesh, at::Device device) : mesh_(
   if (size == 1) return;
   check_resolves(launch);
   // c10d tells of each connection that ends, with a stack of calls; the watch says what a person needs.
+  // Its record of collectives is not safe where the threads of a backward pass make some too.
+  setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/0);
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_ERROR;
   joined_ = std::make_unique<Joined>();
   joined_->device = device;
