@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training by several processes is that of one: same losses, norms and checkpoints, whoever goes on with them."""
 import itertools
+import json
 import os
 import pathlib
 import random
@@ -190,6 +191,33 @@ class CheckpointTest(ProcessesTest):
                     processes.__exit__()  # what is said and how all end is the matter of test_distributed_failures.py
                 self.run_all(name, world, options(out, 1, **run, **RESUME))
                 self.assert_same_training(out, reference, 10)
+
+
+class BenchTest(ProcessesTest):
+    """`hici bench step` beside one process with its share alone."""
+
+    def rows(self, name, *more):
+        output = self.folder / f"{name}.json"
+        self.run_all(name, 2, ["bench", "step", "--model", "quickstart", "--seq_len", 256, "--device", "cpu", "--parts", "False",
+                               "--with_optimizer", "--repetitions", 1, "--warmup", 0, "--output", output, *more])
+        return json.loads(output.read_text())["rows"]
+
+    def test_rows_come_in_pairs(self):
+        for name, more, tokens in (("data", [], (256, 256)), ("segments", ["--segment_parallel", 2], (128, 256)),
+                                   ("streamed", ["--segment_parallel", 2, "--stream_segments", "--causal_mode", "causal_gi"],
+                                    (128, 256))):
+            with self.subTest(name=name):
+                alone, together = self.rows(name, *more)
+                self.assertEqual((alone["processes"], together["processes"]), (1, 2))
+                self.assertEqual((alone["seq_len"], together["seq_len"]), tokens)
+                each = together["tokens_per_second"] / 2
+                self.assertAlmostEqual(together["efficiency_percent"], each / alone["tokens_per_second"] * 100, places=6)
+                counted = 2 * tokens[0] / together["ms"] * 1e3  # of all processes
+                self.assertAlmostEqual(together["tokens_per_second"] / counted, 1, places=6)
+
+    def test_without_the_optimizer_nothing_would_meet(self):
+        processes = self.run_all("none", 2, ["bench", "step", "--model", "quickstart", "--device", "cpu"], code=2)
+        self.assertIn("--with_optimizer: ", processes.text())
 
 
 if __name__ == "__main__":

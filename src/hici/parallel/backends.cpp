@@ -2,6 +2,7 @@
 #include "hici/parallel/backends.h"
 
 #include "hici/base/error.h"
+#include "hici/base/json.h"
 #include "hici/device/kernel_table.h"
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -25,9 +26,16 @@ c10::intrusive_ptr<c10d::Store> part_of(const c10::intrusive_ptr<c10d::Store>& s
 ProcessGroup make_gloo_group(const c10::intrusive_ptr<c10d::Store>& store, const std::string& name, int64_t rank,
                              int64_t size, const OnFailure& on_failure) {
   if (size == 1) return {};
-  const auto options = c10d::ProcessGroupGloo::Options::create_default(kLongest);
-  c10::intrusive_ptr<c10d::Backend> backend = c10::make_intrusive<c10d::ProcessGroupGloo>(
-      part_of(store, name), static_cast<int>(rank), static_cast<int>(size), options);
+  c10::intrusive_ptr<c10d::Backend> backend;
+  try {
+    const auto options = c10d::ProcessGroupGloo::Options::create_default(kLongest);
+    backend = c10::make_intrusive<c10d::ProcessGroupGloo>(part_of(store, name), static_cast<int>(rank),
+                                                          static_cast<int>(size), options);
+  } catch (const std::exception& e) {
+    const std::string what = e.what();
+    fail("Gloo: ", printable(what.substr(0, what.find('\n'))),
+         "; does the name of this host resolve, and is GLOO_SOCKET_IFNAME, where it is set, one of its networks?");
+  }
   return ProcessGroup(std::make_shared<ProcessGroup::Backend>(ProcessGroup::Backend{std::move(backend), on_failure}));
 }
 
