@@ -117,6 +117,8 @@ bool PeerWatch::has_fault() {
     if (!store_->check({kFault})) return false;
     fault = parse_fault(get(*store_, kFault));
   }
+  // What is wrong there may be wrong here too, and is this process's own to say, with its own exit code.
+  if (!reports_ && !fault.is_about_another) std::this_thread::sleep_for(2 * settings_.period);
   if (!reports_) end(fault.is_about_another ? fault.message : name_of(fault.rank) + " failed: " + fault.message);
   return true;
 }

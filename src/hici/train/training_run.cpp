@@ -100,16 +100,10 @@ void check_enough_segments(const TrainingRunSpec& spec, const RunInputs& inputs)
                    " processes cannot share a sequence of ", counted(segments, "segment"), "; use as many at most");
 }
 
-const TrainingRunSpec& validated(const TrainingRunSpec& spec) {
-  spec.train.validate();
-  check_segment_parallel(spec);
-  return spec;
-}
-
 }  // namespace
 
 TrainingRun::TrainingRun(const TrainingRunSpec& spec, const parallel::World& world)
-    : spec_(validated(spec)),
+    : spec_(spec),
       world_(world),
       start_(spec, world),
       request_(model_to_train(spec, start_.resume)),
@@ -126,6 +120,8 @@ int TrainingRun::run(const config::HiciConfig& hici) {
 }
 
 int with_processes(TrainingRunSpec& spec, const std::function<int(const parallel::World&)>& work) {
+  spec.train.validate();
+  check_segment_parallel(spec);
   const StopSignals signals;
   const parallel::Launch launch = parallel::launch_of_this_process();
   if (launch.process.rank != 0) be_quiet();
