@@ -16,8 +16,8 @@ namespace hici::testing {
 
 // work(group) in `size` threads at once, each with its rank; what one of them throws is thrown here.
 inline void in_threads(int64_t size, const std::function<void(const parallel::ProcessGroup&)>& work) {
-  // c10d's record of collectives, one for a process, is not safe where several threads make some (LibTorch 2.11: a
-  // segmentation fault now and then). It is read at the first collective.
+  // c10d's record of collectives is one for a process and not for several threads (LibTorch 2.11). The variable is read
+  // at the first collective.
   setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1);
   const c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::HashStore>();
   std::vector<std::exception_ptr> thrown(static_cast<size_t>(size));
