@@ -11,6 +11,7 @@ to the undisturbed one, and nothing else may be left. Signals that come after th
 about twenty minutes on two cores (--jobs: processes at once), so it is no part of CI. Exit code 1 when there was a fault; its folder is kept then.
 """
 import argparse
+import collections
 import concurrent.futures
 import json
 import os
@@ -108,7 +109,7 @@ class Training(Job):
         return comparable(out / "metrics.jsonl", folder), contents(out / f"checkpoint-{self.steps}")
 
     def attempt(self, hici, folder, chance):
-        """Interrupts one run up to 8 times; returns how many signals came in time."""
+        """Interrupts one run up to 8 times; returns how many signals came in time, as "hit"."""
         folder.mkdir()
         hits = 0
         for _ in range(8):
@@ -132,7 +133,7 @@ class Training(Job):
         differing = [name for name in {**found[1], **self.expected[1]} if found[1].get(name) != self.expected[1].get(name)]
         if differing:
             raise Fault(f"{self.name}: other bytes than the undisturbed run's: {differing}")
-        return hits
+        return {"hit": hits}
 
 
 class Command(Job):
@@ -173,7 +174,7 @@ class Command(Job):
         differing = [name for name in {**found, **self.expected} if found.get(name) != self.expected.get(name)]
         if differing:
             raise Fault(f"{self.name}: not as undisturbed: {differing}")
-        return hits
+        return {"hit": hits}
 
 
 def make_text(path, chance, words):
@@ -235,11 +236,15 @@ def jobs_of(material):
     return training, others
 
 
-def interrupt(hici, jobs, wanted, folder, options):
-    """Until `wanted` signals came in time, jobs taking turns. Returns rows of (name, runs, signals, faults)."""
-    rows = {job.name: [0, 0, []] for job in jobs}
+def take_turns(hici, jobs, wanted, folder, options, most_faults, what):
+    """Attempts of the jobs in turn, until `wanted` of what they count is "hit". Returns rows of (name, runs, counts, faults)."""
+    rows = {job.name: [0, collections.Counter(), []] for job in jobs}
+
+    def num_hits():
+        return sum(row[1]["hit"] for row in rows.values())
+
     turn = 0
-    while sum(row[1] for row in rows.values()) < wanted:
+    while num_hits() < wanted and sum(len(row[2]) for row in rows.values()) <= most_faults:
         batch = [(jobs[(turn + i) % len(jobs)], turn + i) for i in range(options.jobs)]
         turn += options.jobs
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
@@ -249,16 +254,31 @@ def interrupt(hici, jobs, wanted, folder, options):
             row = rows[job.name]
             row[0] += 1
             try:
-                row[1] += future.result()
+                row[1].update(future.result())
                 shutil.rmtree(folder / str(number))
             except Fault as fault:
                 row[2].append(f"{folder / str(number)}: {fault}")
                 print(f"FAULT {row[2][-1]}", flush=True)
-        if sum(len(row[2]) for row in rows.values()) > 20:
-            break
-        print(f"\r{sum(row[1] for row in rows.values())} of {wanted} signals", end="", file=sys.stderr, flush=True)
+        print(f"\r{num_hits()} of {wanted} {what}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return [(name, *row) for name, row in rows.items()]
+
+
+def new_folder(options):
+    """A folder for all that a script does, and the one in it with what every job begins with."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hici-endurance-"))
+    material = folder / "material"
+    material.mkdir()
+    make_material(options.hici, material, random.Random(options.seed))
+    return folder, material
+
+
+def conclude(folder, num_faults):
+    """The exit code."""
+    if num_faults == 0:
+        shutil.rmtree(folder)
+    print(f"{num_faults} faults" + ("" if num_faults == 0 else f"; folders are kept in {folder}"))
+    return 1 if num_faults else 0
 
 
 def main():
@@ -269,10 +289,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="processes at once; each has one thread")
     options = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="hici-endurance-"))
-    material = folder / "material"
-    material.mkdir()
-    make_material(options.hici, material, random.Random(options.seed))
+    folder, material = new_folder(options)
     num_faults = 0
     for jobs, wanted in zip(jobs_of(material), (options.training, options.others)):
         if wanted == 0:
@@ -281,14 +298,10 @@ def main():
         place.mkdir()
         for job in jobs:
             job.prepare(options.hici, place / f"undisturbed-{job.name}")
-        rows = interrupt(options.hici, jobs, wanted, place, options)
-        for name, runs, signals, faults in rows:
-            print(f"{name:24} {runs:4} runs {signals:5} signals {len(faults):3} faults")
+        for name, runs, counts, faults in take_turns(options.hici, jobs, wanted, place, options, 20, "signals"):
+            print(f"{name:24} {runs:4} runs {counts['hit']:5} signals {len(faults):3} faults")
             num_faults += len(faults)
-    if num_faults == 0:
-        shutil.rmtree(folder)
-    print(f"{num_faults} faults" + ("" if num_faults == 0 else f"; folders are kept in {folder}"))
-    return 1 if num_faults else 0
+    return conclude(folder, num_faults)
 
 
 if __name__ == "__main__":

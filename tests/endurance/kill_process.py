@@ -13,19 +13,16 @@ does it, and the row says how many kills were of that kind. It takes about ten m
 most of the time they wait), so it is no part of CI. Exit code 1 when there was a fault; its folder is kept then.
 """
 import argparse
-import concurrent.futures
 import os
 import pathlib
 import random
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
-from interrupt import ENVIRONMENT, HICI_SIZES, LEFT_OVER, Fault, comparable, contents, make_material
+from interrupt import ENVIRONMENT, HICI_SIZES, LEFT_OVER, Fault, comparable, conclude, contents, new_folder, take_turns
 
 SECONDS_TO_END = 10  # of the others, after one was killed
 KILLS_OF_A_RUN = 5
@@ -173,31 +170,6 @@ def runs_of(material):
     ]
 
 
-def kill_all(hici, runs, folder, options):
-    """Until enough kills have hit, runs taking turns. Returns rows of (name, runs, counts, faults)."""
-    rows = {run.name: [0, {"missed": 0, "early": 0, "hit": 0}, []] for run in runs}
-    turn = 0
-    while sum(row[1]["hit"] for row in rows.values()) < options.kills and sum(len(row[2]) for row in rows.values()) <= 10:
-        batch = [(runs[(turn + i) % len(runs)], turn + i) for i in range(options.jobs)]
-        turn += options.jobs
-        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-            tried = [(run, pool.submit(run.attempt, hici, folder / str(number), random.Random(f"{options.seed}-{number}")),
-                      number) for run, number in batch]
-        for run, future, number in tried:
-            row = rows[run.name]
-            row[0] += 1
-            try:
-                for kind, count in future.result().items():
-                    row[1][kind] += count
-                shutil.rmtree(folder / str(number))
-            except Fault as fault:
-                row[2].append(f"{folder / str(number)}: {fault}")
-                print(f"FAULT {row[2][-1]}", flush=True)
-        print(f"\r{sum(row[1]['hit'] for row in rows.values())} of {options.kills} kills", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return [(name, *row) for name, row in rows.items()]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hici", required=True, type=lambda text: str(pathlib.Path(text).resolve()))
@@ -205,22 +177,16 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=3, help="runs at once; each process has one thread")
     options = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="hici-endurance-"))
-    material = folder / "material"
-    material.mkdir()
-    make_material(options.hici, material, random.Random(options.seed))
+    folder, material = new_folder(options)
     runs = runs_of(material)
     for number, run in enumerate(runs):
         run.prepare(options.hici, folder / f"undisturbed-{number}", random.Random(f"{options.seed}-undisturbed-{number}"))
     num_faults = 0
-    for name, tried, counts, faults in kill_all(options.hici, runs, folder, options):
+    for name, tried, counts, faults in take_turns(options.hici, runs, options.kills, folder, options, 10, "kills"):
         print(f"{name:26} {tried:3} runs {counts['hit']:4} kills {counts['early']:4} before all had met "
               f"{counts['missed']:4} missed {len(faults):3} faults")
         num_faults += len(faults)
-    if num_faults == 0:
-        shutil.rmtree(folder)
-    print(f"{num_faults} faults" + ("" if num_faults == 0 else f"; folders are kept in {folder}"))
-    return 1 if num_faults else 0
+    return conclude(folder, num_faults)
 
 
 if __name__ == "__main__":

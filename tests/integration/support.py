@@ -73,6 +73,25 @@ def wait_until(process, condition):
     return False
 
 
+class UndisturbedRuns:
+    """Folders of runs to compare with, each made once for the tests of a file. `options(folder, ...)`: what hici is told."""
+
+    def __init__(self, options):
+        self.options, self.folders, self.scratch = options, {}, None
+
+    def folder(self, *arguments, **changes):
+        if self.scratch is None:
+            self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="hici-integration-"))
+            unittest.addModuleCleanup(shutil.rmtree, self.scratch, ignore_errors=True)
+        key = repr((arguments, sorted(changes.items())))
+        if key not in self.folders:
+            folder = self.scratch / f"reference-{len(self.folders)}"
+            done = hici(*self.options(folder, *arguments, **changes))
+            assert done.returncode == 0, done.stderr
+            self.folders[key] = folder
+        return self.folders[key]
+
+
 def metrics(folder):
     """metrics.jsonl without what a clock or the memory of this process decides. JSON numbers keep every bit."""
     lines = [json.loads(line) for line in (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()]

@@ -3,15 +3,13 @@
 import itertools
 import json
 import os
-import pathlib
 import random
 import shutil
-import tempfile
 import time
 import unittest
 
 from processes import ProcessesTest
-from support import GOLDEN, hici, num_metric_lines, train_options
+from support import GOLDEN, UndisturbedRuns, num_metric_lines, train_options
 
 STEPS = 5
 RESUME = {"resume_from_checkpoint": "latest"}
@@ -19,14 +17,6 @@ MODES = ("none", "causal_gi", "causal_shift", "causal_shift_g", "causal_gi_gonly
 WHOLE = {"model": "qwen3-gqa", "low_rank_training": False}
 # Adapters that are not zero, on the HiCI modules too.
 ADAPTED = {"init_adapter": GOLDEN / "llama-gqa" / "adapter"}
-scratch = None
-references = {}
-
-
-def setUpModule():
-    global scratch
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="hici-integration-"))
-    unittest.addModuleCleanup(shutil.rmtree, scratch, ignore_errors=True)
 
 
 def options(out, batches, **changes):
@@ -35,15 +25,7 @@ def options(out, batches, **changes):
                                  "gradient_accumulation_steps": batches, **changes})
 
 
-def reference_run(batches, **changes):
-    """The folder of a run of one process; made once."""
-    key = repr((batches, sorted(changes.items())))
-    if key not in references:
-        folder = scratch / f"reference-{len(references)}"
-        done = hici(*options(folder, batches, **changes))
-        assert done.returncode == 0, done.stderr
-        references[key] = folder
-    return references[key]
+reference_run = UndisturbedRuns(options).folder
 
 
 class DataParallelTest(ProcessesTest):

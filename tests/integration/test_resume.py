@@ -8,11 +8,10 @@ import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
-from support import (ENVIRONMENT, FolderTest, GOLDEN, HICI, hici, metrics, num_metric_lines, start_hici, stop_now,
+from support import (ENVIRONMENT, FolderTest, GOLDEN, HICI, UndisturbedRuns, metrics, num_metric_lines, start_hici, stop_now,
                      train_options, wait_until)
 
 STEPS = 12
@@ -21,25 +20,7 @@ NO_HICI = {name: None for name in ("num_local_slots", "global_slots", "num_heads
                                    "causal_mode")}
 CHECKPOINT_KILOBYTES = 740  # of the model that these runs train, with the manifest and the ends of blocks
 STREAMED = {"stream_segments": True, "causal_mode": "causal_gi"}
-scratch = None
-references = {}
-
-
-def setUpModule():
-    global scratch
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="hici-integration-"))
-    unittest.addModuleCleanup(shutil.rmtree, scratch, ignore_errors=True)
-
-
-def reference_run(**changes):
-    """The folder of an undisturbed run with these options; made once."""
-    key = repr(sorted(changes.items()))
-    if key not in references:
-        folder = scratch / f"reference-{len(references)}"
-        done = hici(*train_options(folder, **changes))
-        assert done.returncode == 0, done.stderr
-        references[key] = folder
-    return references[key]
+reference_run = UndisturbedRuns(train_options).folder
 
 
 def kill_at_random_moments(output_dir, seed, num_kills, **changes):
