@@ -148,9 +148,8 @@ void ModelCase::whole_step(const at::Tensor& tokens_BT) {
 // The limits and rates of `hici train`; they do not change the time.
 void ModelCase::update_weights() {
   const std::vector<at::Tensor> reduced = shards_->reduce(gradients_->sums());
-  const optim::GroupedTensors gradients = optim::by_group(shards_->updated(), reduced);
-  const auto squares = shards_->sum_squares(optim::squared_norms(gradients));
-  optim::scale(gradients, optim::clipping_of(squares, {.hici = 0.3, .all = 1.0}).factors);
+  optim::clip(optim::by_group(shards_->updated(), reduced), {.hici = 0.3, .all = 1.0},
+              [this](const optim::Squares& own) { return shards_->sum_squares(own); });
   optimizer_->step(reduced, {2e-4, 2e-5});
   shards_->gather();
   gradients_->clear();

@@ -3,7 +3,7 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/base/output_place.h"
-#include "hici/base/quiet.h"
+#include "hici/base/process_rank.h"
 #include "hici/bench/decode_bench.h"
 #include "hici/bench/model_bench.h"
 #include "hici/bench/op_bench.h"
@@ -54,17 +54,14 @@ void check_places(const BenchOptions& o) {
   check_output_folder(o.spec.trace_folder);
 }
 
-void check_shares(const BenchOptions& o, const parallel::Mesh& mesh) {
-  if (mesh.segments == 1) return;
-  for (const nn::AttentionKind attention : o.spec.attentions) {
-    HICI_CHECK_USAGE(attention == nn::AttentionKind::kHici || attention == nn::AttentionKind::kSegments,
-                     "--segment_parallel: has no form with --attention ", nn::attention_kind_name(attention),
-                     ", where tokens see beyond their segment; use hici or segments");
-  }
+void check_shares(const BenchOptions& o) {
+  if (o.segment_parallel == 1) return;
+  for (const nn::AttentionKind attention : o.spec.attentions)
+    nn::check_stays_in_segments(attention, "--segment_parallel");
   for (const int64_t length : o.spec.lengths) {
     const int64_t segments = length / o.spec.segment_length_of(length);
-    HICI_CHECK_USAGE(segments % mesh.segments == 0, "--segment_parallel: ", mesh.segments, " does not divide the ",
-                     segments, " segments of ", length, " tokens");
+    HICI_CHECK_USAGE(segments % o.segment_parallel == 0, "--segment_parallel: ", o.segment_parallel,
+                     " does not divide the ", segments, " segments of ", length, " tokens");
   }
 }
 
@@ -131,21 +128,14 @@ void bind_model(CLI::App& app, BenchOptions& o) {
 
 // A step of several processes, as training makes them; the first one shows the result.
 int measure_with_processes(BenchOptions& o, bench::BenchReport (*measure)(const bench::BenchSpec&)) {
-  const parallel::Launch launch = parallel::launch_of_this_process();
-  const parallel::Mesh mesh = parallel::make_mesh(launch.process.world, o.segment_parallel, "--segment_parallel");
-  if (launch.process.world == 1) return show(o, measure(o.spec));
-  HICI_CHECK_USAGE(o.spec.with_optimizer,
+  HICI_CHECK_USAGE(o.spec.with_optimizer || process_rank().world == 1,
                    "--with_optimizer: gradients meet where weights are updated; give it with several processes");
-  check_shares(o, mesh);
-  if (launch.process.rank != 0) be_quiet();
-  const parallel::World world(launch, mesh, o.spec.device);
-  o.spec.world = &world;
-  int exit_code = 0;
-  world.guard([&] {
+  check_shares(o);
+  return parallel::in_world(o.segment_parallel, o.spec.device, [&](const parallel::World& world) {
+    o.spec.world = &world;
     const bench::BenchReport report = measure(o.spec);
-    if (world.is_leader()) exit_code = show(o, report);
+    return world.is_leader() ? show(o, report) : 0;
   });
-  return exit_code;
 }
 
 // The command of one measurement: how its options are bound, and what runs.

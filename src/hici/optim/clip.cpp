@@ -63,8 +63,10 @@ void scale(const GroupedTensors& gradients, const std::array<double, kNumGroups>
   }
 }
 
-Clipping clip(const GroupedTensors& gradients, const ClipLimits& limits) {
-  const Clipping clipping = clipping_of(squared_norms(gradients), limits);
+Clipping clip(const GroupedTensors& gradients, const ClipLimits& limits,
+              const std::function<Squares(const Squares& own)>& over_processes) {
+  const Squares own = squared_norms(gradients);
+  const Clipping clipping = clipping_of(over_processes ? over_processes(own) : own, limits);
   scale(gradients, clipping.factors);
   return clipping;
 }

@@ -8,6 +8,7 @@
 #include "hici/optim/parameter_groups.h"
 
 #include <array>
+#include <functional>
 
 namespace hici::optim {
 
@@ -34,7 +35,10 @@ Clipping clipping_of(const std::array<double, kNumGroups>& squares, const ClipLi
 // Multiplies each group by its factor.
 void scale(const GroupedTensors& gradients, const std::array<double, kNumGroups>& factors);
 
-// All three steps, for a process that holds all gradients.
-Clipping clip(const GroupedTensors& gradients, const ClipLimits& limits);
+// All three steps. `over_processes` gives the squares of all processes for this one's, where each holds a part of the
+// gradients; empty: this process holds them all.
+using Squares = std::array<double, kNumGroups>;
+Clipping clip(const GroupedTensors& gradients, const ClipLimits& limits,
+              const std::function<Squares(const Squares& own)>& over_processes = {});
 
 }  // namespace hici::optim

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/base/parse_number.h"
+#include "hici/base/sha256.h"
 
 #include <cstdlib>
 
@@ -18,11 +19,9 @@ std::string text_of(const Environment& environment, const char* name) {
   return value == nullptr ? "" : value;
 }
 
-// FNV-1a: the same in every process and build, as std::hash need not be.
+// The same in every process and build, as std::hash need not be.
 uint16_t port_from(std::string_view name) {
-  uint64_t hash = 14695981039346656037ULL;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  return static_cast<uint16_t>(kFirstPort + hash % kNumPorts);
+  return static_cast<uint16_t>(kFirstPort + std::stoull(sha256_hex(name).substr(0, 15), nullptr, 16) % kNumPorts);
 }
 
 uint16_t port_typed(const std::string& text) {

@@ -5,12 +5,6 @@
 
 namespace hici::parallel {
 
-std::vector<int64_t> Mesh::ranks_of_sequence(int64_t rank) const {
-  std::vector<int64_t> ranks;
-  for (int64_t i = 0; i < segments; ++i) ranks.push_back(rank - segment_rank(rank) + i);
-  return ranks;
-}
-
 Mesh make_mesh(int64_t world, int64_t segments, const char* subject) {
   HICI_CHECK_USAGE(segments >= 1 && world % segments == 0, subject, ": ", segments, " does not divide the ", world,
                    world == 1 ? " process" : " processes",

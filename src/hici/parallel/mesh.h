@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace hici::parallel {
 
@@ -15,8 +14,6 @@ struct Mesh {
   int64_t world() const { return data * segments; }
   int64_t data_rank(int64_t rank) const { return rank / segments; }
   int64_t segment_rank(int64_t rank) const { return rank % segments; }
-  // Ranks of the processes that share the sequence of `rank`, in the order of its segments.
-  std::vector<int64_t> ranks_of_sequence(int64_t rank) const;
 };
 
 // A usage error when `world` processes cannot be dealt into groups of `segments`. `subject` is the field that said so.

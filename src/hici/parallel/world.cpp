@@ -120,6 +120,14 @@ std::vector<T> summed(const World& world, const std::vector<T>& values, at::Scal
   return {t.const_data_ptr<T>(), t.const_data_ptr<T>() + t.numel()};
 }
 
+template <typename T>
+T largest(const World& world, T value, at::ScalarType type) {
+  if (world.size() == 1) return value;
+  at::Tensor t = at::tensor(value, type);
+  world.control().all_reduce_max(t);
+  return t.item<T>();
+}
+
 // The leader's text to all.
 std::string broadcast_text(const World& world, const std::string& text) {
   at::Tensor length = numbers({static_cast<int64_t>(text.size())});
@@ -154,10 +162,13 @@ struct World::Joined {
     _exit(kPeerFailureExitCode);
   }
 
+  OnFailure on_failure() const {
+    return [peers = watch.get()](const std::string& what) { peers->end_after_failed_collective(what); };
+  }
+
   ProcessGroup make_group(const std::string& name, int64_t rank, int64_t size) {
-    const OnFailure on_failure = [this](const std::string& what) { watch->end_after_failed_collective(what); };
-    ProcessGroup group = device.is_cuda() ? make_nccl_group(store, name, rank, size, on_failure)
-                                          : make_gloo_group(store, name, rank, size, on_failure);
+    ProcessGroup group = device.is_cuda() ? make_nccl_group(store, name, rank, size, on_failure())
+                                          : make_gloo_group(store, name, rank, size, on_failure());
     if (group.is_alone()) return group;
     const std::lock_guard lock(mutex);
     groups.push_back(group);
@@ -172,9 +183,9 @@ World::World(const Launch& launch, const Mesh& mesh, at::Device device) : mesh_(
   HICI_ASSERT(mesh.world() == size, mesh.data, " x ", mesh.segments, " of ", size);
   if (size == 1) return;
   check_resolves(launch);
-  // c10d tells of each connection that ends, with a stack of calls; the watch says what a person needs.
-  // Its record of collectives is not safe where the threads of a backward pass make some too.
+  // c10d's record of collectives is not safe where the threads of a backward pass make some too.
   setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/0);
+  // It also tells of each connection that ends, with a stack of calls; the watch says what a person needs.
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_ERROR;
   joined_ = std::make_unique<Joined>();
   joined_->device = device;
@@ -185,10 +196,7 @@ World::World(const Launch& launch, const Mesh& mesh, at::Device device) : mesh_(
       open_store(launch, false), rank, size, [joined = joined_.get()](const std::string& line) { joined->end(line); },
       PeerWatch::Settings{});
   meet(*joined_->store, rank, size);
-  const OnFailure on_failure = [watch = joined_->watch.get()](const std::string& what) {
-    watch->end_after_failed_collective(what);
-  };
-  control_ = make_gloo_group(joined_->store, "control", rank, size, on_failure);
+  control_ = make_gloo_group(joined_->store, "control", rank, size, joined_->on_failure());
   joined_->watch->start();
   all_ = joined_->make_group("all", rank, size);
   segments_ = mesh.segments == size ? all_
@@ -234,6 +242,15 @@ void World::guard(const std::function<void()>& work) const {
   }
 }
 
+int in_world(int64_t segment_processes, at::Device device, const std::function<int(const World&)>& work) {
+  const Launch launch = launch_of_this_process();
+  if (launch.process.rank != 0) be_quiet();
+  const World world(launch, make_mesh(launch.process.world, segment_processes, "`segment_parallel`"), device);
+  int exit_code = 0;
+  world.guard([&] { exit_code = work(world); });
+  return exit_code;
+}
+
 std::string from_leader(const World& world, const std::function<std::string()>& work) {
   if (world.size() == 1) return work();
   std::string result;
@@ -268,19 +285,9 @@ std::vector<double> sums_over(const World& world, const std::vector<double>& val
   return summed(world, values, at::kDouble);
 }
 
-int64_t largest_of(const World& world, int64_t value) {
-  if (world.size() == 1) return value;
-  at::Tensor t = numbers({value});
-  world.control().all_reduce_max(t);
-  return t.item<int64_t>();
-}
+int64_t largest_of(const World& world, int64_t value) { return largest(world, value, at::kLong); }
 
-double largest_of(const World& world, double value) {
-  if (world.size() == 1) return value;
-  at::Tensor t = at::tensor(value, at::kDouble);
-  world.control().all_reduce_max(t);
-  return t.item<double>();
-}
+double largest_of(const World& world, double value) { return largest(world, value, at::kDouble); }
 
 int64_t least_of(const World& world, int64_t value) { return -largest_of(world, -value); }
 

@@ -51,6 +51,10 @@ class World {
   ProcessGroup control_, all_, segments_;
 };
 
+// Joins the processes that the launcher started, `segment_processes` of which share a sequence, and works in guard(),
+// all but the leader quietly (base/quiet.h). Returns what `work` returns.
+int in_world(int64_t segment_processes, at::Device device, const std::function<int(const World&)>& work);
+
 // ---- what processes do together; in the same order in all of them ----
 
 // The leader works, all return what it returned, or throw: the leader what was thrown, the others AlreadySaid.

@@ -85,12 +85,6 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   return plan::plan_step(std::move(problem), spec.activation_policy, budget);
 }
 
-std::string hash_of(const std::string& text) {
-  Sha256 hash;
-  hash.update(text.data(), text.size());
-  return hash.hex_digest().substr(0, 16);
-}
-
 // In the order in which a person would look.
 parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
   parallel::Facts facts{{"the program", version_text()}};
@@ -102,7 +96,7 @@ parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
   const io::ModelIdentity& identity = inputs.loaded.identity;
   facts.emplace_back("the tokenizer's SHA-256", identity.tokenizer_sha256);
   for (const auto& [name, value] : identity.config) facts.emplace_back("config.json's " + name, value);
-  facts.emplace_back("the hash of all files of the model", hash_of(io::identity_text(identity)));
+  facts.emplace_back("the hash of all files of the model", sha256_hex(io::identity_text(identity)).substr(0, 16));
   return facts;
 }
 

@@ -158,10 +158,8 @@ class SegmentStream {
 }  // namespace
 
 void check_streamable(nn::AttentionKind attention, const config::HiciConfig& hici) {
-  using enum nn::AttentionKind;
-  HICI_CHECK_USAGE(attention == kHici || attention == kSegments, "`stream_segments`: has no form with `attention` ",
-                   nn::attention_kind_name(attention), ", where tokens see beyond their segment; use `attention` hici");
-  if (attention == kHici) hici.check_streamable();
+  nn::check_stays_in_segments(attention, "`stream_segments`");
+  if (attention == nn::AttentionKind::kHici) hici.check_streamable();
 }
 
 at::Tensor streamed_gradients(const nn::CausalLm& model, const nn::ForwardOptions& forward,

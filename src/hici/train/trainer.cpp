@@ -145,11 +145,13 @@ at::Tensor Trainer::sum_of_losses(const MicroBatch& micro) const {
 // device here, and the loss is there as soon as the norms are. All processes get the same numbers and decide alike.
 Trainer::StepOutcome Trainer::reduce_and_clip(const at::Tensor& own_loss, const StepCounts& counts) {
   reduced_ = shards_.reduce(gradients_.sums());
-  const optim::GroupedTensors gradients = optim::by_group(shards_.updated(), reduced_);
-  const auto squares = shards_.sum_squares(optim::squared_norms(gradients));
-  const optim::Clipping clipping = optim::clipping_of(squares, {config_.hici_grad_clip, config_.max_grad_norm});
-  const double loss = parallel::sums_over(world_, std::vector<double>{own_loss.item<double>()})[0];
-  optim::scale(gradients, clipping.factors);
+  double loss = 0;
+  const auto over_processes = [&](const optim::Squares& own) {
+    loss = parallel::sums_over(world_, std::vector<double>{own_loss.item<double>()})[0];
+    return shards_.sum_squares(own);
+  };
+  const optim::Clipping clipping = optim::clip(optim::by_group(shards_.updated(), reduced_),
+                                               {config_.hici_grad_clip, config_.max_grad_norm}, over_processes);
   return {loss, clipping.norm, clipping.hici_norm, counts.tokens};
 }
 

@@ -4,7 +4,6 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
-#include "hici/base/quiet.h"
 #include "hici/base/signals.h"
 #include "hici/train/run_messages.h"
 #include "hici/train/run_record.h"
@@ -81,9 +80,7 @@ int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inp
 // What processes can share by whole segments: tokens that see nothing of other segments but their slots.
 void check_segment_parallel(const TrainingRunSpec& spec) {
   if (spec.segment_processes == 1) return;
-  HICI_CHECK_USAGE(spec.attention == nn::AttentionKind::kHici, "`segment_parallel`: has no form with `attention` ",
-                   nn::attention_kind_name(spec.attention),
-                   ", where tokens see beyond their segment; use `attention` hici");
+  nn::check_stays_in_segments(spec.attention, "`segment_parallel`");
   HICI_CHECK_USAGE(!spec.sft || !spec.sft->packing,
                    "`segment_parallel`: has no form with `packing` True, where a row holds several sequences; leave "
                    "one of them out");
@@ -123,14 +120,10 @@ int with_processes(TrainingRunSpec& spec, const std::function<int(const parallel
   spec.train.validate();
   check_segment_parallel(spec);
   const StopSignals signals;
-  const parallel::Launch launch = parallel::launch_of_this_process();
-  if (launch.process.rank != 0) be_quiet();
-  const parallel::Mesh mesh = parallel::make_mesh(launch.process.world, spec.segment_processes, "`segment_parallel`");
-  spec.train.data_processes = mesh.data;
-  const parallel::World world(launch, mesh, spec.device);
-  int exit_code = 0;
-  world.guard([&] { exit_code = work(world); });
-  return exit_code;
+  return parallel::in_world(spec.segment_processes, spec.device, [&](const parallel::World& world) {
+    spec.train.data_processes = world.mesh().data;
+    return work(world);
+  });
 }
 
 }  // namespace hici::train

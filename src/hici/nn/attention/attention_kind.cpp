@@ -43,4 +43,10 @@ AttentionKind attention_in_force(AttentionKind chosen, bool has_hierarchy) {
   return chosen == AttentionKind::kHici && !has_hierarchy ? AttentionKind::kSegments : chosen;
 }
 
+void check_stays_in_segments(AttentionKind kind, std::string_view subject) {
+  HICI_CHECK_USAGE(kind == AttentionKind::kHici || kind == AttentionKind::kSegments, subject,
+                   ": has no form with `attention` ", attention_kind_name(kind),
+                   ", where tokens see beyond their segment; use `attention` hici");
+}
+
 }  // namespace hici::nn

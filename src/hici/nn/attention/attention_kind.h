@@ -33,4 +33,7 @@ AttentionKind attention_kind_from_name(std::string_view name, std::string_view s
 // What `chosen` is for a model: HiCI without a hierarchy is attention inside segments.
 AttentionKind attention_in_force(AttentionKind chosen, bool has_hierarchy);
 
+// A usage error that begins with `subject`, which works segment by segment, for kinds whose tokens see beyond theirs.
+void check_stays_in_segments(AttentionKind kind, std::string_view subject);
+
 }  // namespace hici::nn
