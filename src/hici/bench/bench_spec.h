@@ -3,7 +3,7 @@
 #pragma once
 
 #include "hici/config/hici_config.h"
-#include "hici/config/shard_kind.h"
+#include "hici/config/sharding.h"
 #include "hici/nn/activation_policy.h"
 #include "hici/nn/attention/attention_kind.h"
 #include "hici/ops/segment_attention.h"
@@ -47,7 +47,7 @@ struct BenchSpec {
   bool with_optimizer = false;
   int64_t accumulation_steps = 1;          // forwards and backwards in one measured step
   const parallel::World* world = nullptr;  // of a step over several processes, which is measured beside one alone
-  config::ShardKind shard = config::ShardKind::kOptimizer;
+  config::Sharding sharding;
   bool shows_parts = true;              // one run more, with marks where parts change
   bool stream_segments = false;         // a step segment by segment
   bool fp8_base = false;                // frozen projections and MLPs in 8 bits

@@ -159,7 +159,7 @@ nlohmann::json model_facts(const BenchSpec& spec, BenchWork work, const MachineR
   if (spec.processes() > 1) {
     facts["processes"] = spec.processes();
     facts["segment_parallel"] = spec.segment_processes();
-    facts["shard"] = name_of(spec.shard);
+    facts["shard"] = name_of(spec.sharding.kind);
   }
   facts["with_optimizer"] = work == BenchWork::kStep && spec.with_optimizer;
   return facts;
@@ -183,7 +183,7 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
     title += detail::concat(", causal mode ", name_of(spec.model.hici.causal_mode));
   if (spec.processes() > 1)
     title += detail::concat(", ", spec.processes(), " processes, ", spec.segment_processes(),
-                            " for each sequence, shard ", name_of(spec.shard));
+                            " for each sequence, shard ", name_of(spec.sharding.kind));
   return detail::concat(title, ", LoRA rank ", spec.lora.rank);
 }
 

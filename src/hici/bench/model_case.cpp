@@ -81,7 +81,7 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::
     pool.drop_unused();
   }
   plan();
-  shards_ = std::make_unique<train::ParameterShards>(std::move(parameters), world_, spec.shard);
+  shards_ = std::make_unique<train::ParameterShards>(std::move(parameters), world_, spec.sharding.kind);
   gradients_ = std::make_unique<train::GradientAccumulator>(shards_->parameters(), shards_->gradient_storage());
   if (spec.with_optimizer) optimizer_ = std::make_unique<optim::AdamW>(shards_->updated(), optim::AdamWOptions{});
 }

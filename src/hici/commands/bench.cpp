@@ -13,6 +13,7 @@
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/commands/options/output_options.h"
+#include "hici/commands/options/sharding_options.h"
 
 #include <filesystem>
 #include <functional>
@@ -34,7 +35,7 @@ struct BenchOptions {
   ActivationOptions activations;  // bound by step only
   bool is_step = false;
   int64_t segment_parallel = 1;
-  std::string shard = "optimizer";
+  ShardingOptions sharding;  // bound by step only
   DeviceOptions device;
 };
 
@@ -81,7 +82,7 @@ void resolve_common(BenchOptions& o) {
   }
   if (o.is_step) {
     o.spec.activation_policy = o.activations.resolve();
-    o.spec.shard = parse_enum<config::ShardKind>(o.shard, "--shard");
+    o.spec.sharding = o.sharding.resolve();
   }
   o.spec.validate();
   o.spec.device = o.device.resolve_device();
@@ -165,7 +166,7 @@ void bind_step(CLI::App& app, BenchOptions& o) {
              kBatch);
   add_option(app, "segment_parallel", o.segment_parallel,
              "Under torchrun, srun or mpirun: processes that share each sequence, by whole segments", kFromOne);
-  add_option(app, "shard", o.shard, "Under these: what processes cut among themselves, optimizer or none");
+  o.sharding.bind(app);
 }
 
 void bind_attention(CLI::App& app, BenchOptions& o) {

@@ -7,7 +7,7 @@
 // moments for them alone, and needs the sums of their gradients alone.
 #pragma once
 
-#include "hici/config/shard_kind.h"
+#include "hici/config/sharding.h"
 #include "hici/optim/parameter_groups.h"
 #include "hici/parallel/flat_layout.h"
 #include "hici/parallel/world.h"

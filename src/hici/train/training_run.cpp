@@ -112,7 +112,7 @@ int TrainingRun::run(const config::HiciConfig& hici) {
   check_enough_segments(spec_, inputs);
   if (is_done(spec_, start_.resume, inputs.total_steps)) return 0;
   const RunStep step = build_step(spec_, inputs, world_);
-  ParameterShards shards(step.trained, world_, spec_.shard);
+  ParameterShards shards(step.trained, world_, spec_.sharding.kind);
   return run_steps(spec_, start_, inputs, step, shards);
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "hici/config/hici_config.h"
-#include "hici/config/shard_kind.h"
+#include "hici/config/sharding.h"
 #include "hici/config/train_config.h"
 #include "hici/data/token_sidecar.h"
 #include "hici/io/load_model.h"
@@ -45,7 +45,7 @@ struct TrainingRunSpec {
   config::LoraConfig lora;
   optim::TrainableSelection trainable;
   config::TrainConfig train;
-  config::ShardKind shard = config::ShardKind::kOptimizer;
+  config::Sharding sharding;
   int64_t segment_processes = 1;                   // that share a sequence
   std::set<std::string> typed_start_options = {};  // of TrainingState::start_options, by name
   bool copy_attention_init = false;

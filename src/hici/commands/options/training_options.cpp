@@ -147,8 +147,7 @@ void TrainingOptions::bind_rest(CLI::App& command) {
   device.bind(command);
   add_option(command, "segment_parallel", spec.segment_processes,
              "Processes that share each sequence, by whole segments; started by torchrun, srun or mpirun", kFromOne);
-  add_option(command, "shard", shard,
-             "What several processes cut among themselves: optimizer (master weights and moments) or none");
+  sharding.bind(command);
   add_inherited(command, "cache_dir", "nothing is downloaded");
   add_inherited(command, "use_flash_attn", "the fastest exact attention of the device is taken by itself");
   add_inherited(command, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
@@ -176,7 +175,9 @@ void TrainingOptions::resolve() {
   spec.lora.validate();
   // An unknown one is an error here, before anything is written.
   parse_enum<optim::ScheduleKind>(spec.train.schedule, "--lr_scheduler_type");
-  spec.shard = parse_enum<config::ShardKind>(shard, "--shard");
+  spec.sharding = sharding.resolve();
+  HICI_CHECK_USAGE(spec.sharding.kind != config::ShardKind::kFull && !sharding.offload.typed(),
+                   "--shard full, --offload: are not there yet; use --shard optimizer");
   if (!deepspeed.empty() && process_rank().rank == 0) {
     log_info("--deepspeed ", describe_deepspeed_file(deepspeed));
     log_sequences_of_recipe(spec.train, std::max<int64_t>(1, process_rank().world / spec.segment_processes));

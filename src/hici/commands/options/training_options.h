@@ -5,6 +5,7 @@
 #include "hici/commands/command.h"
 #include "hici/commands/options/activation_options.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/sharding_options.h"
 #include "hici/train/training_run.h"
 
 #include <string>
@@ -21,7 +22,6 @@ struct TrainingOptions {
   Option<std::string> trainable_params{"embed,norm"};
   std::string save_strategy = "steps";
   std::string deepspeed;
-  std::string shard = "optimizer";
   Option<bool> use_attn_init{false};
   Option<int64_t&> lora_r{spec.lora.rank};
   Option<double&> lora_alpha{spec.lora.alpha};
@@ -31,6 +31,7 @@ struct TrainingOptions {
   Option<int64_t&> warmup_steps{spec.train.warmup_steps};
   Option<int64_t&> save_steps{spec.train.save_steps};
   ActivationOptions activations;
+  ShardingOptions sharding;
   HiciOptions hici;
   DeviceOptions device;
   CLI::App* declared_in = nullptr;  // the command, for the text of its options
