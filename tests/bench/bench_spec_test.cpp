@@ -15,6 +15,9 @@ TEST(BenchSpecTest, PresetsHaveTheParametersOfTheRealModels) {
   auto parameters = [](const char* name) { return find_bench_model(name, "`model`").config.num_parameters(); };
   EXPECT_EQ(parameters("llama2-7b"), 6738415616);
   EXPECT_EQ(parameters("llama2-13b"), 13015864320);
+  EXPECT_EQ(parameters("llama2-70b"), 68976648192);
+  EXPECT_EQ(parameters("llama3-70b"), 70553706496);
+  EXPECT_EQ(parameters("qwen3-32b"), 32762123264);
   EXPECT_EQ(parameters("llama3-8b"), 8030261248);
   EXPECT_EQ(parameters("qwen3-8b"), 8190735360);
 }

@@ -173,7 +173,7 @@ class BenchTest(FolderTest):
         for row in rows:
             self.assertTrue(row["fits"])
             self.assertIn(f"{row['total'] / 2**30:.2f}", done.stdout)
-        for arguments, needles in [(("--num_gpus", 8), ("--num_gpus", "8")), (("--memory", 0), ("--memory",)),
+        for arguments, needles in [(("--processes", 4, "--segment_parallel", 3), ("--segment_parallel", "3")), (("--memory", 0), ("--memory",)),
                                    (("--model_max_length", 8190), ("--num_chunks", "8190")),
                                    (("--model_max_length", TOO_MANY), ("--model_max_length", str(TOO_MANY))),
                                    (("--dtype", "int8"), ("--dtype", "'int8'")),

@@ -140,6 +140,51 @@ class SegmentParallelTest(ProcessesTest):
                 self.check(2, 4, segment_parallel=2, **{name: False})
 
 
+class FullShardTest(ProcessesTest):
+    """Frozen weights that are cut are the same numbers when they are gathered: a run is bit for bit that of
+    --shard optimizer."""
+
+    def check(self, name, world, changes, full=()):
+        run = {"dtype": "float32", "max_steps": 2, **changes}
+        whole, cut = self.folder / f"{name}-whole", self.folder / f"{name}-cut"
+        self.run_all(whole.name, world, options(whole, 2, **run))
+        self.run_all(cut.name, world, options(cut, 2, shard="full", **run, **dict(full)))
+        self.assert_same_training(whole, cut, 2)
+
+    def test_over_all_processes(self):
+        self.check("full", 2, ADAPTED)
+
+    def test_in_groups_with_shared_sequences_and_recomputation(self):
+        self.check("groups", 4, {"segment_parallel": 2, "gradient_checkpointing": True}, {"shard_group_size": 2})
+
+    def test_one_segment_at_a_time_from_the_attentions_own_projections(self):
+        self.check("streamed", 3, {"model": "llama-mha", "causal_mode": "causal_gi", "stream_segments": True,
+                                   "use_llama_init": True, "use_bottleneck": False})
+
+    def test_in_eight_bits(self):
+        self.check("fp8", 2, {"fp8_base": True})
+
+    def test_a_checkpoint_is_gone_on_with_by_one_process(self):
+        out = self.folder / "out"
+        self.run_all("two", 2, options(out, 2, shard="full", max_steps=3, **ADAPTED))
+        self.run_all("one", 1, options(out, 4, **ADAPTED, **RESUME))
+        shutil.rmtree(out / "checkpoint-3")
+        self.assert_near_training(out, reference_run(4, **ADAPTED), STEPS)
+
+    def test_one_process_has_nothing_to_cut_and_a_cpu_nothing_to_offload(self):
+        out = self.folder / "out"
+        self.run_all("one", 1, options(out, 4, shard="full", offload="weights,optimizer", **ADAPTED))
+        self.assert_near_training(out, reference_run(4, **ADAPTED), STEPS)
+
+    def test_what_cannot_be_cut(self):
+        for world, changes, word in ((4, {"shard_group_size": 3}, "--shard_group_size: groups of 3 do not divide 4"),
+                                     (2, WHOLE, "--shard full: nothing is frozen with --low_rank_training False")):
+            with self.subTest(word):
+                processes = self.run_all(f"bad-{world}", world,
+                                         options(self.folder / f"out-{world}", 1, shard="full", **changes), code=2)
+                self.assertIn(word, processes.text())
+
+
 class CheckpointTest(ProcessesTest):
     def test_of_two_processes_is_gone_on_with_by_one_and_by_four(self):
         for world, changes in ((1, ADAPTED), (4, ADAPTED), (4, {**WHOLE, "shard": "none"})):
@@ -186,6 +231,7 @@ class BenchTest(ProcessesTest):
 
     def test_rows_come_in_pairs(self):
         for name, more, tokens in (("data", [], (256, 256)), ("segments", ["--segment_parallel", 2], (128, 256)),
+                                   ("full", ["--shard", "full"], (256, 256)),
                                    ("streamed", ["--segment_parallel", 2, "--stream_segments", "--causal_mode", "causal_gi"],
                                     (128, 256))):
             with self.subTest(name=name):

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
+#include <string>
 
 namespace hici::optim {
 namespace {
@@ -54,6 +56,39 @@ TEST(AdamWTest, MasterWeightsKeepStepsThatBf16WouldLose) {
   AdamW optimizer({a}, {});
   for (int i = 0; i < 100; ++i) optimizer.step({at::ones({1, 1})}, {0, 1e-4});
   EXPECT_NEAR(a.tensor.item<float>(), 0.99f, 4e-3f);  // the spacing of bf16 below 1
+}
+
+// Sizes around a piece, several of them in one and one over several; two groups, decay and none, a missing gradient.
+void expect_same_numbers_on_host(at::ScalarType type) {
+  const int64_t piece = HostState::kPieceElements;
+  at::manual_seed(5);
+  std::vector<at::Tensor> values, gradients;
+  for (const int64_t size : {int64_t{7}, piece + 3, int64_t{1000}, piece / 2}) {
+    values.push_back(at::randn({size}).to(type));
+    gradients.push_back(at::randn({size}));
+  }
+  gradients[2] = at::Tensor();
+  const auto run = [&](bool on_host) {
+    std::vector<TrainedParameter> parameters;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const std::string name(1, static_cast<char>('a' + i));
+      parameters.push_back(parameter(name.c_str(), values[i], i % 2 == 0 ? GroupKind::kHici : GroupKind::kRest, i > 1));
+    }
+    AdamW optimizer(parameters, {.weight_decay = 0.1, .state_on_host = on_host});
+    for (int step = 0; step < 2; ++step) optimizer.step(gradients, {0.01, 0.02});
+    std::map<std::string, at::Tensor> result;
+    optimizer.visit_state([&](const std::string& name, at::Tensor& t) { result[name] = t; });
+    for (const TrainedParameter& each : parameters) result[each.name] = each.tensor.detach();
+    return result;
+  };
+  const auto here = run(false), there = run(true);
+  ASSERT_EQ(here.size(), there.size());
+  for (const auto& [name, tensor] : here) EXPECT_TRUE(at::equal(tensor, there.at(name))) << name;
+}
+
+TEST(AdamWTest, StateInHostMemoryGivesTheSameNumbers) {
+  expect_same_numbers_on_host(at::kFloat);
+  expect_same_numbers_on_host(at::kBFloat16);
 }
 
 }  // namespace

@@ -182,7 +182,7 @@ TEST(PlanAlternativesTest, LessThatIsTrainedTakesLess) {
   problem.parameters = count_parameters(problem.model, problem.shape.hici, problem.lora, problem.trainable);
   const int64_t whole = peak_of(problem, everywhere(kOffload));
   EXPECT_EQ(options_of(alternatives_that_fit(problem, {}, whole - 1)),
-            std::vector<std::string>{"`low_rank_training` True"});
+            (std::vector<std::string>{"`offload` optimizer", "`low_rank_training` True"}));
 }
 
 TEST(PlanAlternativesTest, WhereNoChangeIsEnoughAllOfThemTogetherMayBe) {

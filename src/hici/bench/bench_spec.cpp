@@ -35,8 +35,22 @@ config::ModelConfig llama3_8b() {
   return config;
 }
 
-config::ModelConfig qwen3_8b() {
-  config::ModelConfig config = llama2(4096, 12288, 36, 32);
+config::ModelConfig llama2_70b() {
+  config::ModelConfig config = llama2(8192, 28672, 80, 64);
+  config.num_key_value_heads = 8;
+  return config;
+}
+
+config::ModelConfig llama3_70b() {
+  config::ModelConfig config = llama2_70b();
+  config.vocab_size = 128256;
+  config.max_position_embeddings = 8192;
+  config.rope.theta = 500000;
+  return config;
+}
+
+config::ModelConfig qwen3(int64_t hidden, int64_t intermediate, int64_t layers, int64_t heads) {
+  config::ModelConfig config = llama2(hidden, intermediate, layers, heads);
   config.family = config::Family::kQwen3;
   config.vocab_size = 151936;
   config.num_key_value_heads = 8;
@@ -71,7 +85,10 @@ const std::vector<BenchModel>& presets() {
   static const std::vector<BenchModel> models{{"llama2-7b", llama2(4096, 11008, 32, 32), {}},
                                               {"llama2-13b", llama2(5120, 13824, 40, 40), {}},
                                               {"llama3-8b", llama3_8b(), {}},
-                                              {"qwen3-8b", qwen3_8b(), {}},
+                                              {"llama2-70b", llama2_70b(), {}},
+                                              {"llama3-70b", llama3_70b(), {}},
+                                              {"qwen3-8b", qwen3(4096, 12288, 36, 32), {}},
+                                              {"qwen3-32b", qwen3(5120, 25600, 64, 64), {}},
                                               {"quickstart", quickstart(), quickstart_hici()}};
   return models;
 }
@@ -105,6 +122,8 @@ const std::vector<std::string>& preset_names() {
   }();
   return names;
 }
+
+std::string model_help() { return joined(preset_names()) + ", or a model directory (config.json alone is read)"; }
 
 BenchModel find_bench_model(const std::string& name, const std::string& subject) {
   for (const BenchModel& model : presets()) {

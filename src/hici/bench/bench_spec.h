@@ -33,6 +33,8 @@ struct BenchModel {
 // "llama2-7b", ... (preset_names()), or a model directory, of which config.json is read and nothing else.
 BenchModel find_bench_model(const std::string& name, const std::string& subject);
 const std::vector<std::string>& preset_names();
+// What an option that names one may be, for help texts.
+std::string model_help();
 
 struct BenchSpec {
   BenchModel model;
@@ -48,12 +50,14 @@ struct BenchSpec {
   int64_t accumulation_steps = 1;          // forwards and backwards in one measured step
   const parallel::World* world = nullptr;  // of a step over several processes, which is measured beside one alone
   config::Sharding sharding;
+  int64_t memory_limit = 0;             // bytes of the GPU that a step may have; 0: what is free
   bool shows_parts = true;              // one run more, with marks where parts change
   bool stream_segments = false;         // a step segment by segment
   bool fp8_base = false;                // frozen projections and MLPs in 8 bits
   int64_t segment_length = 0;           // 0: the length over model.hici.num_segments
   int64_t prefix_slots = 12;            // attention alone
   int64_t attention_tokens = 0;         // attention alone: of all segments together; 0: 65,536 on a GPU, 4096 on a CPU
+  std::vector<int64_t> link_bytes;      // links: of each collective, over all processes
   std::vector<int64_t> batch_sizes{1};  // decoding: sequences that get a token each in one step
   int64_t new_tokens = 32;              // decoding: steps of a run
   bool records_graph = true;            // decoding on a GPU

@@ -8,6 +8,7 @@
 #include "hici/ops/types.h"
 #include "hici/plan/make_problem.h"
 #include "hici/plan/plan_alternatives.h"
+#include "hici/train/place_weights.h"
 #include "hici/train/segment_streaming.h"
 
 namespace hici::bench {
@@ -32,6 +33,8 @@ plan::PlanProblem problem_of(const MemoryTableSpec& spec, int64_t length, const 
   stated.accumulation_steps = spec.accumulation_steps;
   stated.trainable = spec.trainable;
   stated.lora = spec.lora;
+  stated.mesh = spec.mesh;
+  stated.sharding = spec.sharding;
   // The GPU is not the one of this machine, if it has one.
   const auto device = spec.on_gpu ? std::nullopt : std::optional<at::Device>(at::kCPU);
   return plan::make_problem(std::move(stated), parameters, device);
@@ -60,6 +63,20 @@ nlohmann::json what_fits(const MemoryTableSpec& spec, const plan::PlanProblem& p
   return list;
 }
 
+nlohmann::json traffic_of(const MemoryTableSpec& spec, const plan::PlanProblem& problem,
+                          const nn::ActivationPolicies& policies) {
+  const plan::StepTraffic traffic = count_step_traffic(problem, policies);
+  const plan::StepPrediction prediction = predict_step(problem, policies, spec.rates);
+  return {{"gradients", traffic.gradients},
+          {"weights", traffic.weights},
+          {"frozen", traffic.frozen},
+          {"slots", traffic.slots},
+          {"host", traffic.host},
+          {"compute_ms", prediction.compute_seconds * 1e3},
+          {"exposed_ms", prediction.exposed_seconds * 1e3},
+          {"efficiency_percent", prediction.efficiency() * 100}};
+}
+
 nlohmann::json row_of(const MemoryTableSpec& spec, const plan::PlanProblem& problem) {
   const plan::MemoryPlan plan = plan_of(spec, problem);
   const plan::MemoryGroups& groups = plan.peak.groups;
@@ -78,6 +95,8 @@ nlohmann::json row_of(const MemoryTableSpec& spec, const plan::PlanProblem& prob
                      {"policies", nn::describe(plan.policies, plan.policies.size())},
                      {"recomputed_share", recomputed_share(problem, plan.policies)},
                      {"fits", fits}};
+  if (spec.mesh.world() > 1 || plan::count_step_traffic(problem, plan.policies).host > 0)
+    row["traffic"] = traffic_of(spec, problem, plan.policies);
   if (fits) return row;
   row["what_fits"] = what_fits(spec, problem);
   row["least_memory"] = least_memory(problem);
@@ -105,6 +124,26 @@ std::string table_text(const nlohmann::json& rows) {
   return aligned_text(cells, 4);
 }
 
+// What one process sends in a step, and what of the step nothing hides.
+std::string traffic_text(const MemoryTableSpec& spec, const nlohmann::json& rows) {
+  std::vector<std::vector<std::string>> cells{
+      {"context", "gradients", "weights", "frozen", "slots", "host", "compute ms", "not hidden ms", "efficiency %"}};
+  for (const nlohmann::json& row : rows) {
+    if (!row.contains("traffic")) return "";
+    const nlohmann::json& traffic = row["traffic"];
+    std::vector<std::string> line{std::to_string(row["model_max_length"].get<int64_t>())};
+    for (const char* key : {"gradients", "weights", "frozen", "slots", "host"})
+      line.push_back(fixed_digits(traffic[key].get<double>() / 1e9, 2));
+    for (const char* key : {"compute_ms", "exposed_ms", "efficiency_percent"})
+      line.push_back(fixed_digits(traffic[key].get<double>(), 1));
+    cells.push_back(std::move(line));
+  }
+  return detail::concat("\nsent by a process in a step, in GB (10^9 bytes), and what is expected with ",
+                        fixed_digits(spec.rates.bytes_per_second * 8e-9, 0), " Gbit/s and ",
+                        fixed_digits(spec.rates.flops_per_second / 1e12, 0), " TFLOP/s of a GPU\n",
+                        aligned_text(cells, 1));
+}
+
 // The changes with which it would fit, a line each, and the memory that it takes without a change.
 std::string what_fits_text(const MemoryTableSpec& spec, const nlohmann::json& row) {
   std::vector<std::vector<std::string>> cells{{"what fits", "policies", "total"}};
@@ -125,6 +164,12 @@ std::string limit_text(const MemoryTableSpec& spec) {
                         fixed_digits(100 * plan::kMargin, 0), " % stay free");
 }
 
+std::string processes_text(const MemoryTableSpec& spec) {
+  if (spec.mesh.world() == 1) return "";
+  return detail::concat(", one of ", spec.mesh.world(), " processes, ", spec.mesh.segments,
+                        " for each sequence, shard ", name_of(spec.sharding.kind));
+}
+
 nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes& parameters) {
   return {{"command", "plan"},
           {"model", spec.model.name},
@@ -139,6 +184,14 @@ nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes&
           {"lora_rank", spec.trainable.low_rank ? spec.lora.rank : 0},
           {"stream_segments", spec.stream_segments},
           {"activation_policy", spec.policy ? nn::name_of(*spec.policy) : "auto"},
+          {"processes", spec.mesh.world()},
+          {"segment_parallel", spec.mesh.segments},
+          {"shard", name_of(spec.sharding.kind)},
+          {"shard_group_size", spec.sharding.group_size},
+          {"offload_weights", spec.sharding.offload_weights},
+          {"offload_optimizer", spec.sharding.offload_optimizer},
+          {"link_bytes_per_second", spec.rates.bytes_per_second},
+          {"gpu_flops_per_second", spec.rates.flops_per_second},
           {"parameters", parameters.all},
           {"trained_parameters", parameters.trained},
           {"memory", spec.memory_bytes},
@@ -160,6 +213,17 @@ void MemoryTableSpec::validate() const {
   }
   lora.validate();
   if (stream_segments) train::check_streamable(attention, model.hici);
+  train::weight_processes(sharding, mesh.world());
+  HICI_CHECK_USAGE(trainable.low_rank || (sharding.kind != config::ShardKind::kFull && !sharding.offload_weights),
+                   "`low_rank_training` False: nothing is frozen that `shard` full or `offload` weights could move");
+  if (mesh.segments > 1) {
+    nn::check_stays_in_segments(attention, "`segment_parallel`");
+    for (const int64_t length : lengths) {
+      HICI_CHECK_USAGE(mesh.segments <= num_segments(length), "`segment_parallel`: ", mesh.segments,
+                       " processes cannot share a sequence of ", counted(num_segments(length), "segment"),
+                       "; use as many at most");
+    }
+  }
   if (attention == nn::AttentionKind::kFull) return;
   for (const int64_t length : lengths)
     config::check_segments(segment_length, model.hici.num_segments, "`sequence_length`", length);
@@ -172,12 +236,12 @@ MemoryTable make_memory_table(const MemoryTableSpec& spec) {
   MemoryTable table{"", facts_of(spec, parameters)};
   for (const int64_t length : spec.lengths)
     table.json["rows"].push_back(row_of(spec, problem_of(spec, length, parameters)));
-  table.text = detail::concat("memory of a training step in GiB, counted, not measured: ", spec.model.name, ", ",
-                              human_count(static_cast<double>(parameters.all)), " parameters, ",
-                              human_count(static_cast<double>(parameters.trained)), " trained, ",
-                              nn::attention_kind_name(spec.attention), " attention, batch ", spec.batch_size,
-                              spec.stream_segments ? ", segments streamed" : "", "\n", limit_text(spec), "\n\n",
-                              table_text(table.json["rows"]));
+  table.text = detail::concat(
+      "memory of a training step in GiB, counted, not measured: ", spec.model.name, ", ",
+      human_count(static_cast<double>(parameters.all)), " parameters, ",
+      human_count(static_cast<double>(parameters.trained)), " trained, ", nn::attention_kind_name(spec.attention),
+      " attention, batch ", spec.batch_size, spec.stream_segments ? ", segments streamed" : "", processes_text(spec),
+      "\n", limit_text(spec), "\n\n", table_text(table.json["rows"]), traffic_text(spec, table.json["rows"]));
   for (const nlohmann::json& row : table.json["rows"]) {
     if (!row["fits"]) table.text += what_fits_text(spec, row);
   }

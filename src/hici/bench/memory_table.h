@@ -3,7 +3,7 @@
 #pragma once
 
 #include "hici/bench/bench_spec.h"
-#include "hici/plan/memory_plan.h"
+#include "hici/plan/step_traffic.h"
 
 #include <nlohmann/json.hpp>
 
@@ -25,7 +25,10 @@ struct MemoryTableSpec {
   int64_t segment_length = 0;  // 0: the length over model.hici.num_segments
   bool on_gpu = true;
   std::optional<nn::ActivationPolicy> policy = {};  // nullopt: the fastest mix that fits
-  int64_t memory_bytes = 0;                         // of the card, or that a process on a CPU may have
+  parallel::Mesh mesh = {};                         // the processes, of which one is planned
+  config::Sharding sharding = {};
+  plan::LinkRates rates = plan::kNvlinkRates;
+  int64_t memory_bytes = 0;  // of the card, or that a process on a CPU may have
 
   // Ranges, segments that divide the lengths, what streaming can do; messages name the options.
   void validate() const;

@@ -47,6 +47,7 @@ std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
   if (spec.processes() > 1) {
     columns.insert(columns.begin() + 1, {"processes", "/processes"});
     columns.push_back({"of alone %", "/efficiency_percent"});
+    columns.push_back({"predicted %", "/predicted_efficiency_percent"});
     columns.push_back({"ms not hidden", "/exposed_ms"});
   }
   if (!spec.shows_parts) return columns;
@@ -62,7 +63,16 @@ std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
 template <typename Action>
 void attempt(Contestant& contestant, const BenchSpec& spec, int64_t length, Action&& action) {
   if (!contestant.row.is_null()) return;
-  if (spec.processes() > 1) return action(contestant);  // where one has no room none goes on
+  if (spec.processes() > 1) {  // where one has no room none goes on
+    action(contestant);
+    if (contestant.model->fits()) return;
+    contestant.model.reset();
+    contestant.row = {{"status", kOutOfMemory},
+                      {"seq_len", length},
+                      {"processes", contestant.world->size()},
+                      {"attention", nn::attention_kind_name(contestant.attention)}};
+    return;
+  }
   if (has_room_for([&] { action(contestant); })) return;
   contestant.model.reset();
   contestant.row = {
@@ -115,11 +125,11 @@ const nlohmann::json* find_row(const BenchReport& report, const nlohmann::json& 
 void add_efficiency(BenchReport& report) {
   const nlohmann::json* alone = nullptr;
   for (nlohmann::json& row : report.rows) {
-    if (row["status"] != kOk) continue;
     if (row["processes"] == 1) {
-      alone = &row;
+      alone = row["status"] == kOk ? &row : nullptr;
       continue;
     }
+    if (row["status"] != kOk || alone == nullptr) continue;
     const double each = row["tokens_per_second"].get<double>() / row["processes"].get<double>();
     row["tokens_per_second_each"] = each;
     row["efficiency_percent"] = each / (*alone)["tokens_per_second"].get<double>() * 100;
@@ -160,7 +170,11 @@ nlohmann::json model_facts(const BenchSpec& spec, BenchWork work, const MachineR
     facts["processes"] = spec.processes();
     facts["segment_parallel"] = spec.segment_processes();
     facts["shard"] = name_of(spec.sharding.kind);
+    facts["shard_group_size"] = spec.sharding.group_size;
   }
+  facts["offload_weights"] = spec.sharding.offload_weights;
+  facts["offload_optimizer"] = spec.sharding.offload_optimizer;
+  facts["memory_limit"] = spec.memory_limit;
   facts["with_optimizer"] = work == BenchWork::kStep && spec.with_optimizer;
   return facts;
 }
@@ -184,6 +198,9 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   if (spec.processes() > 1)
     title += detail::concat(", ", spec.processes(), " processes, ", spec.segment_processes(),
                             " for each sequence, shard ", name_of(spec.sharding.kind));
+  if (spec.sharding.offload_weights) title += ", frozen weights in host memory";
+  if (spec.sharding.offload_optimizer) title += ", optimizer's state in host memory";
+  if (spec.memory_limit > 0) title += ", within " + human_bytes(spec.memory_limit);
   return detail::concat(title, ", LoRA rank ", spec.lora.rank);
 }
 
@@ -191,6 +208,7 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
 
 BenchReport bench_model(const BenchSpec& spec, BenchWork work) {
   at::manual_seed(1);
+  if (spec.memory_limit > 0) device::limit_memory(spec.device, spec.memory_limit - plan::kContextBytes);
   const MachineRates rates = measure_machine(spec.device, spec.dtype, spec.pause_ms);
   BenchReport report{model_facts(spec, work, rates), title_of(spec, work), model_columns(spec, work), {}, {}};
   const parallel::World alone;

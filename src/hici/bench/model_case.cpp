@@ -8,6 +8,8 @@
 #include "hici/optim/clip.h"
 #include "hici/optim/trainable.h"
 #include "hici/plan/make_problem.h"
+#include "hici/plan/step_traffic.h"
+#include "hici/train/place_weights.h"
 #include "hici/train/segment_streaming.h"
 
 #include <ATen/ATen.h>
@@ -73,31 +75,55 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::
   if (world.mesh().segments > 1) forward_.share = {&world.segments(), length / shape_.segment_length};
   if (plan::has_hierarchy(shape_)) hierarchy::attach_hierarchy(model_, spec.model.hici, {spec.dtype});
   model_.add_lora(spec.lora.targets, spec.lora.rank, spec.lora.scale());
-  model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
+  optim::select_trainable(model_, {});  // shapes and what is trained are all that the plan needs
+  if (work == BenchWork::kStep) plan();
+  fits_ = planned_.fits() || spec.processes() == 1 || world.size() > 1;
+  if (!fits_) return;
+  draw_weights(pool);
   if (work == BenchWork::kEval) return;
   auto parameters = optim::select_trainable(model_, {});
-  if (spec.fp8_base) {
-    model_.quantise_frozen("`fp8_base`");
-    pool.drop_unused();
-  }
-  plan();
   shards_ = std::make_unique<train::ParameterShards>(std::move(parameters), world_, spec.sharding.kind);
   gradients_ = std::make_unique<train::GradientAccumulator>(shards_->parameters(), shards_->gradient_storage());
-  if (spec.with_optimizer) optimizer_ = std::make_unique<optim::AdamW>(shards_->updated(), optim::AdamWOptions{});
+  const bool state_on_host = spec.sharding.offload_optimizer && spec.device.is_cuda();
+  if (spec.with_optimizer)
+    optimizer_ =
+        std::make_unique<optim::AdamW>(shards_->updated(), optim::AdamWOptions{.state_on_host = state_on_host});
 }
 
-// The model on its device and its trained parameters are there; the rest of the step is planned.
+// Weights that do not stay on the device are drawn for this model alone.
+void ModelCase::draw_weights(WeightPool& pool) {
+  const train::PlaceLayer place =
+      work_ == BenchWork::kStep ? train::place_frozen_weights(spec_.sharding, {}, spec_.fp8_base, world_, spec_.device)
+                                : train::PlaceLayer();
+  auto draw = [&](const std::string& name, at::Tensor& t) {
+    const bool is_placed = place && name.find(".layers.") != std::string::npos && !optim::is_trained({}, name);
+    t = is_placed ? WeightPool(spec_.device, spec_.dtype).get(name, t.sizes()) : pool.get(name, t.sizes());
+  };
+  auto drawn = [&](size_t layer) {
+    if (place) place(model_, layer);
+  };
+  model_.visit_parameters(draw, {.after = drawn});
+  if (work_ == BenchWork::kEval || !spec_.fp8_base || place) return;
+  optim::select_trainable(model_, {});
+  model_.quantise_frozen("`fp8_base`");
+  pool.drop_unused();
+}
+
+// Of the whole sequence, which the processes share. All of them choose what fits the one with the least memory.
 void ModelCase::plan() {
   plan::PlanProblem stated;
   stated.model = spec_.model.config;
   stated.shape = shape_;
+  stated.shape.tokens *= world_.mesh().segments;
+  stated.mesh = world_.mesh();
+  stated.sharding = spec_.sharding;
   stated.dtype = spec_.dtype;
   stated.has_optimizer = spec_.with_optimizer;
   stated.stream_segments = spec_.stream_segments;
   stated.accumulation_steps = spec_.accumulation_steps;
   plan::PlanProblem problem = plan::make_problem(std::move(stated), plan::count_parameters(model_), spec_.device);
   std::optional<int64_t> budget = plan::memory_budget(spec_.device);
-  if (budget) budget = parallel::least_of(world_, *budget);
+  if (budget) budget = parallel::least_of(spec_.world == nullptr ? world_ : *spec_.world, *budget);
   planned_ = plan::plan_step(std::move(problem), spec_.activation_policy, budget);
   forward_.policies = planned_.plan.policies;
 }
@@ -238,6 +264,9 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
     row["planned_memory_bytes"] = planned_.plan.peak.groups.total() + own;
     row["planned_host_bytes"] = planned_.plan.host;
     row["planned_peak_moment"] = planned_.plan.peak.name;
+    const plan::StepPrediction prediction =
+        plan::predict_step(planned_.problem, planned_.plan.policies, plan::kNvlinkRates);
+    row["predicted_efficiency_percent"] = prediction.efficiency() * 100;
   }
   if (spec_.shows_parts) add_parts(row);
   return row;

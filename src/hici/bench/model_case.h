@@ -42,6 +42,8 @@ class ModelCase {
   ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::AttentionKind attention, WeightPool& pool,
             const parallel::World& world);
 
+  // False where one process alone has no room for its share, by the plan: nothing was made, and nothing may run.
+  bool fits() const { return fits_; }
   // Runs once on new tokens, untimed.
   void warm_up() { run(draw_tokens()); }
   // Runs once on new tokens and records time and peak memory.
@@ -59,6 +61,7 @@ class ModelCase {
   void whole_step(const at::Tensor& tokens_BT);
   void score(const at::Tensor& tokens_BT) const;
   void update_weights();
+  void draw_weights(WeightPool& pool);
   double model_flops() const;
   void add_parts(nlohmann::json& row);
   void plan();
@@ -77,6 +80,7 @@ class ModelCase {
   std::vector<double> seconds_;
   device::DeviceMemory peak_;
   plan::PlannedStep planned_;  // of a step
+  bool fits_ = true;
 };
 
 }  // namespace hici::bench

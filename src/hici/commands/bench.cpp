@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `hici bench step`, `decode`, `attention`, `loss` and `eval`: speed and memory of a model's shapes, on drawn weights.
+// `hici bench step`, `decode`, `attention`, `loss` and `eval`: speed and memory of a model's shapes, on drawn weights;
+// `links`: collectives.
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/base/output_place.h"
 #include "hici/base/process_rank.h"
 #include "hici/bench/decode_bench.h"
+#include "hici/bench/link_bench.h"
 #include "hici/bench/model_bench.h"
 #include "hici/bench/op_bench.h"
 #include "hici/commands/commands.h"
@@ -31,8 +33,9 @@ struct BenchOptions {
   std::string output;
   std::string csv;
   std::string latex;
-  HiciOptions hici;               // bound by step and eval only
-  ActivationOptions activations;  // bound by step only
+  HiciOptions hici;                                       // bound by step and eval only
+  ActivationOptions activations;                          // bound by step only
+  std::vector<std::string> link_bytes{"64KiB", "404MB"};  // bound by links only
   bool is_step = false;
   int64_t segment_parallel = 1;
   ShardingOptions sharding;  // bound by step only
@@ -86,6 +89,7 @@ void resolve_common(BenchOptions& o) {
   }
   o.spec.validate();
   o.spec.device = o.device.resolve_device();
+  if (o.is_step) o.spec.memory_limit = o.sharding.resolve_memory_limit(o.spec.device);
   o.spec.dtype = o.device.resolve_dtype(o.spec.device);
   o.spec.attention_backend = o.device.resolve_attention_backend();
   const std::string reason =
@@ -94,15 +98,17 @@ void resolve_common(BenchOptions& o) {
   check_places(o);
 }
 
-void add_list(CLI::App& app, const std::string& names, std::vector<std::string>& words, const std::string& help) {
-  add_option(app, names, words, help)->expected(1, -1)->default_str(words.front());
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
+  return text;
 }
 
-void bind_common(CLI::App& app, BenchOptions& o, const std::string& length_names, const std::string& length_help) {
-  add_option(
-      app, "model", o.model,
-      "llama2-7b, llama2-13b, llama3-8b, qwen3-8b, quickstart, or a model directory (config.json alone is read)");
-  add_list(app, length_names, o.lengths, length_help);
+void add_list(CLI::App& app, const std::string& names, std::vector<std::string>& words, const std::string& help) {
+  add_option(app, names, words, help)->expected(1, -1)->default_str(joined(words));
+}
+
+void bind_runs_and_output(CLI::App& app, BenchOptions& o) {
   add_option(app, "repetitions", o.spec.repetitions, "Timed runs of each case; medians are shown", kFromOne);
   add_option(app, "warmup", o.spec.warmup, "Runs before the timed ones", kFromZero);
   add_option(app, "pause_ms", o.spec.pause_ms,
@@ -112,6 +118,12 @@ void bind_common(CLI::App& app, BenchOptions& o, const std::string& length_names
   add_option(app, "csv", o.csv, "Write the table as CSV");
   add_option(app, "latex", o.latex, "Write the table as a LaTeX tabular");
   o.device.bind(app);
+}
+
+void bind_common(CLI::App& app, BenchOptions& o, const std::string& length_names, const std::string& length_help) {
+  add_option(app, "model", o.model, bench::model_help());
+  add_list(app, length_names, o.lengths, length_help);
+  bind_runs_and_output(app, o);
 }
 
 void bind_model(CLI::App& app, BenchOptions& o) {
@@ -129,7 +141,7 @@ void bind_model(CLI::App& app, BenchOptions& o) {
 
 // A step of several processes, as training makes them; the first one shows the result.
 int measure_with_processes(BenchOptions& o, bench::BenchReport (*measure)(const bench::BenchSpec&)) {
-  HICI_CHECK_USAGE(o.spec.with_optimizer || process_rank().world == 1,
+  HICI_CHECK_USAGE(!o.is_step || o.spec.with_optimizer || process_rank().world == 1,
                    "--with_optimizer: gradients meet where weights are updated; give it with several processes");
   check_shares(o);
   return parallel::in_world(o.segment_parallel, o.spec.device, [&](const parallel::World& world) {
@@ -167,6 +179,7 @@ void bind_step(CLI::App& app, BenchOptions& o) {
   add_option(app, "segment_parallel", o.segment_parallel,
              "Under torchrun, srun or mpirun: processes that share each sequence, by whole segments", kFromOne);
   o.sharding.bind(app);
+  o.sharding.bind_memory_limit(app);
 }
 
 void bind_attention(CLI::App& app, BenchOptions& o) {
@@ -207,6 +220,21 @@ CommandEntry bench_decode_command() {
 CommandEntry bench_attention_command() {
   return bench_entry("attention", "Measure attention inside segments alone, forward and backward", bind_attention,
                      bench::bench_attention);
+}
+
+CommandEntry bench_links_command() {
+  return {"bench links", "Measure collectives between the processes of a launcher", [](CLI::App& app) -> Runner {
+            auto o = std::make_shared<BenchOptions>();
+            o->spec.repetitions = 20;
+            add_list(app, "bytes", o->link_bytes, "Bytes of each collective over all processes, a list: 64KiB,404MB");
+            bind_runs_and_output(app, *o);
+            return [o] {
+              for (const std::string& size : list_items(o->link_bytes, "--bytes"))
+                o->spec.link_bytes.push_back(static_cast<int64_t>(parse_size(size, "--bytes")));
+              resolve_common(*o);
+              return measure_with_processes(*o, bench::bench_links);
+            };
+          }};
 }
 
 CommandEntry bench_loss_command() {

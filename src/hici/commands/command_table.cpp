@@ -28,6 +28,7 @@ const std::vector<CommandEntry>& command_table() {
       bench_decode_command(),
       bench_attention_command(),
       bench_loss_command(),
+      bench_links_command(),
       init_command(),
       inspect_command(),
       tokenize_command(),

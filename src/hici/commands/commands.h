@@ -9,6 +9,7 @@ namespace hici::commands {
 CommandEntry bench_attention_command();
 CommandEntry bench_decode_command();
 CommandEntry bench_eval_command();
+CommandEntry bench_links_command();
 CommandEntry bench_loss_command();
 CommandEntry bench_step_command();
 CommandEntry devices_command();

@@ -10,12 +10,15 @@
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/commands/options/output_options.h"
+#include "hici/commands/options/sharding_options.h"
 
 #include <filesystem>
 #include <memory>
 
 namespace hici::commands {
 namespace {
+
+constexpr int64_t kMostProcesses = 65536;
 
 struct PlanOptions {
   bench::MemoryTableSpec spec;
@@ -25,7 +28,11 @@ struct PlanOptions {
   std::string dtype = "bfloat16";
   std::string memory = "80";
   std::string device = "cuda";
-  int64_t num_gpus = 1;
+  int64_t processes = 1;
+  int64_t segment_parallel = 1;
+  double link_gbps = plan::kNvlinkRates.bytes_per_second * 8e-9;
+  double gpu_tflops = plan::kNvlinkRates.flops_per_second * 1e-12;
+  ShardingOptions sharding;
   Option<std::string> trainable_params{"embed,norm"};
   Option<int64_t&> lora_r{spec.lora.rank};
   std::string output;
@@ -49,8 +56,10 @@ int run_plan(PlanOptions& o) {
   HICI_CHECK_USAGE(o.device == "cuda" || o.device == "cpu", "--device: unknown device '", o.device,
                    "'; use cuda or cpu");
   o.spec.on_gpu = o.device == "cuda";
-  HICI_CHECK_USAGE(o.num_gpus == 1, "--num_gpus: ", o.num_gpus,
-                   "; nothing is spread over several GPUs yet, so that there is nothing to plan; use 1");
+  o.spec.mesh = parallel::make_mesh(o.processes, o.segment_parallel, "--segment_parallel");
+  o.spec.sharding = o.sharding.resolve();
+  o.spec.rates.bytes_per_second = o.link_gbps * 1e9 / 8;
+  o.spec.rates.flops_per_second = o.gpu_tflops * 1e12;
   o.spec.model = bench::find_bench_model(o.model, "--model");
   o.spec.lengths = list_of_lengths(o.lengths, "--model_max_length");
   o.hici.use_where_not_typed(o.spec.model.hici);
@@ -80,16 +89,23 @@ CommandEntry plan_command() {
   return {"plan", "Show what a training step needs of a GPU's memory, without a GPU or weights",
           [](CLI::App& app) -> Runner {
             auto o = std::make_shared<PlanOptions>();
-            add_option(app, "model", o->model,
-                       "llama2-7b, llama2-13b, llama3-8b, qwen3-8b, quickstart, or a model directory (config.json "
-                       "alone is read)");
+            add_option(app, "model", o->model, bench::model_help());
             add_option(app, "model_max_length", o->lengths, "Tokens of a training sequence, a list: 8192,16384,32768")
                 ->expected(1, -1)
                 ->default_str("8192,16384,32768,65536");
             add_option(app, "memory", o->memory,
                        "Memory of the GPU, in GiB unless a unit says otherwise: 80 (H100), 141GiB (H200), 24GB");
             add_option(app, "device", o->device, "cuda: the memory of a GPU; cpu: of the process");
-            add_option(app, "num_gpus", o->num_gpus, "Only 1: nothing is spread over several GPUs yet", kFromOne);
+            add_option(app, "processes,--num_gpus", o->processes,
+                       "Processes of the step, one per GPU; the plan is that of one of them (also --num_gpus)",
+                       {1, kMostProcesses});
+            add_option(app, "segment_parallel", o->segment_parallel, "Processes that share each sequence", kFromOne);
+            o->sharding.bind(app);
+            add_option(app, "link_gbps", o->link_gbps,
+                       "Gbit/s that a GPU sends to others; the default is what two H200s of one host reach",
+                       {0.001, 1e6});
+            add_option(app, "gpu_tflops", o->gpu_tflops, "TFLOP/s that the products of a step reach on the GPU",
+                       {0.001, 1e6});
             add_option(app, "attention", o->attention, "hici, full, s2, or segments: inside segments, no slots");
             add_option(app, "per_device_train_batch_size", o->spec.batch_size, "Sequences in one forward", kBatch);
             add_option(app, "gradient_accumulation_steps", o->spec.accumulation_steps,

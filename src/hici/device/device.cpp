@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/device/device.h"
 
+#include "hici/base/error.h"
 #include "hici/base/memory.h"
 #include "hici/device/cuda_plugin.h"
+#include "hici/device/kernel_table.h"
 
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <algorithm>
+#include <cstdint>
 
 namespace hici::device {
 namespace {
@@ -14,6 +19,12 @@ namespace {
 c10::DeviceAllocator* allocator_in_use(at::Device device) {
   c10::DeviceAllocator* allocator = c10::getDeviceAllocator(device.type());
   return allocator->initialized() ? allocator : nullptr;
+}
+
+// Of limit_memory(); of one device, for a process works on one.
+int64_t& tensor_limit() {
+  static int64_t limit = INT64_MAX;
+  return limit;
 }
 
 constexpr auto kAllPools = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
@@ -40,6 +51,12 @@ void reset_peak_memory(at::Device device) {
   }
 }
 
+void limit_memory(at::Device device, int64_t bytes) {
+  HICI_ASSERT(device.is_cuda() && bytes > 0, bytes, " of ", device.str());
+  tensor_limit() = bytes;
+  cuda_kernels().limit_memory(device.index(), bytes);
+}
+
 std::optional<int64_t> available_memory(at::Device device) {
   if (device.is_cpu()) return std::nullopt;
   int64_t bytes = 0;
@@ -47,8 +64,8 @@ std::optional<int64_t> available_memory(at::Device device) {
     if (gpu.index == device.index()) bytes += static_cast<int64_t>(gpu.free_bytes);
   }
   c10::DeviceAllocator* allocator = allocator_in_use(device);
-  if (allocator == nullptr) return bytes;
-  return bytes + allocator->getDeviceStats(device.index()).reserved_bytes[kAllPools].current;
+  if (allocator != nullptr) bytes += allocator->getDeviceStats(device.index()).reserved_bytes[kAllPools].current;
+  return std::min(bytes, tensor_limit());
 }
 
 int64_t free_memory(at::Device device) {

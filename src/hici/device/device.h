@@ -24,8 +24,11 @@ struct DeviceMemory {
 DeviceMemory peak_memory(at::Device device);
 // Sets the peak to the present size. On a CPU only where the kernel allows it.
 void reset_peak_memory(at::Device device);
-// Bytes that tensors of this process can have on a GPU: free on the card plus reserved by the allocator. nullopt on a
+// Lets tensors of this process have so many bytes of a GPU at most, whatever is free: more is out of memory. Not for a
 // CPU.
+void limit_memory(at::Device device, int64_t bytes);
+// Bytes that tensors of this process can have on a GPU: free on the card plus reserved by the allocator, within
+// limit_memory(). nullopt on a CPU.
 std::optional<int64_t> available_memory(at::Device device);
 // Bytes for new tensors: on a GPU free on the card plus cached by the allocator, on a CPU available according to the
 // kernel.

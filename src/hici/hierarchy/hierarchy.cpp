@@ -157,11 +157,14 @@ void attach_hierarchy(nn::CausalLm& model, const config::HiciConfig& config, con
 }
 
 void initialise_hierarchy(nn::CausalLm& model, at::Generator& generator, bool copy_attention_projections) {
-  for (nn::DecoderLayer& layer : model.layers()) {
+  for (size_t i = 0; i < model.layers().size(); ++i) {
+    nn::DecoderLayer& layer = model.layers()[i];
     auto* hierarchy = dynamic_cast<Hierarchy*>(layer.attention.hierarchy.get());
     HICI_ASSERT(hierarchy != nullptr, "a layer without hierarchy");
     hierarchy->initialise(model.embed_tokens(), generator);
-    if (copy_attention_projections) hierarchy->copy_attention_projections(layer.attention);
+    if (!copy_attention_projections) continue;
+    model.use_weights(i);
+    hierarchy->copy_attention_projections(layer.attention);
   }
 }
 

@@ -34,7 +34,7 @@ void fill_parameters(const ModelRequest& request, const OpenedModel& opened, Loa
   const at::NoGradGuard no_grad;
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(request.seed);
   bool hierarchy_is_fresh = false;
-  loaded.model->visit_parameters([&](const std::string& name, at::Tensor& parameter) {
+  auto fill = [&](const std::string& name, at::Tensor& parameter) {
     if (const TensorSource* source = opened.source_of(name)) {
       parameter = read_parameter(*source, name, parameter, request.dtype, request.device);
       loaded.model->set_file_of(name, source->file_of(name));
@@ -46,7 +46,11 @@ void fill_parameters(const ModelRequest& request, const OpenedModel& opened, Loa
     } else {
       hierarchy_is_fresh = true;  // describe_model() has seen everything else
     }
-  });
+  };
+  auto layer_loaded = [&](size_t layer) {
+    if (request.layer_loaded) request.layer_loaded(*loaded.model, layer);
+  };
+  loaded.model->visit_parameters(fill, {.after = layer_loaded});
   if (!hierarchy_is_fresh) return;
   HICI_CHECK(!opened.hici.config, request.adapter.empty() ? request.base.string() : request.adapter.string(),
              ": some tensors of the HiCI modules are missing; the files are not whole");

@@ -7,6 +7,7 @@
 #include "hici/nn/causal_lm.h"
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,8 @@ struct ModelRequest {
   std::optional<config::LoraConfig> lora;  // attach adapters when the adapter directory brings none
   bool copy_attention_init = false;        // --use_llama_init
   uint64_t seed = 0;
+  // Called when all parameters of a layer are there that files hold. What it takes from the layer is not held here.
+  std::function<void(nn::CausalLm& model, size_t layer)> layer_loaded = {};
 };
 
 struct LoadedModel {

@@ -72,6 +72,19 @@ void DecoderLayer::visit_parameters(const std::string& prefix, const ParameterVi
   visit_linears(mlp.linears(), prefix + ".mlp", visit);
 }
 
+NamedLinears DecoderLayer::linears() {
+  NamedLinears all = attention.projections.linears();
+  const NamedLinears of_mlp = mlp.linears();
+  all.insert(all.end(), of_mlp.begin(), of_mlp.end());
+  return all;
+}
+
+void DecoderLayer::quantise_frozen() {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, linear] : linears())
+    if (!linear->weight.requires_grad()) linear->quantise();
+}
+
 namespace {
 
 // layer(inputs, recomputes_mlp) with what the policy says is kept.
@@ -96,14 +109,21 @@ CausalLm::CausalLm(const config::ModelConfig& config, const ParameterOptions& op
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) layers_.emplace_back(config, options);
 }
 
+template <typename Body>
+TensorList CausalLm::with_weights(size_t layer, const Body& body) const {
+  if (!frozen_) return body();
+  use_weights(layer);
+  return frozen_->use_in_backward(static_cast<int64_t>(layer), body());
+}
+
 at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
   AttentionInputs inputs = make_inputs(tokens_BT, options);
   at::Tensor x = at::embedding(embed_tokens_, tokens_BT);
   ActivationOffloader offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (auto* hici = std::get_if<HierarchicalInputs>(&inputs.kind)) hici->layer = static_cast<int64_t>(i);
-    auto run = [&layer = layers_[i], inputs](const TensorList& in, bool recomputes_mlp) {
-      return TensorList{layer.forward(in[0], inputs, recomputes_mlp)};
+    auto run = [this, i, inputs](const TensorList& in, bool recomputes_mlp) {
+      return with_weights(i, [&] { return TensorList{layers_[i].forward(in[0], inputs, recomputes_mlp)}; });
     };
     x = run_layer(run, {x}, policy_of_layer(options.policies, i), offload)[0];
   }
@@ -162,10 +182,13 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
   ActivationOffloader offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
     // The layer's input first, then the tensors of the state; out the same.
-    auto run = [&layer = layers_[i], inputs](const TensorList& in, bool recomputes_mlp) {
-      SegmentOutput made = layer.forward_segment(in[0], inputs, LayerState(in.begin() + 1, in.end()), recomputes_mlp);
-      made.after.insert(made.after.begin(), made.hidden_BSC);
-      return made.after;
+    auto run = [this, i, inputs](const TensorList& in, bool recomputes_mlp) {
+      return with_weights(i, [&] {
+        const LayerState state(in.begin() + 1, in.end());
+        SegmentOutput made = layers_[i].forward_segment(in[0], inputs, state, recomputes_mlp);
+        made.after.insert(made.after.begin(), made.hidden_BSC);
+        return made.after;
+      });
     };
     TensorList input_and_state = before[i];
     input_and_state.insert(input_and_state.begin(), out.hidden_BSC);
@@ -183,9 +206,13 @@ void CausalLm::check_attention_backend(ops::AttentionBackend backend, std::strin
   HICI_CHECK_USAGE(reason.empty(), subject, ": ", reason);
 }
 
-void CausalLm::visit_parameters(const ParameterVisitor& visit) {
+void CausalLm::visit_parameters(const ParameterVisitor& visit, const LayerEvents& events) {
   visit("model.embed_tokens.weight", embed_tokens_);
-  for (size_t i = 0; i < layers_.size(); ++i) layers_[i].visit_parameters("model.layers." + std::to_string(i), visit);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    if (events.before) events.before(i);
+    layers_[i].visit_parameters("model.layers." + std::to_string(i), visit);
+    if (events.after) events.after(i);
+  }
   visit("model.norm.weight", norm_);
   if (lm_head_.defined()) visit("lm_head.weight", lm_head_);
 }
@@ -196,18 +223,17 @@ const std::string& CausalLm::file_of(const std::string& parameter) const {
   return found == files_.end() ? kNothing : found->second;
 }
 
-void CausalLm::quantise_frozen(std::string_view subject) {
-  const at::NoGradGuard no_grad;
+void CausalLm::check_fp8(std::string_view subject) const {
   const std::string reason =
       ops::why_not_fp8(embed_tokens_.device(), embed_tokens_.scalar_type(),
                        {config_.hidden_size, config_.intermediate_size, config_.num_attention_heads * config_.head_dim,
                         config_.num_key_value_heads * config_.head_dim});
   HICI_CHECK_USAGE(reason.empty(), subject, ": ", reason, "; leave it out");
-  for (DecoderLayer& layer : layers_) {
-    for (const NamedLinears& linears : {layer.attention.projections.linears(), layer.mlp.linears()})
-      for (const auto& [name, linear] : linears)
-        if (!linear->weight.requires_grad()) linear->quantise();
-  }
+}
+
+void CausalLm::quantise_frozen(std::string_view subject) {
+  check_fp8(subject);
+  for (DecoderLayer& layer : layers_) layer.quantise_frozen();
 }
 
 void CausalLm::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {

@@ -6,8 +6,11 @@
 #include "hici/config/model_config.h"
 #include "hici/nn/activation_policy.h"
 #include "hici/nn/attention/attention.h"
+#include "hici/nn/frozen_weights.h"
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,6 +40,9 @@ struct DecoderLayer {
   SegmentOutput forward_segment(const at::Tensor& x_BSC, const StreamedInputs& inputs, const LayerState& before,
                                 bool recomputes_mlp = false) const;
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
+  // Of attention and MLP; those of the hierarchy are always trained.
+  NamedLinears linears();
+  void quantise_frozen();
 
  private:
   // What follows attention: both residual connections and the MLP.
@@ -74,6 +80,11 @@ struct SegmentHidden {
   ModelState after;
 };
 
+// What else happens while all parameters are visited; each may be empty.
+struct LayerEvents {
+  std::function<void(size_t layer)> before = {}, after = {};
+};
+
 class CausalLm {
  public:
   // Parameters are on the meta device until they are filled through visit_parameters().
@@ -98,11 +109,21 @@ class CausalLm {
   // An error that begins with `subject` when `backend` cannot attend with this model's device, type and head size.
   void check_attention_backend(ops::AttentionBackend backend, std::string_view subject) const;
 
-  void visit_parameters(const ParameterVisitor& visit);
+  void visit_parameters(const ParameterVisitor& visit, const LayerEvents& events = {});
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
   // The projections and MLPs of the layers whose weights are frozen, in 8 bits from now on (ops/fp8.h). An error that
   // begins with `subject` when device, type or a width does not allow it.
   void quantise_frozen(std::string_view subject);
+  void check_fp8(std::string_view subject) const;
+
+  // Frozen weights that are on the device only while their layer is at work. The forward passes of training and
+  // evaluation, not those with a cache, see to it by themselves.
+  void keep_frozen_weights(std::unique_ptr<FrozenWeights> frozen) { frozen_ = std::move(frozen); }
+  FrozenWeights* frozen_weights() const { return frozen_.get(); }
+  // Before anything else reads weights of a layer. Processes that cut them among themselves make the same calls.
+  void use_weights(size_t layer) const {
+    if (frozen_) frozen_->use(static_cast<int64_t>(layer));
+  }
 
   const config::ModelConfig& config() const { return config_; }
   std::vector<DecoderLayer>& layers() { return layers_; }
@@ -118,10 +139,14 @@ class CausalLm {
 
  private:
   AttentionInputs make_inputs(const at::Tensor& tokens_BT, const ForwardOptions& options) const;
+  // body(), which runs the layer, with its weights there; also in the backward pass.
+  template <typename Body>
+  TensorList with_weights(size_t layer, const Body& body) const;
 
   config::ModelConfig config_;
   at::Tensor embed_tokens_, norm_, lm_head_;
   std::vector<DecoderLayer> layers_;
+  std::unique_ptr<FrozenWeights> frozen_;     // null: all weights are on the device
   std::map<std::string, std::string> files_;  // by parameter
 };
 

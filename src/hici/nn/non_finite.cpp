@@ -15,11 +15,12 @@ struct BadWeight {
 BadWeight find_bad_weight(const CausalLm& model) {
   BadWeight found;
   // The visit may change parameters, this one does not.
-  const_cast<CausalLm&>(model).visit_parameters([&](const std::string& name, const at::Tensor& parameter) {
+  auto check = [&](const std::string& name, const at::Tensor& parameter) {
     if (!found.value.empty() || parameter.is_meta()) return;
     found.value = ops::first_non_finite(parameter);
     if (!found.value.empty()) found.name = name;
-  });
+  };
+  const_cast<CausalLm&>(model).visit_parameters(check, {.before = [&](size_t layer) { model.use_weights(layer); }});
   return found;
 }
 

@@ -14,40 +14,113 @@ struct AdamW::KernelLists {
   std::vector<at::Tensor> parameters, gradients, exp_avgs, exp_avg_sqs;
 };
 
+struct AdamW::SortedLists {
+  std::array<std::array<KernelLists, 2>, kNumGroups> lists;
+
+  void add(const TrainedParameter& parameter, const at::Tensor& master, const at::Tensor& gradient,
+           const at::Tensor& exp_avg, const at::Tensor& exp_avg_sq) {
+    KernelLists& list = lists[static_cast<size_t>(parameter.group)][parameter.decays ? 1 : 0];
+    list.parameters.push_back(master);
+    list.gradients.push_back(gradient);
+    list.exp_avgs.push_back(exp_avg);
+    list.exp_avg_sqs.push_back(exp_avg_sq);
+  }
+};
+
+namespace {
+
+// Of the state in host memory.
+enum StateKind : int64_t { kExpAvg, kExpAvgSq, kMaster };
+
+at::Tensor part_of(const at::Tensor& t, const HostState::Part& part) {
+  return t.view({-1}).narrow(0, part.begin, part.size);
+}
+
+}  // namespace
+
 AdamW::AdamW(std::vector<TrainedParameter> parameters, const AdamWOptions& options) : options_(options) {
   const at::NoGradGuard no_grad;
   for (TrainedParameter& parameter : parameters) {
     const at::Tensor& tensor = parameter.tensor;
     HICI_ASSERT(tensor.requires_grad() && tensor.is_leaf(), parameter.name);
-    const auto wide = ops::accumulation_type(tensor.scalar_type());
-    const at::Tensor master = tensor.scalar_type() == wide ? tensor.detach() : tensor.detach().to(wide);
     if (!step_.defined()) step_ = at::zeros({}, tensor.options().dtype(at::kFloat));
-    slots_.push_back({std::move(parameter), master, at::zeros_like(master), at::zeros_like(master)});
+    slots_.push_back({std::move(parameter), {}, {}, {}});
+  }
+  if (options.state_on_host && !slots_.empty()) {
+    make_state_on_host();
+    return;
+  }
+  for (Slot& slot : slots_) {
+    const at::Tensor& tensor = slot.parameter.tensor;
+    const auto wide = ops::accumulation_type(tensor.scalar_type());
+    slot.master = tensor.scalar_type() == wide ? tensor.detach() : tensor.detach().to(wide);
+    slot.exp_avg = at::zeros_like(slot.master);
+    slot.exp_avg_sq = at::zeros_like(slot.master);
+  }
+}
+
+void AdamW::make_state_on_host() {
+  const at::Tensor& first = slots_.front().parameter.tensor;
+  const auto type = first.scalar_type(), wide = ops::accumulation_type(type);
+  std::vector<int64_t> sizes;
+  for (const Slot& slot : slots_) {
+    HICI_ASSERT(slot.parameter.tensor.scalar_type() == type, slot.parameter.name);
+    sizes.push_back(slot.parameter.tensor.numel());
+  }
+  on_host_ = std::make_unique<HostState>(sizes, type == wide ? kMaster : kMaster + 1, wide, first.device());
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const at::Tensor& tensor = slots_[i].parameter.tensor;
+    slots_[i].exp_avg = on_host_->of(i, kExpAvg).view(tensor.sizes());
+    slots_[i].exp_avg_sq = on_host_->of(i, kExpAvgSq).view(tensor.sizes());
+    slots_[i].master = tensor.detach();
+    if (type != wide) slots_[i].master = on_host_->of(i, kMaster).view(tensor.sizes()).copy_(tensor);
   }
 }
 
 void AdamW::step(const std::vector<at::Tensor>& gradients, const std::array<double, kNumGroups>& rates) {
   const at::NoGradGuard no_grad;
   HICI_ASSERT(gradients.size() == slots_.size(), gradients.size(), " gradients for ", slots_.size(), " parameters");
-  KernelLists lists[kNumGroups][2];
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    if (!gradients[i].defined()) continue;
-    Slot& slot = slots_[i];
-    KernelLists& list = lists[static_cast<int>(slot.parameter.group)][slot.parameter.decays ? 1 : 0];
-    list.parameters.push_back(slot.master);
-    list.gradients.push_back(gradients[i]);
-    list.exp_avgs.push_back(slot.exp_avg);
-    list.exp_avg_sqs.push_back(slot.exp_avg_sq);
-  }
   if (step_.defined()) step_.fill_(static_cast<double>(steps_taken_ + 1));
-  for (size_t group = 0; group < kNumGroups; ++group) {
-    update(lists[group][0], rates[group], 0.0);
-    update(lists[group][1], rates[group], options_.weight_decay);
-  }
+  on_host_ ? update_through_device(gradients, rates) : update_on_device(gradients, rates);
   ++steps_taken_;
+}
+
+void AdamW::update_on_device(const std::vector<at::Tensor>& gradients, const std::array<double, kNumGroups>& rates) {
+  SortedLists lists;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const Slot& slot = slots_[i];
+    if (gradients[i].defined()) lists.add(slot.parameter, slot.master, gradients[i], slot.exp_avg, slot.exp_avg_sq);
+  }
+  update(lists, rates);
   for (Slot& slot : slots_) {
     const bool has_master = slot.parameter.tensor.scalar_type() != slot.master.scalar_type();
     if (has_master) slot.parameter.tensor.detach().copy_(slot.master);
+  }
+}
+
+void AdamW::update_through_device(const std::vector<at::Tensor>& gradients,
+                                  const std::array<double, kNumGroups>& rates) {
+  on_host_->update([&](const std::vector<HostState::Part>& parts) {
+    SortedLists lists;
+    std::vector<std::pair<at::Tensor, at::Tensor>> narrow_and_master;
+    for (const HostState::Part& part : parts) {
+      const TrainedParameter& parameter = slots_[part.tensor].parameter;
+      if (!gradients[part.tensor].defined()) continue;
+      const at::Tensor here = part_of(parameter.tensor.detach(), part);
+      const bool has_master = part.state.size() > kMaster;
+      const at::Tensor& master = has_master ? part.state[kMaster] : here;
+      lists.add(parameter, master, part_of(gradients[part.tensor], part), part.state[kExpAvg], part.state[kExpAvgSq]);
+      if (has_master) narrow_and_master.emplace_back(here, master);
+    }
+    update(lists, rates);
+    for (const auto& [narrow, master] : narrow_and_master) narrow.copy_(master);
+  });
+}
+
+void AdamW::update(const SortedLists& lists, const std::array<double, kNumGroups>& rates) const {
+  for (size_t group = 0; group < kNumGroups; ++group) {
+    update(lists.lists[group][0], rates[group], 0.0);
+    update(lists.lists[group][1], rates[group], options_.weight_decay);
   }
 }
 
@@ -59,7 +132,12 @@ void AdamW::update(const KernelLists& lists, double rate, double weight_decay) c
                     /*amsgrad=*/false, /*maximize=*/false);
 }
 
+void AdamW::finish() const {
+  if (on_host_) on_host_->finish();
+}
+
 void AdamW::visit_state(const StateVisitor& visit) {
+  finish();
   for (Slot& slot : slots_) {
     visit("exp_avg." + slot.parameter.name, slot.exp_avg);
     visit("exp_avg_sq." + slot.parameter.name, slot.exp_avg_sq);

@@ -16,6 +16,9 @@ struct TrainableSelection {
   std::vector<std::string> name_parts{"embed", "norm"};
 };
 
+// Whether a parameter of this name is trained.
+bool is_trained(const TrainableSelection& selection, const std::string& name);
+
 // Sets requires_grad on every parameter of the model and returns those that are trained, in the order of the visit.
 // Only matrices have weight decay; norms, biases and scalars do not, as in transformers' Trainer.
 // A name part that matches no parameter is a usage error: it would have no effect.

@@ -150,6 +150,7 @@ struct World::Joined {
   std::string label;  // begins an error line of this process
   std::mutex mutex;
   std::vector<ProcessGroup> groups;  // of the device
+  int64_t blocks_made = 0;
 
   // Ends the process at once: the main thread may wait in a collective, or for a device that waits in one. What a
   // checkpoint has on disk by now is found or cleaned up by the next start.
@@ -219,6 +220,13 @@ World::~World() {
   } catch (const std::exception&) {
     // The others are done, and so is this one.
   }
+}
+
+ProcessGroup World::make_block(int64_t block) const {
+  HICI_ASSERT(block >= 1 && size() % block == 0, size(), " processes in blocks of ", block);
+  if (!joined_ || block == 1) return {};
+  const std::string name = detail::concat("block/", joined_->blocks_made++, "/", rank() / block);
+  return joined_->make_group(name, rank() % block, block);
 }
 
 void World::set_step(int64_t step) const {

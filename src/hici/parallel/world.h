@@ -37,6 +37,9 @@ class World {
   // The processes that share this one's sequence, in the order of its segments; for tensors on the device.
   const ProcessGroup& segments() const { return segments_; }
   const Mesh& mesh() const { return mesh_; }
+  // This process's block of `size` neighbouring ranks, as a new group; for tensors on the device. `size` divides the
+  // number of processes, which all make the same calls.
+  ProcessGroup make_block(int64_t size) const;
 
   void set_step(int64_t step) const;
 

@@ -3,6 +3,7 @@
 
 #include "hici/nn/offload.h"
 #include "hici/ops/linear_cross_entropy.h"
+#include "hici/optim/host_state.h"
 
 #include <algorithm>
 
@@ -14,7 +15,11 @@ using nn::ActivationPolicy;
 // The part of the sequence that is in one forward.
 StepShape shape_in_forward(const PlanProblem& problem) {
   StepShape shape = problem.shape;
-  if (problem.stream_segments) shape.tokens = shape.segment_length;
+  if (problem.stream_segments) {
+    shape.tokens = shape.segment_length;
+  } else if (problem.mesh.segments > 1) {
+    shape.tokens = problem.rounds() * shape.segment_length;
+  }
   return shape;
 }
 
@@ -31,10 +36,11 @@ class StepMemory {
         is_narrow_(e_ < w_) {
     const int64_t trained = p_.parameters.trained;
     // Without an optimizer the sums are never freed.
-    const bool stays = p_.accumulation_steps > 1 || p_.stream_segments || !p_.has_optimizer;
+    // Those of several processes have their place from the start.
+    const bool stays = p_.accumulation_steps > 1 || p_.stream_segments || !p_.has_optimizer || p_.mesh.world() > 1;
     pending_gradients_ = stays ? trained * w_ : 0;
-    fixed_.weights = p_.parameters.all * e_;
-    fixed_.optimizer = p_.has_optimizer ? trained * (is_narrow_ ? 3 : 2) * w_ : 0;
+    fixed_.weights = p_.parameters.all * e_ - (is_placed() ? frozen() - frozen_on_device() : 0);
+    fixed_.optimizer = offloads_optimizer() ? staging_bytes() : p_.optimizer_bytes();
     fixed_.other = p_.on_gpu ? kWorkspaceBytes : 0;
     fixed_.activations = token_bytes() + rotary_bytes() + (p_.on_gpu ? 0 : state_bytes());
   }
@@ -48,6 +54,10 @@ class StepMemory {
     for (const ActivationPolicy policy : plan.policies) plan.kept_by_layers += kept(policy);
     plan.kept = plan.kept_by_layers + rotary_bytes() + last_norm_bytes();
     plan.host = p_.on_gpu ? state_bytes() : 0;
+    if (offloads_weights())
+      plan.host += num_layers() * nn::pinned_bytes(frozen() / num_layers() / p_.weight_processes());
+    if (offloads_optimizer())
+      plan.host += optimizer_kinds() * nn::pinned_bytes(p_.optimizer_bytes() / optimizer_kinds());
     for (const ActivationPolicy policy : plan.policies) {
       if (policy == ActivationPolicy::kOffload && p_.on_gpu) plan.host += nn::pinned_bytes(row_);
     }
@@ -62,8 +72,27 @@ class StepMemory {
     return policy == ActivationPolicy::kOffload && p_.on_gpu ? 0 : layer_.input;
   }
 
-  // Token ids and labels, on the device as a whole.
-  int64_t token_bytes() const { return 16 * p_.shape.batch * p_.shape.tokens; }
+  // Frozen matrices of the layers: all, and what of them is on the device (nn/frozen_weights.h).
+  int64_t frozen() const { return p_.parameters.frozen_matrices * e_; }
+  bool offloads_weights() const { return p_.sharding.offload_weights && p_.on_gpu; }
+  bool is_placed() const { return p_.weight_processes() > 1 || offloads_weights(); }
+  int64_t frozen_on_device() const {
+    return 2 * frozen() / num_layers() + (offloads_weights() ? 0 : frozen() / p_.weight_processes());
+  }
+
+  // Master weights and moments, or only moments (optim/host_state.h).
+  int64_t optimizer_kinds() const { return is_narrow_ ? 3 : 2; }
+  bool offloads_optimizer() const { return p_.sharding.offload_optimizer && p_.on_gpu && p_.has_optimizer; }
+  int64_t staging_bytes() const {
+    const int64_t piece = optim::HostState::kPieceElements * optimizer_kinds() * w_;
+    return optim::HostState::kPiecesOnDevice * std::min(piece, p_.optimizer_bytes());
+  }
+
+  // Token ids and labels of this process, on the device as a whole.
+  int64_t token_bytes() const {
+    const int64_t tokens = p_.mesh.segments > 1 ? p_.rounds() * p_.shape.segment_length : p_.shape.tokens;
+    return 16 * p_.shape.batch * tokens;
+  }
   int64_t rotary_bytes() const { return shape_.tokens * p_.model.head_dim * w_; }
   // Its input and a number for each row.
   int64_t last_norm_bytes() const { return row_ + row_ / (p_.model.hidden_size * e_) * w_; }
@@ -72,7 +101,7 @@ class StepMemory {
   int64_t state_bytes() const {
     if (!p_.stream_segments || !has_hierarchy(p_.shape)) return 0;
     const config::HiciConfig& h = *p_.shape.hici;
-    const int64_t rows = (p_.shape.tokens / p_.shape.segment_length - 1) * num_layers() * p_.shape.batch;
+    const int64_t rows = (p_.rounds() - 1) * num_layers() * p_.shape.batch;
     const auto held = [&](int64_t bytes) { return p_.on_gpu ? nn::pinned_bytes(bytes) : bytes; };
     int64_t bytes = 0;
     if (h.use_global_integrator) bytes += held(4 * rows * p_.model.hidden_size * w_);
@@ -199,6 +228,19 @@ double recomputed_share(const PlanProblem& problem, const nn::ActivationPolicies
     if (policy == ActivationPolicy::kRecompute || policy == ActivationPolicy::kOffload) layers += 1;
   }
   return layers / static_cast<double>(problem.model.num_hidden_layers);
+}
+
+int64_t PlanProblem::num_segments() const {
+  const bool is_cut = shape.segment_length > 0 && shape.attention != nn::AttentionKind::kFull;
+  return is_cut ? shape.tokens / shape.segment_length : 1;
+}
+
+int64_t PlanProblem::optimizer_bytes() const {
+  if (!has_optimizer) return 0;
+  const LayerTypes types{dtype};
+  const int64_t kinds = types.element() < types.wide() ? 3 : 2;
+  const int64_t shards = sharding.kind == config::ShardKind::kNone ? 1 : mesh.world();
+  return parameters.trained * kinds * types.wide() / shards;
 }
 
 int64_t budget_of_memory(int64_t bytes, bool on_gpu) {

@@ -8,10 +8,14 @@
 //   embedding    the dense gradient of the trained embedding, and all other gradients
 //   collection   gradients in the model's type beside their float32 sums
 //   optimizer    float32 sums, master weights and moments
+// Of several processes one is planned: its segments, its part of the optimizer's state and of frozen weights, of which
+// two layers are whole while they are at work.
 // Counted is tensor memory, as LibTorch's allocator counts it; the driver's context is additional (kContextBytes).
 #pragma once
 
+#include "hici/config/sharding.h"
 #include "hici/optim/trainable.h"
+#include "hici/parallel/mesh.h"
 #include "hici/plan/layer_memory.h"
 #include "hici/plan/parameter_sizes.h"
 
@@ -50,6 +54,16 @@ struct PlanProblem {
   // The selection behind `parameters`; for plans of the same step with fewer trained parameters.
   optim::TrainableSelection trainable = {};
   config::LoraConfig lora = {};
+  // The processes, of which one is planned, and what they share.
+  parallel::Mesh mesh = {};
+  config::Sharding sharding = {};
+
+  int64_t num_segments() const;  // of the whole sequence
+  // Segments that one process works on, one in a round when they are streamed.
+  int64_t rounds() const { return (num_segments() + mesh.segments - 1) / mesh.segments; }
+  int64_t weight_processes() const { return sharding.weight_processes(mesh.world()); }
+  // Master weights and moments of this process.
+  int64_t optimizer_bytes() const;
 };
 
 // Bytes of one phase by purpose.

@@ -31,6 +31,10 @@ ParameterSizes count_parameters(nn::CausalLm& model) {
       sizes.trained_of_end += t.numel();
     }
   });
+  for (nn::DecoderLayer& layer : model.layers()) {
+    for (const auto& [name, linear] : layer.linears())
+      if (!linear->weight.requires_grad()) sizes.frozen_matrices += linear->weight.numel();
+  }
   sizes.trains_head = model.head_weight().requires_grad();
   return sizes;
 }

@@ -15,7 +15,8 @@ namespace hici::plan {
 struct ParameterSizes {
   int64_t all = 0;
   int64_t trained = 0;
-  int64_t embedding = 0;  // size of the table, trained or not
+  int64_t frozen_matrices = 0;  // of the layers' projections and MLPs
+  int64_t embedding = 0;        // size of the table, trained or not
   bool trains_embedding = false;
   bool trains_mlp = false;
   bool trains_head = false;  // also if the head is the trained embedding

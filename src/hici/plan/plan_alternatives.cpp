@@ -25,11 +25,6 @@ PlanProblem with_tokens(PlanProblem problem, int64_t tokens) {
   return problem;
 }
 
-int64_t num_segments(const StepShape& shape) {
-  return shape.segment_length > 0 && shape.attention != nn::AttentionKind::kFull ? shape.tokens / shape.segment_length
-                                                                                 : 1;
-}
-
 PlanProblem with_trained(PlanProblem problem, optim::TrainableSelection selection) {
   problem.parameters = count_parameters(problem.model, problem.shape.hici, problem.lora, selection);
   problem.shape.trains_head = problem.parameters.trains_head;
@@ -53,6 +48,7 @@ class Search {
 
   std::vector<Alternative> run() {
     try_policies();
+    try_placement();
     try_one_sequence();
     try_streaming(problem_, "");
     try_fewer_trained();
@@ -72,6 +68,26 @@ class Search {
     std::optional<MemoryPlan> plan = fit(problem);
     if (plan) found_.push_back({options, std::move(*plan)});
     return plan.has_value();
+  }
+
+  // Frozen weights cut among the processes, or what waits in host memory.
+  void try_placement() {
+    if (!problem_.on_gpu) return;
+    PlanProblem placed = problem_;
+    const bool has_frozen = placed.parameters.frozen_matrices > 0;
+    if (has_frozen && placed.mesh.world() > 1 && placed.sharding.kind != config::ShardKind::kFull) {
+      placed.sharding.kind = config::ShardKind::kFull;
+      if (add_if_fits("`shard` full", placed)) return;
+    }
+    placed = problem_;
+    if (has_frozen && !placed.sharding.offload_weights) {
+      placed.sharding.offload_weights = true;
+      if (add_if_fits(placed.sharding.offload_optimizer ? "`offload` weights,optimizer" : "`offload` weights", placed))
+        return;
+    }
+    if (placed.sharding.offload_optimizer) return;
+    placed.sharding.offload_optimizer = true;
+    add_if_fits(placed.sharding.offload_weights ? "`offload` weights,optimizer" : "`offload` optimizer", placed);
   }
 
   // The fastest one; the next leaner one only costs time.
@@ -98,7 +114,7 @@ class Search {
 
   // As few segments as fit: each more is another pass of small work.
   void try_streaming(const PlanProblem& start, std::string options) {
-    if (!has_hierarchy(start.shape) || num_segments(start.shape) == 1) return;
+    if (!has_hierarchy(start.shape) || start.num_segments() == 1) return;
     PlanProblem streamed = start;
     if (!start.stream_segments) {
       streamed.stream_segments = true;
@@ -166,7 +182,7 @@ class Search {
 
   // The longest one, in steps of 256 tokens for each segment.
   void try_shorter() {
-    const int64_t step = 256 * num_segments(problem_.shape);
+    const int64_t step = 256 * problem_.num_segments();
     int64_t fits = 0, beyond = problem_.shape.tokens / step + 1;
     while (fits + 1 < beyond) {
       const int64_t middle = (fits + beyond) / 2;

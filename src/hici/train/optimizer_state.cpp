@@ -57,6 +57,7 @@ std::map<std::string, io::TensorToWrite> OptimizerState::master_weights() const 
 at::Tensor OptimizerState::collect(size_t index) const {
   const Entry& entry = entries_[index];
   const std::string name = name_of(entry);
+  optimizer_.finish();
   if (!shards_.is_cut()) return pieces_.at(name);
   const at::Tensor& parameter = shards_.parameters()[entry.parameter].tensor;
   at::Tensor number = at::tensor(static_cast<int64_t>(index), at::kLong);
@@ -75,6 +76,7 @@ at::Tensor OptimizerState::collect(size_t index) const {
 
 void OptimizerState::send_own_part(size_t index) const {
   const Entry& entry = entries_[index];
+  optimizer_.finish();
   for (const ParameterShards::Owned& part : shards_.owners_of(entry.parameter)) {
     if (part.rank == shards_.world().rank())
       control_of(shards_).send(pieces_.at(name_of(entry)).to(at::kCPU).contiguous(), 0);

@@ -8,6 +8,7 @@
 #include "hici/config/divides.h"
 #include "hici/plan/make_problem.h"
 #include "hici/train/checkpoint_files.h"
+#include "hici/train/place_weights.h"
 #include "hici/train/segment_streaming.h"
 
 #include <ATen/ATen.h>
@@ -24,10 +25,14 @@ void check_segments(const TrainingRunSpec& spec, const config::HiciConfig& hici)
   config::check_divides("`num_segments`", hici.num_segments, "`sequence_length`", spec.train.sequence_length);
 }
 
-io::LoadedModel load_for_training(const TrainingRunSpec& spec, const io::ModelRequest& model,
-                                  const io::OpenedModel& opened, const config::HiciConfig& hici) {
+io::LoadedModel load_for_training(const TrainingRunSpec& spec, io::ModelRequest model, const io::OpenedModel& opened,
+                                  const config::HiciConfig& hici, const parallel::World& world) {
   if (spec.train.stream_segments) check_streamable(spec.attention, hici);
   check_segments(spec, hici);
+  model.layer_loaded = place_frozen_weights(spec.sharding, spec.trainable, spec.fp8_base, world, spec.device);
+  HICI_CHECK_USAGE(!model.layer_loaded || !spec.fp8_base || !spec.copy_attention_init,
+                   "`use_llama_init`: projections are in 8 bits already with `fp8_base` and `shard` full or `offload` "
+                   "weights; leave one of them out");
   io::LoadedModel loaded = io::build_model(model, opened, hici);
   HICI_CHECK_USAGE(spec.trainable.low_rank || !loaded.lora, "`init_adapter`: ", spec.init_adapter.string(),
                    " is an adapter, which `low_rank_training` False cannot train; merge it into its base first");
@@ -79,6 +84,8 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   stated.accumulation_steps = spec.train.accumulation_steps;
   stated.trainable = spec.trainable;
   stated.lora = loaded.lora.value_or(spec.lora);
+  stated.mesh = world.mesh();
+  stated.sharding = spec.sharding;
   plan::PlanProblem problem = plan::make_problem(std::move(stated), plan::count_parameters(*loaded.model), spec.device);
   std::optional<int64_t> budget = plan::memory_budget(spec.device);
   if (budget) budget = parallel::least_of(world, *budget);
@@ -125,7 +132,7 @@ io::ModelRequest model_to_train(const TrainingRunSpec& spec, const ResumePoint& 
 RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, const io::ModelRequest& model,
                       const io::OpenedModel& opened, const config::HiciConfig& hici, const parallel::World& world) {
   RunInputs inputs;
-  inputs.loaded = load_for_training(spec, model, opened, hici);
+  inputs.loaded = load_for_training(spec, model, opened, hici, world);
   inputs.forward = make_forward(spec, inputs.loaded);
   inputs.data = open_training_data(spec, inputs.loaded.model->config().vocab_size, world);
   inputs.identity = settle_run(spec, resume, inputs.loaded, inputs.data);
@@ -136,7 +143,8 @@ RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, co
 
 RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs, const parallel::World& world) {
   RunStep step{optim::select_trainable(*inputs.loaded.model, spec.trainable), {}, inputs.forward};
-  if (spec.fp8_base) inputs.loaded.model->quantise_frozen("`fp8_base`");
+  const bool is_placed = inputs.loaded.model->frozen_weights() != nullptr;
+  if (spec.fp8_base && !is_placed) inputs.loaded.model->quantise_frozen("`fp8_base`");
   step.planned = plan_training_step(spec, inputs.loaded, inputs.forward, world);
   plan::announce_plan(step.planned);
   step.forward.policies = step.planned.plan.policies;

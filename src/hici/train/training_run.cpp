@@ -5,6 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/signals.h"
+#include "hici/device/device.h"
 #include "hici/train/run_messages.h"
 #include "hici/train/run_record.h"
 #include "hici/train/run_setup.h"
@@ -52,7 +53,8 @@ int exit_code_of(RunEnd end, int64_t failed_saves, const Trainer& trainer) {
 int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inputs, const RunStep& step,
               ParameterShards& shards) {
   const parallel::World& world = shards.world();
-  optim::AdamW optimizer(shards.updated(), {.weight_decay = spec.train.weight_decay});
+  const bool state_on_host = spec.sharding.offload_optimizer && spec.device.is_cuda();
+  optim::AdamW optimizer(shards.updated(), {.weight_decay = spec.train.weight_decay, .state_on_host = state_on_host});
   OptimizerState state(shards, optimizer);
   if (start.resume.checkpoint) state.read(*start.resume.checkpoint);
 
@@ -119,6 +121,7 @@ int TrainingRun::run(const config::HiciConfig& hici) {
 int with_processes(TrainingRunSpec& spec, const std::function<int(const parallel::World&)>& work) {
   spec.train.validate();
   check_segment_parallel(spec);
+  if (spec.memory_limit > 0) device::limit_memory(spec.device, spec.memory_limit - plan::kContextBytes);
   const StopSignals signals;
   return parallel::in_world(spec.segment_processes, spec.device, [&](const parallel::World& world) {
     spec.train.data_processes = world.mesh().data;

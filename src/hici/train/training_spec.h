@@ -46,6 +46,7 @@ struct TrainingRunSpec {
   optim::TrainableSelection trainable;
   config::TrainConfig train;
   config::Sharding sharding;
+  int64_t memory_limit = 0;                        // bytes of the GPU that this process may have; 0: what is free
   int64_t segment_processes = 1;                   // that share a sequence
   std::set<std::string> typed_start_options = {};  // of TrainingState::start_options, by name
   bool copy_attention_init = false;

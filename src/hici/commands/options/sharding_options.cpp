@@ -2,7 +2,9 @@
 #include "hici/commands/options/sharding_options.h"
 
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 #include "hici/commands/options/option_values.h"
+#include "hici/plan/memory_plan.h"
 
 namespace hici::commands {
 
@@ -19,6 +21,12 @@ void ShardingOptions::bind(CLI::App& command) {
       ->expected(1, -1);
 }
 
+void ShardingOptions::bind_memory_limit(CLI::App& command) {
+  add_option(
+      command, "memory_limit", memory_limit,
+      "Memory of the GPU that this process may have, in GiB unless a unit says otherwise; default: what is free");
+}
+
 config::Sharding ShardingOptions::resolve() const {
   config::Sharding sharding;
   sharding.kind = parse_enum<config::ShardKind>(shard.value, shard.name());
@@ -32,6 +40,15 @@ config::Sharding ShardingOptions::resolve() const {
     (item == "weights" ? sharding.offload_weights : sharding.offload_optimizer) = true;
   }
   return sharding;
+}
+
+int64_t ShardingOptions::resolve_memory_limit(at::Device device) const {
+  if (!memory_limit.typed()) return 0;
+  HICI_CHECK_USAGE(device.is_cuda(), memory_limit.name(), ": is of a GPU; leave it out on a CPU");
+  const auto bytes = static_cast<int64_t>(parse_memory(memory_limit.value, memory_limit.name()));
+  HICI_CHECK_USAGE(bytes > plan::kContextBytes, memory_limit.name(), ": ", human_bytes(bytes),
+                   " is less than CUDA itself takes; use more, as in 24GiB");
+  return bytes;
 }
 
 }  // namespace hici::commands

@@ -148,6 +148,7 @@ void TrainingOptions::bind_rest(CLI::App& command) {
   add_option(command, "segment_parallel", spec.segment_processes,
              "Processes that share each sequence, by whole segments; started by torchrun, srun or mpirun", kFromOne);
   sharding.bind(command);
+  sharding.bind_memory_limit(command);
   add_inherited(command, "cache_dir", "nothing is downloaded");
   add_inherited(command, "use_flash_attn", "the fastest exact attention of the device is taken by itself");
   add_inherited(command, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
@@ -176,14 +177,13 @@ void TrainingOptions::resolve() {
   // An unknown one is an error here, before anything is written.
   parse_enum<optim::ScheduleKind>(spec.train.schedule, "--lr_scheduler_type");
   spec.sharding = sharding.resolve();
-  HICI_CHECK_USAGE(spec.sharding.kind != config::ShardKind::kFull && !sharding.offload.typed(),
-                   "--shard full, --offload: are not there yet; use --shard optimizer");
   if (!deepspeed.empty() && process_rank().rank == 0) {
     log_info("--deepspeed ", describe_deepspeed_file(deepspeed));
     log_sequences_of_recipe(spec.train, std::max<int64_t>(1, process_rank().world / spec.segment_processes));
   }
   if (spec.attention != nn::AttentionKind::kHici) hici.note_without_effect("--attention " + attention);
   spec.device = device.resolve_device();
+  spec.memory_limit = sharding.resolve_memory_limit(spec.device);
   spec.dtype = device.resolve_dtype(spec.device);
   spec.attention_backend = device.resolve_attention_backend();
   for (const DeclaredOption* option : OptionList{&lora_r, &lora_alpha, &use_llama_init, &add_pad_token}) {

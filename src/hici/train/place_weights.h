@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frozen weights of a model to where --shard and --offload want them, layer by layer while the model is made: the whole
+// model need never be on one device.
+#pragma once
+
+#include "hici/config/sharding.h"
+#include "hici/nn/causal_lm.h"
+#include "hici/optim/trainable.h"
+#include "hici/parallel/world.h"
+
+#include <functional>
+#include <memory>
+
+namespace hici::train {
+
+// For each layer, in their order, when its weights are there. With `fp8_base` frozen matrices are quantised first.
+using PlaceLayer = std::function<void(nn::CausalLm& model, size_t layer)>;
+
+// Empty where frozen weights stay as they are: one process, or no --shard full, and nothing offloaded. All processes
+// call it. Errors: a group size that does not divide the processes, nothing frozen. On a CPU weights are in host memory
+// anyway, and offloading them has no effect.
+PlaceLayer place_frozen_weights(const config::Sharding& sharding, const optim::TrainableSelection& trainable,
+                                bool fp8_base, const parallel::World& world, at::Device device);
+
+// What such a call does: marks what is trained of the layer, quantises the rest with `fp8_base`, and gives it over to
+// the model's FrozenWeights, which `make` makes for the first layer.
+void place_layer(nn::CausalLm& model, size_t layer, const optim::TrainableSelection& trainable, bool fp8_base,
+                 const std::function<std::unique_ptr<nn::FrozenWeights>()>& make);
+
+// Processes among which frozen weights are cut; 1: they are not.
+int64_t weight_processes(const config::Sharding& sharding, int64_t world);
+
+}  // namespace hici::train
