@@ -23,5 +23,11 @@ TEST(MeshTest, WhatDoesNotDivideIsRefused) {
             "srun or mpirun");
 }
 
+TEST(MeshTest, NoProcessIsWithoutASegment) {
+  check_enough_segments(4, 4, "`segment_parallel`");
+  EXPECT_EQ(testing::error_message([] { check_enough_segments(5, 4, "`segment_parallel`"); }),
+            "`segment_parallel`: 5 processes cannot share a sequence of 4 segments; use as many at most");
+}
+
 }  // namespace
 }  // namespace hici::parallel

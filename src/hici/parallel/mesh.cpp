@@ -2,6 +2,7 @@
 #include "hici/parallel/mesh.h"
 
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 
 namespace hici::parallel {
 
@@ -10,6 +11,11 @@ Mesh make_mesh(int64_t world, int64_t segments, const char* subject) {
                    world == 1 ? " process" : " processes",
                    " of this run; start a multiple of it with torchrun, srun or mpirun");
   return {world / segments, segments};
+}
+
+void check_enough_segments(int64_t processes, int64_t segments, const char* subject) {
+  HICI_CHECK_USAGE(processes <= segments, subject, ": ", processes, " processes cannot share a sequence of ",
+                   counted(segments, "segment"), "; use as many at most");
 }
 
 }  // namespace hici::parallel

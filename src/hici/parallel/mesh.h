@@ -19,4 +19,7 @@ struct Mesh {
 // A usage error when `world` processes cannot be dealt into groups of `segments`. `subject` is the field that said so.
 Mesh make_mesh(int64_t world, int64_t segments, const char* subject);
 
+// A usage error where `processes` are to share a sequence of fewer `segments`.
+void check_enough_segments(int64_t processes, int64_t segments, const char* subject);
+
 }  // namespace hici::parallel

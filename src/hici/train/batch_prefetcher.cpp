@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/ops/linear_cross_entropy.h"
+#include "hici/parallel/segment_cut.h"
 
 #include <ATen/ATen.h>
 
@@ -20,31 +21,20 @@ void pin(MicroBatch& micro) {
   }
 }
 
-at::Tensor padded(const at::Tensor& t_BT, int64_t length, int64_t value) {
-  return at::constant_pad_nd(t_BT, {0, length - t_BT.size(1)}, value);
-}
-
 // Labels are shifted already: that of a run's last token is the first token of the next one. Where the number of
 // segments is not a multiple of the processes', segments of padding follow, which have no slots and no labels.
 void cut_to_share(MicroBatch& micro, const BatchShare& share) {
   if (share.of_segments == 1) return;
   data::TokenBatch& batch = micro.batch;
-  const int64_t length = batch.tokens_BT.size(1), segment = share.segment_length;
-  HICI_ASSERT(segment > 0 && length % segment == 0 && batch.sequences.empty(), "T ", length, " S ", segment);
-  micro.num_segments = length / segment;
-  const int64_t each = (micro.num_segments + share.of_segments - 1) / share.of_segments * segment;
-  const int64_t whole = each * share.of_segments;
-  if (whole > length) {
-    if (!batch.valid_BT.defined()) batch.valid_BT = at::ones(batch.tokens_BT.sizes(), at::kBool);
-    batch.tokens_BT = padded(batch.tokens_BT, whole, 0);
-    batch.labels_BT = padded(batch.labels_BT, whole, ops::kIgnoredLabel);
-    batch.valid_BT = padded(batch.valid_BT, whole, 0);
-  }
-  for (at::Tensor* t_BT : {&batch.tokens_BT, &batch.labels_BT, &batch.valid_BT}) {
-    if (!t_BT->defined()) continue;
-    *t_BT = share.is_dealt ? t_BT->unflatten(1, {-1, share.of_segments, segment}).select(2, share.segments).flatten(1)
-                           : t_BT->narrow(1, share.segments * each, each).contiguous();
-  }
+  HICI_ASSERT(batch.sequences.empty(), "several sequences in a row");
+  const parallel::SegmentCut cut{share.segments, share.of_segments, share.segment_length, share.is_dealt};
+  const int64_t length = batch.tokens_BT.size(1);
+  if (cut.has_padding(length) && !batch.valid_BT.defined())
+    batch.valid_BT = at::ones(batch.tokens_BT.sizes(), at::kBool);
+  micro.num_segments = length / share.segment_length;
+  batch.tokens_BT = cut.own(batch.tokens_BT, 0);
+  batch.labels_BT = cut.own(batch.labels_BT, ops::kIgnoredLabel);
+  if (batch.valid_BT.defined()) batch.valid_BT = cut.own(batch.valid_BT, 0);
   batch.num_targets = batch.labels_BT.ne(ops::kIgnoredLabel).sum().item<int64_t>();
 }
 

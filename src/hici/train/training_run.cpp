@@ -95,8 +95,7 @@ void check_segment_parallel(const TrainingRunSpec& spec) {
 void check_enough_segments(const TrainingRunSpec& spec, const RunInputs& inputs) {
   const int64_t segments = spec.sft ? spec.train.sequence_length / std::max<int64_t>(1, inputs.forward.segment_length)
                                     : inputs.loaded.hici.num_segments;
-  HICI_CHECK_USAGE(spec.segment_processes <= segments, "`segment_parallel`: ", spec.segment_processes,
-                   " processes cannot share a sequence of ", counted(segments, "segment"), "; use as many at most");
+  parallel::check_enough_segments(spec.segment_processes, segments, "`segment_parallel`");
 }
 
 }  // namespace
