@@ -3,9 +3,8 @@
 
 #include "hici/base/error.h"
 #include "hici/base/field_text.h"
-#include "hici/base/log.h"
-#include "hici/base/sha256.h"
 #include "hici/config/divides.h"
+#include "hici/io/model_facts.h"
 #include "hici/plan/make_problem.h"
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/place_weights.h"
@@ -13,7 +12,6 @@
 
 #include <ATen/ATen.h>
 
-#include <sstream>
 #include <string>
 #include <utility>
 
@@ -92,19 +90,11 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   return plan::plan_step(std::move(problem), spec.activation_policy, budget);
 }
 
-// In the order in which a person would look.
 parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
-  parallel::Facts facts{{"the program", version_text()}};
-  std::istringstream options(spec.effective_options({}));
-  for (std::string line; std::getline(options, line);)
-    facts.emplace_back("the option", line.starts_with("# ") ? line.substr(2) : line);
-  facts.emplace_back("the content of the data", inputs.data.identity.fingerprint);
-  facts.emplace_back("the number of samples", std::to_string(inputs.data.identity.num_samples));
-  const io::ModelIdentity& identity = inputs.loaded.identity;
-  facts.emplace_back("the tokenizer's SHA-256", identity.tokenizer_sha256);
-  for (const auto& [name, value] : identity.config) facts.emplace_back("config.json's " + name, value);
-  facts.emplace_back("the hash of all files of the model", sha256_hex(io::identity_text(identity)).substr(0, 16));
-  return facts;
+  return io::facts_of_run(spec.effective_options({}),
+                          {{"the content of the data", inputs.data.identity.fingerprint},
+                           {"the number of samples", std::to_string(inputs.data.identity.num_samples)}},
+                          inputs.loaded.identity);
 }
 
 }  // namespace
