@@ -234,6 +234,7 @@ TEST_F(CaseJournalTest, ADamagedRecordAndAChangedFileAreNotFinishedWork) {
 TEST(IdentityOfTest, LeavesOutNamesAndPlaces) {
   EXPECT_EQ(identity_of({{"label", "x"}, {"base_model", "m"}, {"device", "cpu"}, {"dtype", "Float"}}),
             json({{"dtype", "Float"}}));
+  EXPECT_EQ(identity_of({{"processes", 8}, {"segment_parallel", 4}, {"seq_len", 96}}), json({{"seq_len", 96}}));
 }
 
 }  // namespace

@@ -40,15 +40,16 @@ class Processes:
         folder.mkdir(exist_ok=True)
         port = port or free_port()
         self.logs = [folder / f"stderr-{rank}.txt" for rank in range(len(commands))]
+        self.outs = [folder / f"stdout-{rank}.txt" for rank in range(len(commands))]
         self.all = []
         for rank, (log, command) in enumerate(zip(self.logs, commands)):
             if starts and rank not in starts:
                 continue
             said = places[rank] if places else place(rank, len(commands), port, **keywords)
-            with open(log, "w") as stderr:
+            with open(log, "w") as stderr, open(self.outs[rank], "w") as stdout:
                 self.all.append(subprocess.Popen(
                     [HICI, *map(str, command)], env={**ENVIRONMENT, **said}, cwd=cwds[rank] if cwds else None,
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr))
+                    stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr))
 
     def __enter__(self):
         return self

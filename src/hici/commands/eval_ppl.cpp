@@ -4,6 +4,7 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/output_place.h"
+#include "hici/base/process_rank.h"
 #include "hici/base/progress.h"
 #include "hici/base/signals.h"
 #include "hici/base/version.h"
@@ -16,14 +17,18 @@
 #include "hici/config/divides.h"
 #include "hici/eval/perplexity.h"
 #include "hici/io/load_model.h"
+#include "hici/io/model_facts.h"
 #include "hici/ops/types.h"
+#include "hici/parallel/world.h"
 
 #include <nlohmann/json.hpp>
 
 #include <iomanip>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 namespace hici::commands {
 namespace {
@@ -42,6 +47,8 @@ struct EvalPplOptions {
   int64_t sliding_window = 256;
   int64_t limit_tokens = 0;
   bool stream_segments = false;
+  int64_t segment_parallel = 1;
+  CLI::App* app = nullptr;  // the command, for the text of its options
   DualChunkOptions dual_chunk;
   SharingOptions sharing;
   HiciOptions hici;
@@ -65,7 +72,11 @@ EvalMode parse_eval_mode(const std::string& name) {
 
 void check_options(const EvalPplOptions& o) {
   config::check_tokens_at_once("--batch_size", o.batch_size, "--seq_len", o.seq_len);
-  o.sharing.check(o.output);
+  if (o.segment_parallel == 1) {
+    o.sharing.check(o.output);
+  } else {
+    o.sharing.check_resume(o.output);
+  }
 }
 
 void check_dual_chunk(const EvalPplOptions& o, const EvalMode& mode) {
@@ -167,51 +178,113 @@ io::LoadedModel load(const EvalPplOptions& o, const EvalMode& mode) {
   return loaded;
 }
 
-int run_eval_ppl(const EvalPplOptions& o) {
-  check_options(o);
-  const EvalMode mode = parse_eval_mode(o.eval_mode);
-  check_dual_chunk(o, mode);
-  if (mode.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--eval_mode " + o.eval_mode);
-  HICI_CHECK_USAGE(!o.stream_segments || mode.attention == nn::AttentionKind::kHici,
-                   "--stream_segments: has no form with --eval_mode ", o.eval_mode,
+// Each of --stream_segments and --segment_parallel cuts a window at its segments.
+void check_stays_in_segments(const EvalPplOptions& o, const EvalMode& mode, const char* option) {
+  HICI_CHECK_USAGE(mode.attention == nn::AttentionKind::kHici, option, ": has no form with --eval_mode ", o.eval_mode,
                    ", where tokens see beyond their segment; use --eval_mode hici");
-  std::optional<data::TokenType> type;
-  if (!o.token_type.empty()) type = parse_enum<data::TokenType>(o.token_type, "--token_type");
-  check_output_file(o.output, read_places_of_windows(o.base_model, o.peft_model, o.data_path));
-  const StopSignals signals;
-  const io::LoadedModel loaded = load(o, mode);
+}
+
+void check_segments(const EvalPplOptions& o, const EvalMode& mode) {
+  if (o.stream_segments) check_stays_in_segments(o, mode, "--stream_segments");
+  if (o.segment_parallel == 1) return;
+  check_stays_in_segments(o, mode, "--segment_parallel");
+  HICI_CHECK_USAGE(!mode.one_segment, "--segment_parallel: has no form with --eval_mode ", o.eval_mode,
+                   ", where a window is one segment; use --eval_mode hici");
+}
+
+// What is evaluated, in one process.
+struct Evaluation {
+  io::LoadedModel loaded;
+  data::TokenFile tokens;
+  eval::PerplexityOptions options;
+  nlohmann::json settings;
+};
+
+Evaluation open_evaluation(const EvalPplOptions& o, const EvalMode& mode, const std::optional<data::TokenType>& type) {
+  io::LoadedModel loaded = load(o, mode);
   const nn::ForwardOptions forward = make_forward(o, mode, loaded);
-  const data::TokenFile tokens =
+  data::TokenFile tokens =
       data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
   if (tokens.info()) io::warn_of_foreign_tokens(o.data_path, tokens.info()->tokenizer_sha256, o.base_model, loaded);
   const bool has_a_window = tokens.size() > o.seq_len;  // else an error follows, which is all there is to say
   if (has_a_window && mode.attention != nn::AttentionKind::kDca) warn_if_beyond_reach("--seq_len", o.seq_len, loaded);
-
   nlohmann::json settings = settings_json(o, loaded, tokens, forward);
   add_differences(settings, loaded);
   if (forward.dual_chunk) settings["dual_chunk"] = dual_chunk_json(o, loaded.model->config(), forward.dual_chunk);
-  const auto write = [&](const eval::PerplexityResult& result) {
-    const nlohmann::json json = result_json(settings, result);
-    show_and_write(result_text(json), [&] { write_result(o.output, [&] { return json.dump(1) + "\n"; }); });
-  };
   const eval::PerplexityOptions options{.seq_len = o.seq_len,
                                         .stride = o.sliding_window,
                                         .batch_size = o.batch_size,
                                         .limit_tokens = o.limit_tokens,
                                         .forward = forward,
                                         .stream_segments = o.stream_segments};
+  return {std::move(loaded), std::move(tokens), options, std::move(settings)};
+}
+
+using WriteResult = std::function<void(const eval::PerplexityResult&)>;
+
+WriteResult writer_of(const EvalPplOptions& o, const nlohmann::json& settings) {
+  return [&](const eval::PerplexityResult& result) {
+    const nlohmann::json json = result_json(settings, result);
+    show_and_write(result_text(json), [&] { write_result(o.output, [&] { return json.dump(1) + "\n"; }); });
+  };
+}
+
+eval::SharedWork shared_work(const EvalPplOptions& o, const nlohmann::json& settings, const ProcessRank& process) {
+  return o.sharing.work(o.output, settings, {"command", "label", "attention", "seq_len", "perplexity"}, process);
+}
+
+// One process, or several of which each takes other batches of windows.
+int evaluate_alone(const EvalPplOptions& o, const Evaluation& e) {
+  const WriteResult write = writer_of(o, e.settings);
   if (!o.output.empty()) {
-    const eval::SharedWork work =
-        o.sharing.work(o.output, settings, {"command", "label", "attention", "seq_len", "perplexity"});
-    eval::share_perplexity(*loaded.model, tokens, options, work, write);
+    eval::share_perplexity(*e.loaded.model, e.tokens, e.options, shared_work(o, e.settings, process_rank()), write);
     return 0;
   }
-  Progress progress("windows", eval::TokenWindows(tokens, options.windows()).num_windows());
-  const auto result = eval::evaluate_perplexity(*loaded.model, tokens, options,
+  Progress progress("windows", eval::TokenWindows(e.tokens, e.options.windows()).num_windows());
+  const auto result = eval::evaluate_perplexity(*e.loaded.model, e.tokens, e.options,
                                                 [&](int64_t done, int64_t, double) { progress.update(done); });
   progress.finish();
   write(result);
   return 0;
+}
+
+// Several processes that share each window by whole segments.
+int evaluate_together(const EvalPplOptions& o, Evaluation e, const parallel::World& world) {
+  const int64_t segments = o.seq_len / e.options.forward.segment_length;
+  parallel::check_enough_segments(o.segment_parallel, segments, "--segment_parallel");
+  parallel::check_same(world, io::facts_of_run(effective_options(*o.app),
+                                               {{"the content of the data", e.tokens.sha256()},
+                                                {"the hash of the weights", e.loaded.weights_hash},
+                                                {"the hash of the model's settings", e.loaded.config_hash}},
+                                               e.loaded.identity));
+  e.options.forward.share = {&world.segments(), segments};
+  e.settings["segment_parallel"] = o.segment_parallel;
+  e.settings["processes"] = world.size();
+  const int signal = eval::share_windows(*e.loaded.model, e.tokens, e.options, world,
+                                         shared_work(o, e.settings, ProcessRank{}), writer_of(o, e.settings));
+  return signal == 0 ? 0 : 128 + signal;
+}
+
+int run_eval_ppl(const EvalPplOptions& o) {
+  check_options(o);
+  const EvalMode mode = parse_eval_mode(o.eval_mode);
+  check_dual_chunk(o, mode);
+  if (mode.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--eval_mode " + o.eval_mode);
+  check_segments(o, mode);
+  std::optional<data::TokenType> type;
+  if (!o.token_type.empty()) type = parse_enum<data::TokenType>(o.token_type, "--token_type");
+  const auto check_place = [&] {
+    check_output_file(o.output, read_places_of_windows(o.base_model, o.peft_model, o.data_path));
+  };
+  const StopSignals signals;
+  if (o.segment_parallel == 1) {
+    check_place();
+    return evaluate_alone(o, open_evaluation(o, mode, type));
+  }
+  return parallel::in_world(o.segment_parallel, o.device.resolve_device(), [&](const parallel::World& world) {
+    parallel::on_leader(world, check_place);
+    return evaluate_together(o, open_evaluation(o, mode, type), world);
+  });
 }
 
 }  // namespace
@@ -220,6 +293,7 @@ CommandEntry eval_ppl_command() {
   return {"eval ppl", "Perplexity and next-token accuracy over sliding windows of a token file",
           [](CLI::App& app) -> Runner {
             auto o = std::make_shared<EvalPplOptions>();
+            o->app = &app;
             add_option(app, "base_model", o->base_model, "Directory of the base model (config.json and weights)")
                 ->required();
             add_option(app, "peft_model", o->peft_model, "Directory of an adapter or checkpoint");
@@ -238,6 +312,9 @@ CommandEntry eval_ppl_command() {
                 "Dual Chunk Attention, which takes a base beyond its context without training");
             add_bool(app, "stream_segments", o->stream_segments,
                      "Work on one segment at a time, with the memory of one; for every causal mode but none");
+            add_option(app, "segment_parallel", o->segment_parallel,
+                       "Processes that share each window, by whole segments; started by torchrun, srun or mpirun",
+                       kFromOne);
             add_tokens(app, "limit_tokens", o->limit_tokens, "Use the first N tokens only; 0: all", kFromZero);
             add_option(app, "output", o->output, "Write the result and all that repeats it as JSON");
             add_option(app, "label", o->label, "Name of this row in reports");

@@ -57,7 +57,7 @@ bool ends_in_the_middle_of_a_line(const fs::path& path) {
 
 json identity_of(json settings) {
   for (const char* key : {"label", "base_model", "peft_model", "tokenizer", "data_path", "device", "library_version",
-                          "other_base", "other_tokenizer"})
+                          "other_base", "other_tokenizer", "segment_parallel", "processes"})
     settings.erase(key);
   return settings;
 }

@@ -24,9 +24,10 @@
 
 namespace hici::eval {
 
-// The settings of a result that must be the same on resume. Left out are: label and folders; the device, which changes
-// rounding only; the version of hici, because otherwise no work could be resumed after an update; and whether base and
-// adapter fit, because their hashes determine that. The record keeps all of them.
+// The settings of a result that must be the same on resume. Left out are: label and folders; the device, and how many
+// processes share a window or take part, which change rounding only; the version of hici, because otherwise no work
+// could be resumed after an update; and whether base and adapter fit, because their hashes determine that. The record
+// keeps all of them.
 nlohmann::json identity_of(nlohmann::json settings);
 
 // The key of a record for the SHA-256 of the file beside it; CaseJournal checks it.

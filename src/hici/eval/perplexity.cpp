@@ -3,27 +3,18 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/eval/batch_scores.h"
+#include "hici/eval/work_together.h"
 #include "hici/nn/non_finite.h"
-#include "hici/ops/linear_cross_entropy.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
+#include <vector>
 
 namespace hici::eval {
 namespace {
-
-// What one batch of windows adds to the sums.
-struct BatchScores {
-  // In the order in which they are added up: one for each forward. Sums of several batches are made from these, so that
-  // they do not depend on who scored which batch.
-  std::vector<double> negative_log_likelihoods;
-  int64_t hits = 0;
-  int64_t predicted = 0;
-};
 
 struct Sums {
   double negative_log_likelihood = 0;
@@ -38,48 +29,16 @@ struct Sums {
   double loss() const { return negative_log_likelihood / static_cast<double>(predicted); }
 };
 
-// hidden_BTC: the states that predict targets_BT.
-void add_scores(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& hidden_BTC,
-                const at::Tensor& targets_BT) {
-  const at::Tensor targets = targets_BT.reshape({-1});
-  const ops::TokenScores scores =
-      ops::score_tokens(hidden_BTC.reshape({-1, hidden_BTC.size(-1)}), model.head_weight(), targets);
-  sums.negative_log_likelihoods.push_back(-scores.log_likelihood.sum(at::kDouble).item<double>());
-  sums.hits += scores.argmax.eq(targets).sum().item<int64_t>();
-  sums.predicted += targets.numel();
-}
-
-void add_streamed(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& tokens_BT,
-                  const nn::ForwardOptions& forward) {
-  const int64_t segment_length = forward.segment_length;
-  const ops::RotaryFrequencies frequencies = model.rotary_frequencies();
-  nn::ModelState state = model.empty_state(tokens_BT.size(0));
-  const int64_t predicted = tokens_BT.size(1) - 1;
-  for (int64_t at = 0; at < predicted; at += segment_length) {
-    nn::SegmentHidden out = model.forward_segment(
-        {tokens_BT.narrow(1, at, segment_length), at / segment_length, {}, frequencies, forward.backend}, state);
-    const int64_t count = std::min(segment_length, predicted - at);
-    add_scores(sums, model, out.hidden_BSC.narrow(1, 0, count), tokens_BT.narrow(1, at + 1, count));
-    state = std::move(out.after);
+void check_finite(const BatchScores& scores, const nn::CausalLm& model, const TokenWindows& windows, int64_t batch) {
+  for (const double value : scores.negative_log_likelihoods) {
+    if (!std::isfinite(value)) nn::fail_not_finite(model, "the loss of " + windows.described(batch));
   }
-}
-
-void add_windows(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& windows_BT,
-                 const PerplexityOptions& options) {
-  const at::Tensor tokens = windows_BT.to(model.head_weight().device());
-  if (options.stream_segments) return add_streamed(sums, model, tokens, options.forward);
-  const int64_t predicted = tokens.size(1) - 1;
-  add_scores(sums, model, model.forward_hidden(tokens, options.forward).narrow(1, 0, predicted),
-             tokens.narrow(1, 1, predicted));
 }
 
 BatchScores score_batch(const nn::CausalLm& model, const TokenWindows& windows, int64_t batch,
                         const PerplexityOptions& options) {
-  BatchScores scores;
-  add_windows(scores, model, windows.read(batch), options);
-  for (const double value : scores.negative_log_likelihoods) {
-    if (!std::isfinite(value)) nn::fail_not_finite(model, "the loss of " + windows.described(batch));
-  }
+  BatchScores scores = score_windows(model, windows.read(batch), options.forward, options.stream_segments);
+  check_finite(scores, model, windows, batch);
   return scores;
 }
 
@@ -98,14 +57,53 @@ PerplexityResult result_of(const Sums& sums, const TokenWindows& windows, const 
   return result;
 }
 
-// JSON numbers keep every bit.
-nlohmann::json to_json(const BatchScores& scores) {
-  return {{"nll", scores.negative_log_likelihoods}, {"hits", scores.hits}, {"predicted", scores.predicted}};
+// Their order is that of the batches, whoever scored which.
+PerplexityResult result_of(const std::vector<nlohmann::json>& answers, const TokenWindows& windows,
+                           const PerplexityOptions& options, const SharedWork& work, double seconds) {
+  Sums sums;
+  for (const nlohmann::json& value : answers)
+    sums.add(scores_from_json(JsonObject(value, work.output.string() + ": scores of a batch")));
+  return result_of(sums, windows, options, seconds);
 }
 
-BatchScores scores_from_json(const JsonObject& answer) {
-  return {numbers_of(answer.at("nll"), answer.subject() + ": nll"), answer.integer("hits", 0, INT64_MAX),
-          answer.integer("predicted", 0, INT64_MAX)};
+// The scores of a batch for each group of processes, summed over the processes of the group, in all processes.
+std::vector<BatchScores> summed_scores(const parallel::World& world, const BatchScores& own, size_t batches,
+                                       size_t forwards) {
+  std::vector<double> losses(batches * forwards);
+  std::vector<int64_t> counts(batches * 2);
+  const auto group = static_cast<size_t>(world.mesh().data_rank(world.rank()));
+  if (group < batches) {
+    HICI_ASSERT(own.negative_log_likelihoods.size() == forwards, own.negative_log_likelihoods.size(), " ", forwards);
+    std::copy_n(own.negative_log_likelihoods.begin(), forwards, losses.data() + group * forwards);
+    counts[group * 2] = own.hits;
+    counts[group * 2 + 1] = own.predicted;
+  }
+  losses = parallel::sums_over(world, losses);
+  counts = parallel::sums_over(world, counts);
+  std::vector<BatchScores> all(batches);
+  for (size_t i = 0; i < batches; ++i) {
+    const double* first = losses.data() + i * forwards;
+    all[i] = {std::vector<double>(first, first + forwards), counts[i * 2], counts[i * 2 + 1]};
+  }
+  return all;
+}
+
+// One round of batches, a batch for each group.
+std::vector<nlohmann::json> score_round(const nn::CausalLm& model, const TokenWindows& windows,
+                                        const std::vector<int64_t>& batches, const PerplexityOptions& options,
+                                        const parallel::World& world) {
+  const auto group = static_cast<size_t>(world.mesh().data_rank(world.rank()));
+  BatchScores own;
+  if (group < batches.size())
+    own = score_windows(model, windows.read(batches[group]), options.forward, options.stream_segments);
+  const auto forwards = static_cast<size_t>(forwards_of(options.seq_len, options.forward, options.stream_segments));
+  const std::vector<BatchScores> all = summed_scores(world, own, batches.size(), forwards);
+  std::vector<nlohmann::json> answers;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    check_finite(all[i], model, windows, batches[i]);
+    answers.push_back(to_json(all[i]));
+  }
+  return answers;
 }
 
 }  // namespace
@@ -130,13 +128,23 @@ void share_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens, 
   const TokenWindows windows(tokens, options.windows());
   auto answer = [&](int64_t batch) { return to_json(score_batch(model, windows, batch, options)); };
   auto merge = [&](const std::vector<nlohmann::json>& answers, double seconds) {
-    Sums sums;
-    for (const nlohmann::json& value : answers) {
-      sums.add(scores_from_json(JsonObject(value, work.output.string() + ": scores of a batch")));
-    }
-    write(result_of(sums, windows, options, seconds));
+    write(result_of(answers, windows, options, work, seconds));
   };
   share_cases(work, windows.num_batches(), answer, merge);
+}
+
+int share_windows(const nn::CausalLm& model, const data::TokenFile& tokens, const PerplexityOptions& options,
+                  const parallel::World& world, const SharedWork& work,
+                  const std::function<void(const PerplexityResult&)>& write) {
+  const at::NoGradGuard no_grad;
+  const TokenWindows windows(tokens, options.windows());
+  auto answer = [&](const std::vector<int64_t>& batches) {
+    return score_round(model, windows, batches, options, world);
+  };
+  auto merge = [&](const std::vector<nlohmann::json>& answers, double seconds) {
+    write(result_of(answers, windows, options, work, seconds));
+  };
+  return work_together(world, work, windows.num_batches(), answer, merge);
 }
 
 }  // namespace hici::eval

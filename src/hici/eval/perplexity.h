@@ -6,6 +6,7 @@
 #include "hici/eval/shared_work.h"
 #include "hici/eval/token_windows.h"
 #include "hici/nn/causal_lm.h"
+#include "hici/parallel/world.h"
 
 #include <functional>
 
@@ -13,10 +14,10 @@ namespace hici::eval {
 
 struct PerplexityOptions {
   int64_t seq_len = 0;
-  int64_t stride = 256;      // --sliding_window
-  int64_t batch_size = 1;    // windows in one forward; affects rounding only
-  int64_t limit_tokens = 0;  // 0: the whole file
-  nn::ForwardOptions forward;
+  int64_t stride = 256;          // --sliding_window
+  int64_t batch_size = 1;        // windows in one forward; affects rounding only
+  int64_t limit_tokens = 0;      // 0: the whole file
+  nn::ForwardOptions forward;    // its share says which segments of every window are here
   bool stream_segments = false;  // HiCI attention one segment at a time, with the memory of one segment
 
   WindowOptions windows() const { return {seq_len, stride, batch_size, limit_tokens}; }
@@ -43,5 +44,14 @@ PerplexityResult evaluate_perplexity(const nn::CausalLm& model, const data::Toke
 // are added in the same order. Its seconds are those of the slowest process.
 void share_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens, const PerplexityOptions& options,
                       const SharedWork& work, const std::function<void(const PerplexityResult&)>& write);
+
+// The same by the processes of `world`, which share each window by whole segments; all of them make this call.
+// options.forward.share is that of world.segments() and the window's number of segments. Groups of processes take
+// different batches. The result is that of a single process but for the rounding of sums; the leader calls `write`.
+// Without work.output the scores are kept in memory. Returns the stop signal that ended it in all processes before the
+// same batch, else 0.
+int share_windows(const nn::CausalLm& model, const data::TokenFile& tokens, const PerplexityOptions& options,
+                  const parallel::World& world, const SharedWork& work,
+                  const std::function<void(const PerplexityResult&)>& write);
 
 }  // namespace hici::eval

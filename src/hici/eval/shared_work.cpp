@@ -11,15 +11,11 @@
 #include <map>
 
 namespace hici::eval {
-namespace {
 
 using nlohmann::json;
 
-json timed_answer(const std::function<json(int64_t)>& answer, int64_t index, int64_t rank) {
-  const auto started = std::chrono::steady_clock::now();
-  json value = answer(index);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  return {{"answer", std::move(value)}, {"rank", rank}, {"seconds", seconds}};
+json timed_answer(json answer, int64_t rank, double seconds) {
+  return {{"answer", std::move(answer)}, {"rank", rank}, {"seconds", seconds}};
 }
 
 void merge_timed(const SharedWork& work, const std::vector<json>& timed, const MergeAnswers& merge) {
@@ -35,27 +31,33 @@ void merge_timed(const SharedWork& work, const std::vector<json>& timed, const M
   merge(answers, longest);
 }
 
-}  // namespace
+std::unique_ptr<CaseJournal> open_journal(const SharedWork& work, int64_t num_cases) {
+  return std::make_unique<CaseJournal>(work.output, work.identity, num_cases, work.process, work.resume,
+                                       work.replaces_result,
+                                       FinishedRecord{.path = work.output, .required = work.required});
+}
 
 bool share_cases(const SharedWork& work, int64_t num_cases, const std::function<json(int64_t)>& answer,
                  const MergeAnswers& merge) {
-  CaseJournal journal(work.output, work.identity, num_cases, work.process, work.resume, work.replaces_result,
-                      {.path = work.output, .required = work.required});
-  if (journal.is_finished()) {
+  const std::unique_ptr<CaseJournal> journal = open_journal(work, num_cases);
+  if (journal->is_finished()) {
     log_info(work.output.string(), ": is there already; nothing to do");
     return false;
   }
-  const std::vector<int64_t>& open = journal.open_cases();
+  const std::vector<int64_t>& open = journal->open_cases();
   const auto all = static_cast<int64_t>(open.size());
   Progress progress("batches", all);
   for (int64_t done = 0; done < all; ++done) {
     check_stop(" after ", done, " of ", all, " batches; give `resume` to go on from them");
     const int64_t index = open[static_cast<size_t>(done)];
-    journal.add(index, timed_answer(answer, index, work.process.rank));
+    const auto started = std::chrono::steady_clock::now();
+    json value = answer(index);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    journal->add(index, timed_answer(std::move(value), work.process.rank, seconds));
     progress.update(done + 1);
   }
   progress.finish();
-  if (journal.finish([&](const std::vector<json>& timed) { merge_timed(work, timed, merge); })) return true;
+  if (journal->finish([&](const std::vector<json>& timed) { merge_timed(work, timed, merge); })) return true;
   log_info(work.output.string(), ": this process is done; the last one to finish writes the result");
   return false;
 }

@@ -26,6 +26,14 @@ using MergeAnswers = std::function<void(const std::vector<nlohmann::json>& answe
 bool share_cases(const SharedWork& work, int64_t num_cases, const std::function<nlohmann::json(int64_t)>& answer,
                  const MergeAnswers& merge);
 
+// An answer as journals keep it. `rank`: of the process that took these seconds.
+nlohmann::json timed_answer(nlohmann::json answer, int64_t rank, double seconds);
+// Calls `merge` with what timed_answer() was given, for all cases.
+void merge_timed(const SharedWork& work, const std::vector<nlohmann::json>& timed, const MergeAnswers& merge);
+
+// One journal for the cases of `work` that this process has.
+std::unique_ptr<CaseJournal> open_journal(const SharedWork& work, int64_t num_cases);
+
 // The numbers of a list in an answer. Anything else in the list is an hici::Error that begins with `subject`.
 std::vector<double> numbers_of(const nlohmann::json& list, const std::string& subject);
 

@@ -10,16 +10,19 @@ void SharingOptions::bind(CLI::App& command) {
            "Go on from what an earlier run of the same command left beside --output, and keep a result that is there");
 }
 
-void SharingOptions::check(const std::string& output) const {
+void SharingOptions::check_resume(const std::string& output) const {
   HICI_CHECK_USAGE(!output.empty() || !resume, "--resume: needs --output, beside which the work is kept; give it");
+}
+
+void SharingOptions::check(const std::string& output) const {
+  check_resume(output);
   const int64_t world = process_rank().world;
   HICI_CHECK_USAGE(!output.empty() || world == 1, "--output: missing, and ", world,
                    " processes meet beside it; give a file that all of them see");
 }
 
 eval::SharedWork SharingOptions::work(const std::string& output, const nlohmann::json& settings,
-                                      const std::vector<std::string>& required) const {
-  const ProcessRank process = process_rank();
+                                      const std::vector<std::string>& required, const ProcessRank& process) const {
   return {.output = output,
           .identity = eval::identity_of(settings),
           .process = process,
