@@ -8,7 +8,7 @@ import signal
 import time
 import unittest
 
-from processes import SECONDS_TO_END, ProcessesTest, place
+from processes import PEER_FAILURE, SECONDS_TO_END, ProcessesTest, place
 from support import GOLDEN, TIMEOUT_SECONDS, UndisturbedRuns, golden_hici_options, read_safetensors, write_safetensors
 
 MODEL = GOLDEN / "llama-gqa"
@@ -110,18 +110,25 @@ class SharedWindowsTest(TogetherTest):
 
 
 class StopTest(TogetherTest):
-    def stop(self, output, rank, number=signal.SIGTERM, **changes):
-        """-> answers that the journal has then, and how many of this run its last line says."""
-        journal = output.with_name(output.name + ".part-0-of-1")
-        wanted = num_lines(journal) + 4
+    def strike(self, output, rank, number, **changes):
+        """`number` to a process in the middle of its work -> the processes, when all have ended."""
+        wanted = num_lines(self.journal(output)) + 4
         processes = self.start(f"stopped-{rank}", 2, options(output=output, segment_parallel=2, **MANY_BATCHES, **changes))
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while num_lines(journal) < wanted and time.monotonic() < deadline and None in processes.codes():
+        while num_lines(self.journal(output)) < wanted and time.monotonic() < deadline and None in processes.codes():
             time.sleep(0.002)
         processes.all[rank].send_signal(number)
         self.assertTrue(processes.wait(SECONDS_TO_END), processes.text())
+        return processes
+
+    def journal(self, output):
+        return output.with_name(output.name + ".part-0-of-1")
+
+    def stop(self, output, rank, number=signal.SIGTERM, **changes):
+        """-> answers that the journal has then, and how many of this run its last line says."""
+        processes = self.strike(output, rank, number, **changes)
         self.assertEqual(processes.codes(), [128 + number] * 2, processes.text())
-        answers = num_lines(journal) - 1
+        answers = num_lines(self.journal(output)) - 1
         (line,) = [line for line in processes.logs[0].read_text().splitlines() if "stopped by" in line]
         self.assertIn(f"stopped by signal {int(number)} after ", line)
         self.assertIn("batches; give --resume to go on from them", line)
@@ -147,6 +154,17 @@ class StopTest(TogetherTest):
     def test_one_process_goes_on_with_the_journal_of_two(self):
         output = self.folder / "out" / "ppl.json"
         answers, _ = self.stop(output, 0)
+        self.check_goes_on(output, answers)
+
+    def test_one_that_dies_ends_the_other_and_what_was_scored_is_kept(self):
+        output = self.folder / "out" / "ppl.json"
+        processes = self.strike(output, 1, signal.SIGKILL)
+        self.assertEqual(processes.codes(), [PEER_FAILURE, -signal.SIGKILL], processes.text())
+        (line,) = processes.errors(0)
+        self.assertIn("rank 1 of 2", line)
+        self.check_goes_on(output, num_lines(self.journal(output)) - 1)
+
+    def check_goes_on(self, output, answers):
         self.run_hici(*options(output=output, resume=True, **MANY_BATCHES))
         mine, other = (json.loads(path.read_text()) for path in (output, reference_run(**MANY_BATCHES) / "ppl.json"))
         self.assertGreater(answers, 0)
