@@ -330,8 +330,40 @@ class MessageTest(FolderTest):
             with self.subTest(name):
                 self.check_next_command(self.run_hici(*train_options(self.folder / name, **changes, max_steps=1)))
 
+    def deepspeed_file(self, **sections):
+        file = self.folder / "ds.json"
+        file.write_text(json.dumps(sections))
+        return file
+
+    def test_a_deepspeed_file_is_what_its_options_are(self):
+        numbers = {"gradient_clipping": 0.05, "train_batch_size": 4, "train_micro_batch_size_per_gpu": 2,
+                   "optimizer": {"type": "AdamW", "params": {"lr": 3e-3, "weight_decay": 0.1, "betas": "auto"}}}
+        by_file, by_options = self.folder / "file", self.folder / "options"
+        done = self.run_hici(*train_options(by_file, max_steps=4, learning_rate=None, gradient_accumulation_steps=None,
+                                            deepspeed=self.deepspeed_file(**numbers, zero_optimization={"stage": 1})))
+        self.assertIn("ds.json: gradient_accumulation_steps 2, learning_rate 0.003, max_grad_norm 0.05, "
+                      "per_device_train_batch_size 2, shard optimizer, weight_decay 0.1\n", done.stderr)
+        self.run_hici(*train_options(by_options, max_steps=4, learning_rate=3e-3, weight_decay=0.1, max_grad_norm=0.05,
+                                     per_device_train_batch_size=2))
+        self.assert_same_training(by_file, by_options, 4)
+        self.assertIn("# learning_rate = 0.003\n", (by_file / "options.ini").read_text(), "not typed, so that the file may say it again")
+
+    def test_a_deepspeed_file_that_is_wrong_ends_before_anything_is_written(self):
+        for sections, needle in (({"gradient_clipping": 0.5}, "gradient_clipping 0.5 contradicts --max_grad_norm 1;"),
+                                 ({"train_batch_size": 64}, "train_batch_size 64 is not --per_device_train_batch_size 1 x "
+                                                            "--gradient_accumulation_steps 2 x 1 process;"),
+                                 ({"fp16": {"enabled": True}}, "fp16 is enabled: hici cannot do that;")):
+            with self.subTest(needle):
+                refused = self.run_hici(*train_options(self.folder / "out", max_grad_norm=1, per_device_train_batch_size=1,
+                                                       deepspeed=self.deepspeed_file(**sections)), code=2)
+                self.assert_one_error_line(refused, "train", "--deepspeed: ", "ds.json: " + needle)
+        refused = self.run_hici(*train_options(self.folder / "out", deepspeed=self.folder / "none.json"), code=2)
+        self.assert_one_error_line(refused, "train", "none.json: is not there; leave the option out")
+        self.assertFalse((self.folder / "out").exists())
+
     def test_options_for_eight_gpus_say_what_a_step_has_here(self):
-        done = self.run_hici(*train_options(self.folder / "out", max_steps=1, gradient_accumulation_steps=1, deepspeed="ds.json"))
+        done = self.run_hici(*train_options(self.folder / "out", max_steps=1, gradient_accumulation_steps=1,
+                                            deepspeed=self.deepspeed_file(gradient_clipping="auto")))
         self.assertIn("a step has 1 sequence here, with one process; on the research code's 8 GPUs these options give 8, "
                       "as --gradient_accumulation_steps 8 does here", done.stderr)
 

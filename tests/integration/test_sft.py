@@ -419,12 +419,15 @@ class SftTest(FolderTest):
 
     def test_takes_the_flags_of_the_research_scripts(self):
         deepspeed = self.folder / "stage2.json"
-        deepspeed.write_text(json.dumps({"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}))
+        deepspeed.write_text(json.dumps({"train_micro_batch_size_per_gpu": "auto", "gradient_clipping": "auto",
+                                         "bf16": {"enabled": "auto", "loss_scale": 0},
+                                         "zero_optimization": {"stage": 2, "overlap_comm": True, "reduce_bucket_size": 1e9}}))
         flags = {"bf16": False, "use_flash_attn": True, "per_device_eval_batch_size": 2, "deepspeed": deepspeed, "tf32": True,
                  "num_chunks": 4, "max_seq_length": 128, "model_max_length": None, "lora_alpha": 16, "max_samples": 5,
                  "cache_dir": self.folder, "trainable_params": "embed,norm", "gradient_checkpointing": True}
         done = self.train(self.write(instruction_rows(9)), max_steps=2, **flags)
-        self.assertIn("stage2.json: asks for ZeRO stage 2, optimizer offloaded to cpu; without effect", done.stderr)
+        self.assertIn("stage2.json: shard optimizer\n", done.stderr)
+        self.assertIn("stage2.json: without meaning here: loss_scale, overlap_comm, reduce_bucket_size\n", done.stderr)
         self.assertIn("5 examples", done.stderr)
 
 

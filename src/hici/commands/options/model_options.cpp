@@ -125,9 +125,9 @@ void DeviceOptions::bind(CLI::App& command) {
 }
 
 at::ScalarType DeviceOptions::resolve_dtype(at::Device target) const {
-  HICI_CHECK_USAGE(!bf16 || dtype == "auto" || dtype == "bfloat16", "--bf16: contradicts --dtype ", dtype,
+  HICI_CHECK_USAGE(!bf16.value || dtype == "auto" || dtype == "bfloat16", "--bf16: contradicts --dtype ", dtype,
                    "; give one of them");
-  if (bf16 || dtype == "bfloat16") return at::kBFloat16;
+  if (bf16.value || dtype == "bfloat16") return at::kBFloat16;
   if (dtype == "auto") return target.is_cuda() ? at::kBFloat16 : at::kFloat;
   if (dtype == "float64") return at::kDouble;
   HICI_CHECK_USAGE(dtype == "float32", "--dtype: unknown type '", dtype, "'; use auto, float32, bfloat16 or float64");

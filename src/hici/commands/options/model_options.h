@@ -48,7 +48,7 @@ struct HiciOptions {
 struct DeviceOptions {
   std::string dtype = "auto";
   std::string device = "auto";
-  bool bf16 = false;
+  Option<bool> bf16{false};
   std::string attention_backend = "auto";
 
   void bind(CLI::App& command);

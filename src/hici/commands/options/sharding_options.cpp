@@ -33,7 +33,7 @@ config::Sharding ShardingOptions::resolve() const {
   sharding.group_size = group_size.value;
   HICI_CHECK_USAGE(group_size.value == 0 || sharding.kind == config::ShardKind::kFull, group_size.name(),
                    ": has no effect with --shard ", shard.value, "; leave it out");
-  if (!offload.typed()) return sharding;
+  if (!offload.typed() && offload.value.empty()) return sharding;
   for (const std::string& item : list_items(offload.value, offload.name())) {
     HICI_CHECK_USAGE(item == "weights" || item == "optimizer", offload.name(), ": unknown item '", item,
                      "'; use weights, optimizer or weights,optimizer");

@@ -5,7 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/process_rank.h"
-#include "hici/commands/options/deepspeed_file.h"
+#include "hici/commands/options/deepspeed_options.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/optim/schedule.h"
 #include "hici/train/segment_streaming.h"
@@ -50,6 +50,31 @@ void log_sequences_of_recipe(const config::TrainConfig& t, int64_t data_processe
            there % here == 0 ? hici::detail::concat(", as --gradient_accumulation_steps ",
                                                     t.accumulation_steps * (there / here), " does here")
                              : "");
+}
+
+using OptionTexts = std::map<std::string, std::string>;
+
+template <typename Words>
+std::string joined(const Words& words) {
+  std::string all;
+  for (const std::string& word : words) all += (all.empty() ? "" : ", ") + word;
+  return all;
+}
+
+// What the file decides.
+OptionTexts use_deepspeed_file(TrainingOptions& o) {
+  const DeepspeedSettings settings = read_deepspeed_file(o.deepspeed);
+  const ProcessRank process = process_rank();
+  const int64_t data_processes = std::max<int64_t>(1, process.world / o.spec.segment_processes);
+  OptionTexts decided = apply_deepspeed(settings, data_processes, o);
+  if (process.rank != 0) return decided;
+  std::vector<std::string> words;
+  for (const auto& [name, value] : decided) words.push_back(name + " " + value);
+  log_info("--deepspeed ", o.deepspeed, ": ", words.empty() ? "says nothing that the options do not" : joined(words));
+  if (!settings.without_meaning.empty())
+    log_info("--deepspeed ", o.deepspeed, ": without meaning here: ", joined(settings.without_meaning));
+  if (!settings.batch_size) log_sequences_of_recipe(o.spec.train, data_processes);
+  return decided;
 }
 
 // transformers' scripts take True for the newest checkpoint; a folder of that name is meant as it is.
@@ -108,20 +133,20 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
   config::TrainConfig& t = spec.train;
   add_tokens(app, "model_max_length", model_max_length, "Tokens of a training sequence; decides the RoPE factor",
              {2, config::kMaxSequenceTokens});
-  add_option(app, "per_device_train_batch_size", t.batch_size, "Sequences in one forward", kBatch);
-  add_option(app, "gradient_accumulation_steps", t.accumulation_steps, "Forwards in one optimizer step", kBatch);
+  add_option(app, "per_device_train_batch_size", batch_size, "Sequences in one forward", kBatch);
+  add_option(app, "gradient_accumulation_steps", accumulation_steps, "Forwards in one optimizer step", kBatch);
   add_option(app, "max_steps", t.max_steps, "Optimizer steps; -1: --num_train_epochs decides", {-1, config::kMaxCount});
   add_option(app, "num_train_epochs", t.num_epochs, "Passes over the data", {0, 1e6});
-  add_option(app, "learning_rate", t.learning_rate, "Rate of LoRA, embedding and norms, 0 to 10",
+  add_option(app, "learning_rate", learning_rate, "Rate of LoRA, embedding and norms, 0 to 10",
              {0, config::kMaxLearningRate});
   add_option(app, "hici_lr", t.hici_learning_rate, "Rate of the HiCI modules and of adapters on them, 0 to 10",
              {0, config::kMaxLearningRate});
-  add_option(app, "weight_decay", t.weight_decay, "Decay of matrices, 0 to 100; norms and biases are left alone",
+  add_option(app, "weight_decay", weight_decay, "Decay of matrices, 0 to 100; norms and biases are left alone",
              {0, config::kMaxWeightDecay});
   add_option(app, "warmup_steps", warmup_steps,
              "Steps from rate 0 to the full rate; not for --lr_scheduler_type constant", kFromZero);
   add_option(app, "lr_scheduler_type", t.schedule, "constant, constant_with_warmup, linear or cosine");
-  add_option(app, "max_grad_norm", t.max_grad_norm, "Limit of the norm of all gradients, up to 1e9; 0: none",
+  add_option(app, "max_grad_norm", max_grad_norm, "Limit of the norm of all gradients, up to 1e9; 0: none",
              {0, config::kMaxGradNorm});
   add_option(app, "hici_grad_clip", t.hici_grad_clip,
              "Limit of the norm of the HiCI gradients, up to 1e9, applied before --max_grad_norm; 0: none",
@@ -152,13 +177,16 @@ void TrainingOptions::bind_rest(CLI::App& command) {
   add_inherited(command, "cache_dir", "nothing is downloaded");
   add_inherited(command, "use_flash_attn", "the fastest exact attention of the device is taken by itself");
   add_inherited(command, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
-  add_option(command, "deepspeed", deepspeed,
-             "Without effect: --shard says what several processes cut; what the file asks for is named in the log");
+  add_option(
+      command, "deepspeed", deepspeed,
+      "A DeepSpeed file: its stage is --shard, its offloading --offload, and its numbers those of the options that "
+      "are not given; what hici cannot do is refused");
   add_inherited(command, "tf32", "float32 work is done in float32");
 }
 
 void TrainingOptions::resolve() {
   spec.resume = resume_from_typed(spec.resume);
+  const OptionTexts decided = deepspeed.empty() ? OptionTexts{} : use_deepspeed_file(*this);
   check_no_contradiction(*this);
   spec.model = model;
   spec.output_dir = output_dir;
@@ -177,10 +205,6 @@ void TrainingOptions::resolve() {
   // An unknown one is an error here, before anything is written.
   parse_enum<optim::ScheduleKind>(spec.train.schedule, "--lr_scheduler_type");
   spec.sharding = sharding.resolve();
-  if (!deepspeed.empty() && process_rank().rank == 0) {
-    log_info("--deepspeed ", describe_deepspeed_file(deepspeed));
-    log_sequences_of_recipe(spec.train, std::max<int64_t>(1, process_rank().world / spec.segment_processes));
-  }
   if (spec.attention != nn::AttentionKind::kHici) hici.note_without_effect("--attention " + attention);
   spec.device = device.resolve_device();
   spec.memory_limit = sharding.resolve_memory_limit(spec.device);
@@ -190,7 +214,8 @@ void TrainingOptions::resolve() {
     if (option->typed()) spec.typed_start_options.insert(option->key());
   }
   if (use_attn_init.typed()) spec.typed_start_options.insert(use_llama_init.key());
-  spec.effective_options = [app = declared_in](const std::map<std::string, std::string>& in_force) {
+  spec.effective_options = [app = declared_in, decided](std::map<std::string, std::string> in_force) {
+    in_force.insert(decided.begin(), decided.end());
     return effective_options(*app, in_force);
   };
 }

@@ -27,6 +27,11 @@ struct TrainingOptions {
   Option<double&> lora_alpha{spec.lora.alpha};
   Option<bool&> add_pad_token{spec.add_pad_token};
   Option<bool&> use_llama_init{spec.copy_attention_init};
+  Option<int64_t&> batch_size{spec.train.batch_size};
+  Option<int64_t&> accumulation_steps{spec.train.accumulation_steps};
+  Option<double&> learning_rate{spec.train.learning_rate};
+  Option<double&> weight_decay{spec.train.weight_decay};
+  Option<double&> max_grad_norm{spec.train.max_grad_norm};
   Option<int64_t&> model_max_length{spec.train.sequence_length};
   Option<int64_t&> warmup_steps{spec.train.warmup_steps};
   Option<int64_t&> save_steps{spec.train.save_steps};
@@ -42,7 +47,7 @@ struct TrainingOptions {
   // The hierarchy, devices and what is accepted without effect.
   void bind_rest(CLI::App& command);
 
-  // Fills `spec` in from what was typed. Contradictions are usage errors.
+  // Fills `spec` in from what was typed and from the file of --deepspeed. Contradictions are usage errors.
   void resolve();
 };
 
