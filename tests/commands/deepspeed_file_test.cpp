@@ -220,6 +220,31 @@ TEST(DeepspeedFileTest, WhatIsNoSuchFileIsAUsageError) {
   }
 }
 
+// Cut short, and with other bytes, at every place.
+TEST(DeepspeedFileTest, DamageIsTakenOrRefusedInOneLine) {
+  const std::string whole = R"({"bf16": {"enabled": true}, "train_batch_size": 8, "gradient_clipping": 0.5,
+      "optimizer": {"type": "AdamW", "params": {"lr": 1e-4, "betas": [0.9, 0.999]}}, "data_types": {"grad_accum_dtype": "fp32"},
+      "zero_optimization": {"stage": 3, "offload_param": {"device": "cpu", "ratio": 1}, "mics_shard_size": -1}})";
+  std::vector<std::string> damaged;
+  for (size_t at = 0; at < whole.size(); ++at) {
+    damaged.push_back(whole.substr(0, at));
+    for (const char byte : {'"', '{', ']', '9', '-', '\0', '\n', '\xff'}) {
+      damaged.push_back(whole);
+      damaged.back()[at] = byte;
+    }
+  }
+  size_t refused = 0;
+  for (const std::string& text : damaged) {
+    try {
+      parsed(text);
+    } catch (const UsageError& e) {
+      ++refused;
+      EXPECT_TRUE(testing::is_one_clean_line(e.what())) << text;
+    }
+  }
+  EXPECT_GT(refused, damaged.size() / 2);
+}
+
 TEST(DeepspeedFileTest, AFileThatIsNotThereOrCannotBeReadIsAUsageError) {
   const testing::TemporaryFolder folder;
   EXPECT_ERROR_SAYS(read_deepspeed_file(folder / "ds.json"), "ds.json: is not there; leave the option out");

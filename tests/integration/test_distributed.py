@@ -48,6 +48,22 @@ class DataParallelTest(ProcessesTest):
     def test_batches_of_two_and_more_processes_than_fit_evenly(self):
         self.check(3, 2, per_device_train_batch_size=2, weight_decay=0.1)
 
+    def test_a_deepspeed_file_counts_the_processes_that_take_sequences(self):
+        file = self.folder / "ds.json"
+        for stage in (0, 2):
+            file.write_text(json.dumps({"train_batch_size": 4, "train_micro_batch_size_per_gpu": 1,
+                                        "zero_optimization": {"stage": stage}}))
+            with self.subTest(stage=stage):
+                out = self.folder / str(stage)
+                processes = self.run_all(out.name, 4, options(out, None, segment_parallel=2, deepspeed=file, **ADAPTED))
+                self.assertIn(f"gradient_accumulation_steps 2, per_device_train_batch_size 1, shard {'optimizer' if stage else 'none'}",
+                              processes.logs[0].read_text())
+                self.assert_near_training(out, reference_run(4, **ADAPTED), STEPS)
+        file.write_text('{"train_batch_size": 6, "train_micro_batch_size_per_gpu": 2}')
+        processes = self.run_all("refused", 4, options(self.folder / "refused", None, segment_parallel=2, deepspeed=file), code=2)
+        self.assertIn("train_batch_size 6 is not --per_device_train_batch_size 2 x --gradient_accumulation_steps 1 x 2 processes "
+                      "side by side;", processes.logs[0].read_text())
+
     def test_started_by_torchrun(self):
         for world in (2, 4):
             with self.subTest(world=world):

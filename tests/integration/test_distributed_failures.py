@@ -233,6 +233,13 @@ class DisagreementTest(ProcessesTest):
         self.check(self.options(model_name_or_path="base", data_path="tokens.bin"), "rank 1 differs from rank 0: the content "
                    "of the data", cwds=self.on_two_hosts(change))
 
+    def test_other_content_of_the_deepspeed_file(self):
+        def change(folder):
+            for host, norm in ((self.folder / "first", 0.5), (folder, 0.25)):
+                (host / "ds.json").write_text(f'{{"gradient_clipping": {norm}, "zero_optimization": {{"stage": 1}}}}')
+        self.check(self.options(model_name_or_path="base", data_path="tokens.bin", deepspeed="ds.json"), "rank 1 differs from rank 0: "
+                   "the option is 'max_grad_norm = 0.25' here", cwds=self.on_two_hosts(change))
+
     def test_one_other_weight(self):
         def change(folder):
             tensors = read_safetensors(BASE / "model.safetensors")
