@@ -298,7 +298,7 @@ class BadInputTest(ProcessesTest):
         self.check(2, options, "--segment_parallel: has no form with --packing True", command="sft")
 
     def test_unknown_way_to_shard(self):
-        self.check(2, self.options(shard="nonsense"), "--shard: ", "'nonsense'", "optimizer or none")
+        self.check(2, self.options(shard="nonsense"), "--shard: ", "'nonsense'", "optimizer, full or none")
 
     def test_a_host_that_does_not_resolve(self):
         self.check(2, self.options(), "MASTER_ADDR: host 'nowhere.invalid' does not resolve", code=1, address="nowhere.invalid")

@@ -81,7 +81,10 @@ void attempt(Contestant& contestant, const BenchSpec& spec, int64_t length, Acti
 }
 
 void trace(const BenchSpec& spec, int64_t length, Contestant& contestant) {
-  const std::string name = detail::concat(nn::attention_kind_name(contestant.attention), "-", length, ".json");
+  std::string name = detail::concat(nn::attention_kind_name(contestant.attention), "-", length);
+  if (spec.processes() > 1)
+    name += detail::concat(contestant.world->size() == 1 ? "-alone" : "-together", "-rank", spec.world->rank());
+  name += ".json";
   write_trace(spec.device, std::filesystem::path(spec.trace_folder) / name, [&] { contestant.model->warm_up(); });
 }
 

@@ -200,7 +200,13 @@ void ModelCase::measure() {
   device::reset_peak_memory(spec_.device);
   world_.control().barrier(at::kCPU);
   const double seconds = seconds_of(spec_.device, [&] { run(tokens_BT); }, spec_.pause_ms);
-  seconds_.push_back(parallel::largest_of(world_, seconds));
+  // All wait for the slowest one together. Alone, each of them takes its own time: their mean, for no two GPUs are
+  // equal.
+  const bool is_alone_of_several = world_.size() < spec_.processes();
+  seconds_.push_back(is_alone_of_several ? parallel::sums_over(*spec_.world, std::vector<double>{seconds})[0] /
+                                               static_cast<double>(spec_.processes())
+                                         : parallel::largest_of(world_, seconds));
+  if (is_alone_of_several) slowest_alone_ = std::max(slowest_alone_, parallel::largest_of(*spec_.world, seconds));
   const device::DeviceMemory peak = device::peak_memory(spec_.device);
   peak_ = {std::max(peak_.allocated, peak.allocated), std::max(peak_.reserved, peak.reserved)};
 }
@@ -268,6 +274,7 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
         plan::predict_step(planned_.problem, planned_.plan.policies, plan::kNvlinkRates);
     row["predicted_efficiency_percent"] = prediction.efficiency() * 100;
   }
+  if (slowest_alone_ > 0) row["ms_max"] = slowest_alone_ * 1e3;  // of all processes
   if (spec_.shows_parts) add_parts(row);
   return row;
 }

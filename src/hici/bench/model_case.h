@@ -78,6 +78,7 @@ class ModelCase {
   std::unique_ptr<train::GradientAccumulator> gradients_;
   std::unique_ptr<optim::AdamW> optimizer_;
   std::vector<double> seconds_;
+  double slowest_alone_ = 0;  // of the processes, where each runs alone
   device::DeviceMemory peak_;
   plan::PlannedStep planned_;  // of a step
   bool fits_ = true;
