@@ -38,8 +38,8 @@ BenchReport bench_links(const BenchSpec& spec) {
   HICI_CHECK_USAGE(world.size() > 1,
                    "bench links: measures what processes send each other; start several, with "
                    "torchrun, srun or mpirun");
-  BenchReport report{{{"command", "bench links"}, {"processes", world.size()}, {"device", device_name(spec.device)}},
-                     detail::concat("collectives between ", world.size(), " processes, ", device_name(spec.device)),
+  BenchReport report{common_facts("bench links", spec, measure_machine(spec.device, spec.dtype, spec.pause_ms)),
+                     detail::concat("collectives between ", world.size(), " processes"),
                      {{"operation", "/operation", 1, true},
                       {"MB", "/bytes", 1e6},
                       {"ms", "/ms"},
@@ -48,6 +48,7 @@ BenchReport bench_links(const BenchSpec& spec) {
                       {"GB/s sent", "/sent_bytes_per_second", 1e9}},
                      {},
                      {}};
+  report.facts["processes"] = world.size();
   for (const int64_t bytes : spec.link_bytes) {
     const int64_t part = std::max<int64_t>(1, bytes / 4 / world.size());
     const at::TensorOptions options = at::TensorOptions().dtype(at::kFloat).device(spec.device);

@@ -135,8 +135,11 @@ void add_efficiency(BenchReport& report) {
     if (row["status"] != kOk || alone == nullptr) continue;
     const double each = row["tokens_per_second"].get<double>() / row["processes"].get<double>();
     row["tokens_per_second_each"] = each;
+    const double ms_alone = (*alone)["ms"].get<double>();
     row["efficiency_percent"] = each / (*alone)["tokens_per_second"].get<double>() * 100;
-    row["exposed_ms"] = row["ms"].get<double>() - (*alone)["ms"].get<double>();
+    row["exposed_ms"] = row["ms"].get<double>() - ms_alone;
+    // With the time that was measured alone in place of a rate of products.
+    row["predicted_efficiency_percent"] = ms_alone / (ms_alone + row["predicted_exposed_ms"].get<double>()) * 100;
   }
 }
 

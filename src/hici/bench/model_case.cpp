@@ -272,6 +272,7 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
     row["planned_peak_moment"] = planned_.plan.peak.name;
     const plan::StepPrediction prediction =
         plan::predict_step(planned_.problem, planned_.plan.policies, plan::kNvlinkRates);
+    row["predicted_exposed_ms"] = prediction.exposed_seconds * 1e3;
     row["predicted_efficiency_percent"] = prediction.efficiency() * 100;
   }
   if (slowest_alone_ > 0) row["ms_max"] = slowest_alone_ * 1e3;  // of all processes
