@@ -26,6 +26,7 @@ struct Place {
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
   int64_t hidden = 16, vocabulary = 23, segment = 4, segments = 4;
+  ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
 };
 
 struct Case {
@@ -94,6 +95,7 @@ inline Gradients run(const Case& c, const PlaceLayer& place, const Place& at = {
   forward.attention = nn::AttentionKind::kHici;
   forward.segment_length = at.segment;
   forward.policies = c.policies;
+  forward.backend = at.backend;
   const data::TokenBatch batch = tokens(at);
   for (int step = 0; step < 2; ++step) {
     at::Tensor loss;

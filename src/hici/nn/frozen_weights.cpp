@@ -2,7 +2,9 @@
 #include "hici/nn/frozen_weights.h"
 
 #include "hici/base/error.h"
+#include "hici/device/device.h"
 #include "hici/parallel/flat_layout.h"
+#include "hici/parallel/peer_memory.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -86,9 +88,14 @@ void FrozenWeights::take(int64_t layer, const NamedLinears& linears) {
     tensor = view.variable_data();
   }
   const at::Tensor own = buffer.bytes.narrow(0, group_.rank() * layout.shard_size(), layout.shard_size());
-  at::Tensor part = at::empty({layout.shard_size()}, on_host_ ? bytes.device(at::kCPU).pinned_memory(device_.is_cuda())
-                                                              : bytes.device(device_));
+  if (layer == 0 && !on_host_) block_ = at::empty({num_layers_, layout.shard_size()}, bytes.device(device_));
+  at::Tensor part =
+      on_host_ ? at::empty({layout.shard_size()}, bytes.pinned_memory(device_.is_cuda())) : block_.select(0, layer);
   parts_.push_back(part.copy_(own));
+  if (layer + 1 < num_layers_ || on_host_) return;
+  peers_ = parallel::open_peer_memory(group_, block_.view({-1}));
+  device::synchronize(device_);  // the others read it from now on
+  group_.barrier(device_);
 }
 
 void FrozenWeights::use(int64_t layer) {
@@ -124,6 +131,16 @@ void FrozenWeights::fill(int64_t layer) {
 
 void FrozenWeights::copy_and_gather(int64_t layer, const at::Tensor& to) const {
   const at::Tensor& part = parts_[static_cast<size_t>(layer)];
+  if (!peers_.empty()) {
+    // The next one's first, so that not all read from one.
+    for (int64_t i = 1; i <= group_.size(); ++i) {
+      const int64_t rank = (group_.rank() + i) % group_.size();
+      const at::Tensor& all = peers_[static_cast<size_t>(rank)];
+      to.narrow(0, rank * part.numel(), part.numel())
+          .copy_(all.narrow(0, layer * part.numel(), part.numel()), /*non_blocking=*/true);
+    }
+    return;
+  }
   if (!on_host_) return group_.all_gather(to, part);
   const at::Tensor own = to.narrow(0, group_.rank() * part.numel(), part.numel());
   own.copy_(part, /*non_blocking=*/true);

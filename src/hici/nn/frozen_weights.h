@@ -6,6 +6,7 @@
 // buffer, valid from use(i) on until the next layer but one needs the buffer. So the addresses that the forward pass
 // saves are right in the backward pass too, once the buffer is filled again. While a layer is at work the next one is
 // on its way: i + 1 in the forward pass, i - 1 in the backward pass. Copies and collectives run on their own stream.
+// Between GPUs of one host the parts are copied from where they lie, without a collective (parallel/peer_memory.h).
 #pragma once
 
 #include "hici/nn/linear.h"
@@ -27,7 +28,8 @@ class FrozenWeights {
 
   // Takes the frozen weights of a layer over, which are on the device or on the host: this process keeps its part, and
   // the tensors become views of a buffer. `linears`: all linear layers of the decoder layer; those whose weight is
-  // trained stay as they are. Call it once for each layer, in their order, before the first use().
+  // trained stay as they are. Call it once for each layer, in their order, before the first use(). The processes of the
+  // group meet at the last one.
   void take(int64_t layer, const NamedLinears& linears);
 
   // The weights of `layer` are there for what the current stream is given from now on, until the next call.
@@ -56,6 +58,10 @@ class FrozenWeights {
   bool on_host_;
   int64_t num_layers_;
   std::vector<at::Tensor> parts_;  // of each layer, [buffer_size_ / processes], uint8
+  // On a GPU: the parts of all layers in one block, [L, buffer_size_ / processes], and those of all processes of the
+  // group where they can be read directly; else empty.
+  at::Tensor block_;
+  std::vector<at::Tensor> peers_;
   int64_t buffer_size_ = 0;
   std::array<Buffer, 2> buffers_;
   std::optional<c10::Stream> stream_;  // of a GPU
