@@ -88,7 +88,8 @@ void FrozenWeights::take(int64_t layer, const NamedLinears& linears) {
     tensor = view.variable_data();
   }
   const at::Tensor own = buffer.bytes.narrow(0, group_.rank() * layout.shard_size(), layout.shard_size());
-  if (layer == 0 && !on_host_) block_ = at::empty({num_layers_, layout.shard_size()}, bytes.device(device_));
+  if (layer == 0 && !on_host_)
+    block_ = parallel::allocate_shareable(num_layers_ * layout.shard_size(), device_).view({num_layers_, -1});
   at::Tensor part =
       on_host_ ? at::empty({layout.shard_size()}, bytes.pinned_memory(device_.is_cuda())) : block_.select(0, layer);
   parts_.push_back(part.copy_(own));

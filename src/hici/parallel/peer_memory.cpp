@@ -2,9 +2,11 @@
 #include "hici/parallel/peer_memory.h"
 
 #include "hici/base/error.h"
+#include "hici/device/device.h"
 #include "hici/device/kernel_table.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/AllocatorConfig.h>
 
 #include <unistd.h>
 
@@ -47,15 +49,34 @@ bool all_agree(const ProcessGroup& group, bool works, at::Device device) {
   return failed.item<int>() == 0;
 }
 
+// Empty where the memory cannot be shared.
 std::string exported(const at::Tensor& own) {
   try {
-    return device::cuda_kernels().export_memory(own);
+    const std::string text = device::cuda_kernels().export_memory(own);
+    return static_cast<int64_t>(text.size()) < kTextBytes ? text : "";
   } catch (const c10::Error&) {
-    return "";  // an allocator whose memory cannot be shared
+    return "";
   }
 }
 
 }  // namespace
+
+at::Tensor allocate_shareable(int64_t bytes, at::Device device) {
+  const at::TensorOptions options = at::TensorOptions().dtype(at::kByte).device(device);
+  if (!device.is_cuda() || !c10::CachingAllocator::AcceleratorAllocatorConfig::use_expandable_segments())
+    return at::empty({bytes}, options);
+  device::release_cached_memory(device);  // a block of a segment would do for the allocator
+  c10::CachingAllocator::setAllocatorSettings("expandable_segments:False");
+  at::Tensor block;
+  try {
+    block = at::empty({bytes}, options);
+  } catch (...) {
+    c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");
+    throw;
+  }
+  c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");
+  return block;
+}
 
 std::vector<at::Tensor> open_peer_memory(const ProcessGroup& group, const at::Tensor& own) {
   if (group.is_alone() || !own.is_cuda()) return {};

@@ -9,6 +9,10 @@
 
 namespace hici::parallel {
 
+// uint8, on a GPU in memory that can be shared: LibTorch's expandable segments, which other allocations use, take a
+// file descriptor for every 20 MiB.
+at::Tensor allocate_shareable(int64_t bytes, at::Device device);
+
 // `own`: memory of this process on its GPU, of one size in all processes of the group, which all make this call. The
 // result: that of every process, in the order of the ranks, to be read while the others hold it. Empty, in all of them,
 // where one process cannot map that of another: on several hosts, or where a process sees its own GPU alone. A process
