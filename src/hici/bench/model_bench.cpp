@@ -97,6 +97,12 @@ void run_group(const BenchSpec& spec, BenchWork work, int64_t length, std::vecto
     };
     each(
         [&](Contestant& c) { c.model = std::make_unique<ModelCase>(spec, work, length, c.attention, pool, *c.world); });
+    int64_t on_device = pool.bytes();
+    each([&](Contestant& c) { on_device += c.model->own_bytes(); });
+    each([&](Contestant& c) {
+      c.model->set_bytes_of_others(spec.device.is_cpu() ? 0
+                                                        : on_device - c.model->own_bytes() - c.model->shared_bytes());
+    });
     for (int64_t i = 0; i < spec.warmup; ++i) each([](Contestant& c) { c.model->warm_up(); });
     // A GPU has room for the activations of one kind: each takes its memory anew, in a run that is not timed.
     const bool shares_gpu = spec.device.is_cuda() && group.size() > 1;

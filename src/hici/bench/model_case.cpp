@@ -54,6 +54,17 @@ at::Tensor WeightPool::get(const std::string& name, at::IntArrayRef shape) {
   return weights_[name] = weight;
 }
 
+bool WeightPool::has(const std::string& name, const at::Tensor& weight) const {
+  const auto found = weights_.find(name);
+  return found != weights_.end() && found->second.is_alias_of(weight);
+}
+
+int64_t WeightPool::bytes() const {
+  int64_t bytes = 0;
+  for (const auto& [name, weight] : weights_) bytes += static_cast<int64_t>(weight.nbytes());
+  return bytes;
+}
+
 void WeightPool::drop_unused() {
   std::erase_if(weights_, [](const auto& entry) { return entry.second.use_count() == 1; });
 }
@@ -79,13 +90,21 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::
   if (work == BenchWork::kStep) plan();
   fits_ = planned_.fits() || spec.processes() == 1 || world.size() > 1;
   if (!fits_) return;
+  const int64_t before = device::allocated_memory(spec.device) - pool.bytes();
   draw_weights(pool);
-  if (work == BenchWork::kEval) return;
+  if (work == BenchWork::kStep) make_optimizer();
+  own_bytes_ = device::allocated_memory(spec.device) - pool.bytes() - before;
+  model_.visit_parameters([&](const std::string& name, const at::Tensor& t) {
+    if (pool.has(name, t)) shared_bytes_ += static_cast<int64_t>(t.nbytes());
+  });
+}
+
+void ModelCase::make_optimizer() {
   auto parameters = optim::select_trainable(model_, {});
-  shards_ = std::make_unique<train::ParameterShards>(std::move(parameters), world_, spec.sharding.kind);
+  shards_ = std::make_unique<train::ParameterShards>(std::move(parameters), world_, spec_.sharding.kind);
   gradients_ = std::make_unique<train::GradientAccumulator>(shards_->parameters(), shards_->gradient_storage());
-  const bool state_on_host = spec.sharding.offload_optimizer && spec.device.is_cuda();
-  if (spec.with_optimizer)
+  const bool state_on_host = spec_.sharding.offload_optimizer && spec_.device.is_cuda();
+  if (spec_.with_optimizer)
     optimizer_ =
         std::make_unique<optim::AdamW>(shards_->updated(), optim::AdamWOptions{.state_on_host = state_on_host});
 }
@@ -261,7 +280,7 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
                      {"tflops_executed", executed / seconds.median / 1e12},
                      {"tflops_model", model_flops() / seconds.median / 1e12},
                      {"matrix_rate_percent", executed / seconds.median / rates.matrix_flops_per_second * 100},
-                     {"peak_memory_bytes", peak_.allocated},
+                     {"peak_memory_bytes", peak_.allocated - bytes_of_others_},
                      {"peak_reserved_bytes", peak_.reserved}};
   if (is_step) {
     row["activations"] = nn::describe(planned_.plan.policies, planned_.plan.policies.size());

@@ -26,6 +26,10 @@ class WeightPool {
  public:
   WeightPool(at::Device device, at::ScalarType dtype) : device_(device), dtype_(dtype) {}
   at::Tensor get(const std::string& name, at::IntArrayRef shape);
+  // Whether `weight` is what get(name) gave.
+  bool has(const std::string& name, const at::Tensor& weight) const;
+  // Of all weights that were drawn.
+  int64_t bytes() const;
   // Frees weights that no model uses.
   void drop_unused();
 
@@ -44,6 +48,11 @@ class ModelCase {
 
   // False where one process alone has no room for its share, by the plan: nothing was made, and nothing may run.
   bool fits() const { return fits_; }
+  // Bytes on a GPU of this case alone, and of weights that it shares with others.
+  int64_t own_bytes() const { return own_bytes_; }
+  int64_t shared_bytes() const { return shared_bytes_; }
+  // What else is on the GPU while this case runs, and is none of its memory.
+  void set_bytes_of_others(int64_t bytes) { bytes_of_others_ = bytes; }
   // Runs once on new tokens, untimed.
   void warm_up() { run(draw_tokens()); }
   // Runs once on new tokens and records time and peak memory.
@@ -62,6 +71,7 @@ class ModelCase {
   void score(const at::Tensor& tokens_BT) const;
   void update_weights();
   void draw_weights(WeightPool& pool);
+  void make_optimizer();
   double model_flops() const;
   void add_parts(nlohmann::json& row);
   void plan();
@@ -82,6 +92,7 @@ class ModelCase {
   device::DeviceMemory peak_;
   plan::PlannedStep planned_;  // of a step
   bool fits_ = true;
+  int64_t own_bytes_ = 0, shared_bytes_ = 0, bytes_of_others_ = 0;
 };
 
 }  // namespace hici::bench

@@ -43,6 +43,12 @@ DeviceMemory peak_memory(at::Device device) {
   return {stats.allocated_bytes[kAllPools].peak, stats.reserved_bytes[kAllPools].peak};
 }
 
+int64_t allocated_memory(at::Device device) {
+  if (device.is_cpu()) return 0;
+  c10::DeviceAllocator* allocator = allocator_in_use(device);
+  return allocator == nullptr ? 0 : allocator->getDeviceStats(device.index()).allocated_bytes[kAllPools].current;
+}
+
 void reset_peak_memory(at::Device device) {
   if (device.is_cpu()) {
     reset_peak_resident();
@@ -71,9 +77,7 @@ std::optional<int64_t> available_memory(at::Device device) {
 int64_t free_memory(at::Device device) {
   if (device.is_cpu()) return available_bytes();
   const int64_t bytes = available_memory(device).value_or(0);
-  c10::DeviceAllocator* allocator = allocator_in_use(device);
-  if (allocator == nullptr) return bytes;
-  return bytes - allocator->getDeviceStats(device.index()).allocated_bytes[kAllPools].current;
+  return bytes - allocated_memory(device);
 }
 
 void release_cached_memory(at::Device device) {

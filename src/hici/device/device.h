@@ -22,6 +22,8 @@ struct DeviceMemory {
 
 // The peak since the start of the process or since reset_peak_memory().
 DeviceMemory peak_memory(at::Device device);
+// Bytes of tensors now, of LibTorch's allocator; 0 on a CPU.
+int64_t allocated_memory(at::Device device);
 // Sets the peak to the present size. On a CPU only where the kernel allows it.
 void reset_peak_memory(at::Device device);
 // Lets tensors of this process have so many bytes of a GPU at most, whatever is free: more is out of memory. Not for a
