@@ -186,7 +186,7 @@ class DisagreementTest(ProcessesTest):
 
     def test_another_option(self):
         self.check(lambda rank: options(segment_parallel=2, sliding_window=48 + rank),
-                   "hici eval ppl [rank 1 of 2]: error: rank 1 differs from rank 0: the option is 'sliding_window = 49' here")
+                   "hici eval ppl [rank 1 of 2]: error: rank 1 differs from rank 0: the option sliding_window is '49' here")
 
     def on_two_hosts(self, change):
         cwds = [self.folder / name for name in ("first", "second")]
@@ -251,7 +251,7 @@ class RefusalTest(ProcessesTest):
 
     def test_processes_that_it_does_not_divide(self):
         self.check("--segment_parallel: 2 does not divide the 3 processes of this run", world=3)
-        self.check("--segment_parallel: 2 does not divide the 1 process of this run; start a multiple of it with torchrun", world=1)
+        self.check("--segment_parallel: 2 does not divide the 1 process; use as many processes as are a multiple of it", world=1)
 
     def test_resuming_needs_an_output(self):
         self.check("--resume: needs --output", resume=True)

@@ -204,12 +204,17 @@ class DisagreementTest(ProcessesTest):
 
     def test_another_rate(self):
         self.check(lambda rank: self.options(learning_rate=1e-3 if rank == 2 else 2e-3),
-                   "hici train [rank 2 of 3]: error: rank 2 differs from rank 0: the option is 'learning_rate = 0.001' here "
-                   "and 'learning_rate = 0.002' there", world=3)
+                   "hici train [rank 2 of 3]: error: rank 2 differs from rank 0: the option learning_rate is '0.001' here "
+                   "and '0.002' there", world=3)
 
     def test_another_way_to_share(self):
-        self.check(lambda rank: self.options(segment_parallel=1 + rank), "rank 1 differs from rank 0", "segment_parallel = 2")
-        self.check(lambda rank: self.options(shard="none" if rank == 1 else None), "rank 1 differs", "shard = none")
+        self.check(lambda rank: self.options(segment_parallel=1 + rank), "rank 1 differs from rank 0", "the option segment_parallel is '2' here and '1' there")
+        self.check(lambda rank: self.options(shard="none" if rank == 1 else None), "rank 1 differs", "the option shard is 'none' here")
+        # Before any group that depends on it, and by name where one process does not have the line at all.
+        self.check(lambda rank: self.options(shard="full" if rank == 0 else "optimizer"), "the option shard is 'optimizer' here")
+        self.check(lambda rank: self.options(shard="full", shard_group_size=4 if rank < 2 else 2), "shard_group_size", world=4)
+        self.check(lambda rank: self.options(offload="weights" if rank == 0 else None),
+                   "the option offload is 'nothing' here and 'weights' there")
 
     def test_another_data_file(self):
         other = self.folder / "other.bin"
@@ -238,7 +243,7 @@ class DisagreementTest(ProcessesTest):
             for host, norm in ((self.folder / "first", 0.5), (folder, 0.25)):
                 (host / "ds.json").write_text(f'{{"gradient_clipping": {norm}, "zero_optimization": {{"stage": 1}}}}')
         self.check(self.options(model_name_or_path="base", data_path="tokens.bin", deepspeed="ds.json"), "rank 1 differs from rank 0: "
-                   "the option is 'max_grad_norm = 0.25' here", cwds=self.on_two_hosts(change))
+                   "the option max_grad_norm is '0.25' here", cwds=self.on_two_hosts(change))
 
     def test_one_other_weight(self):
         def change(folder):

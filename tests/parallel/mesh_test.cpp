@@ -19,8 +19,9 @@ TEST(MeshTest, ProcessesOfASequenceAreNeighbours) {
 
 TEST(MeshTest, WhatDoesNotDivideIsRefused) {
   EXPECT_EQ(testing::error_message([] { make_mesh(6, 4, "`segment_parallel`"); }),
-            "`segment_parallel`: 4 does not divide the 6 processes of this run; start a multiple of it with torchrun, "
-            "srun or mpirun");
+            "`segment_parallel`: 4 does not divide the 6 processes; use as many processes as are a multiple of it, or "
+            "a number "
+            "that divides them");
 }
 
 TEST(MeshTest, NoProcessIsWithoutASegment) {

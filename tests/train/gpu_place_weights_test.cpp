@@ -30,8 +30,8 @@ TEST_P(GpuPlaceWeightsTest, GradientsAreThoseOfWeightsThatStayBitForBit) {
   }
   for (int repetition = 0; repetition < 3; ++repetition) {
     SCOPED_TRACE(repetition);
-    expect_same(run(GetParam(), placing({}, /*on_host=*/true, GetParam().fp8, kGpu.device), kGpu), expected);
-    expect_same(run(GetParam(), placing({}, /*on_host=*/false, GetParam().fp8, kGpu.device), kGpu), expected);
+    expect_same(run(GetParam(), placing({}, /*on_host=*/true, GetParam(), kGpu.device), kGpu), expected);
+    expect_same(run(GetParam(), placing({}, /*on_host=*/false, GetParam(), kGpu.device), kGpu), expected);
   }
 }
 

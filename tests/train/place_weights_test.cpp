@@ -18,30 +18,33 @@ TEST_P(PlaceWeightsTest, GradientsAreThoseOfWeightsThatStay) {
   const Gradients expected = run(GetParam(), {});
   {
     SCOPED_TRACE("in host memory");
-    expect_same(run(GetParam(), placing({}, /*on_host=*/true, GetParam().fp8)), expected);
+    expect_same(run(GetParam(), placing({}, /*on_host=*/true, GetParam())), expected);
   }
   for (const bool on_host : {false, true}) {
     SCOPED_TRACE(on_host ? "cut, in host memory" : "cut");
     testing::in_threads(2, [&](const parallel::ProcessGroup& group) {
-      expect_same(run(GetParam(), placing(group, on_host, GetParam().fp8)), expected);
+      expect_same(run(GetParam(), placing(group, on_host, GetParam())), expected);
     });
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, PlaceWeightsTest,
-                         ::testing::Values(Case{"kept", 5, {}}, Case{"kept_even", 4, {}}, Case{"one_layer", 1, {}},
-                                           Case{"recomputed_mlps", 5, nn::ActivationPolicies(5, kRecomputeMlp)},
-                                           Case{"recomputed", 4, nn::ActivationPolicies(4, kRecompute)},
-                                           Case{"mixed", 5, {kRecompute, kKeep, kRecompute, kRecomputeMlp, kKeep}},
-                                           Case{"streamed", 4, {}, true}, Case{"streamed_odd", 3, {}, true},
-                                           Case{"streamed_recomputed", 4, nn::ActivationPolicies(4, kRecompute), true},
-                                           Case{"eight_bits", 3, {}, false, true}),
-                         [](const auto& each) { return std::string(each.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Cases, PlaceWeightsTest,
+    ::testing::Values(
+        Case{"kept", 5, {}}, Case{"kept_even", 4, {}}, Case{"one_layer", 1, {}},
+        Case{"recomputed_mlps", 5, nn::ActivationPolicies(5, kRecomputeMlp)},
+        Case{"recomputed", 4, nn::ActivationPolicies(4, kRecompute)},
+        Case{"mixed", 5, {kRecompute, kKeep, kRecompute, kRecomputeMlp, kKeep}}, Case{"streamed", 4, {}, true},
+        Case{"streamed_odd", 3, {}, true}, Case{"streamed_recomputed", 4, nn::ActivationPolicies(4, kRecompute), true},
+        Case{"eight_bits", 3, {}, false, true},
+        Case{"one_layer_less", 4, {}, false, false, {.name_parts = {"norm", "layers.1.mlp", "layers.2."}}}),
+    [](const auto& each) { return std::string(each.param.name); });
 
 TEST(PlaceWeightsTest, OneProcessHoldsAPartAndTwoLayers) {
   testing::in_threads(2, [](const parallel::ProcessGroup& group) {
     Gradients trained;
-    const auto model = make_model({"", 6, {}}, placing(group, false, false), trained, {});
+    const Case six{"", 6, {}};
+    const auto model = make_model(six, placing(group, false, six), trained, {});
     // Frozen of a layer in float32: q, o of 16 x 16, k, v of 8 x 16, three of 16 x 24.
     constexpr int64_t kLayer = 4 * (2 * 256 + 2 * 128 + 3 * 384);
     EXPECT_EQ(model->frozen_weights()->kept_bytes(), 6 * kLayer / 2);

@@ -35,6 +35,7 @@ struct Case {
   nn::ActivationPolicies policies;
   bool streamed = false;
   bool fp8 = false;
+  optim::TrainableSelection trainable = {};
 };
 
 // What one step gives: the loss, and the gradients by name.
@@ -81,7 +82,8 @@ inline std::unique_ptr<nn::CausalLm> make_model(const Case& c, const PlaceLayer&
     if (place) place(*model, layer);
   };
   model->visit_parameters(draw, {.after = placed});
-  for (const optim::TrainedParameter& each : optim::select_trainable(*model, {})) trained[each.name] = each.tensor;
+  for (const optim::TrainedParameter& each : optim::select_trainable(*model, c.trainable))
+    trained[each.name] = each.tensor;
   if (c.fp8 && !place) model->quantise_frozen("fp8");
   return model;
 }
@@ -122,11 +124,10 @@ inline void expect_same(const Gradients& got, const Gradients& expected) {
 }
 
 // As place_frozen_weights() does, for any group and device.
-inline PlaceLayer placing(const parallel::ProcessGroup& group, bool on_host, bool fp8, at::Device device = at::kCPU) {
+inline PlaceLayer placing(const parallel::ProcessGroup& group, bool on_host, const Case& c,
+                          at::Device device = at::kCPU) {
   return [=](nn::CausalLm& model, size_t layer) {
-    place_layer(model, layer, {}, fp8, [&] {
-      return std::make_unique<nn::FrozenWeights>(model.config().num_hidden_layers, group, device, on_host);
-    });
+    place_layer(model, layer, c.trainable, c.fp8, {group, device, on_host});
   };
 }
 

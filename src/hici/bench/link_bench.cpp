@@ -36,7 +36,7 @@ nlohmann::json measured_row(const BenchSpec& spec, const std::string& operation,
 BenchReport bench_links(const BenchSpec& spec) {
   const parallel::World& world = *spec.world;
   HICI_CHECK_USAGE(world.size() > 1,
-                   "bench links: measures what processes send each other; start several, with "
+                   "measures what processes send each other, and there is one; start several, with "
                    "torchrun, srun or mpirun");
   BenchReport report{common_facts("bench links", spec, measure_machine(spec.device, spec.dtype, spec.pause_ms)),
                      detail::concat("collectives between ", world.size(), " processes"),
@@ -53,8 +53,9 @@ BenchReport bench_links(const BenchSpec& spec) {
     const int64_t part = std::max<int64_t>(1, bytes / 4 / world.size());
     const at::TensorOptions options = at::TensorOptions().dtype(at::kFloat).device(spec.device);
     const at::Tensor all = at::zeros({world.size(), part}, options), own = at::zeros({part}, options);
-    report.rows.push_back(measured_row(spec, "all-gather", bytes, [&] { world.all().all_gather(all, own); }));
-    report.rows.push_back(measured_row(spec, "reduce-scatter", bytes, [&] { world.all().reduce_scatter(own, all); }));
+    const auto moved = static_cast<int64_t>(all.nbytes());
+    report.rows.push_back(measured_row(spec, "all-gather", moved, [&] { world.all().all_gather(all, own); }));
+    report.rows.push_back(measured_row(spec, "reduce-scatter", moved, [&] { world.all().reduce_scatter(own, all); }));
   }
   return report;
 }

@@ -138,10 +138,12 @@ std::string traffic_text(const MemoryTableSpec& spec, const nlohmann::json& rows
       line.push_back(fixed_digits(traffic[key].get<double>(), 1));
     cells.push_back(std::move(line));
   }
-  return detail::concat("\nsent by a process in a step, in GB (10^9 bytes), and what is expected with ",
-                        fixed_digits(spec.rates.bytes_per_second * 8e-9, 0), " Gbit/s and ",
-                        fixed_digits(spec.rates.flops_per_second / 1e12, 0), " TFLOP/s of a GPU\n",
-                        aligned_text(cells, 1));
+  const auto gigabits = [](double bytes_per_second) { return shortest_number(bytes_per_second * 8e-9); };
+  return detail::concat(
+      "\nGB (10^9 bytes) that a process sends in a step, and that come from host memory and go there; expected with ",
+      gigabits(spec.rates.bytes_per_second), " Gbit/s to other GPUs (", gigabits(spec.rates.group_bytes_per_second),
+      " for frozen weights), ", gigabits(spec.rates.host_bytes_per_second), " to host memory, and ",
+      shortest_number(spec.rates.flops_per_second * 1e-12), " TFLOP/s\n", aligned_text(cells, 1));
 }
 
 // The changes with which it would fit, a line each, and the memory that it takes without a change.
@@ -165,9 +167,15 @@ std::string limit_text(const MemoryTableSpec& spec) {
 }
 
 std::string processes_text(const MemoryTableSpec& spec) {
-  if (spec.mesh.world() == 1) return "";
-  return detail::concat(", one of ", spec.mesh.world(), " processes, ", spec.mesh.segments,
-                        " for each sequence, shard ", name_of(spec.sharding.kind));
+  std::string text;
+  if (spec.mesh.world() > 1) {
+    text = detail::concat(", one of ", spec.mesh.world(), " processes, ", spec.mesh.segments,
+                          " for each sequence, shard ", name_of(spec.sharding.kind));
+    if (spec.sharding.group_size > 0) text += detail::concat(" in groups of ", spec.sharding.group_size);
+  }
+  if (spec.sharding.offload_weights) text += ", frozen weights in host memory";
+  if (spec.sharding.offload_optimizer) text += ", optimizer's state in host memory";
+  return text;
 }
 
 nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes& parameters) {
@@ -191,6 +199,8 @@ nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes&
           {"offload_weights", spec.sharding.offload_weights},
           {"offload_optimizer", spec.sharding.offload_optimizer},
           {"link_bytes_per_second", spec.rates.bytes_per_second},
+          {"group_link_bytes_per_second", spec.rates.group_bytes_per_second},
+          {"host_bytes_per_second", spec.rates.host_bytes_per_second},
           {"gpu_flops_per_second", spec.rates.flops_per_second},
           {"parameters", parameters.all},
           {"trained_parameters", parameters.trained},

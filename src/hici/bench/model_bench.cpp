@@ -144,8 +144,10 @@ void add_efficiency(BenchReport& report) {
     const double ms_alone = (*alone)["ms"].get<double>();
     row["efficiency_percent"] = each / (*alone)["tokens_per_second"].get<double>() * 100;
     row["exposed_ms"] = row["ms"].get<double>() - ms_alone;
-    // With the time that was measured alone in place of a rate of products.
-    row["predicted_efficiency_percent"] = ms_alone / (ms_alone + row["predicted_exposed_ms"].get<double>()) * 100;
+    if (!row.contains("predicted_efficiency_percent")) continue;
+    // With the time that was measured alone in place of a rate of products. What offloading shows is in it already.
+    const double more = row["predicted_exposed_ms"].get<double>() - (*alone)["predicted_exposed_ms"].get<double>();
+    row["predicted_efficiency_percent"] = ms_alone / (ms_alone + std::max(0.0, more)) * 100;
   }
 }
 

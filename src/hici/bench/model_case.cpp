@@ -27,6 +27,13 @@ config::ModelConfig config_for(const BenchSpec& spec, int64_t length) {
   return config;
 }
 
+// A process alone has nobody to cut weights with.
+config::Sharding sharding_for(const BenchSpec& spec, const parallel::World& world) {
+  config::Sharding sharding = spec.sharding;
+  if (world.size() == 1) sharding.group_size = 0;
+  return sharding;
+}
+
 // Of one process.
 plan::StepShape shape_for(const BenchSpec& spec, int64_t length, nn::AttentionKind attention) {
   const int64_t here = length / spec.segment_processes();
@@ -112,8 +119,9 @@ void ModelCase::make_optimizer() {
 // Weights that do not stay on the device are drawn for this model alone.
 void ModelCase::draw_weights(WeightPool& pool) {
   const train::PlaceLayer place =
-      work_ == BenchWork::kStep ? train::place_frozen_weights(spec_.sharding, {}, spec_.fp8_base, world_, spec_.device)
-                                : train::PlaceLayer();
+      work_ == BenchWork::kStep
+          ? train::place_frozen_weights(sharding_for(spec_, world_), {}, spec_.fp8_base, world_, spec_.device)
+          : train::PlaceLayer();
   auto draw = [&](const std::string& name, at::Tensor& t) {
     const bool is_placed = place && name.find(".layers.") != std::string::npos && !optim::is_trained({}, name);
     t = is_placed ? WeightPool(spec_.device, spec_.dtype).get(name, t.sizes()) : pool.get(name, t.sizes());
@@ -135,7 +143,7 @@ void ModelCase::plan() {
   stated.shape = shape_;
   stated.shape.tokens *= world_.mesh().segments;
   stated.mesh = world_.mesh();
-  stated.sharding = spec_.sharding;
+  stated.sharding = sharding_for(spec_, world_);
   stated.dtype = spec_.dtype;
   stated.has_optimizer = spec_.with_optimizer;
   stated.stream_segments = spec_.stream_segments;
@@ -292,7 +300,8 @@ nlohmann::json ModelCase::finish(const MachineRates& rates) {
     const plan::StepPrediction prediction =
         plan::predict_step(planned_.problem, planned_.plan.policies, plan::kNvlinkRates);
     row["predicted_exposed_ms"] = prediction.exposed_seconds * 1e3;
-    row["predicted_efficiency_percent"] = prediction.efficiency() * 100;
+    // The rates are those of H200s of one host: there is nothing to say of CPUs.
+    if (spec_.device.is_cuda()) row["predicted_efficiency_percent"] = prediction.efficiency() * 100;
   }
   if (slowest_alone_ > 0) row["ms_max"] = slowest_alone_ * 1e3;  // of all processes
   if (spec_.shows_parts) add_parts(row);

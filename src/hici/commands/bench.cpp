@@ -16,6 +16,7 @@
 #include "hici/commands/options/option_values.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/commands/options/sharding_options.h"
+#include "hici/train/place_weights.h"
 
 #include <filesystem>
 #include <functional>
@@ -37,6 +38,7 @@ struct BenchOptions {
   ActivationOptions activations;                          // bound by step only
   std::vector<std::string> link_bytes{"64KiB", "404MB"};  // bound by links only
   bool is_step = false;
+  const CLI::App* app = nullptr;
   int64_t segment_parallel = 1;
   ShardingOptions sharding;  // bound by step only
   DeviceOptions device;
@@ -65,7 +67,8 @@ void check_shares(const BenchOptions& o) {
   for (const int64_t length : o.spec.lengths) {
     const int64_t segments = length / o.spec.segment_length_of(length);
     HICI_CHECK_USAGE(segments % o.segment_parallel == 0, "--segment_parallel: ", o.segment_parallel,
-                     " does not divide the ", segments, " segments of ", length, " tokens");
+                     " does not divide the ", segments, " segments of ", length,
+                     " tokens; use a number that does, or another --num_chunks");
   }
 }
 
@@ -89,6 +92,7 @@ void resolve_common(BenchOptions& o) {
   }
   o.spec.validate();
   o.spec.device = o.device.resolve_device();
+  ShardingOptions::keep_on_cpu(o.spec.sharding, o.spec.device);
   if (o.is_step) o.spec.memory_limit = o.sharding.resolve_memory_limit(o.spec.device);
   o.spec.dtype = o.device.resolve_dtype(o.spec.device);
   o.spec.attention_backend = o.device.resolve_attention_backend();
@@ -144,11 +148,13 @@ int measure_with_processes(BenchOptions& o, bench::BenchReport (*measure)(const 
   HICI_CHECK_USAGE(!o.is_step || o.spec.with_optimizer || process_rank().world == 1,
                    "--with_optimizer: gradients meet where weights are updated; give it with several processes");
   check_shares(o);
-  return parallel::in_world(o.segment_parallel, o.spec.device, [&](const parallel::World& world) {
+  const auto work = [&](const parallel::World& world) {
     o.spec.world = &world;
+    train::weight_processes(o.spec.sharding, world.size());
     const bench::BenchReport report = measure(o.spec);
     return world.is_leader() ? show(o, report) : 0;
-  });
+  };
+  return parallel::in_world(o.segment_parallel, o.spec.device, effective_options(*o.app), work);
 }
 
 // The command of one measurement: how its options are bound, and what runs.
@@ -156,6 +162,7 @@ CommandEntry bench_entry(const std::string& name, const std::string& summary, vo
                          bench::BenchReport (*measure)(const bench::BenchSpec&)) {
   return {"bench " + name, summary, [bind, measure](CLI::App& app) -> Runner {
             auto o = std::make_shared<BenchOptions>();
+            o->app = &app;
             bind(app, *o);
             return [o, measure] {
               resolve_common(*o);
@@ -226,6 +233,7 @@ CommandEntry bench_links_command() {
   return {"bench links", "Measure collectives between the processes of a launcher", [](CLI::App& app) -> Runner {
             auto o = std::make_shared<BenchOptions>();
             o->spec.repetitions = 20;
+            o->app = &app;
             add_list(app, "bytes", o->link_bytes, "Bytes of each collective over all processes, a list: 64KiB,404MB");
             bind_runs_and_output(app, *o);
             return [o] {

@@ -252,8 +252,7 @@ int evaluate_alone(const EvalPplOptions& o, const Evaluation& e) {
 int evaluate_together(const EvalPplOptions& o, Evaluation e, const parallel::World& world) {
   const int64_t segments = o.seq_len / e.options.forward.segment_length;
   parallel::check_enough_segments(o.segment_parallel, segments, "--segment_parallel");
-  parallel::check_same(world, io::facts_of_run(effective_options(*o.app),
-                                               {{"the content of the data", e.tokens.sha256()},
+  parallel::check_same(world, io::facts_of_run({{"the content of the data", e.tokens.sha256()},
                                                 {"the hash of the weights", e.loaded.weights_hash},
                                                 {"the hash of the model's settings", e.loaded.config_hash}},
                                                e.loaded.identity));
@@ -281,10 +280,11 @@ int run_eval_ppl(const EvalPplOptions& o) {
     check_place();
     return evaluate_alone(o, open_evaluation(o, mode, type));
   }
-  return parallel::in_world(o.segment_parallel, o.device.resolve_device(), [&](const parallel::World& world) {
+  const auto work = [&](const parallel::World& world) {
     parallel::on_leader(world, check_place);
     return evaluate_together(o, open_evaluation(o, mode, type), world);
-  });
+  };
+  return parallel::in_world(o.segment_parallel, o.device.resolve_device(), effective_options(*o.app), work);
 }
 
 }  // namespace

@@ -30,8 +30,10 @@ struct PlanOptions {
   std::string device = "cuda";
   int64_t processes = 1;
   int64_t segment_parallel = 1;
-  double link_gbps = plan::kNvlinkRates.bytes_per_second * 8e-9;
-  double gpu_tflops = plan::kNvlinkRates.flops_per_second * 1e-12;
+  Option<double> link_gbps{plan::kNvlinkRates.bytes_per_second * 8e-9};
+  Option<double> group_link_gbps{plan::kNvlinkRates.group_bytes_per_second * 8e-9};
+  Option<double> host_gbps{plan::kNvlinkRates.host_bytes_per_second * 8e-9};
+  Option<double> gpu_tflops{plan::kNvlinkRates.flops_per_second * 1e-12};
   ShardingOptions sharding;
   Option<std::string> trainable_params{"embed,norm"};
   Option<int64_t&> lora_r{spec.lora.rank};
@@ -52,14 +54,34 @@ at::ScalarType parse_dtype(const std::string& name) {
   return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
 }
 
+// Without --group_link_gbps frozen weights cross the same links as everything else.
+void resolve_rates(PlanOptions& o) {
+  const config::Sharding& sharding = o.spec.sharding;
+  const bool offloads = sharding.offload_weights || sharding.offload_optimizer;
+  HICI_CHECK_USAGE(o.spec.on_gpu || !offloads, o.sharding.offload.name(),
+                   ": has no effect with --device cpu; leave it out");
+  const auto check = [](const DeclaredOption& option, bool has_effect, const char* way_out) {
+    HICI_CHECK_USAGE(has_effect || !option.typed(), option.name(), ": has no effect without ", way_out,
+                     "; leave it out");
+  };
+  check(o.link_gbps, o.processes > 1, "--processes");
+  check(o.group_link_gbps, o.processes > 1 && sharding.kind == config::ShardKind::kFull, "--shard full");
+  check(o.host_gbps, offloads, "--offload");
+  check(o.gpu_tflops, offloads || o.processes > 1, "--processes or --offload");
+  const double group = o.group_link_gbps.typed() || !o.link_gbps.typed() ? o.group_link_gbps.value : o.link_gbps.value;
+  o.spec.rates.bytes_per_second = o.link_gbps.value * 1e9 / 8;
+  o.spec.rates.group_bytes_per_second = group * 1e9 / 8;
+  o.spec.rates.host_bytes_per_second = o.host_gbps.value * 1e9 / 8;
+  o.spec.rates.flops_per_second = o.gpu_tflops.value * 1e12;
+}
+
 int run_plan(PlanOptions& o) {
   HICI_CHECK_USAGE(o.device == "cuda" || o.device == "cpu", "--device: unknown device '", o.device,
                    "'; use cuda or cpu");
   o.spec.on_gpu = o.device == "cuda";
   o.spec.mesh = parallel::make_mesh(o.processes, o.segment_parallel, "--segment_parallel");
   o.spec.sharding = o.sharding.resolve();
-  o.spec.rates.bytes_per_second = o.link_gbps * 1e9 / 8;
-  o.spec.rates.flops_per_second = o.gpu_tflops * 1e12;
+  resolve_rates(o);
   o.spec.model = bench::find_bench_model(o.model, "--model");
   o.spec.lengths = list_of_lengths(o.lengths, "--model_max_length");
   o.hici.use_where_not_typed(o.spec.model.hici);
@@ -97,12 +119,16 @@ CommandEntry plan_command() {
                        "Memory of the GPU, in GiB unless a unit says otherwise: 80 (H100), 141GiB (H200), 24GB");
             add_option(app, "device", o->device, "cuda: the memory of a GPU; cpu: of the process");
             add_option(app, "processes,--num_gpus", o->processes,
-                       "Processes of the step, one per GPU; the plan is that of one of them (also --num_gpus)",
-                       {1, kMostProcesses});
+                       "Processes of the step, one per GPU; the plan is that of one of them", {1, kMostProcesses});
             add_option(app, "segment_parallel", o->segment_parallel, "Processes that share each sequence", kFromOne);
             o->sharding.bind(app);
             add_option(app, "link_gbps", o->link_gbps,
                        "Gbit/s that a GPU sends to others; the default is what two H200s of one host reach",
+                       {0.001, 1e6});
+            add_option(app, "group_link_gbps", o->group_link_gbps,
+                       "The same between the processes that cut frozen weights (--shard full); default: --link_gbps",
+                       {0.001, 1e6});
+            add_option(app, "host_gbps", o->host_gbps, "Gbit/s between a GPU and host memory, in each direction",
                        {0.001, 1e6});
             add_option(app, "gpu_tflops", o->gpu_tflops, "TFLOP/s that the products of a step reach on the GPU",
                        {0.001, 1e6});

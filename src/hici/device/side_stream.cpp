@@ -56,6 +56,12 @@ void SideStream::fence(at::Device device) {
   State(device).ready.block(side_stream_of(device));
 }
 
+void SideStream::let_wait(const c10::Stream& stream) {
+  c10::Event done(stream.device_type());
+  done.record(side_stream_of(stream.device()));
+  done.block(stream);
+}
+
 // This thread's work goes to the side stream.
 void SideStream::enter() {
   if (state_) state_->guard.emplace(state_->side);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Stream.h>
 
 #include <memory>
 #include <vector>
@@ -24,6 +25,9 @@ class SideStream {
   // The side stream waits for all work of the main stream so far. Call it once per forward pass: the main stream may
   // still be updating weights that the side stream reads.
   static void fence(at::Device device);
+
+  // `stream` waits for all work of the side stream so far, also that whose results nobody has joined.
+  static void let_wait(const c10::Stream& stream);
 
   // Queues body(wait_for_inputs) on the side stream and returns its tensors, ready for the main stream. The host does
   // not wait. The body calls wait_for_inputs() before it uses `inputs`; work that depends on weights only comes before

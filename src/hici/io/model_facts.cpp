@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/io/model_facts.h"
 
-#include "hici/base/log.h"
 #include "hici/base/sha256.h"
-
-#include <sstream>
 
 namespace hici::io {
 
-parallel::Facts facts_of_run(const std::string& options, const parallel::Facts& data, const ModelIdentity& model) {
-  parallel::Facts facts{{"the program", version_text()}};
-  std::istringstream lines(options);
-  for (std::string line; std::getline(lines, line);)
-    facts.emplace_back("the option", line.starts_with("# ") ? line.substr(2) : line);
-  facts.insert(facts.end(), data.begin(), data.end());
+parallel::Facts facts_of_run(const parallel::Facts& data, const ModelIdentity& model) {
+  parallel::Facts facts = data;
   facts.emplace_back("the tokenizer's SHA-256", model.tokenizer_sha256);
   for (const auto& [name, value] : model.config) facts.emplace_back("config.json's " + name, value);
   facts.emplace_back("the hash of all files of the model", sha256_hex(identity_text(model)).substr(0, 16));

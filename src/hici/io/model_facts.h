@@ -9,8 +9,7 @@
 
 namespace hici::io {
 
-// For parallel::check_same(), in the order in which a person would look: the program, `options` line by line (a line of
-// an option that was not typed begins with "# "), `data`, and the files of the model.
-parallel::Facts facts_of_run(const std::string& options, const parallel::Facts& data, const ModelIdentity& model);
+// For parallel::check_same(): `data`, and the files of the model.
+parallel::Facts facts_of_run(const parallel::Facts& data, const ModelIdentity& model);
 
 }  // namespace hici::io

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/device/device.h"
+#include "hici/device/side_stream.h"
 #include "hici/parallel/flat_layout.h"
 #include "hici/parallel/peer_memory.h"
 
@@ -14,6 +15,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include <exception>
 #include <utility>
 
 namespace hici::nn {
@@ -55,11 +57,35 @@ std::vector<at::Tensor*> frozen_tensors(const NamedLinears& linears) {
 
 }  // namespace
 
-FrozenWeights::FrozenWeights(int64_t num_layers, parallel::ProcessGroup group, at::Device device, bool on_host)
-    : group_(std::move(group)), device_(device), on_host_(on_host), num_layers_(num_layers) {
+int64_t FrozenWeights::buffer_size(const std::vector<int64_t>& tensor_bytes, int64_t processes) {
+  return parallel::FlatLayout(tensor_bytes, processes).total();
+}
+
+FrozenWeights::FrozenWeights(const Settings& settings)
+    : group_(settings.group),
+      device_(settings.device),
+      on_host_(settings.on_host),
+      num_layers_(settings.num_layers),
+      buffer_size_(settings.buffer_size) {
+  const at::TensorOptions bytes = at::TensorOptions().dtype(at::kByte).device(device_);
+  for (Buffer& buffer : buffers_) buffer.bytes = at::zeros({buffer_size_}, bytes);
+  if (!on_host_)
+    block_ = parallel::allocate_shareable(num_layers_ * buffer_size_ / group_.size(), device_).view({num_layers_, -1});
   if (device_.is_cuda()) {
     stream_ = c10::impl::VirtualGuardImpl(device_.type()).getStreamFromGlobalPool(device_, /*isHighPriority=*/true);
     for (Buffer& buffer : buffers_) buffer.ready.emplace(device_.type());
+  }
+}
+
+// Nobody frees what others may still read. Where an error is on its way the others are told of it, and end.
+FrozenWeights::~FrozenWeights() {
+  if (peers_.empty() || std::uncaught_exceptions() > 0) return;
+  try {
+    device::synchronize(device_);
+    peers_.clear();
+    group_.barrier(device_);
+  } catch (const std::exception&) {
+    // Another process has failed: there is nobody to wait for.
   }
 }
 
@@ -70,12 +96,7 @@ void FrozenWeights::take(int64_t layer, const NamedLinears& linears) {
   std::vector<int64_t> sizes;
   for (const at::Tensor* t : tensors) sizes.push_back(static_cast<int64_t>(t->nbytes()));
   const parallel::FlatLayout layout(sizes, group_.size());
-  const at::TensorOptions bytes = at::TensorOptions().dtype(at::kByte);
-  if (layer == 0) {
-    buffer_size_ = layout.total();
-    for (Buffer& buffer : buffers_) buffer.bytes = at::zeros({buffer_size_}, bytes.device(device_));
-  }
-  HICI_ASSERT(layout.total() == buffer_size_, "layer ", layer, " has ", layout.total(), " bytes, not ", buffer_size_);
+  HICI_ASSERT(layout.total() <= buffer_size_, "layer ", layer, ": ", layout.total(), " bytes of ", buffer_size_);
   // In its own buffer for a moment, where nothing waits for the layers before.
   Buffer& buffer = buffer_of(layer);
   buffer.layer = -1;
@@ -88,10 +109,9 @@ void FrozenWeights::take(int64_t layer, const NamedLinears& linears) {
     tensor = view.variable_data();
   }
   const at::Tensor own = buffer.bytes.narrow(0, group_.rank() * layout.shard_size(), layout.shard_size());
-  if (layer == 0 && !on_host_)
-    block_ = parallel::allocate_shareable(num_layers_ * layout.shard_size(), device_).view({num_layers_, -1});
+  const at::TensorOptions pinned = at::TensorOptions().dtype(at::kByte).pinned_memory(device_.is_cuda());
   at::Tensor part =
-      on_host_ ? at::empty({layout.shard_size()}, bytes.pinned_memory(device_.is_cuda())) : block_.select(0, layer);
+      on_host_ ? at::empty({layout.shard_size()}, pinned) : block_.select(0, layer).narrow(0, 0, layout.shard_size());
   parts_.push_back(part.copy_(own));
   if (layer + 1 < num_layers_ || on_host_) return;
   peers_ = parallel::open_peer_memory(group_, block_.view({-1}));
@@ -125,20 +145,23 @@ void FrozenWeights::fill(int64_t layer) {
   c10::Event free(device_.type());
   free.record(current_stream(device_));
   free.block(*stream_);
+  device::SideStream::let_wait(*stream_);
   const c10::StreamGuard guard(*stream_);
   copy_and_gather(layer, buffer.bytes);
   buffer.ready->record(*stream_);
 }
 
-void FrozenWeights::copy_and_gather(int64_t layer, const at::Tensor& to) const {
+void FrozenWeights::copy_and_gather(int64_t layer, const at::Tensor& buffer) const {
   const at::Tensor& part = parts_[static_cast<size_t>(layer)];
+  if (part.numel() == 0) return;  // everything in this layer is trained
+  const at::Tensor to = buffer.narrow(0, 0, part.numel() * group_.size());
   if (!peers_.empty()) {
     // The next one's first, so that not all read from one.
     for (int64_t i = 1; i <= group_.size(); ++i) {
       const int64_t rank = (group_.rank() + i) % group_.size();
       const at::Tensor& all = peers_[static_cast<size_t>(rank)];
       to.narrow(0, rank * part.numel(), part.numel())
-          .copy_(all.narrow(0, layer * part.numel(), part.numel()), /*non_blocking=*/true);
+          .copy_(all.narrow(0, layer * block_.size(1), part.numel()), /*non_blocking=*/true);
     }
     return;
   }

@@ -17,14 +17,27 @@
 
 #include <array>
 #include <optional>
+#include <vector>
 
 namespace hici::nn {
 
 class FrozenWeights {
  public:
-  // `group`: the processes among which the weights of each layer are cut; of one: each layer is whole here. All of them
-  // make the same calls in the same order. `on_host`: this process's part waits in pinned host memory.
-  FrozenWeights(int64_t num_layers, parallel::ProcessGroup group, at::Device device, bool on_host);
+  struct Settings {
+    int64_t num_layers = 0;
+    int64_t buffer_size = 0;       // of the largest layer: buffer_size()
+    parallel::ProcessGroup group;  // among which each layer is cut; of one: each layer is whole here
+    at::Device device = at::kCPU;
+    bool on_host = false;  // this process's part waits in pinned host memory
+  };
+  // All processes of the group make the same calls in the same order.
+  explicit FrozenWeights(const Settings& settings);
+  ~FrozenWeights();
+  FrozenWeights(const FrozenWeights&) = delete;
+  FrozenWeights& operator=(const FrozenWeights&) = delete;
+
+  // Bytes of a buffer for tensors of these sizes.
+  static int64_t buffer_size(const std::vector<int64_t>& tensor_bytes, int64_t processes);
 
   // Takes the frozen weights of a layer over, which are on the device or on the host: this process keeps its part, and
   // the tensors become views of a buffer. `linears`: all linear layers of the decoder layer; those whose weight is
@@ -51,18 +64,18 @@ class FrozenWeights {
   Buffer& buffer_of(int64_t layer) { return buffers_[static_cast<size_t>(layer % 2)]; }
   int64_t next_of(int64_t layer) const;
   void fill(int64_t layer);
-  void copy_and_gather(int64_t layer, const at::Tensor& to) const;
+  void copy_and_gather(int64_t layer, const at::Tensor& buffer) const;
 
   parallel::ProcessGroup group_;
   at::Device device_;
   bool on_host_;
   int64_t num_layers_;
-  std::vector<at::Tensor> parts_;  // of each layer, [buffer_size_ / processes], uint8
+  int64_t buffer_size_;
+  std::vector<at::Tensor> parts_;  // of each layer, uint8
   // On a GPU: the parts of all layers in one block, [L, buffer_size_ / processes], and those of all processes of the
   // group where they can be read directly; else empty.
   at::Tensor block_;
   std::vector<at::Tensor> peers_;
-  int64_t buffer_size_ = 0;
   std::array<Buffer, 2> buffers_;
   std::optional<c10::Stream> stream_;  // of a GPU
 };

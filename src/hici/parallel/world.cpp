@@ -4,6 +4,7 @@
 #include "hici/base/already_said.h"
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/base/log.h"
 #include "hici/base/quiet.h"
 #include "hici/base/signals.h"
 #include "hici/parallel/backends.h"
@@ -21,6 +22,7 @@
 #include <cstdlib>
 #include <exception>
 #include <future>
+#include <map>
 #include <mutex>
 #include <sstream>
 #include <thread>
@@ -140,6 +142,43 @@ std::string broadcast_text(const World& world, const std::string& text) {
   return {data, data + bytes.numel()};
 }
 
+Facts facts_of_program(const std::string& options) {
+  Facts facts{{"the program", version_text()}};
+  std::istringstream lines(options);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("# ")) line = line.substr(2);
+    const size_t equals = line.find(" = ");
+    if (equals != std::string::npos)
+      facts.emplace_back("the option " + line.substr(0, equals), line.substr(equals + 3));
+  }
+  return facts;
+}
+
+Facts facts_of_text(const std::string& text) {
+  Facts facts;
+  std::istringstream in(text);
+  std::string name, value;
+  while (std::getline(in, name, '\0') && std::getline(in, value, '\0')) facts.emplace_back(name, value);
+  return facts;
+}
+
+// "NAME is 'HERE' here and 'THERE' there"; what one of them does not have is nothing.
+std::string first_difference(const Facts& here, const Facts& there) {
+  const std::map<std::string, std::string> theirs(there.begin(), there.end()), ours(here.begin(), here.end());
+  const auto said = [](const std::string& name, const std::string& one, const std::string& other) {
+    return detail::concat(name, " is '", printable(one), "' here and '", printable(other), "' there");
+  };
+  for (const auto& [name, value] : here) {
+    const auto found = theirs.find(name);
+    if (found == theirs.end()) return said(name, value, "nothing");
+    if (found->second != value) return said(name, value, found->second);
+  }
+  for (const auto& [name, value] : there) {
+    if (!ours.contains(name)) return said(name, "nothing", value);
+  }
+  return "the order of what they know";
+}
+
 }  // namespace
 
 struct World::Joined {
@@ -179,7 +218,7 @@ struct World::Joined {
 
 World::World() = default;
 
-World::World(const Launch& launch, const Mesh& mesh, at::Device device) : mesh_(mesh) {
+World::World(const Launch& launch, const Mesh& mesh, at::Device device, const Facts& same) : mesh_(mesh) {
   const auto [rank, size, local_rank, said_by] = launch.process;
   HICI_ASSERT(mesh.world() == size, mesh.data, " x ", mesh.segments, " of ", size);
   if (size == 1) return;
@@ -199,6 +238,7 @@ World::World(const Launch& launch, const Mesh& mesh, at::Device device) : mesh_(
   meet(*joined_->store, rank, size);
   control_ = make_gloo_group(joined_->store, "control", rank, size, joined_->on_failure());
   joined_->watch->start();
+  check_same(*this, same);
   all_ = joined_->make_group("all", rank, size);
   segments_ = mesh.segments == size ? all_
                                     : joined_->make_group(detail::concat("segments/", mesh.data_rank(rank)),
@@ -250,10 +290,12 @@ void World::guard(const std::function<void()>& work) const {
   }
 }
 
-int in_world(int64_t segment_processes, at::Device device, const std::function<int(const World&)>& work) {
+int in_world(int64_t segment_processes, at::Device device, const std::string& options,
+             const std::function<int(const World&)>& work) {
   const Launch launch = launch_of_this_process();
   if (launch.process.rank != 0) be_quiet();
-  const World world(launch, make_mesh(launch.process.world, segment_processes, "`segment_parallel`"), device);
+  const Mesh mesh = make_mesh(launch.process.world, segment_processes, "`segment_parallel`");
+  const World world(launch, mesh, device, facts_of_program(options));
   int exit_code = 0;
   world.guard([&] { exit_code = work(world); });
   return exit_code;
@@ -307,16 +349,8 @@ void check_same(const World& world, const Facts& facts) {
   const int64_t differs = least_of(world, own == leaders ? world.size() : world.rank());
   if (differs == world.size()) return;
   if (differs != world.rank()) throw AlreadySaid(1, "the processes differ");
-  std::istringstream theirs(leaders);
-  std::string name, value;
-  for (const auto& [own_name, own_value] : facts) {
-    std::getline(theirs, name, '\0');
-    std::getline(theirs, value, '\0');
-    if (name == own_name && value == own_value) continue;
-    fail("rank ", world.rank(), " differs from rank 0: ", own_name, " is '", printable(own_value), "' here and '",
-         name == own_name ? printable(value) : "nothing", "' there; all processes of a run need the same");
-  }
-  fail("rank ", world.rank(), " differs from rank 0, which knows more: '", printable(leaders.substr(own.size())), "'");
+  fail("rank ", world.rank(), " differs from rank 0: ", first_difference(facts, facts_of_text(leaders)),
+       "; all processes of a run need the same");
 }
 
 }  // namespace hici::parallel

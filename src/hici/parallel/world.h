@@ -16,12 +16,16 @@
 
 namespace hici::parallel {
 
+// What must be the same in all processes, by name; each name once, in the order in which a person would look.
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
 class World {
  public:
   World();  // of one
   // Joins the others, who do the same; waits for them. `device` is this process's own; mesh.world() is the number of
-  // processes. Errors: a port in use, a host that does not resolve, no answer.
-  World(const Launch& launch, const Mesh& mesh, at::Device device);
+  // processes. `same` is compared before any group is made that depends on it. Errors: a port in use, a host that does
+  // not resolve, no answer, a difference.
+  World(const Launch& launch, const Mesh& mesh, at::Device device, const Facts& same);
   // Waits until all are here, unless an exception is on its way: then the others were told, see guard().
   ~World();
   World(const World&) = delete;
@@ -55,8 +59,10 @@ class World {
 };
 
 // Joins the processes that the launcher started, `segment_processes` of which share a sequence, and works in guard(),
-// all but the leader quietly (base/quiet.h). Returns what `work` returns.
-int in_world(int64_t segment_processes, at::Device device, const std::function<int(const World&)>& work);
+// all but the leader quietly (base/quiet.h). `options`: those in force, a line "NAME = VALUE" each, which begins with
+// "# " for what was not typed; program and options must be the same in all. Returns what `work` returns.
+int in_world(int64_t segment_processes, at::Device device, const std::string& options,
+             const std::function<int(const World&)>& work);
 
 // ---- what processes do together; in the same order in all of them ----
 
@@ -71,8 +77,7 @@ int64_t largest_of(const World& world, int64_t value);
 double largest_of(const World& world, double value);
 int64_t least_of(const World& world, int64_t value);
 
-// Facts that must be the same everywhere, by name. An error that names the first one that differs, and where.
-using Facts = std::vector<std::pair<std::string, std::string>>;
+// An error that names the first fact that differs from the leader's, and where.
 void check_same(const World& world, const Facts& facts);
 
 }  // namespace hici::parallel

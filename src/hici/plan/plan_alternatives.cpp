@@ -70,24 +70,34 @@ class Search {
     return plan.has_value();
   }
 
-  // Frozen weights cut among the processes, or what waits in host memory.
+  // Frozen weights cut among the processes, or what waits in host memory; each alone, then together.
   void try_placement() {
     if (!problem_.on_gpu) return;
+    const bool has_frozen = problem_.parameters.frozen_matrices > 0;
+    const bool can_cut = has_frozen && problem_.mesh.world() > 1 && problem_.sharding.kind != config::ShardKind::kFull;
+    const bool offloads_weights = problem_.sharding.offload_weights,
+               offloads_state = problem_.sharding.offload_optimizer;
+    const bool can_offload = has_frozen && !offloads_weights;
+    if (can_cut && try_placed(true, offloads_weights, offloads_state)) return;
+    if (can_offload && try_placed(false, true, offloads_state)) return;
+    if (!offloads_state && try_placed(false, offloads_weights, true)) return;
+    if (can_offload && !offloads_state && try_placed(false, true, true)) return;
+    if (can_cut) try_placed(true, true, true);
+  }
+
+  bool try_placed(bool cuts, bool offloads_weights, bool offloads_state) {
     PlanProblem placed = problem_;
-    const bool has_frozen = placed.parameters.frozen_matrices > 0;
-    if (has_frozen && placed.mesh.world() > 1 && placed.sharding.kind != config::ShardKind::kFull) {
+    std::string options;
+    if (cuts) {
       placed.sharding.kind = config::ShardKind::kFull;
-      if (add_if_fits("`shard` full", placed)) return;
+      options = "`shard` full";
     }
-    placed = problem_;
-    if (has_frozen && !placed.sharding.offload_weights) {
-      placed.sharding.offload_weights = true;
-      if (add_if_fits(placed.sharding.offload_optimizer ? "`offload` weights,optimizer" : "`offload` weights", placed))
-        return;
-    }
-    if (placed.sharding.offload_optimizer) return;
-    placed.sharding.offload_optimizer = true;
-    add_if_fits(placed.sharding.offload_weights ? "`offload` weights,optimizer" : "`offload` optimizer", placed);
+    placed.sharding.offload_weights = offloads_weights;
+    placed.sharding.offload_optimizer = offloads_state;
+    std::string items = offloads_weights ? "weights" : "";
+    if (offloads_state) items += items.empty() ? "optimizer" : ",optimizer";
+    if (!items.empty()) options = joined(options, "`offload` " + items);
+    return add_if_fits(options, placed);
   }
 
   // The fastest one; the next leaner one only costs time.

@@ -28,6 +28,15 @@ Passes passes_of(const PlanProblem& p) {
   return {as_double(p.accumulation_steps) * (rounds + states), as_double(p.accumulation_steps) * rounds};
 }
 
+// Times that a layer's frozen weights come to a buffer. Two layers are there still when the pass turns round; a forward
+// pass after another one finds none of its first layers.
+double fills_of(const PlanProblem& p) {
+  const Passes passes = passes_of(p);
+  const double turning = std::max(0.0, static_cast<double>(p.model.num_hidden_layers) - 2);
+  return 2 * passes.backward * turning +
+         (passes.forward - passes.backward) * static_cast<double>(p.model.num_hidden_layers);
+}
+
 double layers(const PlanProblem& p) { return as_double(p.model.num_hidden_layers); }
 
 // Of one layer's frozen matrices.
@@ -66,8 +75,7 @@ StepTraffic count_step_traffic(const PlanProblem& p, const nn::ActivationPolicie
     traffic.gradients = share * 4 * trained;
     traffic.weights = share * element(p) * trained;
   }
-  const Passes passes = passes_of(p);
-  const double fills = (passes.forward + passes.backward) * layers(p);
+  const double fills = fills_of(p);
   traffic.frozen = fills * frozen_bytes(p) * sent_share(p.weight_processes());
   if (p.sharding.offload_weights) traffic.host = fills * frozen_bytes(p) / as_double(p.weight_processes());
   if (p.sharding.offload_optimizer) traffic.host += as_double(p.optimizer_bytes());
@@ -86,14 +94,13 @@ StepPrediction predict_step(const PlanProblem& p, const nn::ActivationPolicies& 
   prediction.compute_seconds = executed * per_process / rates.flops_per_second;
   // Weights come while the layer before is at work: what takes longer than that shows. A forward pass counts as one of
   // three parts of a step.
-  const double fills = (passes.forward + passes.backward) * layers(p);
   const double fill_seconds =
-      frozen_bytes(p) * sent_share(p.weight_processes()) / rates.bytes_per_second +
+      frozen_bytes(p) * sent_share(p.weight_processes()) / rates.group_bytes_per_second +
       (p.sharding.offload_weights ? frozen_bytes(p) / as_double(p.weight_processes()) / rates.host_bytes_per_second
                                   : 0);
   const double layer_seconds =
       flops.forward.total() * per_process / rates.flops_per_second / layers(p) / passes.backward;
-  prediction.exposed_seconds += fills * std::max(0.0, fill_seconds - layer_seconds) + passes.forward * fill_seconds;
+  prediction.exposed_seconds += fills_of(p) * std::max(0.0, fill_seconds - layer_seconds);
   prediction.exposed_seconds += (traffic.gradients + traffic.weights) / rates.bytes_per_second;
   if (p.sharding.offload_optimizer)
     prediction.exposed_seconds += as_double(p.optimizer_bytes()) / rates.host_bytes_per_second;

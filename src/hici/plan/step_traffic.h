@@ -28,14 +28,15 @@ struct StepTraffic {
 StepTraffic count_step_traffic(const PlanProblem& problem, const nn::ActivationPolicies& policies);
 
 struct LinkRates {
-  double bytes_per_second = 0;       // of one process, in each direction
-  double host_bytes_per_second = 0;  // between host memory and the card, in each direction
-  double flops_per_second = 0;       // that the products of a step reach
-  double call_seconds = 0;           // until a small collective is through
+  double bytes_per_second = 0;        // of one process, in each direction
+  double group_bytes_per_second = 0;  // between the processes that cut frozen weights
+  double host_bytes_per_second = 0;   // between host memory and the card, in each direction
+  double flops_per_second = 0;        // that the products of a step reach
+  double call_seconds = 0;            // until a small collective is through
 };
 
 // As measured between two H200s of one host (docs/performance-results.md), for what nobody said.
-inline constexpr LinkRates kNvlinkRates{225e9, 54e9, 550e12, 40e-6};
+inline constexpr LinkRates kNvlinkRates{225e9, 225e9, 54e9, 550e12, 40e-6};
 
 struct StepPrediction {
   double compute_seconds = 0;  // of one process without any other

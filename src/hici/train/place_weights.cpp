@@ -2,26 +2,63 @@
 #include "hici/train/place_weights.h"
 
 #include "hici/base/error.h"
+#include "hici/ops/types.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace hici::train {
 
 int64_t weight_processes(const config::Sharding& sharding, int64_t world) {
   const int64_t size = sharding.weight_processes(world);
-  HICI_CHECK_USAGE(world % size == 0, "`shard_group_size`: groups of ", size, " do not divide ", world, " processes");
+  HICI_CHECK_USAGE(world % size == 0, "`shard_group_size`: groups of ", size, " do not divide ", world,
+                   " processes; use a number that does");
   return size;
 }
 
+namespace {
+
+std::string prefix_of(size_t layer) { return "model.layers." + std::to_string(layer); }
+
+// Of the frozen matrices of a layer, from its shapes. In 8 bits a matrix is there twice, with a number for each row.
+std::vector<int64_t> frozen_bytes(nn::CausalLm& model, size_t layer, const optim::TrainableSelection& trainable,
+                                  bool fp8_base) {
+  std::vector<int64_t> bytes;
+  model.layers()[layer].visit_parameters(prefix_of(layer), [&](const std::string& name, const at::Tensor& t) {
+    if (t.dim() != 2 || optim::is_trained(trainable, name)) return;
+    if (!fp8_base) {
+      bytes.push_back(static_cast<int64_t>(t.nbytes()));
+    } else {
+      const auto scale = static_cast<int64_t>(c10::elementSize(ops::accumulation_type(t.scalar_type())));
+      bytes.insert(bytes.end(), {t.numel(), t.numel(), scale * t.size(0)});
+    }
+  });
+  return bytes;
+}
+
+std::unique_ptr<nn::FrozenWeights> make_frozen_weights(nn::CausalLm& model, const optim::TrainableSelection& trainable,
+                                                       bool fp8_base, const Destination& to) {
+  const auto layers = static_cast<int64_t>(model.layers().size());
+  int64_t largest = 0;
+  for (size_t i = 0; i < model.layers().size(); ++i)
+    largest =
+        std::max(largest, nn::FrozenWeights::buffer_size(frozen_bytes(model, i, trainable, fp8_base), to.group.size()));
+  return std::make_unique<nn::FrozenWeights>(
+      nn::FrozenWeights::Settings{layers, largest, to.group, to.device, to.on_host});
+}
+
+}  // namespace
+
 void place_layer(nn::CausalLm& model, size_t index, const optim::TrainableSelection& trainable, bool fp8_base,
-                 const std::function<std::unique_ptr<nn::FrozenWeights>()>& make) {
+                 const Destination& destination) {
   if (index == 0) {
     if (fp8_base) model.check_fp8("`fp8_base`");
-    model.keep_frozen_weights(make());
+    model.keep_frozen_weights(make_frozen_weights(model, trainable, fp8_base, destination));
   }
   nn::DecoderLayer& layer = model.layers()[index];
-  layer.visit_parameters("model.layers." + std::to_string(index), [&](const std::string& name, at::Tensor& t) {
+  layer.visit_parameters(prefix_of(index), [&](const std::string& name, at::Tensor& t) {
     t.requires_grad_(optim::is_trained(trainable, name));
   });
   if (fp8_base) layer.quantise_frozen();
@@ -33,14 +70,10 @@ PlaceLayer place_frozen_weights(const config::Sharding& sharding, const optim::T
   const int64_t processes = weight_processes(sharding, world.size());
   const bool on_host = sharding.offload_weights && device.is_cuda();
   if (processes == 1 && !on_host) return {};
-  HICI_CHECK_USAGE(trainable.low_rank, on_host ? "`offload` weights" : "`shard` full",
-                   ": nothing is frozen with `low_rank_training` False; ",
-                   on_host ? "leave it out" : "use `shard` optimizer");
+  HICI_ASSERT(trainable.low_rank, "nothing is frozen");
   const parallel::ProcessGroup group = world.make_block(processes);
   return [=](nn::CausalLm& model, size_t layer) {
-    place_layer(model, layer, trainable, fp8_base, [&] {
-      return std::make_unique<nn::FrozenWeights>(model.config().num_hidden_layers, group, device, on_host);
-    });
+    place_layer(model, layer, trainable, fp8_base, {group, device, on_host});
   };
 }
 

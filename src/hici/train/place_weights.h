@@ -17,15 +17,21 @@ namespace hici::train {
 using PlaceLayer = std::function<void(nn::CausalLm& model, size_t layer)>;
 
 // Empty where frozen weights stay as they are: one process, or no --shard full, and nothing offloaded. All processes
-// call it. Errors: a group size that does not divide the processes, nothing frozen. On a CPU weights are in host memory
+// call it. An error: a group size that does not divide the processes. On a CPU weights are in host memory
 // anyway, and offloading them has no effect.
 PlaceLayer place_frozen_weights(const config::Sharding& sharding, const optim::TrainableSelection& trainable,
                                 bool fp8_base, const parallel::World& world, at::Device device);
 
+// Where frozen weights go.
+struct Destination {
+  parallel::ProcessGroup group;  // among which they are cut
+  at::Device device = at::kCPU;
+  bool on_host = false;
+};
 // What such a call does: marks what is trained of the layer, quantises the rest with `fp8_base`, and gives it over to
-// the model's FrozenWeights, which `make` makes for the first layer.
+// the model's FrozenWeights, which the first layer's call makes.
 void place_layer(nn::CausalLm& model, size_t layer, const optim::TrainableSelection& trainable, bool fp8_base,
-                 const std::function<std::unique_ptr<nn::FrozenWeights>()>& make);
+                 const Destination& destination);
 
 // Processes among which frozen weights are cut; 1: they are not.
 int64_t weight_processes(const config::Sharding& sharding, int64_t world);

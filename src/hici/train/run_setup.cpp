@@ -90,9 +90,8 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   return plan::plan_step(std::move(problem), spec.activation_policy, budget);
 }
 
-parallel::Facts facts_of(const TrainingRunSpec& spec, const RunInputs& inputs) {
-  return io::facts_of_run(spec.effective_options({}),
-                          {{"the content of the data", inputs.data.identity.fingerprint},
+parallel::Facts facts_of(const RunInputs& inputs) {
+  return io::facts_of_run({{"the content of the data", inputs.data.identity.fingerprint},
                            {"the number of samples", std::to_string(inputs.data.identity.num_samples)}},
                           inputs.loaded.identity);
 }
@@ -127,7 +126,7 @@ RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, co
   inputs.data = open_training_data(spec, inputs.loaded.model->config().vocab_size, world);
   inputs.identity = settle_run(spec, resume, inputs.loaded, inputs.data);
   inputs.total_steps = spec.train.total_steps(inputs.data.identity.num_samples);
-  if (world.size() > 1) parallel::check_same(world, facts_of(spec, inputs));
+  if (world.size() > 1) parallel::check_same(world, facts_of(inputs));
   return inputs;
 }
 

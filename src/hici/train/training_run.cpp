@@ -122,10 +122,11 @@ int with_processes(TrainingRunSpec& spec, const std::function<int(const parallel
   check_segment_parallel(spec);
   if (spec.memory_limit > 0) device::limit_memory(spec.device, spec.memory_limit - plan::kContextBytes);
   const StopSignals signals;
-  return parallel::in_world(spec.segment_processes, spec.device, [&](const parallel::World& world) {
-    spec.train.data_processes = world.mesh().data;
-    return work(world);
-  });
+  return parallel::in_world(spec.segment_processes, spec.device, spec.effective_options({}),
+                            [&](const parallel::World& world) {
+                              spec.train.data_processes = world.mesh().data;
+                              return work(world);
+                            });
 }
 
 }  // namespace hici::train

@@ -87,6 +87,9 @@ class Application {
     if (!said_.batch_size) return;
     const bool has_micro = said_.micro_batch_size || o_.batch_size.typed();
     const bool has_accumulation = said_.accumulation_steps || o_.accumulation_steps.typed();
+    HICI_CHECK_USAGE(*said_.batch_size % data_processes_ == 0, "--deepspeed: ", o_.deepspeed, ": train_batch_size ",
+                     *said_.batch_size, " is no multiple of the ", data_processes_,
+                     " processes side by side; correct it, or write \"auto\" in the file");
     const int64_t of_process = *said_.batch_size / data_processes_;
     if (!has_micro) follow(o_.batch_size, has_accumulation ? of_process / o_.accumulation_steps.value : of_process);
     if (!has_accumulation) follow(o_.accumulation_steps, has_micro ? of_process / o_.batch_size.value : 1);

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/human.h"
+#include "hici/base/log.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/plan/memory_plan.h"
 
@@ -42,10 +43,17 @@ config::Sharding ShardingOptions::resolve() const {
   return sharding;
 }
 
+void ShardingOptions::keep_on_cpu(config::Sharding& sharding, at::Device device) {
+  if (!device.is_cpu() || (!sharding.offload_weights && !sharding.offload_optimizer)) return;
+  log_info("--offload: has no effect on a CPU, where everything is in host memory");
+  sharding.offload_weights = sharding.offload_optimizer = false;
+}
+
 int64_t ShardingOptions::resolve_memory_limit(at::Device device) const {
   if (!memory_limit.typed()) return 0;
-  HICI_CHECK_USAGE(device.is_cuda(), memory_limit.name(), ": is of a GPU; leave it out on a CPU");
   const auto bytes = static_cast<int64_t>(parse_memory(memory_limit.value, memory_limit.name()));
+  HICI_CHECK_USAGE(device.is_cuda(), memory_limit.name(), ": ", memory_limit.value,
+                   " has no effect on a CPU; leave it out");
   HICI_CHECK_USAGE(bytes > plan::kContextBytes, memory_limit.name(), ": ", human_bytes(bytes),
                    " is less than CUDA itself takes; use more, as in 24GiB");
   return bytes;

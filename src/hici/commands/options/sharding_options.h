@@ -22,6 +22,8 @@ struct ShardingOptions {
   void bind_memory_limit(CLI::App& command);
   // Contradictions among them are usage errors.
   config::Sharding resolve() const;
+  // On a CPU everything is in host memory: a line says that offloading has no effect there, and `sharding` has none.
+  static void keep_on_cpu(config::Sharding& sharding, at::Device device);
   // Bytes; 0: not typed.
   int64_t resolve_memory_limit(at::Device device) const;
 };

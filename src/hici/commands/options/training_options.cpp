@@ -205,8 +205,14 @@ void TrainingOptions::resolve() {
   // An unknown one is an error here, before anything is written.
   parse_enum<optim::ScheduleKind>(spec.train.schedule, "--lr_scheduler_type");
   spec.sharding = sharding.resolve();
+  const bool moves_frozen = spec.sharding.kind == config::ShardKind::kFull || spec.sharding.offload_weights;
+  HICI_CHECK_USAGE(spec.trainable.low_rank || !moves_frozen,
+                   spec.sharding.offload_weights ? "--offload weights" : "--shard full",
+                   ": nothing is frozen with --low_rank_training False; ",
+                   spec.sharding.offload_weights ? "leave it out" : "use --shard optimizer");
   if (spec.attention != nn::AttentionKind::kHici) hici.note_without_effect("--attention " + attention);
   spec.device = device.resolve_device();
+  ShardingOptions::keep_on_cpu(spec.sharding, spec.device);
   spec.memory_limit = sharding.resolve_memory_limit(spec.device);
   spec.dtype = device.resolve_dtype(spec.device);
   spec.attention_backend = device.resolve_attention_backend();
