@@ -7,12 +7,14 @@ target_compile_options(hici_warnings INTERFACE
 
 add_library(hici_sanitizers INTERFACE)
 if(HICI_ASAN)
-  # Without vptr: it doubles the compile time of LibTorch's headers and needs type data that the wheel does not export.
-  set(hici_sanitize -fsanitize=address,undefined -fno-sanitize=vptr)
+  # Without vptr and clang's function: both need type data that the wheel does not export; with g++ vptr also doubles the
+  # compile time of LibTorch's headers.
+  set(hici_sanitize -fsanitize=address,undefined -fno-sanitize=vptr$<$<CXX_COMPILER_ID:Clang>:,function>)
   target_compile_options(hici_sanitizers INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:${hici_sanitize};-fno-omit-frame-pointer;-fno-sanitize-recover=undefined>)
   target_link_options(hici_sanitizers INTERFACE ${hici_sanitize})
-  target_sources(hici_sanitizers INTERFACE "${CMAKE_CURRENT_LIST_DIR}/sanitizer_options.cpp")
+  add_library(hici_sanitizer_options OBJECT "${CMAKE_CURRENT_LIST_DIR}/sanitizer_options.cpp")
+  target_sources(hici_sanitizers INTERFACE $<TARGET_OBJECTS:hici_sanitizer_options>)
 endif()
 
 find_program(HICI_CCACHE ccache)

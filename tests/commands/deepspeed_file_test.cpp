@@ -127,8 +127,10 @@ TEST(DeepspeedFileTest, TheOptimizerIsAdamWWithFixedBetas) {
 }
 
 TEST(DeepspeedFileTest, SchedulesOfDeepSpeedAreRefusedWithOursBeside) {
-  for (const auto& [type, ours] : std::vector<std::pair<std::string, std::string>>{
+  for (const auto& schedule : std::vector<std::pair<std::string, std::string>>{
            {"WarmupLR", "constant_with_warmup"}, {"WarmupDecayLR", "linear"}, {"WarmupCosineLR", "cosine"}}) {
+    const auto& type = schedule.first;  // names of their own: clang before 16 captures no structured bindings
+    const auto& ours = schedule.second;
     EXPECT_ERROR_SAYS(parsed(R"({"scheduler": {"type": ")" + type + R"(", "params": {"warmup_num_steps": "auto"}}})"),
                       "ds.json: scheduler: type " + type +
                           ": its rates are not those of any schedule here; remove the " +
