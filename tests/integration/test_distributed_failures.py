@@ -262,11 +262,12 @@ class DisagreementTest(ProcessesTest):
         self.assertRegex(processes.text(), r"error: step \d+: loss .*; no update was made")
 
     def test_one_that_fails_alone_ends_all(self):
-        processes = self.start("run", 2, lambda rank: self.options(model_name_or_path="nowhere" if rank == 1 else BASE))
+        processes = self.start("run", 2, self.options(model_name_or_path="base", data_path="tokens.bin"),
+                               cwds=self.on_two_hosts(lambda folder: shutil.rmtree(folder / "base")))
         self.assertTrue(processes.wait(20), processes.text())
         self.assertEqual(processes.codes()[1], 1, processes.text())
         self.assertNotEqual(processes.codes()[0], 0, processes.text())
-        self.assertIn("nowhere: is no directory", processes.text())
+        self.assertIn("base: is no directory", processes.text())
 
 
 class BadInputTest(ProcessesTest):

@@ -58,6 +58,7 @@ nlohmann::json what_fits(const MemoryTableSpec& spec, const plan::PlanProblem& p
     const int64_t total = alternative.plan.peak.groups.total() + plan::process_bytes(spec.on_gpu);
     list.push_back({{"options", alternative.options},
                     {"total", total},
+                    {"host", alternative.plan.host},
                     {"policies", nn::describe(alternative.plan.policies, alternative.plan.policies.size())}});
   }
   return list;
@@ -148,11 +149,11 @@ std::string traffic_text(const MemoryTableSpec& spec, const nlohmann::json& rows
 
 // The changes with which it would fit, a line each, and the memory that it takes without a change.
 std::string what_fits_text(const MemoryTableSpec& spec, const nlohmann::json& row) {
-  std::vector<std::vector<std::string>> cells{{"what fits", "policies", "total"}};
+  std::vector<std::vector<std::string>> cells{{"what fits", "policies", "total", "host"}};
   for (const nlohmann::json& one : row["what_fits"])
-    cells.push_back({one["options"], one["policies"], gib_text(one["total"])});
+    cells.push_back({one["options"], one["policies"], gib_text(one["total"]), gib_text(one["host"])});
   cells.push_back({spec.on_gpu ? "a GPU with as many GiB" : "as many GiB of memory",
-                   spec.on_gpu ? "offload" : "recompute", gib_text(row["least_memory"])});
+                   spec.on_gpu ? "offload" : "recompute", gib_text(row["least_memory"]), ""});
   return detail::concat("\n", row["model_max_length"].get<int64_t>(), " does not fit: ", gib_text(row["total"]), " of ",
                         gib_text(spec.limit()), " GiB\n", aligned_text(cells, 2));
 }

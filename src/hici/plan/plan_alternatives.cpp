@@ -75,14 +75,13 @@ class Search {
     if (!problem_.on_gpu) return;
     const bool has_frozen = problem_.parameters.frozen_matrices > 0;
     const bool can_cut = has_frozen && problem_.mesh.world() > 1 && problem_.sharding.kind != config::ShardKind::kFull;
-    const bool offloads_weights = problem_.sharding.offload_weights,
-               offloads_state = problem_.sharding.offload_optimizer;
-    const bool can_offload = has_frozen && !offloads_weights;
-    if (can_cut && try_placed(true, offloads_weights, offloads_state)) return;
-    if (can_offload && try_placed(false, true, offloads_state)) return;
-    if (!offloads_state && try_placed(false, offloads_weights, true)) return;
-    if (can_offload && !offloads_state && try_placed(false, true, true)) return;
-    if (can_cut) try_placed(true, true, true);
+    const bool weights = problem_.sharding.offload_weights, state = problem_.sharding.offload_optimizer;
+    const bool can_offload = has_frozen && !weights;
+    // Of several processes each holds, also on the host, its part alone.
+    if (can_cut && try_placed(true, weights, state)) return;
+    if (can_offload && try_placed(can_cut, true, state)) return;
+    if (!state && try_placed(can_cut, weights, true)) return;
+    if (can_offload && !state) try_placed(can_cut, true, true);
   }
 
   bool try_placed(bool cuts, bool offloads_weights, bool offloads_state) {
