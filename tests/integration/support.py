@@ -98,6 +98,8 @@ def metrics(folder):
     for line in lines:
         for name in ("tokens_per_second", "peak_memory_bytes", "seconds"):
             line.pop(name)
+        for name in ("slowest_rank", "slowest_rank_time"):  # of several processes
+            line.pop(name, None)
     return lines
 
 

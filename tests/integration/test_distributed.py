@@ -88,6 +88,15 @@ class DataParallelTest(ProcessesTest):
     def test_one_segment_at_a_time(self):
         self.check(2, 2, stream_segments=True, causal_mode="causal_gi")
 
+    def test_the_log_names_the_slowest_rank(self):
+        out = self.folder / "out"
+        self.run_all("out", 3, options(out, 2))
+        for line in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()):
+            self.assertIn(line["slowest_rank"], range(3))
+            self.assertGreaterEqual(line["slowest_rank_time"], 1)
+            self.assertLess(line["slowest_rank_time"], 3)  # all of it by one of three, nothing by the others
+        self.assertNotIn("slowest_rank", (reference_run(2) / "metrics.jsonl").read_text())
+
     def test_one_epoch(self):
         self.check(2, 15, max_steps=-1, num_train_epochs=1)
 

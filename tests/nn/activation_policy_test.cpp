@@ -95,9 +95,9 @@ TEST(ActivationPolicyTest, EveryPolicyAndEveryMixGivesTheGradientsOfKeep) {
 TEST(ActivationPolicyTest, NamesAreReadAndMixesAreCounted) {
   using enum ActivationPolicy;
   for (const ActivationPolicy policy : {kKeep, kRecomputeMlp, kRecompute, kOffload}) {
-    EXPECT_EQ(parse_activation_policy(name_of(policy), "--activation_policy"), policy);
+    EXPECT_EQ(parse_enum<ActivationPolicy>(name_of(policy), "--activation_policy"), policy);
   }
-  EXPECT_THROW(parse_activation_policy("some", "--activation_policy"), UsageError);
+  EXPECT_THROW(parse_enum<ActivationPolicy>("some", "--activation_policy"), UsageError);
   EXPECT_EQ(describe({}, 4), "keep");
   EXPECT_EQ(describe({kRecompute, kRecompute}, 2), "recompute");
   EXPECT_EQ(describe({kOffload, kRecompute, kKeep, kKeep}, 4), "keep 2, recompute 1, offload 1");

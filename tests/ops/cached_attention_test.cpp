@@ -32,8 +32,7 @@ TEST(AttendChunkTest, EachTokenSeesTheRowsUpToItsOwnWithEveryBackend) {
   for (const auto& [before, length] : {std::pair<int64_t, int64_t>{0, 7}, {1, 7}, {40, 7}, {9, 1}}) {
     for (const AttentionBackend backend :
          {AttentionBackend::kAuto, AttentionBackend::kFlash, AttentionBackend::kMath}) {
-      SCOPED_TRACE(::testing::Message() << before << " rows before " << length << ", "
-                                        << attention_backend_name(backend));
+      SCOPED_TRACE(::testing::Message() << before << " rows before " << length << ", " << name_of(backend));
       const at::Tensor q = randn64({2, length, 4, 8}), k = randn64({2, before + length, 2, 8}), v = randn64(k.sizes());
       const at::Tensor out = prefill_attention(q, k, v, backend);
       ASSERT_EQ(out.sizes(), q.sizes());

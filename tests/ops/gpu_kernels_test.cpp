@@ -211,8 +211,8 @@ TEST_P(GpuKernelsTest, SegmentAttentionOfEveryBackendMatchesCpu) {
     for (const AttentionShape& s : shapes) {
       const AttentionProblem problem{at::Device(at::kCUDA, 0), GetParam().type, s.head_dim};
       if (!why_not(backend, problem).empty()) continue;
-      SCOPED_TRACE(std::string(attention_backend_name(backend)) + " S " + std::to_string(s.length) + " P " +
-                   std::to_string(s.prefix) + " D " + std::to_string(s.head_dim));
+      SCOPED_TRACE(std::string(name_of(backend)) + " S " + std::to_string(s.length) + " P " + std::to_string(s.prefix) +
+                   " D " + std::to_string(s.head_dim));
       auto attend = [&](const std::vector<at::Tensor>& in) {
         return segment_attention(in[0], in[1], in[2], in[0].is_cuda() ? backend : AttentionBackend::kMath);
       };

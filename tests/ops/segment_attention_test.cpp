@@ -41,11 +41,10 @@ TEST_P(SegmentAttentionShapeTest, OutputAndGradientsMatchPlainMathematics) {
   const auto expected_gradients = torch::autograd::grad({expected}, {q, k, v}, {cotangent});
   for (const AttentionBackend backend : {AttentionBackend::kFlash, AttentionBackend::kMath}) {
     const at::Tensor got = segment_attention(q, k, v, backend);
-    ASSERT_TRUE(at::allclose(got, expected, 1e-10, 1e-12)) << attention_backend_name(backend);
+    ASSERT_TRUE(at::allclose(got, expected, 1e-10, 1e-12)) << name_of(backend);
     const auto gradients = torch::autograd::grad({got}, {q, k, v}, {cotangent});
     for (size_t i = 0; i < 3; ++i) {
-      EXPECT_TRUE(at::allclose(gradients[i], expected_gradients[i], 1e-9, 1e-11))
-          << attention_backend_name(backend) << " " << i;
+      EXPECT_TRUE(at::allclose(gradients[i], expected_gradients[i], 1e-9, 1e-11)) << name_of(backend) << " " << i;
     }
   }
 }
@@ -66,11 +65,10 @@ TEST_P(SegmentAttentionShapeTest, SlotsBesideTheTokensAreSlotsInFront) {
   const auto expected_gradients = torch::autograd::grad({expected}, in, {cotangent});
   for (const AttentionBackend backend : {AttentionBackend::kFlash, AttentionBackend::kMath}) {
     const at::Tensor got = segment_attention({in[0], in[1], in[2], in[3], in[4]}, backend);
-    ASSERT_TRUE(at::allclose(got, expected, 1e-10, 1e-12)) << attention_backend_name(backend);
+    ASSERT_TRUE(at::allclose(got, expected, 1e-10, 1e-12)) << name_of(backend);
     const auto gradients = torch::autograd::grad({got}, in, {cotangent});
     for (size_t i = 0; i < in.size(); ++i) {
-      EXPECT_TRUE(at::allclose(gradients[i], expected_gradients[i], 1e-9, 1e-11))
-          << attention_backend_name(backend) << " " << i;
+      EXPECT_TRUE(at::allclose(gradients[i], expected_gradients[i], 1e-9, 1e-11)) << name_of(backend) << " " << i;
     }
   }
 }
@@ -102,7 +100,7 @@ TEST(AttentionBackendTest, SaysWhichBackendCanDoIt) {
   EXPECT_EQ(why_not(AttentionBackend::kMath, on_cpu), "");
   const std::string reason = why_not(AttentionBackend::kCudnn, on_cpu);
   EXPECT_NE(reason.find("head size 64 in float32 on cpu; use flash or math"), std::string::npos) << reason;
-  EXPECT_THROW(attention_backend_from_name("cuda", "--attention_backend"), UsageError);
+  EXPECT_THROW(parse_enum<AttentionBackend>("cuda", "--attention_backend"), UsageError);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, SegmentAttentionShapeTest,

@@ -165,8 +165,7 @@ INSTANTIATE_TEST_SUITE_P(All, MemoryPlanTest,
                                             ::testing::Values(ActivationPolicy::kKeep, ActivationPolicy::kRecomputeMlp,
                                                               ActivationPolicy::kRecompute)),
                          [](const auto& each) {
-                           return std::string(std::get<0>(each.param).name) + "_" +
-                                  nn::name_of(std::get<1>(each.param));
+                           return std::string(std::get<0>(each.param).name) + "_" + name_of(std::get<1>(each.param));
                          });
 
 }  // namespace

@@ -62,6 +62,17 @@ TEST(MetricsTest, EachLoggedStepIsALineWithEveryBitOfTheLoss) {
   EXPECT_EQ(said([&] { writer.finish(); }), "");
 }
 
+TEST(MetricsTest, OfSeveralProcessesTheSlowestIsNamedWhereItShows) {
+  StepMetrics metrics = metrics_of(1, 2.0);
+  EXPECT_EQ(metrics_line(metrics).find("slowest"), std::string::npos);
+  metrics.slowest_rank = 3;
+  metrics.slowest_rank_time = 1.043;
+  EXPECT_NE(metrics_line(metrics).find(R"("slowest_rank":3,"slowest_rank_time":1.043})"), std::string::npos);
+  EXPECT_NE(step_text(metrics, 10, 5).find("8.12k tokens/s  slowest rank 3 +4 %  "), std::string::npos);
+  metrics.slowest_rank_time = 1.004;
+  EXPECT_EQ(step_text(metrics, 10, 5).find("slowest"), std::string::npos);
+}
+
 TEST(MetricsTest, TheEndOfARunSaysHowManyLinesAFullDiskHasCost) {
   const testing::TemporaryFolder folder;
   MetricsWriter writer(folder.path(), 0, 10);

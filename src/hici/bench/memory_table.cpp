@@ -192,7 +192,7 @@ nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes&
           {"low_rank_training", spec.trainable.low_rank},
           {"lora_rank", spec.trainable.low_rank ? spec.lora.rank : 0},
           {"stream_segments", spec.stream_segments},
-          {"activation_policy", spec.policy ? nn::name_of(*spec.policy) : "auto"},
+          {"activation_policy", spec.policy ? name_of(*spec.policy) : "auto"},
           {"processes", spec.mesh.world()},
           {"segment_parallel", spec.mesh.segments},
           {"shard", name_of(spec.sharding.kind)},

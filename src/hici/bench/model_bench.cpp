@@ -177,7 +177,7 @@ nlohmann::json model_facts(const BenchSpec& spec, BenchWork work, const MachineR
   facts["causal_mode"] = name_of(spec.model.hici.causal_mode);
   facts["lora_rank"] = spec.lora.rank;
   if (work == BenchWork::kStep)
-    facts["activation_policy"] = spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto";
+    facts["activation_policy"] = spec.activation_policy ? name_of(*spec.activation_policy) : "auto";
   facts["fp8_base"] = spec.fp8_base;
   if (work == BenchWork::kStep) facts["gradient_accumulation_steps"] = spec.accumulation_steps;
   if (spec.processes() > 1) {
@@ -199,7 +199,7 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   const std::string what =
       work == BenchWork::kStep
           ? detail::concat("training step (forward, backward, accumulation", update, "), ", "activations ",
-                           spec.activation_policy ? nn::name_of(*spec.activation_policy) : "auto",
+                           spec.activation_policy ? name_of(*spec.activation_policy) : "auto",
                            spec.fp8_base ? ", frozen matrices in 8 bits" : "")
           : std::string("evaluation (forward, scores of all tokens)");
   // Full attention knows no segments, and no other kind than HiCI a causal mode.

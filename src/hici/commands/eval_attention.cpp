@@ -103,7 +103,7 @@ nlohmann::json settings_json(const EvalAttentionOptions& o, const io::LoadedMode
           {"sliding_window", options.windows.stride},
           {"batch_size", o.batch_size},
           {"limit_tokens", o.limit_tokens},
-          {"attention_backend", ops::attention_backend_name(options.forward.backend)},
+          {"attention_backend", name_of(options.forward.backend)},
           {"dtype", ops::dtype_name(loaded.dtype)},
           {"device", loaded.device.str()},
           {"rope_type", name_of(rope.type)},

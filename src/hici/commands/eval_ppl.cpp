@@ -112,7 +112,7 @@ nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loa
           {"peft_model", o.peft_model},
           {"data_path", o.data_path},
           {"attention", nn::attention_kind_name(forward.attention)},
-          {"attention_backend", ops::attention_backend_name(forward.backend)},
+          {"attention_backend", name_of(forward.backend)},
           {"eval_mode", o.eval_mode},
           {"seq_len", o.seq_len},
           {"context_size", loaded.context_size},

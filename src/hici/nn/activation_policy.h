@@ -2,7 +2,8 @@
 // What a layer keeps of its forward pass for its backward pass: memory against work.
 #pragma once
 
-#include <array>
+#include "hici/base/enum_names.h"
+
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -17,14 +18,17 @@ enum class ActivationPolicy {
   kOffload,  // as kRecompute, and the input waits in host memory; on a CPU there is nowhere to go, it is kRecompute
 };
 
-inline constexpr std::array<const char*, 4> kActivationPolicyNames{"keep", "recompute_mlp", "recompute", "offload"};
+constexpr EnumNames<ActivationPolicy, 4> names_of(ActivationPolicy) {
+  return {"policy",
+          {{{ActivationPolicy::kKeep, "keep"},
+            {ActivationPolicy::kRecomputeMlp, "recompute_mlp"},
+            {ActivationPolicy::kRecompute, "recompute"},
+            {ActivationPolicy::kOffload, "offload"}}}};
+}
 
 // One for each layer; empty: keep everywhere.
 using ActivationPolicies = std::vector<ActivationPolicy>;
 
-const char* name_of(ActivationPolicy policy);
-// `subject` is the option that held the name; an unknown one is a usage error.
-ActivationPolicy parse_activation_policy(std::string_view name, const std::string& subject);
 ActivationPolicy policy_of_layer(const ActivationPolicies& policies, size_t layer);
 
 // "recompute", or the counts of a mix in the order of the enum: "keep 10, recompute 22".

@@ -20,11 +20,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::pair<AttentionBackend, std::string_view> kNames[] = {{AttentionBackend::kAuto, "auto"},
-                                                                    {AttentionBackend::kCudnn, "cudnn"},
-                                                                    {AttentionBackend::kFlash, "flash"},
-                                                                    {AttentionBackend::kMath, "math"}};
-
 // Slots concatenated before the tokens' keys and values, or as a separate prefix.
 struct Inputs {
   at::Tensor q_GSHD, k_GKJD, v_GKJD;
@@ -236,17 +231,6 @@ std::string describe(const AttentionProblem& problem) {
 }
 
 }  // namespace
-
-AttentionBackend attention_backend_from_name(std::string_view name, std::string_view subject) {
-  for (const auto& [backend, known] : kNames)
-    if (name == known) return backend;
-  HICI_CHECK_USAGE(false, subject, ": unknown backend '", name, "'; use auto, cudnn, flash or math");
-  return AttentionBackend::kAuto;
-}
-
-std::string_view attention_backend_name(AttentionBackend backend) {
-  return kNames[static_cast<size_t>(backend)].second;
-}
 
 bool fits_flash_on_gpu(at::ScalarType dtype, int64_t head_dim) {
   return fits_gpu_kernels(dtype, head_dim) && head_dim <= 256;

@@ -4,6 +4,7 @@
 // tokens, P prefix slots (0: plain causal attention), K keys, H query heads, J kv heads, D head dim
 #pragma once
 
+#include "hici/base/enum_names.h"
 #include "hici/ops/attention_heads.h"
 
 #include <ATen/core/Tensor.h>
@@ -21,9 +22,13 @@ enum class AttentionBackend {
   kMath,   // plain products and softmax, scores held whole; every type and device
 };
 
-// "auto", "cudnn", "flash", "math". An unknown name is a usage error that lists them. `subject` is the option's name.
-AttentionBackend attention_backend_from_name(std::string_view name, std::string_view subject);
-std::string_view attention_backend_name(AttentionBackend backend);
+constexpr EnumNames<AttentionBackend, 4> names_of(AttentionBackend) {
+  return {"backend",
+          {{{AttentionBackend::kAuto, "auto"},
+            {AttentionBackend::kCudnn, "cudnn"},
+            {AttentionBackend::kFlash, "flash"},
+            {AttentionBackend::kMath, "math"}}}};
+}
 
 // The properties of a call that decide whether a backend supports it.
 struct AttentionProblem {

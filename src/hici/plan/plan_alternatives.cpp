@@ -108,7 +108,7 @@ class Search {
       if (policy == *choice_ || (policy == ActivationPolicy::kOffload && !problem_.on_gpu)) continue;
       MemoryPlan plan = plan_memory(problem_, everywhere(problem_, policy));
       if (plan.peak.groups.total() > budget_) continue;
-      found_.push_back({std::string("`activation_policy` ") + nn::name_of(policy), std::move(plan)});
+      found_.push_back({std::string("`activation_policy` ") + name_of(policy), std::move(plan)});
       return;
     }
   }

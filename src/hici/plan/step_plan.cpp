@@ -31,8 +31,7 @@ std::string leaner_setting(const PlannedStep& planned) {
        {ActivationPolicy::kRecomputeMlp, ActivationPolicy::kRecompute, ActivationPolicy::kOffload}) {
     const int64_t peak = plan_memory(planned.problem, everywhere(planned.problem, policy)).peak.groups.total();
     if (static_cast<double>(peak) > (1 - kMargin) * failed) continue;
-    return hici::detail::concat("use `activation_policy` ", nn::name_of(policy), " (planned peak ", human_bytes(peak),
-                                ")");
+    return hici::detail::concat("use `activation_policy` ", name_of(policy), " (planned peak ", human_bytes(peak), ")");
   }
   return describe_what_fits(planned.problem, {}, static_cast<int64_t>((1 - kMargin) * failed));
 }

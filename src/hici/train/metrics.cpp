@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/train/metrics.h"
 
+#include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/human.h"
 #include "hici/base/json_lines.h"
@@ -130,6 +131,10 @@ std::string metrics_line(const StepMetrics& metrics) {
   line["tokens_per_second"] = metrics.tokens_per_second;
   line["peak_memory_bytes"] = metrics.peak_memory_bytes;
   line["seconds"] = metrics.seconds;
+  if (metrics.slowest_rank) {
+    line["slowest_rank"] = *metrics.slowest_rank;
+    line["slowest_rank_time"] = metrics.slowest_rank_time;
+  }
   return line.dump() + "\n";
 }
 
@@ -138,6 +143,9 @@ std::string step_text(const StepMetrics& metrics, int64_t total_steps, double se
   text += "  loss " + fixed(metrics.loss, "%.4f") + "  grad " + fixed(metrics.grad_norm, "%.3g");
   if (metrics.has_hici) text += "  hici " + fixed(metrics.hici_grad_norm, "%.3g");
   text += "  " + human_count(metrics.tokens_per_second) + " tokens/s";
+  const double behind = (metrics.slowest_rank_time - 1) * 100;
+  if (metrics.slowest_rank && behind >= 1)
+    text += hici::detail::concat("  slowest rank ", *metrics.slowest_rank, " +", fixed(behind, "%.0f"), " %");
   text += "  " + human_bytes(metrics.peak_memory_bytes) + "  " + human_duration(seconds_left) + " left";
   return text;
 }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace hici::train {
@@ -25,6 +26,10 @@ struct StepMetrics {
   double tokens_per_second = 0;
   int64_t peak_memory_bytes = 0;  // on a GPU of its tensors, on a CPU of this process
   double seconds = 0;             // since this process started to train
+  // Of several processes: the rank whose own work took the longest since the previous logged step, up to where
+  // gradients meet, and its time as a multiple of the mean of all. Nothing of one process.
+  std::optional<int64_t> slowest_rank = {};
+  double slowest_rank_time = 0;
 };
 
 // Of the steps that a run has shown or kept, those before it was resumed included.
@@ -66,7 +71,8 @@ class MetricsWriter {
 // A line of metrics.jsonl, with its end. A number that is not finite is written as null: JSON has no other word for it.
 std::string metrics_line(const StepMetrics& metrics);
 
-// `step 12/300  loss 2.3456  grad 0.512  hici 0.043  8.1k tokens/s  412 MiB  1m05s left`
+// `step 12/300  loss 2.3456  grad 0.512  hici 0.043  8.1k tokens/s  412 MiB  1m05s left`; of several processes also
+// `slowest rank 3 +4 %` behind tokens/s, where it is 1 % or more
 std::string step_text(const StepMetrics& metrics, int64_t total_steps, double seconds_left);
 
 }  // namespace hici::train

@@ -47,7 +47,7 @@ std::string machine_options(const TrainingRunSpec& spec) {
   if (spec.dtype != (spec.device.is_cuda() ? at::kBFloat16 : at::kFloat))
     text += std::string(" `dtype` ") + ops::dtype_name(spec.dtype);
   if (spec.attention_backend != ops::AttentionBackend::kAuto)
-    text += " `attention_backend` " + std::string(ops::attention_backend_name(spec.attention_backend));
+    text += " `attention_backend` " + std::string(name_of(spec.attention_backend));
   return text;
 }
 

@@ -14,7 +14,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <sstream>
+#include <utility>
 
 namespace hici::train {
 namespace {
@@ -51,6 +53,7 @@ Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, Paramete
       world_(shards.world()),
       optimizer_(optimizer),
       gradients_(shards.parameters(), shards.gradient_storage()),
+      own_work_(device_),
       has_hici_(std::any_of(shards.parameters().begin(), shards.parameters().end(),
                             [](const auto& each) { return each.group == optim::GroupKind::kHici; })) {}
 
@@ -65,6 +68,7 @@ RunEnd Trainer::run(const Progress& start) {
     world_.set_step(progress_.step + 1);
     const StepBatches step = batches.next();
     const StepCounts counts = count(step);
+    own_work_.start();
     const at::Tensor own_loss = compute_gradients(step, counts);
     if (!own_loss.defined()) return stop();
     const StepOutcome outcome = reduce_and_clip(own_loss, counts);
@@ -144,6 +148,7 @@ at::Tensor Trainer::sum_of_losses(const MicroBatch& micro) const {
 // HiCI gradients to their own limit first, then all together; once for each optimizer step. The host waits for the
 // device here, and the loss is there as soon as the norms are. All processes get the same numbers and decide alike.
 Trainer::StepOutcome Trainer::reduce_and_clip(const at::Tensor& own_loss, const StepCounts& counts) {
+  own_work_.stop();
   reduced_ = shards_.reduce(gradients_.sums());
   double loss = 0;
   const auto over_processes = [&](const optim::Squares& own) {
@@ -152,6 +157,7 @@ Trainer::StepOutcome Trainer::reduce_and_clip(const at::Tensor& own_loss, const 
   };
   const optim::Clipping clipping = optim::clip(optim::by_group(shards_.updated(), reduced_),
                                                {config_.hici_grad_clip, config_.max_grad_norm}, over_processes);
+  own_seconds_since_report_ += own_work_.seconds();  // the device was waited for
   return {loss, clipping.norm, clipping.hici_norm, counts.tokens};
 }
 
@@ -201,12 +207,26 @@ void Trainer::report(const StepOutcome& outcome) {
   metrics.tokens_per_second = static_cast<double>(tokens_since_report_) / seconds_between(last_report_, now);
   const bool logged = progress_.step % config_.logging_steps == 0 || progress_.step == total_steps();
   metrics.peak_memory_bytes = device::peak_memory(device_).allocated;
-  if (logged) metrics.peak_memory_bytes = parallel::largest_of(world_, metrics.peak_memory_bytes);
+  if (logged) {
+    metrics.peak_memory_bytes = parallel::largest_of(world_, metrics.peak_memory_bytes);
+    add_slowest_rank(metrics);
+  }
   metrics.seconds = seconds_between(started_, now);
   if (events_.on_step) events_.on_step(metrics, logged);
   if (!logged) return;
   last_report_ = now;
   tokens_since_report_ = 0;
+}
+
+void Trainer::add_slowest_rank(StepMetrics& metrics) {
+  if (world_.size() == 1) return;
+  std::vector<double> seconds(static_cast<size_t>(world_.size()));
+  seconds[static_cast<size_t>(world_.rank())] = std::exchange(own_seconds_since_report_, 0);
+  seconds = parallel::sums_over(world_, seconds);
+  const auto slowest = std::max_element(seconds.begin(), seconds.end());
+  const double mean = std::accumulate(seconds.begin(), seconds.end(), 0.0) / static_cast<double>(seconds.size());
+  metrics.slowest_rank = slowest - seconds.begin();
+  metrics.slowest_rank_time = mean > 0 ? *slowest / mean : 1;
 }
 
 void Trainer::save_if_due() {

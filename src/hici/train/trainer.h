@@ -4,6 +4,7 @@
 
 #include "hici/config/train_config.h"
 #include "hici/data/batch_source.h"
+#include "hici/device/stopwatch.h"
 #include "hici/nn/causal_lm.h"
 #include "hici/optim/adamw.h"
 #include "hici/optim/schedule.h"
@@ -80,6 +81,8 @@ class Trainer {
   StepOutcome reduce_and_clip(const at::Tensor& own_loss, const StepCounts& counts);
   bool update(const StepOutcome& outcome, const StepBatches& step);
   void report(const StepOutcome& outcome);
+  // Of all processes since the last logged step.
+  void add_slowest_rank(StepMetrics& metrics);
   void save_if_due();
   void save_unless_saved();  // at the end of a run
 
@@ -102,6 +105,8 @@ class Trainer {
   int64_t last_saved_step_ = -1;
   int64_t nonfinite_in_a_row_ = 0;
   int64_t tokens_since_report_ = 0;
+  device::Stopwatch own_work_;  // of this process, up to where gradients meet
+  double own_seconds_since_report_ = 0;
   std::chrono::steady_clock::time_point started_, last_report_;
 };
 

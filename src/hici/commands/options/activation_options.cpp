@@ -18,7 +18,11 @@ void ActivationOptions::bind(CLI::App& command) {
 std::optional<ActivationPolicy> ActivationOptions::resolve() const {
   const bool checkpoints = gradient_checkpointing.value;
   std::optional<ActivationPolicy> chosen;
-  if (policy.value != "auto") chosen = nn::parse_activation_policy(policy.value, policy.name());
+  if (policy.value != "auto") {
+    chosen = find_enum<ActivationPolicy>(policy.value);
+    HICI_CHECK_USAGE(chosen, policy.name(), ": unknown policy '", policy.value,
+                     "'; use auto, keep, recompute_mlp, recompute or offload");
+  }
   if (!gradient_checkpointing.typed()) return chosen;
   if (!policy.typed()) return checkpoints ? ActivationPolicy::kRecompute : ActivationPolicy::kKeep;
   const bool agrees = checkpoints == (chosen == ActivationPolicy::kRecompute);

@@ -135,7 +135,7 @@ at::ScalarType DeviceOptions::resolve_dtype(at::Device target) const {
 }
 
 ops::AttentionBackend DeviceOptions::resolve_attention_backend() const {
-  return ops::attention_backend_from_name(attention_backend, "--attention_backend");
+  return parse_enum<ops::AttentionBackend>(attention_backend, "--attention_backend");
 }
 
 at::Device DeviceOptions::resolve_device() const {
