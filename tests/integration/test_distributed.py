@@ -186,6 +186,9 @@ class FullShardTest(ProcessesTest):
         self.check("streamed", 3, {"model": "llama-mha", "causal_mode": "causal_gi", "stream_segments": True,
                                    "use_llama_init": True, "use_bottleneck": False})
 
+    def test_layers_of_which_different_matrices_are_frozen(self):
+        self.check("unequal", 2, {"trainable_params": "embed,norm,layers.1.mlp"})
+
     def test_in_eight_bits(self):
         self.check("fp8", 2, {"fp8_base": True})
 
@@ -267,6 +270,19 @@ class BenchTest(ProcessesTest):
                 self.assertAlmostEqual(together["efficiency_percent"], each / alone["tokens_per_second"] * 100, places=6)
                 counted = 2 * tokens[0] / together["ms"] * 1e3  # of all processes
                 self.assertAlmostEqual(together["tokens_per_second"] / counted, 1, places=6)
+
+    def test_groups_that_cut_weights(self):
+        alone, together = self.rows("groups", "--shard", "full", "--shard_group_size", 2)
+        self.assertEqual((alone["status"], together["status"]), ("ok", "ok"))
+
+    def test_processes_that_measure_something_else(self):
+        for command in (["step", "--model", "quickstart", "--with_optimizer", "--seq_len"], ["links", "--bytes"]):
+            with self.subTest(command[0]):
+                processes = self.start(command[0], 2, lambda rank, command=command: ["bench", *command, 256 << rank,
+                                                                                     "--device", "cpu"])
+                self.assertTrue(processes.wait(20), processes.text())
+                self.assertEqual(processes.codes(), [1, 1], processes.text())
+                self.assertIn(f"the option {command[-1][2:]} is '512' here and '256' there", processes.text())
 
     def test_without_the_optimizer_nothing_would_meet(self):
         processes = self.run_all("none", 2, ["bench", "step", "--model", "quickstart", "--device", "cpu"], code=2)

@@ -215,11 +215,13 @@ class DisagreementTest(ProcessesTest):
                    "rank 1 differs from rank 0: the hash of the weights", **self.on_two_hosts(change))
 
     def test_one_that_fails_alone_ends_all(self):
-        processes = self.start("run", 2, lambda rank: options(segment_parallel=2, base_model="nowhere" if rank else BASE))
+        two_hosts = self.on_two_hosts(lambda folder: shutil.rmtree(folder / "base"))
+        processes = self.start("run", 2, options(segment_parallel=2, base_model="base", data_path="tokens.bin", peft_model=None),
+                               **two_hosts)
         self.assertTrue(processes.wait(20), processes.text())
         self.assertEqual(processes.codes()[1], 1, processes.text())
         self.assertNotEqual(processes.codes()[0], 0, processes.text())
-        self.assertIn("nowhere: is no directory", processes.text())
+        self.assertIn("base: is no directory", processes.text())
 
     def test_a_loss_that_is_no_number_ends_all(self):
         shutil.copytree(BASE, self.folder / "base")
@@ -250,7 +252,7 @@ class RefusalTest(ProcessesTest):
                    "--eval_mode hici", eval_mode="full_hierarchical")
 
     def test_processes_that_it_does_not_divide(self):
-        self.check("--segment_parallel: 2 does not divide the 3 processes of this run", world=3)
+        self.check("--segment_parallel: 2 does not divide the 3 processes; use as many", world=3)
         self.check("--segment_parallel: 2 does not divide the 1 process; use as many processes as are a multiple of it", world=1)
 
     def test_resuming_needs_an_output(self):

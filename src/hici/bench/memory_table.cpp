@@ -45,11 +45,16 @@ std::optional<nn::ActivationPolicy> choice_of(const MemoryTableSpec& spec) {
   return spec.on_gpu || spec.policy ? spec.policy : nn::ActivationPolicy::kKeep;
 }
 
+plan::MemoryPlan offloaded_everywhere(const plan::PlanProblem& problem) {
+  const auto layers = static_cast<size_t>(problem.model.num_hidden_layers);
+  return plan_memory(problem, nn::ActivationPolicies(layers, nn::ActivationPolicy::kOffload));
+}
+
 plan::MemoryPlan plan_of(const MemoryTableSpec& spec, const plan::PlanProblem& problem) {
   const auto layers = static_cast<size_t>(problem.model.num_hidden_layers);
   if (const auto choice = choice_of(spec)) return plan_memory(problem, nn::ActivationPolicies(layers, *choice));
   if (auto plan = fit_memory(problem, spec.budget())) return *plan;
-  return plan_memory(problem, nn::ActivationPolicies(layers, nn::ActivationPolicy::kOffload));
+  return offloaded_everywhere(problem);
 }
 
 nlohmann::json what_fits(const MemoryTableSpec& spec, const plan::PlanProblem& problem) {
@@ -101,6 +106,7 @@ nlohmann::json row_of(const MemoryTableSpec& spec, const plan::PlanProblem& prob
   if (fits) return row;
   row["what_fits"] = what_fits(spec, problem);
   row["least_memory"] = least_memory(problem);
+  row["least_memory_host"] = spec.on_gpu ? offloaded_everywhere(problem).host : 0;
   return row;
 }
 
@@ -153,7 +159,8 @@ std::string what_fits_text(const MemoryTableSpec& spec, const nlohmann::json& ro
   for (const nlohmann::json& one : row["what_fits"])
     cells.push_back({one["options"], one["policies"], gib_text(one["total"]), gib_text(one["host"])});
   cells.push_back({spec.on_gpu ? "a GPU with as many GiB" : "as many GiB of memory",
-                   spec.on_gpu ? "offload" : "recompute", gib_text(row["least_memory"]), ""});
+                   spec.on_gpu ? "offload" : "recompute", gib_text(row["least_memory"]),
+                   gib_text(row["least_memory_host"])});
   return detail::concat("\n", row["model_max_length"].get<int64_t>(), " does not fit: ", gib_text(row["total"]), " of ",
                         gib_text(spec.limit()), " GiB\n", aligned_text(cells, 2));
 }

@@ -53,9 +53,9 @@ Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, Paramete
       world_(shards.world()),
       optimizer_(optimizer),
       gradients_(shards.parameters(), shards.gradient_storage()),
-      own_work_(device_),
       has_hici_(std::any_of(shards.parameters().begin(), shards.parameters().end(),
-                            [](const auto& each) { return each.group == optim::GroupKind::kHici; })) {}
+                            [](const auto& each) { return each.group == optim::GroupKind::kHici; })),
+      own_work_(device_) {}
 
 RunEnd Trainer::run(const Progress& start) {
   progress_ = start;
