@@ -25,7 +25,10 @@ void Stopwatch::stop() {
 }
 
 double Stopwatch::seconds() const {
-  if (device_.is_cuda()) return started_->elapsedTime(*stopped_) / 1e3;
+  if (device_.is_cuda()) {
+    stopped_->synchronize();
+    return started_->elapsedTime(*stopped_) / 1e3;
+  }
   return std::chrono::duration<double>(stop_ - start_).count();
 }
 

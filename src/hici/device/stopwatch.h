@@ -17,8 +17,7 @@ class Stopwatch {
   // On a GPU the time is that of the current stream, between what it was given before start() and before stop().
   void start();
   void stop();
-  // Of the last start() and stop(). On a GPU its work up to stop() must be done: the caller has waited for something
-  // behind it.
+  // Of the last start() and stop(). On a GPU it waits for the work up to stop().
   double seconds() const;
 
  private:

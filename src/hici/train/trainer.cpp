@@ -68,7 +68,7 @@ RunEnd Trainer::run(const Progress& start) {
     world_.set_step(progress_.step + 1);
     const StepBatches step = batches.next();
     const StepCounts counts = count(step);
-    own_work_.start();
+    if (world_.size() > 1) own_work_.start();
     const at::Tensor own_loss = compute_gradients(step, counts);
     if (!own_loss.defined()) return stop();
     const StepOutcome outcome = reduce_and_clip(own_loss, counts);
@@ -148,7 +148,7 @@ at::Tensor Trainer::sum_of_losses(const MicroBatch& micro) const {
 // HiCI gradients to their own limit first, then all together; once for each optimizer step. The host waits for the
 // device here, and the loss is there as soon as the norms are. All processes get the same numbers and decide alike.
 Trainer::StepOutcome Trainer::reduce_and_clip(const at::Tensor& own_loss, const StepCounts& counts) {
-  own_work_.stop();
+  if (world_.size() > 1) own_work_.stop();
   reduced_ = shards_.reduce(gradients_.sums());
   double loss = 0;
   const auto over_processes = [&](const optim::Squares& own) {
@@ -157,7 +157,7 @@ Trainer::StepOutcome Trainer::reduce_and_clip(const at::Tensor& own_loss, const 
   };
   const optim::Clipping clipping = optim::clip(optim::by_group(shards_.updated(), reduced_),
                                                {config_.hici_grad_clip, config_.max_grad_norm}, over_processes);
-  own_seconds_since_report_ += own_work_.seconds();  // the device was waited for
+  if (world_.size() > 1) own_seconds_since_report_ += own_work_.seconds();
   return {loss, clipping.norm, clipping.hici_norm, counts.tokens};
 }
 
