@@ -3,12 +3,13 @@
 import array
 import pathlib
 import random
+import shutil
 import socket
 import subprocess
 import sys
 import time
 
-from support import ENVIRONMENT, HICI, TIMEOUT_SECONDS, FolderTest, metrics, num_metric_lines, read_safetensors
+from support import ENVIRONMENT, GOLDEN, HICI, TIMEOUT_SECONDS, FolderTest, metrics, num_metric_lines, read_safetensors
 
 SECONDS_TO_END = 10  # of the others, after one process died
 PEER_FAILURE = 3  # exit code
@@ -110,6 +111,16 @@ class ProcessesTest(FolderTest):
         processes = Processes(self.folder / f"{name}.logs", commands, **keywords)
         self.addCleanup(processes.__exit__)
         return processes
+
+    def on_two_hosts(self, change):
+        """Folders with llama-gqa and its tokens, which are called the same and are not: -> cwds. `change` gets the second."""
+        cwds = [self.folder / name for name in ("first", "second")]
+        for cwd in cwds:
+            cwd.mkdir()
+            shutil.copytree(GOLDEN / "llama-gqa" / "base", cwd / "base")
+            shutil.copy(GOLDEN / "llama-gqa" / "tokens.bin", cwd / "tokens.bin")
+        change(cwds[1])
+        return cwds
 
     def run_all(self, name, world, options, code=0, **keywords):
         processes = self.start(name, world, options, **keywords)

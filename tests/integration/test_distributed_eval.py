@@ -188,21 +188,12 @@ class DisagreementTest(ProcessesTest):
         self.check(lambda rank: options(segment_parallel=2, sliding_window=48 + rank),
                    "hici eval ppl [rank 1 of 2]: error: rank 1 differs from rank 0: the option sliding_window is '49' here")
 
-    def on_two_hosts(self, change):
-        cwds = [self.folder / name for name in ("first", "second")]
-        for cwd in cwds:
-            cwd.mkdir()
-            shutil.copytree(BASE, cwd / "base")
-            shutil.copy(TOKENS, cwd / "tokens.bin")
-        change(cwds[1])
-        return {"cwds": cwds}
-
     def test_other_content_of_the_data(self):
         def change(folder):
             raw = TOKENS.read_bytes()
             (folder / "tokens.bin").write_bytes(raw[:4000] + raw[4002:4004] + raw[4002:])
         self.check(options(segment_parallel=2, base_model="base", data_path="tokens.bin", peft_model=None),
-                   "rank 1 differs from rank 0: the content of the data", **self.on_two_hosts(change))
+                   "rank 1 differs from rank 0: the content of the data", cwds=self.on_two_hosts(change))
 
     def test_one_other_weight(self):
         def change(folder):
@@ -212,12 +203,12 @@ class DisagreementTest(ProcessesTest):
             raw[-4] ^= 1
             write_safetensors(folder / "base" / "model.safetensors", {**tensors, sorted(tensors)[-1]: (dtype, shape, bytes(raw))})
         self.check(options(segment_parallel=2, base_model="base", data_path="tokens.bin", peft_model=None),
-                   "rank 1 differs from rank 0: the hash of the weights", **self.on_two_hosts(change))
+                   "rank 1 differs from rank 0: the hash of the weights", cwds=self.on_two_hosts(change))
 
     def test_one_that_fails_alone_ends_all(self):
         two_hosts = self.on_two_hosts(lambda folder: shutil.rmtree(folder / "base"))
         processes = self.start("run", 2, options(segment_parallel=2, base_model="base", data_path="tokens.bin", peft_model=None),
-                               **two_hosts)
+                               cwds=two_hosts)
         self.assertTrue(processes.wait(20), processes.text())
         self.assertEqual(processes.codes()[1], 1, processes.text())
         self.assertNotEqual(processes.codes()[0], 0, processes.text())

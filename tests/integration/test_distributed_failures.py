@@ -221,16 +221,6 @@ class DisagreementTest(ProcessesTest):
         shutil.copy(TOKENS, other)
         self.check(lambda rank: self.options(data_path=other if rank == 1 else TOKENS), "rank 1 differs from rank 0", other)
 
-    def on_two_hosts(self, change):
-        """Folders that are called the same and are not: -> cwds. `change` gets the second one."""
-        cwds = [self.folder / name for name in ("first", "second")]
-        for cwd in cwds:
-            cwd.mkdir()
-            shutil.copytree(BASE, cwd / "base")
-            shutil.copy(TOKENS, cwd / "tokens.bin")
-        change(cwds[1])
-        return cwds
-
     def test_other_content_of_the_data_file(self):
         def change(folder):
             raw = TOKENS.read_bytes()

@@ -2,6 +2,7 @@
 // Sizes of models that tests make.
 #pragma once
 
+#include "hici/config/hici_config.h"
 #include "hici/config/model_config.h"
 
 namespace hici::testing {
@@ -27,6 +28,18 @@ inline config::ModelConfig tiny_config(const TinySizes& sizes, config::Family fa
   config.num_key_value_heads = sizes.kv_heads;
   config.head_dim = sizes.hidden / sizes.heads;
   config.max_position_embeddings = sizes.positions;
+  return config;
+}
+
+// HiCI modules for a model whose width two heads divide.
+inline config::HiciConfig tiny_hici(config::CausalMode mode) {
+  config::HiciConfig config;
+  config.num_local_slots = 3;
+  config.global_slots = 2;
+  config.num_heads = 2;
+  config.bottleneck_dim = 8;
+  config.shared_compress_dim = 4;
+  config.causal_mode = mode;
   return config;
 }
 

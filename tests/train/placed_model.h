@@ -52,24 +52,13 @@ inline data::TokenBatch tokens(const Place& at) {
   return batch;
 }
 
-inline config::HiciConfig hici_config() {
-  config::HiciConfig config;
-  config.num_local_slots = 3;
-  config.global_slots = 2;
-  config.num_heads = 2;
-  config.bottleneck_dim = 8;
-  config.shared_compress_dim = 4;
-  config.causal_mode = config::CausalMode::kCausalGi;
-  return config;
-}
-
 inline std::unique_ptr<nn::CausalLm> make_model(const Case& c, const PlaceLayer& place, Gradients& trained,
                                                 const Place& at) {
   auto model = std::make_unique<nn::CausalLm>(
       testing::tiny_config(
           {.vocabulary = at.vocabulary, .hidden = at.hidden, .layers = c.layers, .heads = 4, .kv_heads = 2}),
       nn::ParameterOptions{at.dtype});
-  hierarchy::attach_hierarchy(*model, hici_config(), {at.dtype});
+  hierarchy::attach_hierarchy(*model, testing::tiny_hici(config::CausalMode::kCausalGi), {at.dtype});
   model->add_lora({"q_proj", "k_proj", "down_proj"}, 2, 2.0);
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(11);
   auto draw = [&](const std::string& name, at::Tensor& t) {

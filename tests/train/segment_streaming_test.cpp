@@ -53,13 +53,7 @@ struct HierarchyKind {
 };
 
 config::HiciConfig hici_config(const HierarchyKind& kind, bool bottleneck, bool shared) {
-  config::HiciConfig config;
-  config.num_local_slots = 3;
-  config.global_slots = 2;
-  config.num_heads = 2;
-  config.bottleneck_dim = 8;
-  config.shared_compress_dim = 4;
-  config.causal_mode = kind.mode;
+  config::HiciConfig config = testing::tiny_hici(kind.mode);
   config.use_global_integrator = kind.integrator;
   config.use_bottleneck = bottleneck;
   config.shared_compressor = shared;

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
+#include "hici/base/joined.h"
 #include "hici/config/divides.h"
 #include "hici/io/checkpoint/folder_check.h"
 #include "hici/train/segment_streaming.h"
@@ -93,12 +94,6 @@ const std::vector<BenchModel>& presets() {
   return models;
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 // A case that no memory holds says so in its row; only what 64 bits do not count is refused.
 void check_tokens(int64_t batch, int64_t length) {
   constexpr int64_t kMostTokens = int64_t{1} << 46;
@@ -134,6 +129,11 @@ BenchModel find_bench_model(const std::string& name, const std::string& subject)
                    hub_hint(name, HubKind::kModel));
   const io::FolderCheck check(name);
   return {name, config::read_model_config(name), {}};
+}
+
+std::string offloading_text(const config::Sharding& sharding) {
+  return detail::concat(sharding.offload_weights ? ", frozen weights in host memory" : "",
+                        sharding.offload_optimizer ? ", optimizer's state in host memory" : "");
 }
 
 void BenchSpec::validate() const {

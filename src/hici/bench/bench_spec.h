@@ -36,6 +36,9 @@ const std::vector<std::string>& preset_names();
 // What an option that names one may be, for help texts.
 std::string model_help();
 
+// ", frozen weights in host memory" and the like, for titles; empty where nothing is offloaded.
+std::string offloading_text(const config::Sharding& sharding);
+
 struct BenchSpec {
   BenchModel model;
   config::LoraConfig lora;

@@ -45,16 +45,10 @@ std::optional<nn::ActivationPolicy> choice_of(const MemoryTableSpec& spec) {
   return spec.on_gpu || spec.policy ? spec.policy : nn::ActivationPolicy::kKeep;
 }
 
-plan::MemoryPlan offloaded_everywhere(const plan::PlanProblem& problem) {
-  const auto layers = static_cast<size_t>(problem.model.num_hidden_layers);
-  return plan_memory(problem, nn::ActivationPolicies(layers, nn::ActivationPolicy::kOffload));
-}
-
 plan::MemoryPlan plan_of(const MemoryTableSpec& spec, const plan::PlanProblem& problem) {
-  const auto layers = static_cast<size_t>(problem.model.num_hidden_layers);
-  if (const auto choice = choice_of(spec)) return plan_memory(problem, nn::ActivationPolicies(layers, *choice));
+  if (const auto choice = choice_of(spec)) return plan_memory(problem, everywhere(problem, *choice));
   if (auto plan = fit_memory(problem, spec.budget())) return *plan;
-  return offloaded_everywhere(problem);
+  return leanest_plan(problem);
 }
 
 nlohmann::json what_fits(const MemoryTableSpec& spec, const plan::PlanProblem& problem) {
@@ -106,7 +100,7 @@ nlohmann::json row_of(const MemoryTableSpec& spec, const plan::PlanProblem& prob
   if (fits) return row;
   row["what_fits"] = what_fits(spec, problem);
   row["least_memory"] = least_memory(problem);
-  row["least_memory_host"] = spec.on_gpu ? offloaded_everywhere(problem).host : 0;
+  row["least_memory_host"] = leanest_plan(problem).host;
   return row;
 }
 
@@ -181,9 +175,7 @@ std::string processes_text(const MemoryTableSpec& spec) {
                           " for each sequence, shard ", name_of(spec.sharding.kind));
     if (spec.sharding.group_size > 0) text += detail::concat(" in groups of ", spec.sharding.group_size);
   }
-  if (spec.sharding.offload_weights) text += ", frozen weights in host memory";
-  if (spec.sharding.offload_optimizer) text += ", optimizer's state in host memory";
-  return text;
+  return text + offloading_text(spec.sharding);
 }
 
 nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes& parameters) {
@@ -232,15 +224,12 @@ void MemoryTableSpec::validate() const {
   lora.validate();
   if (stream_segments) train::check_streamable(attention, model.hici);
   train::weight_processes(sharding, mesh.world());
-  HICI_CHECK_USAGE(trainable.low_rank || (sharding.kind != config::ShardKind::kFull && !sharding.offload_weights),
+  HICI_CHECK_USAGE(trainable.low_rank || !sharding.moves_frozen(),
                    "`low_rank_training` False: nothing is frozen that `shard` full or `offload` weights could move");
   if (mesh.segments > 1) {
     nn::check_stays_in_segments(attention, "`segment_parallel`");
-    for (const int64_t length : lengths) {
-      HICI_CHECK_USAGE(mesh.segments <= num_segments(length), "`segment_parallel`: ", mesh.segments,
-                       " processes cannot share a sequence of ", counted(num_segments(length), "segment"),
-                       "; use as many at most");
-    }
+    for (const int64_t length : lengths)
+      parallel::check_enough_segments(mesh.segments, num_segments(length), "`segment_parallel`");
   }
   if (attention == nn::AttentionKind::kFull) return;
   for (const int64_t length : lengths)

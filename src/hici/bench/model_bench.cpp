@@ -212,8 +212,7 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   if (spec.processes() > 1)
     title += detail::concat(", ", spec.processes(), " processes, ", spec.segment_processes(),
                             " for each sequence, shard ", name_of(spec.sharding.kind));
-  if (spec.sharding.offload_weights) title += ", frozen weights in host memory";
-  if (spec.sharding.offload_optimizer) title += ", optimizer's state in host memory";
+  title += offloading_text(spec.sharding);
   if (spec.memory_limit > 0) title += ", within " + human_bytes(spec.memory_limit);
   return detail::concat(title, ", LoRA rank ", spec.lora.rank);
 }

@@ -2,6 +2,7 @@
 // `hici bench step`, `decode`, `attention`, `loss` and `eval`: speed and memory of a model's shapes, on drawn weights;
 // `links`: collectives.
 #include "hici/base/error.h"
+#include "hici/base/joined.h"
 #include "hici/base/log.h"
 #include "hici/base/output_place.h"
 #include "hici/base/process_rank.h"
@@ -102,14 +103,8 @@ void resolve_common(BenchOptions& o) {
   check_places(o);
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
-  return text;
-}
-
 void add_list(CLI::App& app, const std::string& names, std::vector<std::string>& words, const std::string& help) {
-  add_option(app, names, words, help)->expected(1, -1)->default_str(joined(words));
+  add_option(app, names, words, help)->expected(1, -1)->default_str(joined(words, ","));
 }
 
 void bind_runs_and_output(CLI::App& app, BenchOptions& o) {

@@ -47,13 +47,6 @@ class Rules {
   const std::string& subject_;
 };
 
-template <size_t N>
-std::string joined(const std::array<const char*, N>& names) {
-  std::string out;
-  for (const char* name : names) out += (out.empty() ? "" : ", ") + std::string(name);
-  return out;
-}
-
 }  // namespace
 
 CausalMode default_causal_mode(Family family) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/config/lora_targets.h"
 
+#include "hici/base/joined.h"
+
 #include <algorithm>
 
 namespace hici::config {
@@ -10,11 +12,7 @@ bool is_lora_target(std::string_view name) {
 }
 
 const std::string& lora_target_names() {
-  static const std::string names = [] {
-    std::string all;
-    for (const std::string_view name : kLoraTargets) all.append(all.empty() ? "" : ", ").append(name);
-    return all;
-  }();
+  static const std::string names = joined(kLoraTargets);
   return names;
 }
 

@@ -24,15 +24,18 @@ struct Sharding {
   ShardKind kind = ShardKind::kOptimizer;  // --shard
   // --shard_group_size: neighbouring processes that cut the frozen weights of kFull among themselves. 0: all processes.
   int64_t group_size = 0;
+  // --offload weights: frozen weights of the layers wait in pinned host memory.
+  bool offload_weights = false;
+  // --offload optimizer: master weights and moments are in pinned host memory.
+  bool offload_optimizer = false;
+
   // Processes of `world` among which frozen weights are cut; 1: they are whole.
   int64_t weight_processes(int64_t world) const {
     if (kind != ShardKind::kFull) return 1;
     return group_size == 0 ? world : group_size;
   }
-  // --offload weights: frozen weights of the layers wait in pinned host memory.
-  bool offload_weights = false;
-  // --offload optimizer: master weights and moments are in pinned host memory.
-  bool offload_optimizer = false;
+  // Whether frozen weights are elsewhere than whole on the device; nothing of that without some.
+  bool moves_frozen() const { return kind == ShardKind::kFull || offload_weights; }
 };
 
 }  // namespace hici::config

@@ -3,18 +3,16 @@
 
 #include "hici/base/error.h"
 #include "hici/device/device.h"
+#include "hici/device/time_mark.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <c10/core/Event.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
 
-#include <chrono>
 #include <mutex>
-#include <optional>
+#include <vector>
 
 namespace hici::device {
 
@@ -22,26 +20,15 @@ namespace hici::device {
 struct Profile::Marks {
   struct Mark {
     Part part;
-    std::chrono::steady_clock::time_point time;
-    std::optional<c10::Event> event;  // on a GPU
+    TimeMark time;
   };
 
   explicit Marks(at::Device d) : device(d) {}
 
   void add(Part part) {
     const std::lock_guard lock(mutex);
-    Mark mark{part, std::chrono::steady_clock::now(), std::nullopt};
-    if (!device.is_cpu()) {
-      mark.event.emplace(device.type(), c10::EventFlag::BACKEND_DEFAULT);  // the default flag cannot tell times
-      mark.event->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
-    }
-    marks.push_back(std::move(mark));
+    marks.push_back({part, TimeMark(device)});
     current.store(part, std::memory_order_relaxed);
-  }
-
-  double seconds_between(const Mark& from, const Mark& to) const {
-    if (from.event) return from.event->elapsedTime(*to.event) / 1e3;
-    return std::chrono::duration<double>(to.time - from.time).count();
   }
 
   at::Device device;
@@ -68,7 +55,7 @@ PartSeconds Profile::finish() {
   PartSeconds seconds{};
   for (size_t i = 0; i + 1 < marks_->marks.size(); ++i) {
     const Marks::Mark& mark = marks_->marks[i];
-    seconds[static_cast<size_t>(mark.part)] += marks_->seconds_between(mark, marks_->marks[i + 1]);
+    seconds[static_cast<size_t>(mark.part)] += marks_->marks[i + 1].time.seconds_since(mark.time);
   }
   return seconds;
 }

@@ -2,12 +2,12 @@
 #include "hici/device/side_stream.h"
 
 #include "hici/device/profile.h"
+#include "hici/device/streams.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <map>
 #include <mutex>
@@ -24,11 +24,8 @@ c10::Stream side_stream_of(at::Device device) {
   const std::lock_guard lock(mutex);
   const auto found = streams.find(device.index());
   if (found != streams.end()) return found->second;
-  const c10::impl::VirtualGuardImpl impl(device.type());
-  return streams.emplace(device.index(), impl.getStreamFromGlobalPool(device, /*isHighPriority=*/true)).first->second;
+  return streams.emplace(device.index(), pool_stream(device, /*is_high_priority=*/true)).first->second;
 }
-
-c10::Stream main_stream_of(at::Device device) { return c10::impl::VirtualGuardImpl(device.type()).getStream(device); }
 
 }  // namespace
 
@@ -38,7 +35,7 @@ struct SideStream::State {
   std::optional<c10::StreamGuard> guard;
 
   explicit State(at::Device device)
-      : main(main_stream_of(device)), side(side_stream_of(device)), ready(device.type()), done(device.type()) {
+      : main(current_stream(device)), side(side_stream_of(device)), ready(device.type()), done(device.type()) {
     ready.record(main);
   }
 };
@@ -53,14 +50,10 @@ void SideStream::fence(at::Device device) {
   if (device.is_cpu()) return;
   // LibTorch warns of parameters that both streams use, which is intended here.
   at::globalContext().setWarnOnAccumulateGradStreamMismatch(false);
-  State(device).ready.block(side_stream_of(device));
+  device::let_wait(side_stream_of(device), current_stream(device));
 }
 
-void SideStream::let_wait(const c10::Stream& stream) {
-  c10::Event done(stream.device_type());
-  done.record(side_stream_of(stream.device()));
-  done.block(stream);
-}
+void SideStream::let_wait(const c10::Stream& stream) { device::let_wait(stream, side_stream_of(stream.device())); }
 
 // This thread's work goes to the side stream.
 void SideStream::enter() {

@@ -85,10 +85,9 @@ class LayerByLayer {
   }
   // Without the HiCI modules when they are not compared.
   void visit_layer(size_t i, const nn::ParameterVisitor& visit) {
-    model().layers()[i].visit_parameters("model.layers." + std::to_string(i),
-                                         [&](const std::string& name, at::Tensor& t) {
-                                           if (with_hici_ || !config::is_hici_parameter(name)) visit(name, t);
-                                         });
+    model().visit_layer(i, [&](const std::string& name, at::Tensor& t) {
+      if (with_hici_ || !config::is_hici_parameter(name)) visit(name, t);
+    });
   }
   nn::AttentionInputs inputs(nn::AttentionKind kind, int64_t length, int64_t segment_length) {
     nn::AttentionInputs out;

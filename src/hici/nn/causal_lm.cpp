@@ -210,11 +210,15 @@ void CausalLm::visit_parameters(const ParameterVisitor& visit, const LayerEvents
   visit("model.embed_tokens.weight", embed_tokens_);
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (events.before) events.before(i);
-    layers_[i].visit_parameters("model.layers." + std::to_string(i), visit);
+    visit_layer(i, visit);
     if (events.after) events.after(i);
   }
   visit("model.norm.weight", norm_);
   if (lm_head_.defined()) visit("lm_head.weight", lm_head_);
+}
+
+void CausalLm::visit_layer(size_t layer, const ParameterVisitor& visit) {
+  layers_[layer].visit_parameters("model.layers." + std::to_string(layer), visit);
 }
 
 const std::string& CausalLm::file_of(const std::string& parameter) const {

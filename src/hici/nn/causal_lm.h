@@ -110,6 +110,8 @@ class CausalLm {
   void check_attention_backend(ops::AttentionBackend backend, std::string_view subject) const;
 
   void visit_parameters(const ParameterVisitor& visit, const LayerEvents& events = {});
+  // Those of one layer, under the same names.
+  void visit_layer(size_t layer, const ParameterVisitor& visit);
   void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
   // The projections and MLPs of the layers whose weights are frozen, in 8 bits from now on (ops/fp8.h). An error that
   // begins with `subject` when device, type or a width does not allow it.

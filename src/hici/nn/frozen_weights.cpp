@@ -4,13 +4,13 @@
 #include "hici/base/error.h"
 #include "hici/device/device.h"
 #include "hici/device/side_stream.h"
+#include "hici/device/streams.h"
 #include "hici/parallel/flat_layout.h"
 #include "hici/parallel/peer_memory.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/graph_task.h>
@@ -24,8 +24,6 @@ namespace {
 using torch::autograd::variable_list;
 
 bool in_backward_pass() { return torch::autograd::get_current_graph_task_id() != -1; }
-
-c10::Stream current_stream(at::Device device) { return c10::impl::VirtualGuardImpl(device.type()).getStream(device); }
 
 // Passes gradients on, once the weights are there that all behind it need.
 class UseWeightsNode : public torch::autograd::Node {
@@ -72,7 +70,7 @@ FrozenWeights::FrozenWeights(const Settings& settings)
   if (!on_host_)
     block_ = parallel::allocate_shareable(num_layers_ * buffer_size_ / group_.size(), device_).view({num_layers_, -1});
   if (device_.is_cuda()) {
-    stream_ = c10::impl::VirtualGuardImpl(device_.type()).getStreamFromGlobalPool(device_, /*isHighPriority=*/true);
+    stream_ = device::pool_stream(device_, /*is_high_priority=*/true);
     for (Buffer& buffer : buffers_) buffer.ready.emplace(device_.type());
   }
 }
@@ -123,7 +121,7 @@ void FrozenWeights::use(int64_t layer) {
   HICI_ASSERT(parts_.size() == static_cast<size_t>(num_layers_), parts_.size(), " layers of ", num_layers_);
   const Buffer& buffer = buffer_of(layer);
   if (buffer.layer != layer) fill(layer);
-  if (stream_) buffer.ready->block(current_stream(device_));
+  if (stream_) buffer.ready->block(device::current_stream(device_));
   const int64_t next = next_of(layer);
   if (next >= 0 && buffer_of(next).layer != next) fill(next);
 }
@@ -142,9 +140,7 @@ void FrozenWeights::fill(int64_t layer) {
   buffer.layer = layer;
   if (!stream_) return copy_and_gather(layer, buffer.bytes);
   // All that reads the weights which are in the buffer is queued already.
-  c10::Event free(device_.type());
-  free.record(current_stream(device_));
-  free.block(*stream_);
+  device::let_wait(*stream_, device::current_stream(device_));
   device::SideStream::let_wait(*stream_);
   const c10::StreamGuard guard(*stream_);
   copy_and_gather(layer, buffer.bytes);

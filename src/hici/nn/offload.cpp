@@ -2,6 +2,7 @@
 #include "hici/nn/offload.h"
 
 #include "hici/base/error.h"
+#include "hici/device/streams.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -19,10 +20,10 @@ class OffloadedTensors {
       : previous_(std::move(previous)),
         device_(tensors.front().device()),
         streams_(device_.type()),
-        side_(previous_ ? previous_->side_ : streams_.getStreamFromGlobalPool(device_)),
+        side_(previous_ ? previous_->side_ : device::pool_stream(device_)),
         arrived_(device_.type()) {
     const at::NoGradGuard no_grad;
-    wait_for_current();
+    device::let_wait(side_, device::current_stream(device_));
     const c10::StreamGuard guard(side_);
     for (const at::Tensor& tensor : tensors) {
       on_host_.push_back(at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(true)));
@@ -39,7 +40,8 @@ class OffloadedTensors {
     for (const at::Tensor& tensor : on_host_) {
       on_device_.push_back(at::empty(tensor.sizes(), tensor.options().device(device_).pinned_memory(false)));
     }
-    wait_for_current();  // who had these blocks before may still be at work
+    // Who had these blocks before may still be at work.
+    device::let_wait(side_, device::current_stream(device_));
     const c10::StreamGuard guard(side_);
     for (size_t i = 0; i < on_host_.size(); ++i) {
       on_device_[i].copy_(on_host_[i], /*non_blocking=*/true);
@@ -53,18 +55,12 @@ class OffloadedTensors {
     prefetch();
     if (previous_) previous_->prefetch();
     previous_.reset();
-    arrived_.block(streams_.getStream(device_));
+    arrived_.block(device::current_stream(device_));
     on_host_.clear();
     return std::move(on_device_);
   }
 
  private:
-  void wait_for_current() {
-    c10::Event done(device_.type());
-    done.record(streams_.getStream(device_));
-    done.block(side_);
-  }
-
   std::shared_ptr<OffloadedTensors> previous_;
   at::Device device_;
   c10::impl::VirtualGuardImpl streams_;

@@ -2,11 +2,11 @@
 #include "hici/optim/host_state.h"
 
 #include "hici/device/device.h"
+#include "hici/device/streams.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <numeric>
@@ -19,8 +19,6 @@ parallel::FlatLayout layout_of(const std::vector<int64_t>& sizes) {
   return {sizes, std::max<int64_t>(1, (all + HostState::kPieceElements - 1) / HostState::kPieceElements)};
 }
 
-c10::Stream current_stream(at::Device device) { return c10::impl::VirtualGuardImpl(device.type()).getStream(device); }
-
 }  // namespace
 
 HostState::HostState(const std::vector<int64_t>& sizes, int64_t kinds, at::ScalarType type, at::Device device)
@@ -30,13 +28,12 @@ HostState::HostState(const std::vector<int64_t>& sizes, int64_t kinds, at::Scala
     flat_.push_back(at::zeros({layout_.total()}, options.pinned_memory(device.is_cuda())));
   for (Staging& staging : staging_) staging.state = at::empty({kinds, layout_.shard_size()}, options.device(device));
   if (!device.is_cuda()) return;
-  const c10::impl::VirtualGuardImpl streams(device.type());
-  in_ = streams.getStreamFromGlobalPool(device);
-  out_ = streams.getStreamFromGlobalPool(device);
+  in_ = device::pool_stream(device);
+  out_ = device::pool_stream(device);
   for (Staging& staging : staging_) {
     staging.filled.emplace(device.type());
     staging.free.emplace(device.type());
-    staging.free->record(current_stream(device));
+    staging.free->record(device::current_stream(device));
   }
 }
 
@@ -74,9 +71,7 @@ void HostState::copy_out(int64_t piece) {
   Staging& staging = staging_of(piece);
   std::optional<c10::StreamGuard> guard;
   if (out_) {
-    c10::Event updated(device_.type());
-    updated.record(current_stream(device_));
-    updated.block(*out_);
+    device::let_wait(*out_, device::current_stream(device_));
     guard.emplace(*out_);
   }
   for (size_t kind = 0; kind < flat_.size(); ++kind)
@@ -90,7 +85,7 @@ void HostState::update(const std::function<void(const std::vector<Part>&)>& upda
   copy_in(0);
   for (int64_t piece = 0; piece < pieces; ++piece) {
     if (piece + 1 < pieces) copy_in(piece + 1);
-    if (in_) staging_of(piece).filled->block(current_stream(device_));
+    if (in_) staging_of(piece).filled->block(device::current_stream(device_));
     update(parts_of(piece, staging_of(piece).state));
     copy_out(piece);
   }

@@ -66,16 +66,12 @@ at::Tensor allocate_shareable(int64_t bytes, at::Device device) {
   if (!device.is_cuda() || !c10::CachingAllocator::AcceleratorAllocatorConfig::use_expandable_segments())
     return at::empty({bytes}, options);
   device::release_cached_memory(device);  // a block of a segment would do for the allocator
-  c10::CachingAllocator::setAllocatorSettings("expandable_segments:False");
-  at::Tensor block;
-  try {
-    block = at::empty({bytes}, options);
-  } catch (...) {
-    c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");
-    throw;
-  }
-  c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");
-  return block;
+  struct WithoutSegments {
+    WithoutSegments() { c10::CachingAllocator::setAllocatorSettings("expandable_segments:False"); }
+    ~WithoutSegments() { c10::CachingAllocator::setAllocatorSettings("expandable_segments:True"); }
+  };
+  const WithoutSegments without_segments;
+  return at::empty({bytes}, options);
 }
 
 std::vector<at::Tensor> open_peer_memory(const ProcessGroup& group, const at::Tensor& own) {

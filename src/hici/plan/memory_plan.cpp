@@ -251,6 +251,10 @@ int64_t memory_for_budget(int64_t tensor_bytes, bool on_gpu) {
   return static_cast<int64_t>(static_cast<double>(tensor_bytes) / (1 - kMargin)) + process_bytes(on_gpu);
 }
 
+nn::ActivationPolicies everywhere(const PlanProblem& problem, ActivationPolicy policy) {
+  return nn::ActivationPolicies(static_cast<size_t>(problem.model.num_hidden_layers), policy);
+}
+
 MemoryPlan plan_memory(const PlanProblem& problem, const nn::ActivationPolicies& policies) {
   return StepMemory(problem).plan(policies);
 }

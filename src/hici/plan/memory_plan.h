@@ -92,6 +92,9 @@ struct MemoryPlan {
   int64_t host = 0;            // pinned memory: offloaded inputs, states between streamed segments
 };
 
+// One policy for all layers.
+nn::ActivationPolicies everywhere(const PlanProblem& problem, nn::ActivationPolicy policy);
+
 // The plan with these policies (empty: keep).
 MemoryPlan plan_memory(const PlanProblem& problem, const nn::ActivationPolicies& policies);
 

@@ -14,10 +14,6 @@ using nn::ActivationPolicy;
 
 constexpr int64_t kShortestSegment = 256;  // tokens; below, slots cost more than they save
 
-nn::ActivationPolicies everywhere(const PlanProblem& problem, ActivationPolicy policy) {
-  return nn::ActivationPolicies(static_cast<size_t>(problem.model.num_hidden_layers), policy);
-}
-
 PlanProblem with_tokens(PlanProblem problem, int64_t tokens) {
   if (problem.shape.segment_length > 0)
     problem.shape.segment_length = tokens * problem.shape.segment_length / problem.shape.tokens;
@@ -214,10 +210,13 @@ std::vector<Alternative> alternatives_that_fit(const PlanProblem& problem, std::
   return Search(problem, choice, budget).run();
 }
 
-int64_t least_memory(const PlanProblem& problem) {
+MemoryPlan leanest_plan(const PlanProblem& problem) {
   const ActivationPolicy leanest = problem.on_gpu ? ActivationPolicy::kOffload : ActivationPolicy::kRecompute;
-  const int64_t peak = plan_memory(problem, everywhere(problem, leanest)).peak.groups.total();
-  return memory_for_budget(peak, problem.on_gpu);
+  return plan_memory(problem, everywhere(problem, leanest));
+}
+
+int64_t least_memory(const PlanProblem& problem) {
+  return memory_for_budget(leanest_plan(problem).peak.groups.total(), problem.on_gpu);
 }
 
 }  // namespace hici::plan

@@ -23,6 +23,8 @@ struct Alternative {
 std::vector<Alternative> alternatives_that_fit(const PlanProblem& problem, std::optional<nn::ActivationPolicy> choice,
                                                int64_t budget);
 
+// The activation policy that takes the least memory, in all layers.
+MemoryPlan leanest_plan(const PlanProblem& problem);
 // Bytes of the smallest memory for the unchanged step, including CUDA's own part and the margin.
 int64_t least_memory(const PlanProblem& problem);
 

@@ -13,10 +13,6 @@ namespace {
 
 using nn::ActivationPolicy;
 
-nn::ActivationPolicies everywhere(const PlanProblem& problem, ActivationPolicy policy) {
-  return nn::ActivationPolicies(static_cast<size_t>(problem.model.num_hidden_layers), policy);
-}
-
 // "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ..." without what follows the size.
 std::string_view first_sentences(std::string_view what) {
   const size_t tried = what.find("Tried to allocate");

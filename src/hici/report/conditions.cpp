@@ -2,6 +2,7 @@
 #include "hici/report/conditions.h"
 
 #include "hici/base/error.h"
+#include "hici/base/joined.h"
 #include "hici/base/sha256.h"
 
 #include <algorithm>
@@ -11,12 +12,6 @@ namespace hici::report {
 namespace {
 
 constexpr size_t kShortHash = 8;
-
-std::string joined(const std::vector<std::string>& words, const std::string& separator) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : separator) + word;
-  return text;
-}
 
 // A few hex digits for all that was asked under these conditions.
 std::string mark_of(const std::vector<const Conditions*>& group) {

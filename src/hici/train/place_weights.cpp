@@ -20,13 +20,11 @@ int64_t weight_processes(const config::Sharding& sharding, int64_t world) {
 
 namespace {
 
-std::string prefix_of(size_t layer) { return "model.layers." + std::to_string(layer); }
-
 // Of the frozen matrices of a layer, from its shapes. In 8 bits a matrix is there twice, with a number for each row.
 std::vector<int64_t> frozen_bytes(nn::CausalLm& model, size_t layer, const optim::TrainableSelection& trainable,
                                   bool fp8_base) {
   std::vector<int64_t> bytes;
-  model.layers()[layer].visit_parameters(prefix_of(layer), [&](const std::string& name, const at::Tensor& t) {
+  model.visit_layer(layer, [&](const std::string& name, const at::Tensor& t) {
     if (t.dim() != 2 || optim::is_trained(trainable, name)) return;
     if (!fp8_base) {
       bytes.push_back(static_cast<int64_t>(t.nbytes()));
@@ -58,9 +56,8 @@ void place_layer(nn::CausalLm& model, size_t index, const optim::TrainableSelect
     model.keep_frozen_weights(make_frozen_weights(model, trainable, fp8_base, destination));
   }
   nn::DecoderLayer& layer = model.layers()[index];
-  layer.visit_parameters(prefix_of(index), [&](const std::string& name, at::Tensor& t) {
-    t.requires_grad_(optim::is_trained(trainable, name));
-  });
+  model.visit_layer(
+      index, [&](const std::string& name, at::Tensor& t) { t.requires_grad_(optim::is_trained(trainable, name)); });
   if (fp8_base) layer.quantise_frozen();
   model.frozen_weights()->take(static_cast<int64_t>(index), layer.linears());
 }

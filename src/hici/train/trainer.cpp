@@ -54,8 +54,7 @@ Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, Paramete
       optimizer_(optimizer),
       gradients_(shards.parameters(), shards.gradient_storage()),
       has_hici_(std::any_of(shards.parameters().begin(), shards.parameters().end(),
-                            [](const auto& each) { return each.group == optim::GroupKind::kHici; })),
-      own_work_(device_) {}
+                            [](const auto& each) { return each.group == optim::GroupKind::kHici; })) {}
 
 RunEnd Trainer::run(const Progress& start) {
   progress_ = start;
@@ -68,7 +67,7 @@ RunEnd Trainer::run(const Progress& start) {
     world_.set_step(progress_.step + 1);
     const StepBatches step = batches.next();
     const StepCounts counts = count(step);
-    if (world_.size() > 1) own_work_.start();
+    if (world_.size() > 1) work_began_.emplace(device_);
     const at::Tensor own_loss = compute_gradients(step, counts);
     if (!own_loss.defined()) return stop();
     const StepOutcome outcome = reduce_and_clip(own_loss, counts);
@@ -148,7 +147,8 @@ at::Tensor Trainer::sum_of_losses(const MicroBatch& micro) const {
 // HiCI gradients to their own limit first, then all together; once for each optimizer step. The host waits for the
 // device here, and the loss is there as soon as the norms are. All processes get the same numbers and decide alike.
 Trainer::StepOutcome Trainer::reduce_and_clip(const at::Tensor& own_loss, const StepCounts& counts) {
-  if (world_.size() > 1) own_work_.stop();
+  std::optional<device::TimeMark> work_ended;
+  if (work_began_) work_ended.emplace(device_);
   reduced_ = shards_.reduce(gradients_.sums());
   double loss = 0;
   const auto over_processes = [&](const optim::Squares& own) {
@@ -157,7 +157,7 @@ Trainer::StepOutcome Trainer::reduce_and_clip(const at::Tensor& own_loss, const 
   };
   const optim::Clipping clipping = optim::clip(optim::by_group(shards_.updated(), reduced_),
                                                {config_.hici_grad_clip, config_.max_grad_norm}, over_processes);
-  if (world_.size() > 1) own_seconds_since_report_ += own_work_.seconds();
+  if (work_ended) own_seconds_since_report_ += work_ended->seconds_since(*work_began_);
   return {loss, clipping.norm, clipping.hici_norm, counts.tokens};
 }
 

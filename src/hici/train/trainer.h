@@ -4,7 +4,7 @@
 
 #include "hici/config/train_config.h"
 #include "hici/data/batch_source.h"
-#include "hici/device/stopwatch.h"
+#include "hici/device/time_mark.h"
 #include "hici/nn/causal_lm.h"
 #include "hici/optim/adamw.h"
 #include "hici/optim/schedule.h"
@@ -105,7 +105,8 @@ class Trainer {
   int64_t last_saved_step_ = -1;
   int64_t nonfinite_in_a_row_ = 0;
   int64_t tokens_since_report_ = 0;
-  device::Stopwatch own_work_;  // of this process, up to where gradients meet
+  // Of several processes: the work of this one, up to where gradients meet.
+  std::optional<device::TimeMark> work_began_;
   double own_seconds_since_report_ = 0;
   std::chrono::steady_clock::time_point started_, last_report_;
 };

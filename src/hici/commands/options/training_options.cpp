@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/human.h"
+#include "hici/base/joined.h"
 #include "hici/base/log.h"
 #include "hici/base/process_rank.h"
 #include "hici/commands/options/deepspeed_options.h"
@@ -53,13 +54,6 @@ void log_sequences_of_recipe(const config::TrainConfig& t, int64_t data_processe
 }
 
 using OptionTexts = std::map<std::string, std::string>;
-
-template <typename Words>
-std::string joined(const Words& words) {
-  std::string all;
-  for (const std::string& word : words) all += (all.empty() ? "" : ", ") + word;
-  return all;
-}
 
 // What the file decides.
 OptionTexts use_deepspeed_file(TrainingOptions& o) {
@@ -205,8 +199,7 @@ void TrainingOptions::resolve() {
   // An unknown one is an error here, before anything is written.
   parse_enum<optim::ScheduleKind>(spec.train.schedule, "--lr_scheduler_type");
   spec.sharding = sharding.resolve();
-  const bool moves_frozen = spec.sharding.kind == config::ShardKind::kFull || spec.sharding.offload_weights;
-  HICI_CHECK_USAGE(spec.trainable.low_rank || !moves_frozen,
+  HICI_CHECK_USAGE(spec.trainable.low_rank || !spec.sharding.moves_frozen(),
                    spec.sharding.offload_weights ? "--offload weights" : "--shard full",
                    ": nothing is frozen with --low_rank_training False; ",
                    spec.sharding.offload_weights ? "leave it out" : "use --shard optimizer");

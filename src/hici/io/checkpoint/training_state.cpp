@@ -5,6 +5,7 @@
 #include "hici/base/field_text.h"
 #include "hici/base/file.h"
 #include "hici/base/human.h"
+#include "hici/base/joined.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/config/bounds.h"
@@ -135,12 +136,6 @@ std::vector<std::string> differences_of_start(const TrainingState& saved, const 
   return differences.found();
 }
 
-std::string joined(const std::vector<std::string>& sentences) {
-  std::string all;
-  for (const std::string& sentence : sentences) all += (all.empty() ? "" : "; ") + sentence;
-  return all;
-}
-
 }  // namespace
 
 std::string training_state_text(const TrainingState& state) {
@@ -199,7 +194,7 @@ void check_resumable(const fs::path& checkpoint, const TrainingState& saved, con
   std::vector<std::string> differences = differences_of(saved, current);
   const std::vector<std::string> of_start = differences_of_start(saved, current);
   if (is_overridden) {
-    HICI_CHECK(of_start.empty(), checkpoint.string(), ": ", joined(of_start),
+    HICI_CHECK(of_start.empty(), checkpoint.string(), ": ", joined(of_start, "; "),
                "; the checkpoint decides that, also with ", override_flag, ": leave the option out");
     for (const std::string& difference : differences) {
       log_warning(checkpoint.string(), ": ", difference, "; going on because of ", override_flag);
@@ -207,7 +202,7 @@ void check_resumable(const fs::path& checkpoint, const TrainingState& saved, con
     return;
   }
   differences.insert(differences.end(), of_start.begin(), of_start.end());
-  HICI_CHECK(differences.empty(), checkpoint.string(), ": cannot go on exactly: ", joined(differences),
+  HICI_CHECK(differences.empty(), checkpoint.string(), ": cannot go on exactly: ", joined(differences, "; "),
              "; give what the checkpoint has",
              differences.size() > of_start.size() ? ", or add " + override_flag : std::string());
 }
