@@ -173,6 +173,29 @@ TEST_P(GpuKernelsTest, SlotStatisticsMatchCpu) {
   }
 }
 
+// Sums of the slots of three segments on top of those of one before them; statistics at each row, and the last sums.
+// Whole numbers are tied within segments and between them.
+TEST_P(GpuKernelsTest, RunningSumsAndTheirStatisticsMatchCpu) {
+  for (const int64_t width : {100, 4096}) {
+    for (const bool whole_numbers : {false, true}) {
+      auto slots = [&](std::vector<int64_t> shape) {
+        return whole_numbers ? at::randint(-1, 2, shape, at::kDouble) : random(shape);
+      };
+      const at::Tensor before = slots({2, 8, width}), added = slots({2, 3, 8, width});
+      for (const int64_t row : {0, 1, 3}) {
+        SCOPED_TRACE(::testing::Message() << width << " columns, row " << row << ", whole " << whole_numbers);
+        auto around = [&](const std::vector<at::Tensor>& in) {
+          const at::Tensor sums = sums_of_slots(in[1].flatten(0, 1)).unflatten(0, {2, 3});
+          const RunningSums running = running_sums(sums_of_slots(in[0]), sums, row);
+          return at::cat({statistics_of_sums(running.at_row_B4C, {.first = 8 * (row + 1)}), running.last_B4C}, 1);
+        };
+        compare(around, {before, added});
+      }
+      compare([](const std::vector<at::Tensor>& in) { return ops::statistics_up_to_each(in[0]); }, {added});
+    }
+  }
+}
+
 // A vocabulary in packs and one that is not; labels and the ignored label among them.
 TEST_P(GpuKernelsTest, CrossEntropyMatchesCpu) {
   for (const int64_t vocabulary : {1000, 1003}) {

@@ -26,6 +26,29 @@ TEST(SlotStatisticsTest, BackwardMatchesCentralDifferences) {
                   {randn64({2, 3, 2, 4})});
 }
 
+TEST(SlotStatisticsTest, RunningSumsAreThoseOfAllSlotsSoFar) {
+  at::manual_seed(4);
+  const at::Tensor first = randn64({2, 2, 4}), later = randn64({2, 3, 2, 4});
+  const at::Tensor later_sums = sums_of_slots(later.flatten(0, 1)).unflatten(0, {2, 3});
+  for (const int64_t row : {0, 1, 3}) {
+    SCOPED_TRACE(row);
+    const at::Tensor seen = at::cat({first, later.narrow(1, 0, row).flatten(1, 2)}, 1);
+    const RunningSums running = running_sums(sums_of_slots(first), later_sums, row);
+    EXPECT_TRUE(at::allclose(running.at_row_B4C, sums_of_slots(seen), 1e-12, 1e-12));
+    EXPECT_TRUE(at::allclose(running.last_B4C, sums_of_slots(at::cat({first, later.flatten(1, 2)}, 1)), 1e-12, 1e-12));
+    // Two batches are two rows of as many slots each.
+    EXPECT_TRUE(at::allclose(statistics_of_sums(running.at_row_B4C, {.first = seen.size(1)}),
+                             statistics_of_all(seen.unsqueeze(1)), 1e-10, 1e-10));
+    check_gradients(
+        [&](const std::vector<at::Tensor>& in) {
+          const at::Tensor sums = sums_of_slots(in[1].flatten(0, 1)).unflatten(0, {2, 3});
+          const RunningSums at = running_sums(sums_of_slots(in[0]), sums, row);
+          return at::cat({statistics_of_sums(at.at_row_B4C, {.first = 2 + 2 * row}), at.last_B4C}, 1);
+        },
+        {first, later});
+  }
+}
+
 // Column 0 has equal slots, so its deviation is 0 and its maximum is tied. The mean of every column is 0 in batch 1, so
 // the norm of the mean is below its floor.
 TEST(SlotStatisticsTest, BelowTheirFloorsDeviationAndNormAreConstants) {

@@ -22,6 +22,9 @@ class SideStream {
   SideStream(const SideStream&) = delete;
   SideStream& operator=(const SideStream&) = delete;
 
+  // False where all work stays on the main stream.
+  bool is_separate() const { return state_ != nullptr; }
+
   // The side stream waits for all work of the main stream so far. Call it once per forward pass: the main stream may
   // still be updating weights that the side stream reads.
   static void fence(at::Device device);

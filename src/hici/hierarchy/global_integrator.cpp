@@ -49,20 +49,25 @@ at::Tensor GlobalIntegrator::compress(const at::Tensor& statistics_R5C) const {
   return at::stack(parts, 1);
 }
 
-at::Tensor GlobalIntegrator::forward(const at::Tensor& statistics_R5C) const {
+GlobalIntegrator::Prepared GlobalIntegrator::prepare() const {
+  const int64_t head_width = q_proj.weight.size(0) / num_heads;
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
+  const at::Tensor q_UW = q_proj.forward(global_queries);
+  return {q_UW.view({-1, num_heads, head_width}).transpose(0, 1) * scale, at::softplus(expand_scale_param)};
+}
+
+at::Tensor GlobalIntegrator::forward(const at::Tensor& statistics_R5C, const Prepared& prepared) const {
   const at::Tensor z_R5W = compress(statistics_R5C);
   const int64_t rows = z_R5W.size(0), width = z_R5W.size(2), head_width = width / num_heads;
-  // The queries are the same in every row: one [h, U, w] against all keys.
-  const at::Tensor q_hUw = q_proj.forward(global_queries).view({-1, num_heads, head_width}).transpose(0, 1);
   const std::vector<at::Tensor> kv = nn::Linear::forward_jointly(z_R5W, {&k_proj, &v_proj});
   auto split = [&](const at::Tensor& t) { return t.view({rows, ops::kNumStatistics, num_heads, head_width}); };
-  const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
+  // The queries are the same in every row: one [h, U, w] against all keys.
   const at::Tensor keys_hwK = split(kv[0]).permute({2, 3, 0, 1}).reshape({num_heads, head_width, -1});
   const at::Tensor prob_hUR5 =
-      at::softmax(at::bmm(q_hUw * scale, keys_hwK).unflatten(-1, {rows, ops::kNumStatistics}), -1);
+      at::softmax(at::bmm(prepared.q_hUw, keys_hwK).unflatten(-1, {rows, ops::kNumStatistics}), -1);
   const at::Tensor read_RhUw = at::matmul(prob_hUR5.permute({2, 0, 1, 3}), split(kv[1]).transpose(1, 2));
   const at::Tensor read_RUW = read_RhUw.transpose(1, 2).reshape({rows, -1, width});
-  return expand.forward(o_proj.forward(read_RUW)) * at::softplus(expand_scale_param);
+  return expand.forward(o_proj.forward(read_RUW)) * prepared.gate;
 }
 
 void GlobalIntegrator::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {

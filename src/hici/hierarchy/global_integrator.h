@@ -32,8 +32,13 @@ struct GlobalIntegrator {
   GlobalIntegrator() = default;
   GlobalIntegrator(const config::HiciConfig& config, int64_t hidden_size, const nn::ParameterOptions& options);
 
+  // What depends on weights only: the queries by head [h, U, w], scaled, and the gate.
+  struct Prepared {
+    at::Tensor q_hUw, gate;
+  };
+  Prepared prepare() const;
   // statistics_R5C in float32 or better -> G [R, U, C] in the type of the parameters.
-  at::Tensor forward(const at::Tensor& statistics_R5C) const;
+  at::Tensor forward(const at::Tensor& statistics_R5C, const Prepared& prepared) const;
   // What a compressor makes of plain vectors [K, C] -> [U, W]; the first global queries are made with it.
   at::Tensor compress_vectors(const at::Tensor& x) const;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit);

@@ -36,11 +36,10 @@ nn::PrefixSlots Hierarchy::make_slots(const at::Tensor& x_BTC, const at::Tensor&
       parallel::gather_segments(local_.forward(x_GSC, valid_GS, prepared).view({batch, segments, -1, hidden}), share);
 
   std::vector<at::Tensor> slots;
-  const at::Tensor global_BNUC = global_slots(local_BNMC);
-  if (global_BNUC.defined()) slots.push_back(global_BNUC);
+  if (integrator_) slots.push_back(global_slots(local_BNMC, prepared));
   if (config_.shows_local_slots()) slots.push_back(local_BNMC);
   const bool first_has_prefix = !config_.is_shifted() || share.first_segment(segments) > 0;
-  nn::PrefixSlots prefix{{}, first_has_prefix, global_BNUC.defined() ? global_BNUC.size(2) : 0};
+  nn::PrefixSlots prefix{{}, first_has_prefix, integrator_ ? slots.front().size(2) : 0};
   if (slots.empty()) return prefix;
   prefix.slots_BNPC = at::cat(slots, 2);
   if (config_.is_shifted()) prefix.slots_BNPC = shift_by_one_segment(prefix.slots_BNPC);
@@ -48,15 +47,26 @@ nn::PrefixSlots Hierarchy::make_slots(const at::Tensor& x_BTC, const at::Tensor&
   return prefix;
 }
 
-at::Tensor Hierarchy::global_slots(const at::Tensor& local_BNMC) const {
-  if (!integrator_) return {};
+nn::TensorList Hierarchy::prepare() const {
+  nn::TensorList prepared = local_.prepare();
+  if (!integrator_) return prepared;
+  const GlobalIntegrator::Prepared of_integrator = integrator_->prepare();
+  prepared.insert(prepared.end(), {of_integrator.q_hUw, of_integrator.gate});
+  return prepared;
+}
+
+at::Tensor Hierarchy::integrate(const at::Tensor& statistics_R5C, const nn::TensorList& prepared) const {
+  return integrator_->forward(statistics_R5C, {prepared[prepared.size() - 2], prepared.back()});
+}
+
+at::Tensor Hierarchy::global_slots(const at::Tensor& local_BNMC, const nn::TensorList& prepared) const {
   const int64_t batch = local_BNMC.size(0), segments = local_BNMC.size(1), hidden = local_BNMC.size(3);
   if (config_.causal_mode == CausalMode::kNone) {
-    const at::Tensor global_BUC = integrator_->forward(ops::statistics_of_all(local_BNMC));
+    const at::Tensor global_BUC = integrate(ops::statistics_of_all(local_BNMC), prepared);
     // In memory: joining views of one row costs a slow kernel.
     return global_BUC.unsqueeze(1).expand({-1, segments, -1, -1}).contiguous();
   }
-  return integrator_->forward(ops::statistics_up_to_each(local_BNMC).flatten(0, 1)).view({batch, segments, -1, hidden});
+  return integrate(ops::statistics_up_to_each(local_BNMC).flatten(0, 1), prepared).view({batch, segments, -1, hidden});
 }
 
 nn::LayerState Hierarchy::empty_state(int64_t batch) const {
@@ -64,28 +74,28 @@ nn::LayerState Hierarchy::empty_state(int64_t batch) const {
   return to_list(empty_slot_state(config_, batch, slots.size(1), slots.options()));
 }
 
-// What crosses is what each segment adds to the sums, and in causal_shift its slots.
+// A segment sees the state after itself, and in the shifted modes that before itself. What crosses is what each segment
+// adds to the sums, and in causal_shift its slots.
 Hierarchy::StatesAround Hierarchy::states_around(const at::Tensor& local_BMC, const SlotState& before,
                                                  const parallel::SegmentShare& share) const {
+  const bool shifted = config_.is_shifted();
   if (share.is_whole()) {
     const SlotState after = add_slots(before, local_BMC);
-    return {before, after, after, {}};
+    return {shifted ? before : after, after, {}};
   }
   const int64_t own = share.group->rank(), count = share.group->size();
   const parallel::SegmentShare round{share.group, count};
   StatesAround states;
   if (before.sums_B4C.defined()) {
-    const at::Tensor sums_Bn4C = parallel::gather_segments(sums_of_slots(local_BMC).unsqueeze(1), round);
-    const at::Tensor running = running_sums(before.sums_B4C, sums_Bn4C);
-    states.before.sums_B4C = running.select(1, own);
-    states.after.sums_B4C = running.select(1, own + 1);
-    states.after_all.sums_B4C = running.select(1, count);
+    const at::Tensor sums_Bn4C = parallel::gather_segments(ops::sums_of_slots(local_BMC).unsqueeze(1), round);
+    const ops::RunningSums running = ops::running_sums(before.sums_B4C, sums_Bn4C, shifted ? own : own + 1);
+    states.seen.sums_B4C = running.at_row_B4C;
+    states.after_all.sums_B4C = running.last_B4C;
     states.gathered.push_back(sums_Bn4C);
   }
   if (before.previous_BMC.defined()) {
     const at::Tensor slots_BnMC = parallel::gather_segments(local_BMC.unsqueeze(1), round);
-    states.before.previous_BMC = own == 0 ? before.previous_BMC : slots_BnMC.select(1, own - 1);
-    states.after.previous_BMC = local_BMC;
+    states.seen.previous_BMC = own == 0 ? before.previous_BMC : slots_BnMC.select(1, own - 1);
     states.after_all.previous_BMC = slots_BnMC.select(1, count - 1);
     states.gathered.push_back(slots_BnMC);
   }
@@ -107,12 +117,10 @@ nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at
   std::vector<at::Tensor> slots;
   const int64_t segments_seen = shifted ? segment : segment + 1;
   if (integrator_) {
-    const at::Tensor statistics =
-        statistics_of_state(shifted ? states.before : states.after, segments_seen * local_BMC.size(1));
-    slots.push_back(integrator_->forward(statistics));
+    slots.push_back(integrate(statistics_of_state(states.seen, segments_seen * local_BMC.size(1)), prepared));
     made.prefix.num_global = slots.back().size(1);
   }
-  if (config_.shows_local_slots()) slots.push_back(shifted ? states.before.previous_BMC : local_BMC);
+  if (config_.shows_local_slots()) slots.push_back(shifted ? states.seen.previous_BMC : local_BMC);
   made.prefix.slots_BNPC = at::cat(slots, 1).unsqueeze(1);
   return made;
 }

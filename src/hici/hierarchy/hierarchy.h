@@ -18,7 +18,7 @@ class Hierarchy : public nn::SlotProvider {
  public:
   Hierarchy(const config::HiciConfig& config, int64_t hidden_size, const nn::ParameterOptions& options);
 
-  nn::TensorList prepare() const override { return local_.prepare(); }
+  nn::TensorList prepare() const override;
   // Order of the slots: global, then local.
   nn::PrefixSlots make_slots(const at::Tensor& x_BTC, const at::Tensor& valid_BT, int64_t segment_length,
                              const nn::TensorList& prepared, const parallel::SegmentShare& share) override;
@@ -39,14 +39,16 @@ class Hierarchy : public nn::SlotProvider {
   void copy_attention_projections(const nn::Attention& attention);
 
  private:
-  // Of a layer, before and after this process's segment, and after all that the processes take at a time.
+  // Of a layer: what this process's segment sees, and the state after all segments that the processes take at a time.
   struct StatesAround {
-    SlotState before, after, after_all;
+    SlotState seen, after_all;
     nn::TensorList gathered;  // from all processes
   };
   StatesAround states_around(const at::Tensor& local_BMC, const SlotState& before,
                              const parallel::SegmentShare& share) const;
-  at::Tensor global_slots(const at::Tensor& local_BNMC) const;  // [B, N, U, C], or undefined
+  // [R, 5, C] -> [R, U, C]; `prepared` is that of prepare().
+  at::Tensor integrate(const at::Tensor& statistics_R5C, const nn::TensorList& prepared) const;
+  at::Tensor global_slots(const at::Tensor& local_BNMC, const nn::TensorList& prepared) const;  // [B, N, U, C]
 
   config::HiciConfig config_;
   LocalConstructor local_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/hierarchy/local_constructor.h"
 
+#include "hici/device/sm_carveout.h"
 #include "hici/ops/segment_cross_attention.h"
 
 #include <ATen/ATen.h>
@@ -8,6 +9,18 @@
 #include <cmath>
 
 namespace hici::hierarchy {
+namespace {
+
+// A product of a few rows, next to large ones on another stream.
+at::Tensor read_by_head(const at::Tensor& mean_hYC, const at::Tensor& value_heC) {
+  constexpr int64_t kFewRows = 128;
+  const bool is_small = mean_hYC.size(1) <= kFewRows;
+  const device::SmCarveout carveout(mean_hYC.device(), is_small ? device::SmBudget::kTwo : device::SmBudget::kAll);
+  return at::bmm(mean_hYC, value_heC.transpose(1, 2));
+}
+
+}  // namespace
+
 LocalConstructor::LocalConstructor(const config::HiciConfig& config, int64_t hidden_size,
                                    const nn::ParameterOptions& options)
     : memory_slots(nn::meta_parameter({config.num_local_slots, hidden_size}, options)), num_heads(config.num_heads) {
@@ -34,7 +47,7 @@ at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& 
   const int64_t segments = x_GSC.size(0), hidden = x_GSC.size(2), slots = memory_slots.size(0);
   const int64_t head_width = value_heC.size(1);
   const at::Tensor mean_QGC = ops::segment_cross_attention(x_GSC, absorbed_QC, valid_GS);
-  const at::Tensor read_hYe = at::bmm(mean_QGC.view({num_heads, slots * segments, hidden}), value_heC.transpose(1, 2));
+  const at::Tensor read_hYe = read_by_head(mean_QGC.view({num_heads, slots * segments, hidden}), value_heC);
   const at::Tensor read_GME = read_hYe.view({num_heads, slots, segments, head_width})
                                   .permute({2, 1, 0, 3})
                                   .reshape({segments, slots, num_heads * head_width});

@@ -10,18 +10,6 @@
 #include <limits>
 
 namespace hici::hierarchy {
-namespace {
-
-// Not at::maximum: its backward shares a tie between both sides.
-at::Tensor max_prefer_later(const at::Tensor& later, const at::Tensor& earlier) {
-  return at::where(later.ge(earlier), later, earlier);
-}
-
-at::Tensor min_prefer_later(const at::Tensor& later, const at::Tensor& earlier) {
-  return at::where(later.le(earlier), later, earlier);
-}
-
-}  // namespace
 
 SlotState empty_slot_state(const config::HiciConfig& config, int64_t batch, int64_t hidden_size,
                            const at::TensorOptions& options) {
@@ -38,32 +26,16 @@ SlotState empty_slot_state(const config::HiciConfig& config, int64_t batch, int6
   return state;
 }
 
-at::Tensor sums_of_slots(const at::Tensor& slots_BMC) {
-  const at::Tensor slots = ops::to_accumulation_dtype(slots_BMC);
-  return at::stack({slots.sum(1), slots.pow(2).sum(1), std::get<0>(slots.max(1)), std::get<0>(slots.min(1))}, 1);
-}
-
 SlotState add_slots(const SlotState& before, const at::Tensor& slots_BMC) {
   SlotState after;
-  if (before.sums_B4C.defined()) {
-    const std::vector<at::Tensor> sums = before.sums_B4C.unbind(1), own = sums_of_slots(slots_BMC).unbind(1);
-    after.sums_B4C = at::stack(
-        {sums[0] + own[0], sums[1] + own[1], max_prefer_later(own[2], sums[2]), min_prefer_later(own[3], sums[3])}, 1);
-  }
+  if (before.sums_B4C.defined())
+    after.sums_B4C = ops::running_sums(before.sums_B4C, ops::sums_of_slots(slots_BMC).unsqueeze(1), 1).last_B4C;
   if (before.previous_BMC.defined()) after.previous_BMC = slots_BMC;
   return after;
 }
 
-at::Tensor running_sums(const at::Tensor& before_B4C, const at::Tensor& sums_Bn4C) {
-  const at::Tensor all = at::cat({before_B4C.unsqueeze(1), sums_Bn4C}, 1);
-  const at::Tensor added = all.narrow(2, 0, 2).cumsum(1);
-  const at::Tensor max = std::get<0>(all.narrow(2, 2, 1).cummax(1)), min = std::get<0>(all.narrow(2, 3, 1).cummin(1));
-  return at::cat({added, max, min}, 2);
-}
-
 at::Tensor statistics_of_state(const SlotState& state, int64_t count) {
-  const std::vector<at::Tensor> sums = state.sums_B4C.unbind(1);
-  return ops::statistics_of_sums({sums[0], sums[1], sums[2], sums[3]}, at::full({1}, count, state.sums_B4C.options()));
+  return ops::statistics_of_sums(state.sums_B4C, {.first = count});
 }
 
 nn::LayerState to_list(const SlotState& state) {

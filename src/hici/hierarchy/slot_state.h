@@ -27,14 +27,9 @@ SlotState empty_slot_state(const config::HiciConfig& config, int64_t batch, int6
                            const at::TensorOptions& options);
 
 // The state after one more segment's slots. Parts that are undefined in `before` stay undefined.
-// Where a maximum or minimum is tied between segments, the later one gets the gradient, as in the cummax and cummin of
-// statistics_up_to_each(); ties within a segment are the same operation in both. In bfloat16 ties do occur.
+// Where a maximum or minimum is tied between segments, the later one gets the gradient, as in
+// ops::statistics_up_to_each(); ties within a segment are the same operation in both. In bfloat16 ties do occur.
 SlotState add_slots(const SlotState& before, const at::Tensor& slots_BMC);
-
-// What the slots of one segment add to the sums: [B, M, C] -> [B, 4, C].
-at::Tensor sums_of_slots(const at::Tensor& slots_BMC);
-// The sums before and after each of n segments that add sums_Bn4C: [B, n + 1, 4, C], by the rules of add_slots().
-at::Tensor running_sums(const at::Tensor& before_B4C, const at::Tensor& sums_Bn4C);
 
 // The five statistics [B, 5, C] over the `count` >= 1 slots in the sums.
 at::Tensor statistics_of_state(const SlotState& state, int64_t count);

@@ -8,9 +8,14 @@
 #include "hici/ops/segment_padding.h"
 
 #include <ATen/ATen.h>
+#include <ATen/SequenceNumber.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/variable.h>
 
+#include <memory>
 #include <optional>
+#include <utility>
 
 namespace hici::ops {
 namespace {
@@ -151,6 +156,46 @@ at::Tensor new_output(const at::Tensor& x, int64_t width, int64_t segment_length
   return at::empty({segments, rows_before + segment_length, width}, x.options()).narrow(1, rows_before, segment_length);
 }
 
+at::Tensor weight_gradient(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& weight) {
+  const SmallGemmGuard of_weight(grad, weight);
+  return matmul_tn(grad, x);
+}
+
+// Of the scope in which this thread is, if any: where in the backward pass the weights' gradients come. LibTorch's
+// engine runs the node with the largest number among those that are ready.
+thread_local std::optional<uint64_t> later_number;
+
+// The gradient of one weight, from what the layer's own backward pass leaves here.
+class WeightGradient final : public torch::autograd::Node {
+ public:
+  explicit WeightGradient(const at::Tensor& weight)
+      : Node(*later_number, torch::autograd::collect_next_edges(weight)), weight_(weight.detach()) {
+    add_input_metadata(weight);
+  }
+  // Stands for `weight` in the layer.
+  static at::Tensor stand_in(const at::Tensor& weight) {
+    at::Tensor out = weight.detach();
+    torch::autograd::create_gradient_edge(out, std::make_shared<WeightGradient>(weight));
+    return out;
+  }
+  // Null where `weight` is no stand-in.
+  static WeightGradient* of(const at::Tensor& weight) { return dynamic_cast<WeightGradient*>(weight.grad_fn().get()); }
+
+  void leave(const at::Tensor& grad, const at::Tensor& x) {
+    grad_ = grad;
+    x_ = x;
+  }
+  // No gradient comes along the edge: it is for the order alone.
+  variable_list apply(variable_list&&) override {
+    const at::Tensor grad = std::exchange(grad_, {}), x = std::exchange(x_, {});
+    return {grad.defined() ? weight_gradient(grad, x, weight_) : at::Tensor()};
+  }
+  void release_variables() override { grad_ = x_ = at::Tensor(); }
+
+ private:
+  at::Tensor weight_, grad_, x_;
+};
+
 // Inputs and outputs have any shape. Reshaping inside saves an autograd node per tensor, which matters for small
 // inputs.
 class LoraLinears : public torch::autograd::Function<LoraLinears> {
@@ -198,6 +243,10 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     ctx->saved_data["ranks"] = ranks;
     ctx->saved_data["reserves_sms"] = reserves_sms;
     ctx->saved_data["input_shape"] = x.sizes().vec();
+    std::vector<int64_t> later;  // the edges of this node keep them
+    for (size_t i = 0; i < layers.size(); ++i)
+      later.push_back(reinterpret_cast<int64_t>(WeightGradient::of(layers[i].weight)));
+    ctx->saved_data["later"] = later;
     ctx->saved_data["row_gap"] = has_row_gaps(x) ? as_padded_segments(x)->row_gap : 0;
     return outputs;
   }
@@ -230,9 +279,13 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       if (result[0].defined()) add_product(result[0], adapters.dlow, layers.joint_a(), 1);
     }
     const at::Tensor da = low.defined() ? matmul_tn(adapters.dlow, x) : at::Tensor();  // of the joint A
+    const std::vector<int64_t> later = ctx->saved_data["later"].toIntVector();
     for (size_t i = 0; i < layers.size(); ++i) {
       const LoraWeights& layer = layers[i];
-      result.push_back(layer.weight.requires_grad() ? weight_gradient(grads[i], x, layer) : at::Tensor());
+      auto* node = reinterpret_cast<WeightGradient*>(later[i]);
+      if (node != nullptr) node->leave(grads[i], x);
+      const bool is_now = node == nullptr && layer.weight.requires_grad();
+      result.push_back(is_now ? weight_gradient(grads[i], x, layer.weight) : at::Tensor());
       if (layers.is_fp8(i)) result.resize(result.size() + 2);
       if (!layers.has_adapter(i)) continue;
       result.push_back(layers.columns(da.t(), i).t());
@@ -247,11 +300,6 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
   // output. Few rows: run the base GEMM first, while much of the GPU is free. FP8 GEMMs cannot accumulate.
   static bool puts_adapters_first(const Layers& layers, const at::Tensor& x) {
     return !layers.any_fp8() && !has_few_rows(x);
-  }
-
-  static at::Tensor weight_gradient(const at::Tensor& grad, const at::Tensor& x, const LoraWeights& layer) {
-    const SmallGemmGuard of_weight(grad, layer.weight);
-    return matmul_tn(grad, x);
   }
 
   // out = or += grad W.
@@ -299,7 +347,17 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
   }
 };
 
+bool comes_later(const at::Tensor& x, const at::Tensor& weight) {
+  return later_number && at::GradMode::is_enabled() && weight.requires_grad() && has_few_rows(x);
+}
+
 }  // namespace
+
+LaterWeightGradients::LaterWeightGradients(bool are_wanted) : previous_(later_number) {
+  if (are_wanted) later_number = at::sequence_number::get_and_increment();
+}
+
+LaterWeightGradients::~LaterWeightGradients() { later_number = previous_; }
 
 std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers,
                                      const LinearLayout& layout) {
@@ -309,7 +367,9 @@ std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<Lora
   for (const LoraWeights& layer : layers) {
     HICI_ASSERT(layer.weight.size(1) == x.size(-1) && layer.a.defined() == layer.b.defined(), "x ", x.sizes(),
                 " weight ", layer.weight.sizes());
-    Layers::append(layer, tensors);
+    LoraWeights used = layer;
+    if (comes_later(x, layer.weight)) used.weight = WeightGradient::stand_in(layer.weight);
+    Layers::append(used, tensors);
     scales.push_back(layer.scale);
     ranks.push_back(layer.a.defined() ? layer.a.size(0) : 0);
   }

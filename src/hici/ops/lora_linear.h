@@ -5,6 +5,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace hici::ops {
@@ -32,5 +34,19 @@ struct LinearLayout {
 // out_i] may have row gaps (segment_padding.h). The gradient of x has as many leading rows as x has gap rows.
 std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers,
                                      const LinearLayout& layout = {});
+
+// For a chain of small layers that something else waits for: of those that the calling thread queues while this exists,
+// the weights' gradients are computed after the backward pass of the whole chain, not one by one between its links.
+// Layers of many rows, adapters and frozen weights are as ever. The results are the same.
+class LaterWeightGradients {
+ public:
+  explicit LaterWeightGradients(bool are_wanted = true);
+  ~LaterWeightGradients();
+  LaterWeightGradients(const LaterWeightGradients&) = delete;
+  LaterWeightGradients& operator=(const LaterWeightGradients&) = delete;
+
+ private:
+  std::optional<uint64_t> previous_;
+};
 
 }  // namespace hici::ops

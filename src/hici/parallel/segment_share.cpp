@@ -50,7 +50,8 @@ class KeepInGraph : public torch::autograd::Function<KeepInGraph> {
 at::Tensor gather_segments(const at::Tensor& slots_BnMC, const SegmentShare& share) {
   if (share.is_whole()) return slots_BnMC;
   const at::Tensor all_BXMC = GatherSegments::apply(slots_BnMC, share.group).flatten(1, 2);
-  return all_BXMC.narrow(1, 0, share.num_segments);
+  // A view of all would cost its backward pass two kernels.
+  return all_BXMC.size(1) == share.num_segments ? all_BXMC : all_BXMC.narrow(1, 0, share.num_segments);
 }
 
 at::Tensor own_segments(const at::Tensor& all_BN, const SegmentShare& share, int64_t here) {

@@ -43,6 +43,7 @@ ProjectedSlots make_slots(const AttentionProjections& projections, SlotProvider&
   ProjectedSlots made;
   PrefixSlots& prefix = made.prefix;
   made.keys_and_values = side_stream.run({x}, [&](const auto& wait_for_inputs) {
+    const ops::LaterWeightGradients later(side_stream.is_separate());
     prefix.slots_BNPC = device::profiled(
         device::Part::kHici,
         [&](const at::Tensor& marked) {
@@ -93,6 +94,7 @@ AttendedSegment attend_one_segment(const AttentionProjections& projections, Slot
   inputs.push_back(x_BSC);
   SegmentSlots made;
   side_stream.run(inputs, [&](const auto& wait_for_inputs) {
+    const ops::LaterWeightGradients later(side_stream.is_separate());
     const TensorList prepared = hierarchy.prepare();
     wait_for_inputs();
     made = hierarchy.make_segment_slots(x_BSC, common.valid_BT, segment, before, prepared, share);

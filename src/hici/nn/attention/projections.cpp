@@ -33,9 +33,11 @@ TensorList AttentionProjections::project_tokens(const at::Tensor& x_BTC, int64_t
   ops::LinearLayout layout{.reserves_sms = num_slots > 0};
   if (concatenates_prefix(num_slots, backend, x_BTC.device())) {
     layout.segment_length = segment_length;
-    layout.rows_before = {0, 0, num_slots};
+    layout.rows_before = {0, num_slots, 0};
   }
-  return Linear::forward_jointly(x_BTC, {&q_proj, &k_proj, &v_proj}, layout);
+  // The small ones first, where heads share keys: the kernels of the slots, which run beside them, get room the sooner.
+  const TensorList kvq = Linear::forward_jointly(x_BTC, {&k_proj, &v_proj, &q_proj}, layout);
+  return {kvq[2], kvq[0], kvq[1]};
 }
 
 TensorList AttentionProjections::project_slots(const PrefixSlots& prefix) const {
