@@ -92,15 +92,44 @@ TEST(ModelConfigTest, ReadsEveryFormOfTheRope) {
   EXPECT_EQ(parse(with(llama(), "rope_scaling", llama3)).rope.original_max_position_embeddings, 8192);
 }
 
-TEST(ModelConfigTest, RefusesRopesThatContradictThemselves) {
-  json both = with(llama(), "rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500000.0}});
-  EXPECT_EQ(parse(both).rope.theta, 500000);
-  EXPECT_ERROR_SAYS(parse(with(both, "rope_theta", 10000.0)),
-                    "config.json: rope_parameters and rope_theta contradict each other");
-  EXPECT_ERROR_SAYS(parse(with(both, "rope_scaling", {{"type", "linear"}, {"factor", 2.0}})),
-                    "rope_parameters and rope_scaling contradict");
-  EXPECT_ERROR_SAYS(parse(with(llama(), "rope_scaling", {{"type", "linear"}, {"rope_type", "yarn"}, {"factor", 2.0}})),
-                    "contradict each other");
+// Values: transformers 5.24 and 4.51.3 on the same files (tests/integration/test_interop.py has the losses).
+TEST(ModelConfigTest, TakesWhatReleasesReadDifferentlyAsTheNewestDoesAndSaysSo) {
+  const json newer = with(llama(), "rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500000.0}});
+  const ModelConfig only_newer = parse(newer);
+  EXPECT_EQ(only_newer.rope.theta, 500000);
+  EXPECT_EQ(only_newer.notes,
+            std::vector<std::string>{"its rotary embedding is default, theta 500000 for transformers 5, which hici "
+                                     "follows, and default, theta 10000 for transformers 4.51"});
+  EXPECT_EQ(parse(with(newer, "rope_theta", 20000.0)).rope.theta, 500000);
+  EXPECT_TRUE(parse(with(newer, "rope_theta", 500000.0)).notes.empty());
+
+  const ModelConfig both = parse(with(newer, "rope_scaling", {{"type", "linear"}, {"factor", 2.0}}));
+  EXPECT_EQ(both.rope.type, RopeType::kLinear);
+  ASSERT_EQ(both.notes.size(), 1u);
+  EXPECT_EQ(both.notes[0],
+            "rope_scaling (linear, theta 10000, factor 2) goes before rope_parameters (default, theta 500000), as in "
+            "transformers 5");
+
+  const json two_types = with(llama(), "rope_scaling", {{"type", "linear"}, {"rope_type", "default"}, {"factor", 2.0}});
+  EXPECT_EQ(parse(two_types).rope.type, RopeType::kDefault);
+  EXPECT_EQ(parse(two_types).notes.size(), 1u);
+
+  const json yarn = {{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 2048}};
+  EXPECT_EQ(parse(with(llama(), "rope_scaling", yarn)).rope.factor, 4);
+  EXPECT_EQ(parse(with(llama(), "rope_scaling", yarn)).notes.size(), 1u);  // 4.51 takes 4096 / 2048
+  const ModelConfig beside =
+      parse(with(with(llama(), "rope_scaling", yarn), "original_max_position_embeddings", 512.0));
+  EXPECT_EQ(beside.rope.original_max_position_embeddings, 512);
+  EXPECT_EQ(beside.notes.size(), 1u);
+}
+
+TEST(ModelConfigTest, NamesKeysThatNobodyReadsAndKnowsThoseThatFilesCarry) {
+  EXPECT_TRUE(parse(with(llama(), "torchscript", false)).notes.empty());
+  EXPECT_TRUE(parse(with(llama(), "pretraining_tp", 2)).notes.empty());  // the same products in pieces
+  EXPECT_EQ(parse(with(llama(), "final_logit_softcapping", 30.0)).notes,
+            std::vector<std::string>{"keys that no llama of transformers has are not used: final_logit_softcapping"});
+  EXPECT_EQ(parse(with(llama(), "attention_dropout", 0.1)).notes,
+            std::vector<std::string>{"attention_dropout 0.1 is not used: hici trains without dropout"});
 }
 
 TEST(ModelConfigTest, WritesBothFormsOfTheRopeWithTheSameValues) {
@@ -180,7 +209,6 @@ TEST(ModelConfigTest, NamesWhatItDoesNotSupport) {
   EXPECT_ERROR_SAYS(parse(with(llama(), "mlp_bias", true)), "mlp_bias true");
   EXPECT_ERROR_SAYS(parse(with(llama(), "hidden_act", "gelu")),
                     "hidden_act \"gelu\" is not supported; supported: silu");
-  EXPECT_ERROR_SAYS(parse(with(llama(), "pretraining_tp", 2)), "pretraining_tp 2");
   EXPECT_ERROR_SAYS(parse(with(llama(), "partial_rotary_factor", 0.5)), "partial_rotary_factor 0.5");
   EXPECT_ERROR_SAYS(parse(with(llama(), "quantization_config", {{"bits", 4}})),
                     "quantization_config an object of 1 keys is not supported");

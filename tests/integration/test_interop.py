@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing import event_accumulator
 
-from models import LENGTH, LossTest, RELATIVE, ROPES, random_model, tokens_of, transformers_loss
+from models import LENGTH, LossTest, RELATIVE, ROPES, SIZES, random_model, tokens_of, transformers_loss
 from support import GOLDEN, metrics, train_options
 
 
@@ -49,6 +49,55 @@ class InteropTest(LossTest):
                 config["torch_dtype"] = config.pop("dtype", "float32")
                 (base / "config.json").write_text(json.dumps({**config, "rope_scaling": scaling}))
                 self.assert_same_loss(self.hici_loss(base, tokens), transformers_loss(model, tokens_of(tokens)))
+
+    def test_every_spelling_and_place_of_the_rope_is_read_as_by_transformers(self):
+        tokens = self.write_tokens()
+        yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+        llama3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+        factors = [1.0 + i / 2 for i in range(SIZES["head_dim"] // 2)]
+        longrope = {"rope_type": "longrope", "short_factor": factors, "long_factor": factors,
+                    "original_max_position_embeddings": 64}
+        linear = {"type": "linear", "factor": 2.0}
+        files = {
+            "two thetas": {"rope_theta": 5000.0, "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0}},
+            "empty": {"rope_theta": 5000.0, "rope_scaling": {}, "rope_parameters": {}},
+            "theta inside rope_scaling": {"rope_theta": 5000.0, "rope_scaling": {**linear, "rope_theta": 7000.0}},
+            "both forms": {"rope_scaling": linear, "rope_parameters": {**yarn, "rope_theta": 5000.0}},
+            "two types": {"rope_scaling": {**linear, "rope_type": "default"}},
+            "original length beside and inside": {"rope_scaling": yarn, "original_max_position_embeddings": 32},
+            "original length beside": {"rope_parameters": {**llama3, "rope_theta": 5000.0},
+                                       "original_max_position_embeddings": 64},
+            "a whole number with a point": {"rope_scaling": {**llama3, "original_max_position_embeddings": 64.0}},
+            "longrope, length beside": {"rope_scaling": longrope, "original_max_position_embeddings": 32},
+            "longrope, factor": {"rope_scaling": {**longrope, "factor": 3.0}},
+            "yarn not truncated": {"rope_scaling": {**yarn, "truncate": False, "beta_fast": 16, "beta_slow": 2}},
+            "yarn without betas": {"rope_scaling": {**yarn, "beta_fast": 0, "beta_slow": 0, "mscale": 1.5}},
+        }
+        for family in ("llama", "qwen3"):
+            base = self.folder / family
+            random_model(family, "default", False).save_pretrained(base)
+            config = json.loads((base / "config.json").read_text())
+            del config["rope_parameters"]
+            losses = set()
+            for name, more in files.items():
+                with self.subTest(family=family, file=name):
+                    (base / "config.json").write_text(json.dumps({**config, **more}))
+                    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+                    expected = transformers_loss(model, tokens_of(tokens))
+                    self.assert_same_loss(self.hici_loss(base, tokens), expected)
+                    losses.add(round(expected, 6))
+            self.assertGreater(len(losses), len(files) - 3)  # they are different models
+
+    def test_a_tied_config_with_a_head_of_its_own_has_that_head(self):
+        tokens = self.write_tokens()
+        for family in ("llama", "qwen3"):
+            base = self.folder / family
+            random_model(family, "default", False).save_pretrained(base)
+            config = json.loads((base / "config.json").read_text())
+            (base / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+            expected = transformers_loss(transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval(),
+                                         tokens_of(tokens))
+            self.assert_same_loss(self.hici_loss(base, tokens), expected)
 
     def test_transformers_loads_what_full_training_saves(self):
         for model, attention in (("llama-gqa", "full"), ("qwen3-gqa", "full")):

@@ -104,7 +104,6 @@ void bind_sft(CLI::App& app, SftOptions& o) {
   o.bind_how_to_train(app);
   add_tokens(app, "max_seq_length", o.max_seq_length, "The same as --model_max_length; 0: not given");
   o.bind_rest(app);
-  add_inherited(app, "per_device_eval_batch_size", "nothing is evaluated during training");
 }
 
 }  // namespace

@@ -67,6 +67,8 @@ struct ModelConfig {
   std::string torch_dtype = "float32";
   std::optional<int64_t> bos_token_id = std::nullopt;
   std::vector<int64_t> eos_token_id;
+  std::vector<std::string>
+      notes;  // what a user should know of the file: other releases read it otherwise, unknown keys
   nlohmann::json source = nlohmann::json::object();  // the file as read: to_json() keeps what it does not know
 
   // Qwen3: RMSNorm over the head dimension of queries and keys, before the rotary embedding.
@@ -81,6 +83,9 @@ struct ModelConfig {
 ModelConfig parse_model_config(const nlohmann::json& json, const std::string& subject);
 // DIR/config.json.
 ModelConfig read_model_config(const std::filesystem::path& dir);
+
+// The keys of config.json that change no number here, and that hici therefore does not read; for docs/formats.md.
+const std::vector<std::string>& neutral_config_keys();
 
 // config.json in the forms of transformers 4 (rope_theta, rope_scaling) and 5 (rope_parameters) at once, with the same
 // values. A context factor becomes part of the linear scaling; on top of llama3 or yarn the frequencies that come out

@@ -2,9 +2,11 @@
 #include "hici/config/rope_json.h"
 
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 #include "hici/config/rope.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -20,15 +22,32 @@ constexpr double kMaxTheta = 1e15;
 // what float32 does not hold.
 constexpr double kLeast = 1e-6, kMost = 1e6;
 
-RopeType parse_rope_type(const JsonObject& scaling) {
-  const std::string older = scaling.string_or("type", "default");
-  const std::string name = scaling.string_or("rope_type", older);
-  HICI_CHECK(!scaling.has("type") || older == name, scaling.subject(), ": rope_type ",
-             shown_json(scaling.at("rope_type")), " and type ", shown_json(scaling.at("type")),
-             " contradict each other; keep one of them");
+// Which release's rules. They differ in what goes before what.
+enum class Reader { kTransformers5, kTransformers4 };
+
+constexpr std::array<RopeType, 3> kTypesWithOriginalLength{RopeType::kLlama3, RopeType::kYarn, RopeType::kLongrope};
+
+bool has_original_length(RopeType type) {
+  return std::find(kTypesWithOriginalLength.begin(), kTypesWithOriginalLength.end(), type) !=
+         kTypesWithOriginalLength.end();
+}
+
+RopeType parse_rope_type(const JsonObject& scaling, Reader reader) {
+  const char *first = "rope_type", *second = "type";
+  if (reader == Reader::kTransformers4) std::swap(first, second);
+  const std::string name = scaling.string_or(first, scaling.string_or(second, "default"));
   if (const std::optional<RopeType> type = find_enum<RopeType>(name)) return *type;
   fail(scaling.subject(), ": RoPE type ", shown_json(json(name)),
        " is not supported; supported: default, linear, llama3, yarn, longrope");
+}
+
+// Some files have a whole number as 32768.0.
+int64_t positions(const JsonObject& object, const char* key) {
+  const double value = object.number(key);
+  HICI_CHECK(value == std::floor(value) && value >= 1 && value <= static_cast<double>(kMaxOriginalPositions),
+             object.subject(), ": ", key, " is ", shown_json(object.at(key)), ", expected a whole number from 1 to ",
+             kMaxOriginalPositions);
+  return static_cast<int64_t>(value);
 }
 
 void parse_yarn(const JsonObject& scaling, RopeConfig& rope) {
@@ -56,45 +75,69 @@ std::vector<double> parse_pair_factors(const JsonObject& scaling, const char* ke
   return out;
 }
 
-void parse_longrope(const JsonObject& scaling, int64_t max_position_embeddings, RopeConfig& rope) {
+void parse_longrope(const JsonObject& scaling, RopeConfig& rope) {
   rope.pair_factors = parse_pair_factors(scaling, "short_factor");
   HICI_CHECK(
       rope.pair_factors == parse_pair_factors(scaling, "long_factor"), scaling.subject(),
       ": short_factor and long_factor differ, so that angles depend on the length; supported: the same for both");
   rope.attention_factor = scaling.optional_number("attention_factor");
+}
+
+// What is outside the form.
+struct Outside {
+  double theta = 10000;
+  int64_t max_position_embeddings = 0;
+  std::optional<int64_t> original;  // original_max_position_embeddings
+
+  double grown_from(int64_t length) const {
+    return static_cast<double>(max_position_embeddings) / static_cast<double>(length);
+  }
+};
+
+void refuse_unsupported(const JsonObject& scaling) {
+  for (const char* layer_type : {"full_attention", "sliding_attention"})
+    HICI_CHECK(!scaling.has(layer_type), scaling.subject(), ": differs by layer type (", layer_type,
+               "), which is not supported; one for all layers is");
+  HICI_CHECK(scaling.number_or("partial_rotary_factor", 1) == 1, scaling.subject(), ": partial_rotary_factor ",
+             shown_json(scaling.at("partial_rotary_factor")), " is not supported; supported: 1.0");
+}
+
+int64_t original_length(const JsonObject& scaling, const Outside& outside, RopeType type, Reader reader) {
+  const char* key = "original_max_position_embeddings";
+  if (reader == Reader::kTransformers5 && outside.original) return *outside.original;
+  if (reader == Reader::kTransformers4 && type == RopeType::kLongrope)
+    return outside.original.value_or(outside.max_position_embeddings);
+  return scaling.has(key) ? positions(scaling, key) : outside.max_position_embeddings;
+}
+
+double factor_of(const JsonObject& scaling, const Outside& outside, const RopeConfig& rope, Reader reader) {
   const double grown =
-      static_cast<double>(max_position_embeddings) / static_cast<double>(rope.original_max_position_embeddings);
-  rope.factor = scaling.number_or("factor", std::max(1.0, grown));
+      rope.original_max_position_embeddings > 0 ? outside.grown_from(rope.original_max_position_embeddings) : 1;
+  const bool is_implied = reader == Reader::kTransformers4 &&
+                          ((rope.type == RopeType::kYarn && scaling.has("original_max_position_embeddings")) ||
+                           (rope.type == RopeType::kLongrope && outside.original));
+  if (rope.type == RopeType::kLongrope)
+    return is_implied ? std::max(1.0, grown) : scaling.number_or("factor", std::max(1.0, grown));
+  if (is_implied || (rope.type == RopeType::kYarn && !scaling.has("factor"))) return grown;
+  return scaling.number("factor");
 }
 
 // One form: the object under rope_scaling or rope_parameters, or null when there is none.
-RopeConfig parse_form(const json& value, const std::string& subject, double theta, int64_t max_position_embeddings) {
+RopeConfig parse_form(const json& value, const std::string& subject, const Outside& outside, Reader reader) {
   RopeConfig rope;
-  rope.theta = theta;
-  if (value.is_null()) return rope;
+  rope.theta = outside.theta;
+  if (value.is_null() || (value.is_object() && value.empty())) return rope;
   const JsonObject scaling(value, subject);
-  for (const char* layer_type : {"full_attention", "sliding_attention"})
-    HICI_CHECK(!scaling.has(layer_type), subject, ": differs by layer type (", layer_type,
-               "), which is not supported; one for all layers is");
-  HICI_CHECK(scaling.number_or("partial_rotary_factor", 1) == 1, subject, ": partial_rotary_factor ",
-             shown_json(scaling.at("partial_rotary_factor")), " is not supported; supported: 1.0");
-  rope.type = parse_rope_type(scaling);
-  rope.theta = scaling.number_or("rope_theta", theta);
+  refuse_unsupported(scaling);
+  rope.type = parse_rope_type(scaling, reader);
+  if (reader == Reader::kTransformers5) rope.theta = scaling.number_or("rope_theta", outside.theta);
   if (rope.type == RopeType::kDefault) return rope;
-  if (rope.type != RopeType::kLinear)
-    rope.original_max_position_embeddings =
-        scaling.integer_or("original_max_position_embeddings", max_position_embeddings, 1, kMaxOriginalPositions);
-  if (rope.type == RopeType::kLongrope) {
-    parse_longrope(scaling, max_position_embeddings, rope);
-    return rope;
-  }
-  if (rope.type == RopeType::kYarn && !scaling.has("factor")) {
-    rope.factor =
-        static_cast<double>(max_position_embeddings) / static_cast<double>(rope.original_max_position_embeddings);
-  } else {
-    rope.factor = scaling.number("factor");
-  }
+  if (has_original_length(rope.type))
+    rope.original_max_position_embeddings = original_length(scaling, outside, rope.type, reader);
+  rope.factor = factor_of(scaling, outside, rope, reader);
+  if (rope.type == RopeType::kLongrope) parse_longrope(scaling, rope);
   if (rope.type == RopeType::kYarn) parse_yarn(scaling, rope);
+  if (rope.type == RopeType::kYarn && reader == Reader::kTransformers4) rope.truncate = true;
   if (rope.type == RopeType::kLlama3) {
     rope.low_freq_factor = scaling.number("low_freq_factor");
     rope.high_freq_factor = scaling.number("high_freq_factor");
@@ -102,12 +145,24 @@ RopeConfig parse_form(const json& value, const std::string& subject, double thet
   return rope;
 }
 
-bool same(const RopeConfig& a, const RopeConfig& b) {
-  return a.type == b.type && a.theta == b.theta && a.factor == b.factor && a.low_freq_factor == b.low_freq_factor &&
-         a.high_freq_factor == b.high_freq_factor &&
-         a.original_max_position_embeddings == b.original_max_position_embeddings && a.beta_fast == b.beta_fast &&
-         a.beta_slow == b.beta_slow && a.attention_factor == b.attention_factor && a.mscale == b.mscale &&
-         a.mscale_all_dim == b.mscale_all_dim && a.truncate == b.truncate && a.pair_factors == b.pair_factors;
+// Whether two readings turn queries and keys by the same angles.
+bool have_same_effect(const RopeConfig& a, const RopeConfig& b, int64_t head_dim) {
+  return rope_attention_scale(a) == rope_attention_scale(b) &&
+         rope_inverse_frequencies(a, head_dim) == rope_inverse_frequencies(b, head_dim);
+}
+
+std::string shown(const RopeConfig& rope) {
+  std::string out = detail::concat(name_of(rope.type), ", theta ", shortest_number(rope.theta));
+  if (rope.type != RopeType::kDefault) out.append(", factor ").append(shortest_number(rope.factor));
+  if (has_original_length(rope.type))
+    out.append(", original length ").append(std::to_string(rope.original_max_position_embeddings));
+  if (rope.type == RopeType::kYarn && !rope.truncate) out.append(", not truncated");
+  return out;
+}
+
+double default_attention_factor(RopeConfig rope) {
+  rope.attention_factor.reset();
+  return rope_attention_scale(rope);
 }
 
 // The scaling as transformers 4 reads it; null when there is none.
@@ -130,7 +185,9 @@ json scaling_json(const RopeConfig& rope) {
   }
   out["beta_fast"] = rope.beta_fast;
   out["beta_slow"] = rope.beta_slow;
-  if (rope.attention_factor) out["attention_factor"] = *rope.attention_factor;
+  // Many programs ignore it, or another than the default.
+  if (rope.attention_factor && *rope.attention_factor != default_attention_factor(rope))
+    out["attention_factor"] = *rope.attention_factor;
   if (rope.mscale) out["mscale"] = *rope.mscale;
   if (rope.mscale_all_dim) out["mscale_all_dim"] = *rope.mscale_all_dim;
   if (!rope.truncate) out["truncate"] = false;
@@ -201,22 +258,6 @@ void validate_yarn(const RopeConfig& rope, const std::string& subject) {
 
 }  // namespace
 
-RopeConfig parse_rope(const JsonObject& config, int64_t max_position_embeddings) {
-  const double theta = config.number_or("rope_theta", 10000);
-  const auto form = [&](const char* key) {
-    const json value = config.has(key) ? config.at(key) : json(nullptr);
-    return parse_form(value, config.subject() + ": " + key, theta, max_position_embeddings);
-  };
-  if (!config.has("rope_parameters")) return form("rope_scaling");
-  const RopeConfig newer = form("rope_parameters");
-  // transformers 5 lets rope_scaling win, transformers 4 knows nothing else: a file that says two things is refused.
-  const bool theta_agrees = !config.has("rope_theta") || theta == newer.theta;
-  const bool older_agrees = !config.has("rope_scaling") || same(form("rope_scaling"), newer);
-  HICI_CHECK(theta_agrees && older_agrees, config.subject(), ": rope_parameters and ",
-             theta_agrees ? "rope_scaling" : "rope_theta", " contradict each other; make them agree, or remove one");
-  return newer;
-}
-
 void validate_rope(const RopeConfig& rope, int64_t head_dim, const std::string& subject) {
   HICI_CHECK(rope.theta > 1 && rope.theta <= kMaxTheta, subject, ": rope_theta is ", rope.theta,
              ", expected more than 1, up to ", kMaxTheta);
@@ -226,6 +267,40 @@ void validate_rope(const RopeConfig& rope, int64_t head_dim, const std::string& 
   if (rope.type == RopeType::kLlama3) validate_llama3(rope, subject);
   if (rope.type == RopeType::kLongrope) validate_longrope(rope, head_dim, subject);
   if (rope.type == RopeType::kYarn) validate_yarn(rope, subject);
+}
+
+RopeConfig parse_rope(const JsonObject& config, int64_t max_position_embeddings, int64_t head_dim,
+                      std::vector<std::string>& notes) {
+  Outside outside{config.number_or("rope_theta", 10000), max_position_embeddings, {}};
+  const char* original = "original_max_position_embeddings";
+  if (config.has(original)) outside.original = positions(config, original);
+  const auto says_something = [&](const char* key) { return config.has(key) && !config.at(key).empty(); };
+  const auto form = [&](const char* key, Reader reader) {
+    const json value = config.has(key) ? config.at(key) : json(nullptr);
+    RopeConfig rope = parse_form(value, config.subject() + ": " + key, outside, reader);
+    validate_rope(rope, head_dim, config.subject());
+    return rope;
+  };
+  const auto differs = [&](const RopeConfig& taken, const char* key, Reader reader) -> std::optional<std::string> {
+    try {
+      const RopeConfig other = form(key, reader);
+      if (have_same_effect(taken, other, head_dim)) return std::nullopt;
+      return shown(other);
+    } catch (const Error&) {
+      return "an error";
+    }
+  };
+  const bool has_older = says_something("rope_scaling"), has_newer = says_something("rope_parameters");
+  RopeConfig taken = form(has_older ? "rope_scaling" : "rope_parameters", Reader::kTransformers5);
+  if (has_older && has_newer) {
+    if (const auto other = differs(taken, "rope_parameters", Reader::kTransformers5))
+      notes.push_back(detail::concat("rope_scaling (", shown(taken), ") goes before rope_parameters (", *other,
+                                     "), as in transformers 5"));
+  }
+  if (const auto other = differs(taken, "rope_scaling", Reader::kTransformers4))
+    notes.push_back(detail::concat("its rotary embedding is ", shown(taken),
+                                   " for transformers 5, which hici follows, and ", *other, " for transformers 4.51"));
+  return taken;
 }
 
 void put_rope(const ModelConfig& model, json& config) {
@@ -238,6 +313,24 @@ void put_rope(const ModelConfig& model, json& config) {
   scaling["rope_type"] = name_of(written.type);
   scaling["rope_theta"] = written.theta;
   config["rope_parameters"] = scaling;
+  // There transformers 4 looks for longrope's, and transformers 5 for everybody's.
+  const char* original = "original_max_position_embeddings";
+  if (written.type == RopeType::kLongrope || (config.contains(original) && has_original_length(written.type)))
+    config[original] = written.original_max_position_embeddings;
+}
+
+std::string readers_of_rope(const ModelConfig& model) {
+  const RopeConfig written = with_context_factor_folded(model);
+  if (written.type == RopeType::kLongrope)
+    return "its rotary embedding is of type longrope, which transformers (4.43 and later), OpenVINO and hici read; "
+           "mlx-lm, onnxruntime-genai, CTranslate2 and llama.cpp's converter lose or refuse it";
+  if (written.type == RopeType::kLlama3 && model.family == Family::kQwen3)
+    return "its rotary embedding is of type llama3 on Qwen3, which transformers, mlx-lm and hici read; "
+           "onnxruntime-genai and CTranslate2 refuse it, and llama.cpp's converter loses it";
+  if (written.type == RopeType::kYarn && written.attention_factor &&
+      *written.attention_factor != default_attention_factor(written))
+    return "its yarn has an attention_factor of its own, which mlx-lm and llama.cpp's converter lose";
+  return "";
 }
 
 }  // namespace hici::config

@@ -29,6 +29,7 @@ struct ModelRequest {
   at::Device device = at::kCPU;
   int64_t context_size = 0;  // decides the RoPE factor; 0: what the adapter was trained with, else the base as it is
   bool warns_of_other_base = true;  // false: the caller compares LoadedModel::identity with the adapter's
+  bool says_notes = true;           // of config.json (config::ModelConfig::notes), on stderr
   bool add_pad_token = false;       // a row more in the embedding, for [PAD]; see vocabulary.h
 
   // For training: modules that no file holds yet.

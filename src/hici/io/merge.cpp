@@ -7,7 +7,9 @@
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
 #include "hici/base/version.h"
+#include "hici/base/log.h"
 #include "hici/config/parameter_names.h"
+#include "hici/config/rope_json.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/opened_model.h"
 #include "hici/ops/non_finite.h"
@@ -112,6 +114,8 @@ class Merge {
     DirectoryWriter writer(request_.output, model_bytes(model) + safetensors_bytes(modules));
     result_.config = model.config;
     write_model_files(writer, std::move(model));
+    if (const std::string readers = config::readers_of_rope(result_.config); !readers.empty())
+      log_warning(request_.output.string(), ": ", readers);
     if (!modules.empty()) write_hici_files(writer.folder(), std::move(modules));
     result_.check = check_merged({.model = request_.model,
                                   .opened = opened_,

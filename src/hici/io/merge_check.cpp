@@ -160,6 +160,7 @@ class Comparison {
   ModelRequest merged_request() const {
     ModelRequest out;
     out.base = request_.merged;
+    out.says_notes = false;
     out.dtype = dtype_;
     return out;
   }

@@ -8,6 +8,7 @@
 #include "hici/io/known_files.h"
 #include "hici/io/weight_file.h"
 
+#include <ATen/ATen.h>
 #include <c10/core/ScalarType.h>
 
 #include <set>
@@ -62,6 +63,13 @@ void check_tensor(const ExpectedTensor& tensor, const TensorSource& weights, con
              ", expected a floating type; quantized weights are not read");
 }
 
+// A head that differs from the embedding is a head of its own, whatever config.json says: as transformers 5 has it.
+bool has_own_head(const TensorSource& weights) {
+  const char *head = "lm_head.weight", *embedding = "model.embed_tokens.weight";
+  return weights.has(head) && weights.has(embedding) && weights.info(head).shape == weights.info(embedding).shape &&
+         !at::equal(weights.read(head), weights.read(embedding));
+}
+
 }  // namespace
 
 std::vector<ExpectedTensor> expected_tensors(const config::ModelConfig& c) {
@@ -101,6 +109,12 @@ ModelDirectory ModelDirectory::open(const fs::path& path) {
              "pytorch_model.bin.index.json");
   out.weights_ = std::move(opened.source);
   out.weight_files_ = std::move(opened.files);
+  if (out.config_.tie_word_embeddings && has_own_head(*out.weights_)) {
+    out.config_.tie_word_embeddings = false;
+    out.config_.notes.emplace_back(
+        "tie_word_embeddings is true, and the weights have a head that differs from the embedding: it is used, as in "
+        "transformers 5; transformers 4.51 uses the embedding");
+  }
   const OpenedWeights modules = open_weights(path, kHiciModulesStem, kHiciModulesStem, out.check_.get());
   if (modules.source) out.weights_ = std::make_shared<JoinedSource>(out.weights_, modules.source);
   out.weight_files_.insert(out.weight_files_.end(), modules.files.begin(), modules.files.end());

@@ -56,6 +56,9 @@ TensorContents contents_of(const TensorSource& source) {
 
 OpenedModel open_model(const ModelRequest& request) {
   OpenedModel opened{ModelDirectory::open(resolve_run_directory(request.base)), {}, {}, {}};
+  if (request.says_notes)
+    for (const std::string& note : opened.base.config().notes)
+      log_warning((opened.base.path() / "config.json").string(), ": ", note);
   opened.base_settings = read_settings(opened.base.path());
   opened.base_config = config::deciding_values(opened.base.config());  // before an adapter's rows or head change it
   if (!request.adapter.empty()) opened.adapter = read_adapter(resolve_run_directory(request.adapter));

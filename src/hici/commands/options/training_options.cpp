@@ -8,6 +8,7 @@
 #include "hici/base/process_rank.h"
 #include "hici/commands/options/deepspeed_options.h"
 #include "hici/commands/options/option_values.h"
+#include "hici/commands/options/trainer_options.h"
 #include "hici/optim/schedule.h"
 #include "hici/train/segment_streaming.h"
 
@@ -176,9 +177,11 @@ void TrainingOptions::bind_rest(CLI::App& command) {
       "A DeepSpeed file: its stage is --shard, its offloading --offload, and its numbers those of the options that "
       "are not given; what hici cannot do is refused");
   add_inherited(command, "tf32", "float32 work is done in float32");
+  add_trainer_options(command);
 }
 
 void TrainingOptions::resolve() {
+  check_trainer_options(*declared_in);
   spec.resume = resume_from_typed(spec.resume);
   const OptionTexts decided = deepspeed.empty() ? OptionTexts{} : use_deepspeed_file(*this);
   check_no_contradiction(*this);

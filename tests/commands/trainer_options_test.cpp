@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/commands/options/trainer_options.h"
+
+#include "hici/commands/options/parse_options.h"
+
+#include "support/error_message.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace hici::commands {
+namespace {
+
+void parse(const std::vector<std::string>& words) {
+  CLI::App app{"Sample", "hici train"};
+  add_trainer_options(app);
+  parse_options(app, "train", words);
+  check_trainer_options(app);
+}
+
+std::string error_of(const std::vector<std::string>& words) {
+  return testing::error_message([&] { parse(words); });
+}
+
+// The words of the research code's and LongLoRA's scripts.
+TEST(TrainerOptionsTest, TakesWhatTheScriptsSay) {
+  EXPECT_NO_THROW(parse({"--per_device_eval_batch_size",
+                         "2",
+                         "--evaluation_strategy",
+                         "no",
+                         "--eval_strategy",
+                         "no",
+                         "--use_flash_plus",
+                         "False",
+                         "--use_full_attn",
+                         "False",
+                         "--optim",
+                         "adamw_torch",
+                         "--fp16",
+                         "False",
+                         "--report_to",
+                         "none",
+                         "--ddp_timeout",
+                         "180000000",
+                         "--lora_dropout",
+                         "0.",
+                         "--ddp_find_unused_parameters",
+                         "False",
+                         "--dataloader_num_workers",
+                         "4",
+                         "--model_type",
+                         "llama",
+                         "--local_rank",
+                         "0"}));
+}
+
+TEST(TrainerOptionsTest, RefusesWhatWouldChangeWhatIsTrained) {
+  EXPECT_EQ(
+      error_of({"--evaluation_strategy", "steps"}),
+      "--evaluation_strategy: steps is not supported; supported: no, false; run hici eval ppl on the checkpoints");
+  EXPECT_EQ(error_of({"--use_full_attn"}),
+            "--use_full_attn: True is not supported; supported: false; use --attention full");
+  EXPECT_EQ(error_of({"--optim", "adafactor"}),
+            "--optim: adafactor is not supported; supported: adamw_torch, adamw_torch_fused, adamw_hf, "
+            "adamw_apex_fused; there is no other optimizer");
+  EXPECT_EQ(error_of({"--lora_dropout", "0.05"}),
+            "--lora_dropout: 0.05 is not supported; supported: 0, 0.0, 0.; leave it out");
+  EXPECT_EQ(error_of({"--fp16", "True"}), "--fp16: True is not supported; supported: false; use --dtype bfloat16");
+}
+
+}  // namespace
+}  // namespace hici::commands
