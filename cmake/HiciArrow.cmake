@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# libarrow out of the pinned pyarrow wheel, to read Arrow data sets. Linked like LibTorch: it adds milliseconds to the
+# libarrow and libparquet out of the pinned pyarrow wheel, to read Arrow data sets. Linked like LibTorch: it adds milliseconds to the
 # start of the program and shares no symbol with LibTorch. Without the wheel, or with HICI_ARROW=OFF, the program is built
 # without it and says so when it is given such a data set.
-#   hici_arrow           headers and libarrow
+#   hici_arrow           headers, libarrow and libparquet
 #   HICI_ARROW_DIR       the wheel's pyarrow folder (cache entry; found in HICI_VENV, else through python3)
-#   HICI_ARROW_ENABLED   whether data/arrow/source.cpp is built
+#   HICI_ARROW_ENABLED   whether data/arrow/source.cpp and the like are built
 #   HICI_ARROW_SUMMARY   one line for the configure summary and `hici --version`
 set(HICI_ARROW_ENABLED OFF)
 set(HICI_ARROW_DIR "" CACHE PATH "Folder of an installed pyarrow wheel (the one that holds libarrow.so.*)")
@@ -27,14 +27,15 @@ if(EXISTS "${hici_arrow_config}")
   string(REGEX REPLACE ".*ARROW_SO_VERSION \"([0-9]+)\".*" "\\1" hici_arrow_so_version "${hici_arrow_lines}")
   string(REGEX REPLACE ".*ARROW_VERSION_STRING \"([^\"]+)\".*" "\\1" HICI_ARROW_VERSION "${hici_arrow_lines}")
   set(hici_arrow_library "${HICI_ARROW_DIR}/libarrow.so.${hici_arrow_so_version}")
+  set(hici_parquet_library "${HICI_ARROW_DIR}/libparquet.so.${hici_arrow_so_version}")
 endif()
 
 if(NOT HICI_ARROW)
   set(HICI_ARROW_SUMMARY "off (HICI_ARROW=OFF)")
 elseif(NOT HICI_ARROW_DIR)
   set(HICI_ARROW_SUMMARY "off (no pyarrow wheel found)")
-elseif(NOT EXISTS "${hici_arrow_library}")
-  set(HICI_ARROW_SUMMARY "off (no libarrow with its headers in ${HICI_ARROW_DIR})")
+elseif(NOT EXISTS "${hici_arrow_library}" OR NOT EXISTS "${hici_parquet_library}")
+  set(HICI_ARROW_SUMMARY "off (no libarrow and libparquet with their headers in ${HICI_ARROW_DIR})")
 else()
   set(HICI_ARROW_ENABLED ON)
   set(HICI_ARROW_SUMMARY "${HICI_ARROW_VERSION}")
@@ -43,6 +44,6 @@ else()
   endif()
   add_library(hici_arrow INTERFACE)
   target_include_directories(hici_arrow SYSTEM INTERFACE "${HICI_ARROW_DIR}/include")
-  target_link_libraries(hici_arrow INTERFACE "${hici_arrow_library}")
+  target_link_libraries(hici_arrow INTERFACE "${hici_parquet_library}" "${hici_arrow_library}")
   target_link_options(hici_arrow INTERFACE "-Wl,-rpath,${HICI_ARROW_DIR}" "-Wl,--disable-new-dtags" "-Wl,--as-needed")
 endif()

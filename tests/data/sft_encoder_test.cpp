@@ -55,10 +55,11 @@ std::string learned_with(const std::string& chat_template, const std::string& ro
   return learned_text(encoder.encode({row_of(row)}).front(), encoder.tokenizer());
 }
 
+// The header of an answer that follows another is the template's, as between other turns.
 TEST(SftEncoderTest, LearnsAllTurnsOfTheAssistant) {
   EXPECT_EQ(learned_with("{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}"
                          "{% if add_generation_prompt %}[assistant]{% endif %}"),
-            "fox</s>[assistant]Größe</s>lazy</s>");
+            "fox</s>Größe</s>lazy</s>");
   // Without a generation prompt the turn begins where the messages before it end.
   EXPECT_EQ(learned_with("{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}"),
             "[assistant]fox</s>[assistant]Größe</s>[assistant]lazy</s>");
@@ -72,7 +73,7 @@ TEST(SftEncoderTest, FindsATurnThatIsWrittenInAnotherWayWhenItIsNotTheLast) {
   EXPECT_EQ(learned_with(
                 "{% for m in messages %}[{{ m.role }}]{% if loop.last and m.role == 'assistant' %}(thinking){% endif %}"
                 "{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"),
-            "fox</s>[assistant]Größe</s>(thinking)lazy</s>");
+            "fox</s>Größe</s>(thinking)lazy</s>");
 }
 
 TEST(SftEncoderTest, ATemplateThatDoesNotTellOrFailsNamesTheRow) {

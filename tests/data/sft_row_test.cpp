@@ -65,7 +65,7 @@ TEST(ParseSftRowTest, NamesTheRowThatHasNoAnswer) {
   EXPECT_ERROR_SAYS(parse_sft_row(R"({"messages": [{"role": "user", "content": "x"}]})", "f"),
                     "no turn of the assistant");
   EXPECT_ERROR_SAYS(parse_sft_row(R"({"conversations": [{"from": "x", "value": "y"}]})", "f"),
-                    "from \"x\" is no speaker; use human, gpt, system or tool");
+                    "from \"x\" is no speaker; use human, gpt, system, tool, function_call or observation");
   EXPECT_ERROR_SAYS(parse_sft_row("[1]", "f"), "f: is [1], expected a JSON object");
 }
 

@@ -83,6 +83,11 @@ TEST_F(LongBenchCasesTest, ADataSetNeedsItsPromptAndItsLength) {
   fs::remove(folder_ / "config" / "dataset2maxlen.json");
   EXPECT_ERROR_SAYS(read_task("trec"), "dataset2maxlen.json");
   EXPECT_ERROR_SAYS(find_longbench_data(folder_ / "config", false), "data: has no data set of LongBench");
+  // The repository's folder, or that of the archive, with the benchmark one deeper.
+  write("outer/inner/data/trec.jsonl", kGood);
+  EXPECT_ERROR_SAYS(find_longbench_data(folder_ / "outer", false), "outer/inner in it has data/: give that");
+  EXPECT_ERROR_SAYS(read_longbench_data(folder_ / "outer" / "inner", *find_longbench_task("trec"), false),
+                    "config/dataset2prompt.json: is not there; config/ of LongBench's repository belongs beside data/");
 }
 
 TEST(LongBenchPromptTest, IsPythonsFormat) {

@@ -167,6 +167,30 @@ class GenerateTest(FolderTest):
         chats = self.batch_file([{"messages": [{"role": "user", "content": "Hello"}]}, {"prompt": "Hello"}])
         self.assertEqual([line["ids"] for line in self.lines("--batch_file", chats, *options)], [expected, expected])
 
+    def test_tools_of_a_batch_reach_the_template(self):
+        """The number of tokens of a prompt is that of transformers' text, in the tokenizer of the model."""
+        template = ("{{ bos_token }}{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}{% for m in messages %}"
+                    "{{ (prefix or '') + m.content }}{% endfor %}{% if add_generation_prompt %}:{% endif %}")
+        for_tools = template.replace("}}:", "}} tools:")
+        (self.model / "tokenizer_config.json").write_text(json.dumps({
+            "bos_token": "<|bos|>", "eos_token": "<|eos|>", "chat_template": [{"name": "default", "template": template},
+                                                                               {"name": "tool_use", "template": for_tools}]}))
+        tools = [{"type": "function", "function": {"name": "tide", "arguments": {"b": 1, "a": None}}}]
+        chat = [{"role": "user", "content": "Hello"}]
+        tokenizer = transformers.AutoTokenizer.from_pretrained(self.model)
+        rows, wanted = [], []
+        for more, given in (({}, {}), ({"tools": tools}, {"tools": tools}), ({"tools": json.dumps(tools)}, {"tools": tools}),
+                            ({"tools": ""}, {}), ({"chat_template_kwargs": {"prefix": "x "}}, {"prefix": "x "})):
+            rows += [{"messages": chat, **more}, {"prompt": "Hello", **more}]
+            wanted += 2 * [len(tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True, **given)["input_ids"])]
+        self.assertGreater(len(set(wanted)), 2)
+        got = self.lines("--batch_file", self.batch_file(rows), "--chat", "--max_new_tokens", 1, "--ignore_eos")
+        self.assertEqual([line["prompt_tokens"] for line in got], wanted)
+        for row, options, message in (({"prompt": "a", "tools": tools}, [], "line 1: has tools or chat_template_kwargs"),
+                                      ({"prompt": "a", "tools": [1]}, ["--chat"], "line 1: tools is [1], expected a list of objects")):
+            done = self.generate("--batch_file", self.batch_file([row]), *options, code=1)
+            self.assert_one_error_line(done, "generate", message)
+
     def test_prompt_styles_are_those_of_sft(self):
         forms = {"llama2": "[INST]Hello[/INST]",
                  "alpaca": "Below is an instruction that describes a task. Write a response that appropriately completes the "

@@ -2,23 +2,17 @@
 """Supervised fine-tuning: its losses and updates are those of a few lines of transformers, it resumes bit for bit, starts
 from pre-training, and says what is wrong with its data."""
 import json
-import os
 import random
 import shlex
 import signal
 import unittest
 
-os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+from sft_runs import STEPS, WORDS, SftFolderTest  # first: sets what the libraries read when they are imported
 
 import pyarrow
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from support import FolderTest, metrics, num_metric_lines, start_hici, stop_now, wait_until
+from support import metrics, num_metric_lines, start_hici, stop_now, wait_until
 
-STEPS = 8
-WORDS = "the of and a to in he that it his unto for i with is as be they not them said lord my all".split()
 CHATML = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
           "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
 # Qwen3's habit: what an assistant thought is left out of all turns but the last.
@@ -52,89 +46,12 @@ def chat_rows(count):
     return rows
 
 
-def make_tokenizer():
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<s>", "</s>", "<|im_start|>", "<|im_end|>"]
-    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special, show_progress=False,
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    tokenizer.train_from_iterator([" ".join(WORDS)] * 20, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
-
-
 def prompt_of(row):
     text = row["instruction"] + ("\n" + row["input"] if row.get("input") else "")
     return f"[INST]{text}[/INST]"
 
 
-class SftTest(FolderTest):
-    def setUp(self):
-        super().setUp()
-        self.base, self.tokenizer = self.folder / "base", make_tokenizer()
-        torch.manual_seed(3)
-        config = LlamaConfig(vocab_size=len(self.tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-                             num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256)
-        LlamaForCausalLM(config).save_pretrained(self.base)
-        self.tokenizer.save_pretrained(self.base)
-
-    def write(self, rows, name="data.json"):
-        path = self.folder / name
-        lines = name.endswith(".jsonl")
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows) if lines else json.dumps(rows))
-        return path
-
-    def options(self, data, out="out", command="sft", **changes):
-        options = {"model_name_or_path": self.base, "data_path": data, "output_dir": self.folder / out,
-                   "model_max_length": 128, "max_steps": STEPS, "per_device_train_batch_size": 2,
-                   "gradient_accumulation_steps": 2, "learning_rate": 2e-3, "hici_lr": 1e-2, "dtype": "float32",
-                   "device": "cpu", "warmup_steps": 0, "num_local_slots": 2, "global_slots": 2, "num_heads": 2,
-                   "bottleneck_dim": 16, "shared_compress_dim": 8, "lora_r": 2, "save_steps": 3, **changes}
-        return [command] + [text for key, value in options.items() if value is not None for text in (f"--{key}", str(value))]
-
-    def train(self, *arguments, **keywords):
-        return self.run_hici(*self.options(*arguments, **keywords))
-
-    def losses(self, out="out"):
-        return [line["loss"] for line in metrics(self.folder / out)]
-
-    # ---- against transformers ---------------------------------------------------------------------------------
-
-    def expected_steps(self, examples, num_steps, batch=2, accumulation=2, rate=2e-3):
-        """Loss, gradient norm of each step; examples are (ids, labels), visited in order."""
-        model = LlamaForCausalLM.from_pretrained(self.base, dtype=torch.float32, attn_implementation="eager")
-        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0)
-        steps, at = [], 0
-        for _ in range(num_steps):
-            drawn = [examples[(at + i) % len(examples)] for i in range(batch * accumulation)]
-            at += len(drawn)
-            targets = sum((torch.tensor(labels[1:]) != -100).sum().item() for _, labels in drawn)
-            total = 0.0
-            for ids, labels in drawn:  # one by one: padding must make no difference
-                logits = model(torch.tensor([ids])).logits[0, :-1]
-                loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels[1:]), ignore_index=-100,
-                                                         reduction="sum") / targets
-                loss.backward()
-                total += loss.item()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), float("inf")).item()
-            optimizer.step()
-            optimizer.zero_grad()
-            steps.append((total, norm))
-        return steps
-
-    def check_against_transformers(self, data, examples, **changes):
-        full = {"attention": "full", "low_rank_training": False, "shuffle": False, "max_grad_norm": 0,
-                "hici_grad_clip": None, "lora_r": None, "lr_scheduler_type": "constant", "warmup_steps": None,
-                "num_local_slots": None, "global_slots": None, "num_heads": None, "bottleneck_dim": None,
-                "shared_compress_dim": None}
-        done = self.train(data, max_steps=4, **{**full, **changes})
-        for line, (loss, norm) in zip(metrics(self.folder / "out"), self.expected_steps(examples, 4), strict=True):
-            # float32 sums in another order; later steps carry the differences of the steps before them.
-            self.assertLess(abs(line["loss"] / loss - 1), 1e-5, (line, loss))
-            self.assertLess(abs(line["grad_norm"] / norm - 1), 1e-4, (line, norm))
-        return done
-
+class SftTest(SftFolderTest):
     def instruction_examples(self, rows):
         examples = []
         for row in rows:
@@ -385,7 +302,7 @@ class SftTest(FolderTest):
         self.refuse(good + [{"instruction": "why", "output": ""}], "data.jsonl: line 3: 'output', the answer to learn, is empty",
                     name="data.jsonl")
         self.refuse(good + [{"instruction": 3, "output": "x"}], "element 2", "instruction")
-        self.refuse(good + [{"question": "why"}], "element 2: has no 'instruction', 'messages' or 'conversations'")
+        self.refuse(good + [{"question": "why"}], "element 2: has no 'instruction', 'messages', 'conversations' or 'prompt' with 'completion'")
         self.refuse([{"conversations": [{"from": "narrator", "value": "x"}]}], "element 0: conversations", "narrator")
         self.refuse([{"messages": [{"role": "user", "content": "x"}]}], "element 0: messages: has no turn of the assistant")
         self.refuse([], "data.json: has no rows")

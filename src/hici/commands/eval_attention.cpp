@@ -8,11 +8,13 @@
 #include "hici/base/text_table.h"
 #include "hici/base/version.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/options/data_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/commands/options/sharing_options.h"
 #include "hici/config/bounds.h"
 #include "hici/config/divides.h"
+#include "hici/data/tokenize_corpus.h"
 #include "hici/eval/attention_profile.h"
 #include "hici/io/load_model.h"
 #include "hici/ops/types.h"
@@ -35,6 +37,8 @@ struct EvalAttentionOptions {
   std::string peft_model;
   std::string data_path;
   std::string token_type;
+  std::string text_field = "text";
+  std::string split = "train";
   std::string output;
   std::string figures;
   std::string label;
@@ -174,8 +178,8 @@ void check_places(const EvalAttentionOptions& o) {
 
 int run_eval_attention(const EvalAttentionOptions& o) {
   check_options(o);
-  std::optional<data::TokenType> type;
-  if (!o.token_type.empty()) type = parse_enum<data::TokenType>(o.token_type, "--token_type");
+  std::optional<data::TokenTypeChoice> type;
+  if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
   check_places(o);
   const StopSignals signals;
   const io::LoadedModel loaded =
@@ -183,8 +187,12 @@ int run_eval_attention(const EvalAttentionOptions& o) {
   HICI_CHECK(loaded.has_hierarchy, o.peft_model.empty() ? o.base_model : o.peft_model,
              ": has no HiCI modules, so that there are no slots to look at; give --peft_model with an adapter of hici "
              "train, or a model that was merged --with_hici True");
-  const data::TokenFile tokens =
-      data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
+  const data::TokenFile tokens = data::open_tokens({.path = o.data_path,
+                                                    .model = o.base_model,
+                                                    .vocab_size = loaded.model->config().vocab_size,
+                                                    .text_field = o.text_field,
+                                                    .split = o.split},
+                                                   type);
   if (tokens.info()) io::warn_of_foreign_tokens(o.data_path, tokens.info()->tokenizer_sha256, o.base_model, loaded);
   const eval::AttentionProfileOptions options = profile_options(o, loaded, tokens);
   warn_if_beyond_reach("--seq_len", o.seq_len, loaded);
@@ -214,9 +222,9 @@ void bind_options(CLI::App& app, EvalAttentionOptions& o) {
   add_option(app, "base_model", o.base_model, "Directory of the base or merged model (config.json and weights)")
       ->required();
   add_option(app, "peft_model", o.peft_model, "Directory of an adapter or checkpoint");
-  add_option(app, "data_path", o.data_path, "Token file (hici tokenize makes one)")->required();
-  add_option(app, "token_type", o.token_type,
-             "uint16 or uint32; default: the sidecar's, else what fits the vocabulary");
+  add_option(app, "data_path", o.data_path, kWindowsData)->required();
+  add_option(app, "token_type", o.token_type, kTokenTypeHelp);
+  bind_text_columns(app, o.text_field, o.split);
   add_tokens(app, "seq_len", o.seq_len, "Tokens of a window", kTokensFromOne);
   add_tokens(app, "context_size", o.context_size,
              "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");

@@ -9,12 +9,14 @@
 #include "hici/base/signals.h"
 #include "hici/base/version.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/options/data_options.h"
 #include "hici/commands/options/dual_chunk_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/commands/options/sharing_options.h"
 #include "hici/config/bounds.h"
 #include "hici/config/divides.h"
+#include "hici/data/tokenize_corpus.h"
 #include "hici/eval/perplexity.h"
 #include "hici/io/load_model.h"
 #include "hici/io/model_facts.h"
@@ -38,6 +40,8 @@ struct EvalPplOptions {
   std::string peft_model;
   std::string data_path;
   std::string token_type;
+  std::string text_field = "text";
+  std::string split = "train";
   std::string output;
   std::string label;
   std::string eval_mode = "full";
@@ -200,11 +204,16 @@ struct Evaluation {
   nlohmann::json settings;
 };
 
-Evaluation open_evaluation(const EvalPplOptions& o, const EvalMode& mode, const std::optional<data::TokenType>& type) {
+Evaluation open_evaluation(const EvalPplOptions& o, const EvalMode& mode,
+                           const std::optional<data::TokenTypeChoice>& type) {
   io::LoadedModel loaded = load(o, mode);
   const nn::ForwardOptions forward = make_forward(o, mode, loaded);
-  data::TokenFile tokens =
-      data::TokenFile::open(o.data_path, {.vocab_size = loaded.model->config().vocab_size, .type = type});
+  data::TokenFile tokens = data::open_tokens({.path = o.data_path,
+                                              .model = o.base_model,
+                                              .vocab_size = loaded.model->config().vocab_size,
+                                              .text_field = o.text_field,
+                                              .split = o.split},
+                                             type);
   if (tokens.info()) io::warn_of_foreign_tokens(o.data_path, tokens.info()->tokenizer_sha256, o.base_model, loaded);
   const bool has_a_window = tokens.size() > o.seq_len;  // else an error follows, which is all there is to say
   if (has_a_window && mode.attention != nn::AttentionKind::kDca) warn_if_beyond_reach("--seq_len", o.seq_len, loaded);
@@ -270,8 +279,8 @@ int run_eval_ppl(const EvalPplOptions& o) {
   check_dual_chunk(o, mode);
   if (mode.attention != nn::AttentionKind::kHici) o.hici.note_without_effect("--eval_mode " + o.eval_mode);
   check_segments(o, mode);
-  std::optional<data::TokenType> type;
-  if (!o.token_type.empty()) type = parse_enum<data::TokenType>(o.token_type, "--token_type");
+  std::optional<data::TokenTypeChoice> type;
+  if (!o.token_type.empty()) type = data::parse_token_type(o.token_type, "--token_type");
   const auto check_place = [&] {
     check_output_file(o.output, read_places_of_windows(o.base_model, o.peft_model, o.data_path));
   };
@@ -298,9 +307,9 @@ CommandEntry eval_ppl_command() {
         add_option(app, "base_model", o->base_model, "Directory of the base model (config.json and weights)")
             ->required();
         add_option(app, "peft_model", o->peft_model, "Directory of an adapter or checkpoint");
-        add_option(app, "data_path", o->data_path, "Token file (hici tokenize makes one)")->required();
-        add_option(app, "token_type", o->token_type,
-                   "uint16 or uint32; default: the sidecar's, else what fits the vocabulary");
+        add_option(app, "data_path", o->data_path, kWindowsData)->required();
+        add_option(app, "token_type", o->token_type, kTokenTypeHelp);
+        bind_text_columns(app, o->text_field, o->split);
         add_tokens(app, "seq_len", o->seq_len, "Tokens of a window", {2, config::kMaxSequenceTokens});
         add_tokens(app, "context_size", o->context_size,
                    "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");

@@ -253,11 +253,13 @@ int run_generate(GenerateCommandOptions& o) {
   check_output_file(o.output, read_places(o));
   o.overwrite.check({o.output});
   const std::vector<generate::Prompt> prompts = read_prompts(o);
-  std::optional<text::ChatTemplate> chat;
+  std::optional<text::ChatTemplate> chat, chat_for_tools;
   if (o.chat) chat = text::load_chat_template(o.answering.tokenizer_folder());
+  const bool has_tools = std::any_of(prompts.begin(), prompts.end(), [](const auto& p) { return p.has_tools(); });
+  if (o.chat && has_tools) chat_for_tools = text::load_chat_template(o.answering.tokenizer_folder(), true);
   const StopSignals signals;
   const AnsweringModel model = o.answering.load();
-  const generate::PromptEncoder encoder(model.tokenizer, chat, o.system, style_of(o));
+  const generate::PromptEncoder encoder(model.tokenizer, chat, o.system, style_of(o), chat_for_tools);
   const int64_t room = room_for_prompts(o, model);
   std::vector<generate::Ids> ids;
   for (const generate::Prompt& prompt : prompts) {
@@ -275,8 +277,10 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
       "prompt,--prompt", o.prompt.value,
       "The prompt; may also stand alone, before the options. Without any of the three, standard input is the prompt"));
   add_option(app, "prompt_file", o.prompt_file, "File whose text is the prompt, without its last line end");
-  add_option(app, "batch_file", o.batch_file,
-             "JSON lines with \"prompt\", or with \"messages\" for --chat; the answers are JSON lines");
+  add_option(
+      app, "batch_file", o.batch_file,
+      "JSON lines with \"prompt\", or with \"messages\" for --chat, and \"tools\" where the template takes such; "
+      "the answers are JSON lines");
   add_option(app, "output", o.output, "File for the JSON lines of answers; empty: stdout");
   o.overwrite.bind(app);
   add_bool(app, "chat", o.chat, "Through the model's chat template: the prompt is what the user says");

@@ -22,7 +22,7 @@ struct InspectOptions {
 int run_inspect(const InspectOptions& o) {
   io::InspectRequest request{
       .path = o.path, .base_model = o.base_model, .vocab_size = o.vocab_size, .list_tensors = o.tensors};
-  if (!o.token_type.empty()) request.token_type = parse_enum<data::TokenType>(o.token_type, "--token_type");
+  if (!o.token_type.empty()) request.token_type = data::parse_token_type(o.token_type, "--token_type");
   const nlohmann::json report = io::inspect_path(request);
   write_stdout(with_flags(o.json ? report.dump(2) + "\n" : io::inspection_text(report)));
   return report["problems"].empty() ? 0 : 1;

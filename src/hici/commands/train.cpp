@@ -2,6 +2,7 @@
 // `hici train`: pre-training on token files, with LoRA or of all parameters.
 #include "hici/base/error.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/options/data_options.h"
 #include "hici/commands/options/training_options.h"
 #include "hici/config/divides.h"
 
@@ -30,7 +31,7 @@ void check_segments(const TrainOptions& o) {
 
 int run_train(TrainOptions& o) {
   check_segments(o);
-  if (!o.token_type.empty()) o.spec.token_type = parse_enum<data::TokenType>(o.token_type, "--token_type");
+  if (!o.token_type.empty()) o.spec.token_type = data::parse_token_type(o.token_type, "--token_type");
   o.resolve();
   return train::with_processes(o.spec, [&](const parallel::World& world) {
     train::TrainingRun run(o.spec, world);
@@ -43,10 +44,10 @@ int run_train(TrainOptions& o) {
 void bind_train(CLI::App& app, TrainOptions& o) {
   o.bind_model_and_data(
       app,
-      "Token file (hici tokenize makes one), or text: .txt, .jsonl, .json (also .gz, .zst), a save_to_disk folder");
-  add_option(app, "text_field", o.spec.text_field, "Field of JSON objects, column of Arrow data sets");
-  add_option(app, "token_type", o.token_type,
-             "uint16 or uint32; default: the sidecar's, else what fits the vocabulary");
+      "Token file (hici tokenize makes one), or text or ids: .txt, .jsonl, .json (also .gz, .zst), .parquet, a "
+      "save_to_disk folder");
+  add_option(app, "text_field", o.spec.text_field, kTextFieldHelp);
+  add_option(app, "token_type", o.token_type, kTokenTypeHelp);
   o.bind_what_to_train(app);
   o.bind_how_to_train(app);
   add_tokens(app, "segment_length", o.segment_length,

@@ -49,6 +49,12 @@ void CorpusTokenizer::add(TextPiece piece) {
   if (short_bytes_ >= batch_bytes()) flush_short();
 }
 
+void CorpusTokenizer::add_ids(std::span<const uint32_t> ids) {
+  flush_short();
+  emit(ids);
+  ++counts_.num_documents;
+}
+
 double CorpusTokenizer::share_encoded() const {
   const double waiting = static_cast<double>(short_bytes_ + long_encoder_.waiting_bytes());
   return counts_.num_bytes > 0 ? 1 - waiting / static_cast<double>(counts_.num_bytes) : 0;

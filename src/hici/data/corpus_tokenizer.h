@@ -41,6 +41,8 @@ class CorpusTokenizer {
   CorpusTokenizer(text::Tokenizer tokenizer, DocumentFrame frame, Sink sink);
 
   void add(TextPiece piece);
+  // A document that is tokens already, without the frame.
+  void add_ids(std::span<const uint32_t> ids);
   // Of the text added so far, the part whose ids the sink has (0 to 1).
   double share_encoded() const;
   // Must be called at the end; the last document must have ended.

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace hici::data {
 
@@ -25,6 +26,8 @@ class JsonRows {
   virtual bool next(JsonRow& row) = 0;
   // Bytes of the file read so far.
   virtual uint64_t bytes_consumed() const = 0;
+  // Columns of the file that the rows do not have, since nobody looks at them; known at the end.
+  virtual std::vector<std::string> left_out() const { return {}; }
 };
 
 // By the ending, .jsonl or .json (and .gz, .zst behind it); another is an error.

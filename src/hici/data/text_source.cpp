@@ -5,9 +5,12 @@
 #include "hici/base/file.h"
 #include "hici/base/hub_id.h"
 #include "hici/base/json.h"
+#include "hici/base/shown_name.h"
+#include "hici/data/arrow/files.h"
 #include "hici/data/arrow/source.h"
 #include "hici/data/byte_stream.h"
 #include "hici/data/json_rows.h"
+#include "hici/data/token_look.h"
 #include "hici/text/utf8.h"
 
 #include <nlohmann/json.hpp>
@@ -23,7 +26,7 @@ std::string field_text(const nlohmann::json& value, const std::string& subject, 
   const auto field = value.find(text_field);
   if (field == value.end()) {
     std::string names;
-    for (const auto& [name, ignored] : value.items()) names += (names.empty() ? "" : ", ") + shown_json(name);
+    for (const auto& [name, ignored] : value.items()) names.append(names.empty() ? "" : ", ").append(shown_name(name));
     fail(subject, ": has no field '", text_field, "'; `text_field` names it",
          names.empty() ? "" : ", and this one has ", names);
   }
@@ -95,13 +98,15 @@ std::string text_of_json_line(std::string_view line, const std::string& subject,
 std::unique_ptr<TextSource> open_text_source(const std::filesystem::path& path, const TextSourceOptions& options) {
   HICI_CHECK(std::filesystem::exists(path), path.string(), ": no such file or folder",
              hub_hint(path, HubKind::kDataSet));
-  if (std::filesystem::is_directory(path)) return open_arrow_source(path, options);
+  if (std::filesystem::is_directory(path) || is_arrow_data(path)) return open_arrow_source(path, options);
   const std::string ending = format_ending(path);
-  if (ending == ".txt") return std::make_unique<PlainTextSource>(path);
   if (ending == ".jsonl" || ending == ".json") return std::make_unique<JsonSource>(path, options.text_field);
+  // Rows of a table are no documents.
+  const bool is_table = ending == ".csv" || ending == ".tsv";
+  if (ending == ".txt" || (!is_table && looks_like_text(path))) return std::make_unique<PlainTextSource>(path);
   fail(path.string(), ": ending '", ending,
-       "' is not known; use .txt, .jsonl or .json (also .gz, .zst) or a folder of "
-       "datasets.save_to_disk");
+       is_table ? "' is a table; write its rows as .jsonl, and" : "' is not known;",
+       " use .txt, .jsonl or .json (also .gz, .zst), .parquet or a folder of datasets.save_to_disk");
 }
 
 }  // namespace hici::data

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Documents out of files, in bounded memory and in order: .txt (a file is a document), .jsonl and .json (one field of
-// each object), each also as .gz and .zst, and folders that datasets.save_to_disk wrote (Arrow).
+// each object), each also as .gz and .zst; Arrow data sets (arrow/files.h): folders that datasets.save_to_disk wrote,
+// .arrow and Parquet files. A file of another ending is a document if its bytes are text (token_look.h).
 #pragma once
 
 #include <cstdint>

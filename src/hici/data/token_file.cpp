@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
 #include "hici/data/byte_stream.h"
+#include "hici/data/token_look.h"
 
 #include <algorithm>
 #include <bit>
@@ -18,7 +19,6 @@ static_assert(std::endian::native == std::endian::little, "token files are littl
 
 constexpr int64_t kScanTokens = int64_t{1} << 20;   // tokens held at once while the whole file is looked at
 constexpr int64_t kProbeTokens = int64_t{1} << 16;  // tokens looked at to guess what a file really is
-constexpr int64_t kMinProbePairs = 8;               // fewer say nothing
 
 // Tokens [begin, begin + count) as they stand in the file.
 template <typename Id>
@@ -45,7 +45,7 @@ int64_t widen(const MappedFile& file, TokenType type, int64_t begin, std::span<i
 
 TokenType choose_type(const std::string& subject, const TokenFileOptions& options,
                       const std::optional<TokenFileInfo>& info) {
-  if (options.type) return *options.type;
+  if (options.type) return options.type->type;
   if (info) return info->type;
   HICI_CHECK(options.vocab_size > 0, subject, ": has no ", subject,
              ".json that states its type, and no vocabulary is known; give `token_type` uint16 or uint32");
@@ -78,12 +78,18 @@ void replace_with_sidecar(AtomicFile& file, const std::filesystem::path& path, c
 
 namespace {
 
+constexpr const char* kForce = "; if these are token ids all the same, say `token_type` forced_uint16 or forced_uint32";
+
 // Two letters of a text are an id of most vocabularies.
-void check_is_no_text(const std::filesystem::path& path, const TokenFileOptions& options,
-                      const std::optional<TokenFileInfo>& info) {
-  const std::string ending = format_ending(path);
+void check_holds_tokens(const MappedFile& file, const TokenFileOptions& options,
+                        const std::optional<TokenFileInfo>& info) {
+  if (info || (options.type && options.type->is_forced)) return;
+  const std::optional<FileLook> look = look_of_no_tokens(file, options.vocab_size);
+  HICI_CHECK(!look, file.path().string(), ": ", look->what, " by its bytes, expected token ids; ", look->way_out,
+             kForce);
+  const std::string ending = format_ending(file.path());
   const bool is_named_as_text = ending == ".txt" || ending == ".jsonl" || ending == ".json" || ending == ".md";
-  HICI_CHECK(!is_named_as_text || info || options.type, path.string(), ": is text by its name, expected token ids; ",
+  HICI_CHECK(!is_named_as_text || options.type, file.path().string(), ": is text by its name, expected token ids; ",
              "make them with 'hici tokenize', or say `token_type` uint16 or uint32 if these are token ids");
 }
 
@@ -94,7 +100,7 @@ TokenFile TokenFile::open(const std::filesystem::path& path, const TokenFileOpti
   HICI_CHECK(hint.empty(), path.string(), ": no such file", hint);
   MappedFile file(path);
   std::optional<TokenFileInfo> info = read_sidecar(path);
-  check_is_no_text(path, options, info);
+  check_holds_tokens(file, options, info);
   const TokenType type = choose_type(path.string(), options, info);
   const size_t width = bytes_per_token(type);
   HICI_CHECK(file.size() > 0, path.string(), ": is empty; write it again with 'hici tokenize'");
@@ -102,7 +108,7 @@ TokenFile TokenFile::open(const std::filesystem::path& path, const TokenFileOpti
              " tokens; it was cut short, or it is no token file ('hici tokenize' makes one from text)");
   TokenFile tokens(std::move(file), std::move(info), type, options.vocab_size);
   tokens.check_sidecar();
-  tokens.check_not_wider();
+  tokens.check_not_wider(options.type && options.type->is_forced);
   if (options.vocab_size > 0) tokens.check_ids();
   return tokens;
 }
@@ -123,19 +129,11 @@ void TokenFile::check_sidecar() const {
              info_->num_tokens, "; one of the two was replaced or cut: write both again with 'hici tokenize'");
 }
 
-// A uint32 file of small ids, read as uint16, has a zero in every second place. Only looked for when nothing but the
-// size of the vocabulary chose the type.
-void TokenFile::check_not_wider() const {
-  const int64_t pairs = std::min(num_tokens_, kProbeTokens) / 2;
-  if (info_ || type_ != TokenType::kUint16 || num_tokens_ % 2 != 0 || pairs < kMinProbePairs) return;
-  const std::vector<uint16_t> ids = raw_tokens<uint16_t>(file_, 0, 2 * pairs);
-  bool low_halves_differ = false;
-  for (size_t i = 0; i < ids.size(); i += 2) {
-    if (ids[i + 1] != 0) return;
-    low_halves_differ |= ids[i] != ids[0];
-  }
-  HICI_CHECK(!low_halves_differ, path().string(),
-             ": every second uint16 token is 0; this looks like a uint32 file: give `token_type` uint32");
+// A uint32 file of small ids, read as uint16, has a zero in every second place.
+void TokenFile::check_not_wider(bool is_forced) const {
+  if (info_ || is_forced || type_ != TokenType::kUint16 || num_tokens_ % 2 != 0) return;
+  HICI_CHECK(!looks_wider_than_uint16(file_), path().string(),
+             ": every second uint16 token is 0 or nearly so; this looks like a uint32 file: give `token_type` uint32");
 }
 
 void TokenFile::check_ids() const {
@@ -162,7 +160,8 @@ std::string TokenFile::likely_cause(int64_t position) const {
   const int64_t count = std::min(kProbeTokens, num_tokens_ - begin);
   const std::vector<uint16_t> halves = raw_tokens<uint16_t>(file_, 2 * begin, 2 * count);
   const bool all_fit = std::all_of(halves.begin(), halves.end(), [&](uint16_t id) { return id < vocab_size_; });
-  if (!all_fit || info_) return "it was made with another tokenizer, or it is no token file";
+  if (!all_fit || info_ || !looks_like_uint16(file_))
+    return "it was made with another tokenizer, or it is no token file";
   return "this looks like a uint16 file read as uint32: give `token_type` uint16";
 }
 
@@ -185,9 +184,14 @@ std::vector<int64_t> TokenFile::read(int64_t begin, int64_t count) const {
   return tokens;
 }
 
+void TokenFile::belongs_to(std::filesystem::path source, std::shared_ptr<const void> folder) {
+  shown_ = std::move(source);
+  folder_ = std::move(folder);
+}
+
 const std::string& TokenFile::sha256() const {
   if (!sha256_.empty()) return sha256_;
-  const std::string found = sha256_hex_of_file(path());
+  const std::string found = sha256_hex_of_file(file_.path());
   file_.check_unchanged();
   HICI_CHECK(!info_ || info_->sha256 == found, path().string(), ": its content is not what ",
              sidecar_path(path()).string(), " describes (the SHA-256 differ); write both again with 'hici tokenize'");

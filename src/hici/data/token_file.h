@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,18 +18,20 @@
 namespace hici::data {
 
 struct TokenFileOptions {
-  int64_t vocab_size = 0;              // of the model: every id must be below it; 0: not known, ids are not checked
-  std::optional<TokenType> type = {};  // as the user said; else the sidecar's, else what fits vocab_size
+  int64_t vocab_size = 0;  // of the model: every id must be below it; 0: not known, ids are not checked
+  std::optional<TokenTypeChoice> type = {};  // as the user said; else the sidecar's, else what fits vocab_size
 };
 
 // A token file open for reading. reads may run in several threads at once; sha256() may not.
 class TokenFile {
  public:
-  // Checks size, sidecar and (one pass over the file) the largest id. Errors are one line that names the likely cause,
-  // such as a uint16 file read as uint32.
+  // Checks size, sidecar and (one pass over the file) the largest id. Without a sidecar the bytes must not look like
+  // something else (token_look.h), also where the user named the type, unless it is forced. Errors are one line that
+  // names the likely cause, such as a uint16 file read as uint32.
   static TokenFile open(const std::filesystem::path& path, const TokenFileOptions& options);
 
-  const std::filesystem::path& path() const { return file_.path(); }
+  // As the user named it, in messages too.
+  const std::filesystem::path& path() const { return shown_.empty() ? file_.path() : shown_; }
   int64_t size() const { return num_tokens_; }  // tokens
   TokenType type() const { return type_; }
   const std::optional<TokenFileInfo>& info() const { return info_; }  // the sidecar, when there is one
@@ -41,16 +44,21 @@ class TokenFile {
   // The largest id in the whole file, -1 when it is empty.
   int64_t largest_id() const;
 
+  // The file was made of `source`, which messages name, and lives as long as `folder`.
+  void belongs_to(std::filesystem::path source, std::shared_ptr<const void> folder);
+
   // SHA-256 of the content, computed at the first call and kept. An error when the sidecar states another one.
   const std::string& sha256() const;
 
  private:
   TokenFile(MappedFile file, std::optional<TokenFileInfo> info, TokenType type, int64_t vocab_size);
   void check_sidecar() const;
-  void check_not_wider() const;
+  void check_not_wider(bool is_forced) const;
   void check_ids() const;
   std::string likely_cause(int64_t position) const;
 
+  std::shared_ptr<const void> folder_;  // outlives the file
+  std::filesystem::path shown_;
   MappedFile file_;
   std::optional<TokenFileInfo> info_;
   TokenType type_;

@@ -17,6 +17,7 @@ namespace {
 constexpr const char* kFormat = "hici-token-file";
 constexpr int64_t kVersion = 1;
 constexpr size_t kMaxSidecarBytes = size_t{8} << 20;  // the list of sources is the only thing in it that grows
+constexpr const char* kForced = "forced_";
 constexpr int64_t kMaxVocabSize = int64_t{1} << 32;
 
 bool is_sha256(const std::string& text) {
@@ -29,6 +30,15 @@ size_t bytes_per_token(TokenType type) { return type == TokenType::kUint16 ? 2 :
 
 TokenType token_type_for_vocabulary(int64_t vocab_size) {
   return vocab_size <= std::numeric_limits<uint16_t>::max() + 1 ? TokenType::kUint16 : TokenType::kUint32;
+}
+
+TokenTypeChoice parse_token_type(const std::string& text, const std::string& subject) {
+  const bool is_forced = text.starts_with(kForced);
+  return {parse_enum<TokenType>(is_forced ? text.substr(std::string(kForced).size()) : text, subject), is_forced};
+}
+
+std::string text_of(const TokenTypeChoice& choice) {
+  return std::string(choice.is_forced ? kForced : "").append(name_of(choice.type));
 }
 
 std::filesystem::path sidecar_path(const std::filesystem::path& token_file) {

@@ -20,6 +20,15 @@ size_t bytes_per_token(TokenType type);
 constexpr EnumNames<TokenType, 2> names_of(TokenType) {
   return {"token type", {{{TokenType::kUint16, "uint16"}, {TokenType::kUint32, "uint32"}}}};
 }
+// A type as somebody typed it: uint16 or uint32; forced_uint16 and forced_uint32 whatever the file's bytes look like.
+struct TokenTypeChoice {
+  TokenTypeChoice(TokenType token_type, bool forced = false) : type(token_type), is_forced(forced) {}
+  TokenType type;
+  bool is_forced;
+};
+// `subject` names the option in messages.
+TokenTypeChoice parse_token_type(const std::string& text, const std::string& subject);
+std::string text_of(const TokenTypeChoice& choice);  // and back
 // uint16 while every id fits (vocabulary up to 65536), else uint32.
 TokenType token_type_for_vocabulary(int64_t vocab_size);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From texts to a token file: what `hici tokenize` does, and `hici train` when it is given text.
+// From texts to a token file: what `hici tokenize` does, and `hici train` and `hici eval ppl` when they are given text.
 #pragma once
 
 #include "hici/data/corpus_tokenizer.h"
@@ -30,10 +30,26 @@ struct TokenizeResult {
 };
 
 // Streams the inputs through the tokenizer, with a progress line; the token file and its sidecar appear whole or not at
-// all. Inputs without text are an error.
+// all. Ids of Arrow data sets that hold such (arrow/ids.h) are taken as they are. Inputs without text are an error.
 TokenizeResult tokenize_corpus(const TokenizeJob& job);
 
-// True for what hici reads as text: .txt, .jsonl, .json (also .gz, .zst) and folders of save_to_disk.
+// True for what hici reads as text by itself: .txt, .jsonl, .json (also .gz, .zst) and Arrow data sets.
 bool is_text_source(const std::filesystem::path& path);
+
+// Data of a model: a token file, or text or ids that become one on the way.
+struct ModelData {
+  std::filesystem::path path;
+  std::filesystem::path model;  // its tokenizer; need not have one if the data are ids
+  int64_t vocab_size = 0;       // of the model
+  std::string text_field = "text";
+  std::string split = "train";
+};
+
+// Writes the token file of text or ids. The sidecar of ids names no tokenizer.
+TokenizeResult write_token_file(const ModelData& data, const std::filesystem::path& output);
+
+// The token file itself, or one in a temporary folder that goes with the object. Text that has a sidecar, or whose type
+// the user named, is a token file with an odd name.
+TokenFile open_tokens(const ModelData& data, const std::optional<TokenTypeChoice>& type);
 
 }  // namespace hici::data

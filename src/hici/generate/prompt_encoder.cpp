@@ -18,11 +18,15 @@ text::ChatMessages PromptEncoder::messages_of(const Prompt& prompt) const {
 
 Ids PromptEncoder::encode(const Prompt& prompt) const {
   HICI_CHECK(chat_ || prompt.messages.is_null(), prompt.subject, ": has messages; give `chat`");
+  HICI_CHECK(chat_ || prompt.variables.empty(), prompt.subject,
+             ": has tools or chat_template_kwargs, which only a chat template can take; give `chat`");
   HICI_CHECK(!prompt.text.empty() || !prompt.messages.is_null(), prompt.subject, ": is empty; write something");
   text::Ids ids;
   if (chat_) {
     // The template writes BOS and all else itself.
-    ids = tokenizer_.encode(chat_->render(messages_of(prompt), {.add_generation_prompt = true}), false);
+    const text::ChatTemplate& chat_template = prompt.has_tools() && chat_for_tools_ ? *chat_for_tools_ : *chat_;
+    const text::ChatRequest request{.add_generation_prompt = true, .variables = prompt.variables};
+    ids = tokenizer_.encode(chat_template.render(messages_of(prompt), request), false);
   } else {
     ids = tokenizer_.encode(style_ ? data::make_prompt(*style_, prompt.text, "") : prompt.text, true);
     // An end-of-text token behind the prompt would end it before the answer begins.

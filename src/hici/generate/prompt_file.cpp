@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/json.h"
+#include "hici/data/sft/turns.h"
 
 #include <algorithm>
 #include <string_view>
@@ -19,12 +20,21 @@ Prompt parse_prompt(std::string_view line, std::string subject) {
   HICI_CHECK(object.has("prompt") != object.has("messages"), subject,
              ": has to be an object with either \"prompt\" or \"messages\"");
   Prompt prompt;
+  const auto ordered = nlohmann::ordered_json::parse(line);  // again, for the order of the keys
+  if (object.has("chat_template_kwargs")) {
+    object.object("chat_template_kwargs");
+    prompt.variables = ordered["chat_template_kwargs"];
+  }
+  if (object.has("tools")) {
+    nlohmann::ordered_json tools = data::tools_of(ordered["tools"], subject + ": tools");
+    if (!tools.is_null()) prompt.variables["tools"] = std::move(tools);
+  }
   if (object.has("prompt")) {
     prompt.text = object.string("prompt");
   } else {
     HICI_CHECK(object.at("messages").is_array() && !object.at("messages").empty(), subject,
                ": \"messages\" is no list of objects; write [{\"role\": \"user\", \"content\": \"...\"}]");
-    prompt.messages = nlohmann::ordered_json::parse(line)["messages"];  // again, for the order of the keys
+    prompt.messages = ordered["messages"];
   }
   prompt.subject = std::move(subject);
   return prompt;

@@ -16,10 +16,10 @@ namespace hici::io {
 
 struct InspectRequest {
   std::filesystem::path path;
-  std::filesystem::path base_model = {};           // to compare an adapter with; empty: no comparison
-  int64_t vocab_size = 0;                          // upper bound of the ids of a token file; 0: not checked
-  std::optional<data::TokenType> token_type = {};  // of a token file without a sidecar
-  bool list_tensors = false;                       // every tensor, instead of one line per kind
+  std::filesystem::path base_model = {};                 // to compare an adapter with; empty: no comparison
+  int64_t vocab_size = 0;                                // upper bound of the ids of a token file; 0: not checked
+  std::optional<data::TokenTypeChoice> token_type = {};  // of a token file without a sidecar
+  bool list_tensors = false;                             // every tensor, instead of one line per kind
 };
 
 // Keys: path, kind, and by kind config, rope, lora, hici, base (what comparing found), weights, parameters, tensors,

@@ -107,7 +107,7 @@ std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, 
   if (!data.tokens || data.tokens->size() <= length) return "";
   std::string text = "hici eval ppl" + model;
   text += " `data_path` " + shell_word(data.tokens->path().string());
-  if (spec.token_type) text += " `token_type` " + std::string(name_of(*spec.token_type));
+  if (spec.token_type) text += " `token_type` " + text_of(*spec.token_type);
   text += " `seq_len` " + std::to_string(length) + " `eval_mode` " + eval_mode_of(spec.attention);
   if (spec.train.stream_segments) text += " `stream_segments` True";
   const int64_t stride = std::min(length, kUsualStride), some = length + kWindowsToTry * stride;

@@ -5,6 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/memory.h"
+#include "hici/data/arrow/files.h"
 #include "hici/data/sft/load_sft.h"
 #include "hici/data/token_blocks.h"
 #include "hici/data/tokenize_corpus.h"
@@ -17,21 +18,24 @@ std::filesystem::path token_path(const TrainingRunSpec& spec) {
 }
 
 // Makes what token_path() says, where it must be made.
-void prepare_tokens(const TrainingRunSpec& spec) {
+void prepare_tokens(const TrainingRunSpec& spec, int64_t vocab_size) {
   if (!data::is_text_source(spec.data_path)) return;
-  data::TokenizeJob job;
-  job.tokenizer = spec.model;
-  job.inputs = {spec.data_path.string()};
-  job.text_field = spec.text_field;
-  job.split = spec.split;
-  job.output = token_path(spec);
-  const auto made = data::read_sidecar(job.output);
-  const bool is_kept = made && made->sources == job.inputs && std::filesystem::exists(job.output) &&
-                       made->tokenizer_sha256 == io::tokenizer_sha256_in(spec.model);
+  const std::filesystem::path output = token_path(spec);
+  const auto made = data::read_sidecar(output);
+  // Ids of an Arrow data set have no tokenizer.
+  const bool is_of_tokenizer = made && (made->tokenizer_sha256 == io::tokenizer_sha256_in(spec.model) ||
+                                        (made->tokenizer_sha256.empty() && data::is_arrow_data(spec.data_path)));
+  const bool is_kept = is_of_tokenizer && made->sources == std::vector<std::string>{spec.data_path.string()} &&
+                       std::filesystem::exists(output);
   if (!spec.resume.empty() && is_kept) return;
-  const data::TokenizeResult result = data::tokenize_corpus(job);
+  const data::TokenizeResult result = data::write_token_file({.path = spec.data_path,
+                                                              .model = spec.model,
+                                                              .vocab_size = vocab_size,
+                                                              .text_field = spec.text_field,
+                                                              .split = spec.split},
+                                                             output);
   log_info(spec.data_path.string(), ": ", counted(result.counts.num_tokens, "token"), " of ",
-           counted(result.counts.num_documents, "document"), ", kept as ", job.output.string());
+           counted(result.counts.num_documents, "document"), ", kept as ", output.string());
 }
 
 TrainingData open_blocks(const TrainingRunSpec& spec, int64_t vocab_size) {
@@ -72,7 +76,7 @@ TrainingData open_examples(const TrainingRunSpec& spec, int64_t vocab_size) {
 }  // namespace
 
 TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world) {
-  if (!spec.sft) parallel::on_leader(world, [&] { prepare_tokens(spec); });
+  if (!spec.sft) parallel::on_leader(world, [&] { prepare_tokens(spec, vocab_size); });
   TrainingData data = spec.sft ? open_examples(spec, vocab_size) : open_blocks(spec, vocab_size);
   // A tokenizer takes as much as a small model. It is gone by now, but what it took is still the process's, in holes
   // that no tensor fits.

@@ -35,8 +35,8 @@ struct TrainingRunSpec {
   std::optional<SftSpec> sft = {};  // nullopt: pre-training
   std::string text_field = "text";  // of text data
   std::string split = "train";
-  std::optional<data::TokenType> token_type =
-      {};  // as the user said; else the file's sidecar or the vocabulary decides
+  // As the user said; else the file's sidecar or the vocabulary decides.
+  std::optional<data::TokenTypeChoice> token_type = {};
   std::filesystem::path init_adapter;
   // "", "latest" or a checkpoint directory. Fine-tuning starts afresh from the weights of a checkpoint of pre-training.
   std::string resume;

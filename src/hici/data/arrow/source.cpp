@@ -2,9 +2,10 @@
 #include "hici/data/arrow/source.h"
 
 #include "hici/base/error.h"
-#include "hici/base/json.h"
+#include "hici/base/shown_name.h"
+#include "hici/data/arrow/batches.h"
 #include "hici/data/arrow/files.h"
-#include "hici/data/arrow/stream.h"
+#include "hici/data/arrow/values.h"
 #include "hici/text/utf8.h"
 
 #include <arrow/array.h>
@@ -23,10 +24,13 @@ namespace {
 std::shared_ptr<arrow::DataType> bytes_type(const arrow::DataType& type) {
   switch (type.id()) {
     case arrow::Type::STRING:
+    case arrow::Type::BINARY:  // Parquet of writers that do not say that bytes are text
       return arrow::binary();
     case arrow::Type::LARGE_STRING:
+    case arrow::Type::LARGE_BINARY:
       return arrow::large_binary();
     case arrow::Type::STRING_VIEW:
+    case arrow::Type::BINARY_VIEW:
       return arrow::binary_view();
     case arrow::Type::DICTIONARY: {
       const auto& dictionary = static_cast<const arrow::DictionaryType&>(type);
@@ -45,45 +49,22 @@ std::shared_ptr<arrow::ArrayData> as_bytes(const arrow::ArrayData& data) {
   return bytes;
 }
 
-// Nothing for null.
-std::optional<std::string_view> bytes_at(const arrow::Array& array, int64_t row) {
-  if (array.IsNull(row)) return std::nullopt;
-  switch (array.type_id()) {
-    case arrow::Type::BINARY:
-      return static_cast<const arrow::BinaryArray&>(array).GetView(row);
-    case arrow::Type::LARGE_BINARY:
-      return static_cast<const arrow::LargeBinaryArray&>(array).GetView(row);
-    case arrow::Type::BINARY_VIEW:
-      return static_cast<const arrow::BinaryViewArray&>(array).GetView(row);
-    default: {
-      const auto& encoded = static_cast<const arrow::DictionaryArray&>(array);
-      return bytes_at(*encoded.dictionary(), encoded.GetValueIndex(row));
-    }
-  }
-}
-
 int column_index(const arrow::Schema& schema, const std::string& column, const std::string& subject) {
-  const std::vector<int> found = schema.GetAllFieldIndices(column);
-  std::string columns;
-  for (const auto& field : schema.fields()) {
-    columns += (columns.empty() ? "" : ", ") + printable(field->name(), 40) + " (" + field->type()->ToString() + ")";
-  }
-  HICI_CHECK(!found.empty(), subject, ": has no column '", column, "'; `text_field` names it, and there are ",
-             columns.empty() ? "none" : printable(columns, 400));
-  HICI_CHECK(found.size() == 1, subject, ": has ", found.size(), " columns '", column, "'; rename them");
-  const arrow::DataType& type = *schema.field(found[0])->type();
-  HICI_CHECK(bytes_type(type), subject, ": column '", column, "' is ", printable(type.ToString()),
-             ", expected text (string, large_string); `text_field` names it, and there are ", printable(columns, 400));
-  return found[0];
+  const int found = find_column(schema, column, subject);
+  HICI_CHECK(found >= 0, subject, ": has no column '", shown_name(column), "'; `text_field` names it, and there are ",
+             shown_columns(schema));
+  const arrow::DataType& type = *schema.field(found)->type();
+  HICI_CHECK(bytes_type(type), subject, ": column '", shown_name(column), "' is ", shown_name(type.ToString()),
+             ", expected text (string, large_string); `text_field` names it, and there are ", shown_columns(schema));
+  return found;
 }
 
 class ArrowSource : public TextSource {
  public:
   ArrowSource(std::vector<std::filesystem::path> files, std::string column)
-      : column_(std::move(column)), total_bytes_(0), batches_(files, [this](const auto& schema, const auto& subject) {
+      : column_(std::move(column)), batches_(std::move(files), [this](const auto& schema, const auto& subject) {
           return std::vector<int>{column_index(schema, column_, subject)};
         }) {
-    for (const std::filesystem::path& file : files) total_bytes_ += std::filesystem::file_size(file);
     batches_.open_first();
   }
 
@@ -102,7 +83,7 @@ class ArrowSource : public TextSource {
   }
 
   uint64_t bytes_consumed() const override { return batches_.bytes_consumed(); }
-  uint64_t total_bytes() const override { return total_bytes_; }
+  uint64_t total_bytes() const override { return batches_.total_bytes(); }
 
  private:
   bool next_batch() {
@@ -111,17 +92,16 @@ class ArrowSource : public TextSource {
     const std::shared_ptr<arrow::RecordBatch> batch = batches_.next();
     if (!batch) return false;
     batch_ = arrow::MakeArray(as_bytes(*batch->column_data(0)));
-    const arrow::Status status = batch_->ValidateFull();
-    if (!status.ok()) fail_unreadable(batches_.subject(), status);
+    batches_.file().check(batch_->ValidateFull());
     return true;
   }
 
   std::string subject() const {
-    return detail::concat(batches_.subject(), ": row ", batches_.rows_before() + row_, ": column '", column_, "' ");
+    return detail::concat(batches_.subject(), ": row ", batches_.rows_before() + row_, ": column '",
+                          shown_name(column_), "' ");
   }
 
   std::string column_;
-  uint64_t total_bytes_;
   ArrowBatches batches_;
   std::shared_ptr<arrow::Array> batch_;  // after batches_, whose memory it may use
   int64_t row_ = 0;
@@ -129,8 +109,8 @@ class ArrowSource : public TextSource {
 
 }  // namespace
 
-std::unique_ptr<TextSource> open_arrow_source(const std::filesystem::path& folder, const TextSourceOptions& options) {
-  return std::make_unique<ArrowSource>(arrow_files(folder, options.split), options.text_field);
+std::unique_ptr<TextSource> open_arrow_source(const std::filesystem::path& path, const TextSourceOptions& options) {
+  return std::make_unique<ArrowSource>(arrow_files(path, options.split), options.text_field);
 }
 
 }  // namespace hici::data

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folders that `datasets.save_to_disk` wrote: dataset_dict.json names splits, SPLIT/state.json lists Arrow IPC stream
-// files.
+// Documents of an Arrow data set (arrow/files.h): a folder that `datasets.save_to_disk` wrote, a .arrow or a Parquet
+// file.
 #pragma once
 
 #include "hici/data/text_source.h"
@@ -10,10 +10,10 @@
 
 namespace hici::data {
 
-// A document for each row of column options.text_field, which is string, large_string, string_view or a dictionary of
-// them. One record batch at a time is in memory. As with JSON, a row without text (null) is an error. Rows in messages
-// are counted from 0 within their file. The first file is opened at once, the others when their turn comes.
+// A document for each row of column options.text_field, which is text, binary that is UTF-8, or a dictionary of them.
+// One batch at a time is in memory. As with JSON, a row without text (null) is an error. Rows in messages are counted
+// from 0 within their file. The first file is opened at once, the others when their turn comes.
 // In a binary built without libarrow this throws an error that says so.
-std::unique_ptr<TextSource> open_arrow_source(const std::filesystem::path& folder, const TextSourceOptions& options);
+std::unique_ptr<TextSource> open_arrow_source(const std::filesystem::path& path, const TextSourceOptions& options);
 
 }  // namespace hici::data

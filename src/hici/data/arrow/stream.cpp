@@ -3,17 +3,18 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
-#include "hici/base/json.h"
 
 #include <arrow/buffer.h>
 #include <arrow/io/interfaces.h>
 #include <arrow/ipc/reader.h>
+#include <arrow/memory_pool.h>
 
 #include <algorithm>
 #include <string_view>
 #include <utility>
 
 namespace hici::data {
+namespace {
 
 // A file as libarrow wants to read it. Through copy() and not the mapping: a file that another process cuts is an error
 // then, and what was read does not stay in memory. Exceptions of ours pass through libarrow, which is exception-safe.
@@ -61,88 +62,60 @@ class ArrowFileStream : public arrow::io::InputStream {
   bool ran_out_ = false;
 };
 
-void fail_unreadable(const std::string& subject, const arrow::Status& status) {
-  fail(subject, ": cannot be read as an Arrow stream: ", printable(status.message(), 200),
-       "; it was cut or damaged, save the data set again");
-}
-
-namespace {
-
 constexpr std::string_view kFileFormatMagic = "ARROW1";
 
-template <typename Value>
-Value take(arrow::Result<Value> result, const std::string& subject) {
-  if (!result.ok()) fail_unreadable(subject, result.status());
-  return std::move(result).ValueUnsafe();
-}
+class ArrowStream : public BatchReader {
+ public:
+  ArrowStream(const std::filesystem::path& path, const ChooseColumns& choose)
+      : BatchReader(path.string(), "an Arrow stream"),
+        unpacking_(std::make_unique<arrow::CappedMemoryPool>(arrow::system_memory_pool(), kMaxUnpackedBytes)) {
+    arrow::ipc::IpcReadOptions options = arrow::ipc::IpcReadOptions::Defaults();
+    options.memory_pool = unpacking_.get();
+    options.use_threads = false;
+    options.ensure_alignment = arrow::ipc::Alignment::kDataTypeSpecificAlignment;
+    stream_ = std::make_shared<ArrowFileStream>(path);
+    check_format();
+    const auto schema = take(arrow::ipc::RecordBatchStreamReader::Open(stream_, options))->schema();
+    options.included_fields = choose(*schema);
+    stream_ = std::make_shared<ArrowFileStream>(path);
+    reader_ = take(arrow::ipc::RecordBatchStreamReader::Open(stream_, options));
+  }
+
+  std::shared_ptr<arrow::RecordBatch> next() override {
+    std::shared_ptr<arrow::RecordBatch> batch = take(reader_->Next());
+    if (!batch) check_end();
+    return batch;
+  }
+
+  uint64_t position() const override { return stream_->position(); }
+
+ private:
+  void check_format() const {
+    char begin[kFileFormatMagic.size()] = {};
+    stream_->file().copy(0, begin, std::min<uint64_t>(sizeof begin, stream_->file().size()));
+    HICI_CHECK(std::string_view(begin, sizeof begin) != kFileFormatMagic, subject(),
+               ": is in Arrow's file format, expected the stream format; write it with datasets.save_to_disk or "
+               "pyarrow.ipc.new_stream");
+  }
+
+  // libarrow takes a file that ends between two batches for whole, and does not look behind the end mark.
+  void check_end() const {
+    HICI_CHECK(!stream_->ran_out(), subject(),
+               ": ends without the mark that ends a stream; it was cut, or its writer was not closed: save it again");
+    const uint64_t rest = stream_->file().size() - stream_->position();
+    HICI_CHECK(rest == 0, subject(), ": has ", rest, " bytes behind the end of its stream; it is damaged");
+    stream_->file().check_unchanged();
+  }
+
+  std::unique_ptr<arrow::CappedMemoryPool> unpacking_;  // outlives what was allocated from it
+  std::shared_ptr<ArrowFileStream> stream_;
+  std::shared_ptr<arrow::ipc::RecordBatchStreamReader> reader_;
+};
 
 }  // namespace
 
-ArrowStream::ArrowStream(const std::filesystem::path& path,
-                         const std::function<std::vector<int>(const arrow::Schema&)>& choose)
-    : subject_(path.string()),
-      unpacking_(std::make_unique<arrow::CappedMemoryPool>(arrow::system_memory_pool(), kMaxUnpackedBytes)) {
-  arrow::ipc::IpcReadOptions options = arrow::ipc::IpcReadOptions::Defaults();
-  options.memory_pool = unpacking_.get();
-  options.use_threads = false;
-  options.ensure_alignment = arrow::ipc::Alignment::kDataTypeSpecificAlignment;
-  stream_ = std::make_shared<ArrowFileStream>(path);
-  check_format();
-  const auto schema = take(arrow::ipc::RecordBatchStreamReader::Open(stream_, options), subject_)->schema();
-  options.included_fields = choose(*schema);
-  stream_ = std::make_shared<ArrowFileStream>(path);
-  reader_ = take(arrow::ipc::RecordBatchStreamReader::Open(stream_, options), subject_);
-}
-
-std::shared_ptr<arrow::RecordBatch> ArrowStream::next() {
-  std::shared_ptr<arrow::RecordBatch> batch = take(reader_->Next(), subject_);
-  if (!batch) check_end();
-  return batch;
-}
-
-uint64_t ArrowStream::position() const { return stream_->position(); }
-
-void ArrowStream::check_format() const {
-  char begin[kFileFormatMagic.size()] = {};
-  stream_->file().copy(0, begin, std::min<uint64_t>(sizeof begin, stream_->file().size()));
-  HICI_CHECK(std::string_view(begin, sizeof begin) != kFileFormatMagic, subject_,
-             ": is in Arrow's file format, expected the stream format; write it with datasets.save_to_disk or "
-             "pyarrow.ipc.new_stream");
-}
-
-// libarrow takes a file that ends between two batches for whole, and does not look behind the end mark.
-void ArrowStream::check_end() const {
-  HICI_CHECK(!stream_->ran_out(), subject_,
-             ": ends without the mark that ends a stream; it was cut, or its writer was not closed: save it again");
-  const uint64_t rest = stream_->file().size() - stream_->position();
-  HICI_CHECK(rest == 0, subject_, ": has ", rest, " bytes behind the end of its stream; it is damaged");
-  stream_->file().check_unchanged();
-}
-
-std::shared_ptr<arrow::RecordBatch> ArrowBatches::next() {
-  while (stream_ || open_next_file()) {
-    rows_before_ += std::exchange(rows_handed_out_, 0);
-    const std::shared_ptr<arrow::RecordBatch> batch = stream_->next();
-    if (batch) {
-      rows_handed_out_ = batch->num_rows();
-      return batch;
-    }
-    closed_bytes_ += stream_->position();
-    stream_.reset();
-  }
-  return nullptr;
-}
-
-void ArrowBatches::open_first() {
-  if (next_file_ == 0) open_next_file();
-}
-
-bool ArrowBatches::open_next_file() {
-  rows_before_ = 0;
-  if (next_file_ == files_.size()) return false;
-  const std::filesystem::path& file = files_[next_file_++];
-  stream_.emplace(file, [&](const arrow::Schema& schema) { return choose_(schema, file.string()); });
-  return true;
+std::unique_ptr<BatchReader> open_arrow_stream(const std::filesystem::path& path, const ChooseColumns& choose) {
+  return std::make_unique<ArrowStream>(path, choose);
 }
 
 }  // namespace hici::data

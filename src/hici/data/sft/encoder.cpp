@@ -2,6 +2,8 @@
 #include "hici/data/sft/encoder.h"
 
 #include "hici/base/error.h"
+#include "hici/base/json.h"
+#include "hici/base/log.h"
 #include "hici/data/sft/spans.h"
 #include "hici/text/chat_template_files.h"
 
@@ -28,57 +30,124 @@ std::vector<bool> tokens_inside(const std::vector<text::TextSpan>& offsets, cons
   return inside;
 }
 
+text::ChatRequest request_of(const SftRow& row, bool add_generation_prompt = false) {
+  return {.add_generation_prompt = add_generation_prompt, .variables = row.variables};
+}
+
+// Labels for all tokens but those that `prompt` begins with too.
+SftExample behind(const text::Ids& prompt, text::Ids all) {
+  const size_t size = std::min(prompt.size(), all.size());
+  const auto end = std::mismatch(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(size), prompt.begin()).first;
+  SftExample example{std::move(all), {}};
+  example.is_learned.resize(static_cast<size_t>(end - example.ids.begin()));
+  example.is_learned.resize(example.ids.size(), true);
+  return example;
+}
+
+// What transformers does too: a template may write nothing for a role. Of roles that every template knows that is its
+// rule, such as for a system message; another role is more likely a mistake.
+void check_other_roles(const SftRow& row, const text::ChatTemplate& chat_template, const std::string& text) {
+  for (size_t i = 0; i < row.messages.size(); ++i) {
+    const auto& role = row.messages[i]["role"];
+    const bool is_usual =
+        role == "system" || role == "user" || role == "assistant" || role == "tool" || role == "developer";
+    if (is_usual) continue;
+    text::ChatMessages others = row.messages;
+    others.erase(i);
+    HICI_CHECK(chat_template.render(others, request_of(row)) != text, "turn ", i, " has the role ",
+               shown_json(nlohmann::json(role)), ", for which the chat template writes nothing; use one that it knows");
+  }
+}
+
 }  // namespace
 
 SftEncoder::SftEncoder(const std::filesystem::path& model, PromptStyle style)
     : model_(model), style_(style), tokenizer_(text::Tokenizer::from_path(model)) {}
 
 std::vector<SftExample> SftEncoder::encode(const std::vector<SftRow>& rows) {
-  std::vector<const SftRow*> instructions;
+  std::vector<const SftRow*> texts;
   for (const SftRow& row : rows) {
-    if (!row.is_chat()) instructions.push_back(&row);
+    if (!row.is_chat()) texts.push_back(&row);
   }
-  std::vector<SftExample> encoded = encode_instructions(instructions), examples;
+  std::vector<SftExample> encoded = encode_texts(texts), examples;
   size_t next = 0;
   for (const SftRow& row : rows) examples.push_back(row.is_chat() ? encode_chat(row) : std::move(encoded[next++]));
   return examples;
 }
 
-std::vector<SftExample> SftEncoder::encode_instructions(const std::vector<const SftRow*>& rows) const {
+std::vector<SftExample> SftEncoder::encode_texts(const std::vector<const SftRow*>& rows) const {
   if (rows.empty()) return {};
   const std::string end = eos_text(tokenizer_);
   std::vector<std::string> texts;
   for (const SftRow* row : rows) {
-    texts.push_back(make_prompt(style_, row->instruction, row->input));
-    texts.push_back(texts.back() + row->output + end);
+    const bool is_prompt = row->form == SftForm::kPrompt;
+    texts.push_back(is_prompt ? row->prompt : make_prompt(style_, row->instruction, row->input));
+    texts.push_back(texts.back() + row->output + (is_prompt && row->output.ends_with(end) ? "" : end));
   }
   const std::vector<text::Ids> ids = tokenizer_.encode_batch(texts, false);
-  const text::Ids& before = tokenizer_.special_ids_before();
-  std::vector<SftExample> examples(rows.size());
+  std::vector<SftExample> examples;
   for (size_t i = 0; i < rows.size(); ++i) {
-    text::Ids& all = examples[i].ids;
-    all = before;
-    all.insert(all.end(), ids[2 * i + 1].begin(), ids[2 * i + 1].end());
-    const size_t num_prompt = std::min(before.size() + ids[2 * i].size(), all.size());
-    examples[i].is_learned.resize(num_prompt);
-    examples[i].is_learned.resize(all.size(), true);
+    const bool is_prompt = rows[i]->form == SftForm::kPrompt;
+    const auto framed = [&](const text::Ids& inner) {
+      text::Ids all = tokenizer_.special_ids_before();
+      all.insert(all.end(), inner.begin(), inner.end());
+      const text::Ids& after = tokenizer_.special_ids_after();
+      if (is_prompt) all.insert(all.end(), after.begin(), after.end());
+      return all;
+    };
+    const text::Ids prompt = framed(ids[2 * i]);
+    if (is_prompt) {
+      examples.push_back(behind(prompt, framed(ids[2 * i + 1])));
+      continue;
+    }
+    SftExample& example = examples.emplace_back(SftExample{framed(ids[2 * i + 1]), {}});
+    example.is_learned.resize(std::min(prompt.size(), example.ids.size()));
+    example.is_learned.resize(example.ids.size(), true);
   }
   return examples;
 }
 
 SftExample SftEncoder::encode_chat(const SftRow& row) {
-  if (!chat_template_) chat_template_ = text::load_chat_template(model_);
+  const text::ChatTemplate& chat_template = template_for(row);
   try {
-    text::RenderedChat rendered = chat_template_->render_marked(row.messages);
-    if (!chat_template_->marks_generation()) {
-      rendered.generation = assistant_spans(*chat_template_, row.messages, rendered.text, "messages");
-    }
+    if (row.form == SftForm::kPromptChat) return encode_answer_to_chat(row, chat_template);
+    const text::RenderedChat rendered = chat_template.render_marked(row.messages, request_of(row));
+    check_other_roles(row, chat_template, rendered.text);
+    warn_of_tools_left_out(row, chat_template, rendered.text);
+    const std::vector<text::TextSpan> spans =
+        learned_spans({chat_template, row.messages, row.variables, rendered}, row.is_learned, "messages");
     text::Encoding encoding = tokenizer_.encode_with_offsets(rendered.text);
-    std::vector<bool> inside = tokens_inside(encoding.offsets, rendered.generation);
+    std::vector<bool> inside = tokens_inside(encoding.offsets, spans);
     return {std::move(encoding.ids), std::move(inside)};
   } catch (const Error& e) {
     fail(row.subject, ": ", e.what());
   }
+}
+
+SftExample SftEncoder::encode_answer_to_chat(const SftRow& row, const text::ChatTemplate& chat_template) const {
+  auto prompt = text::ChatMessages::array();
+  for (size_t i = 0; i < row.num_prompt; ++i) prompt.push_back(row.messages[i]);
+  const std::string text = chat_template.render(row.messages, request_of(row));
+  check_other_roles(row, chat_template, text);
+  return behind(tokenizer_.encode(chat_template.render(prompt, request_of(row, true)), false),
+                tokenizer_.encode(text, false));
+}
+
+// As transformers: a model may come with a template of its own for conversations with tools.
+const text::ChatTemplate& SftEncoder::template_for(const SftRow& row) {
+  std::optional<text::ChatTemplate>& chat_template = row.has_tools() ? template_for_tools_ : chat_template_;
+  if (!chat_template) chat_template = text::load_chat_template(model_, row.has_tools());
+  return *chat_template;
+}
+
+void SftEncoder::warn_of_tools_left_out(const SftRow& row, const text::ChatTemplate& chat_template,
+                                        const std::string& text) {
+  if (checked_tools_ || !row.has_tools() || row.variables["tools"].empty()) return;
+  checked_tools_ = true;
+  text::ChatRequest without = request_of(row);
+  without.variables.erase("tools");
+  if (chat_template.render(row.messages, without) != text) return;
+  log_warning(row.subject, ": the chat template of ", model_.string(), " writes nothing of the row's tools");
 }
 
 }  // namespace hici::data

@@ -6,11 +6,14 @@
 // prompt + answer get no label. Special tokens that the tokenizer puts after a text are omitted: the answer ends with
 // eos_token.
 //
+// Prompt and completion as texts, as in TRL's SFTTrainer: prompt + completion, with eos_token behind unless the
+// completion ends with it, and with all special tokens that the tokenizer adds. Tokens that the tokens of the prompt
+// alone begin with too get no label.
+//
 // Conversations: the chat template renders the whole conversation. The text is tokenized without special tokens, since
-// the template contains them. A token has a label if any of its bytes belong to an assistant turn. For a template with
-// generation blocks a turn is the text of these blocks. For any other template it is the text that the turn adds to the
-// preceding messages rendered with add_generation_prompt. Some templates render a turn differently once a message
-// follows (Qwen3 omits the thinking of earlier turns); such a turn ends where the next message begins.
+// the template contains them. A token has a label if any of its bytes belong to an assistant turn that is learned
+// (sft/spans.h). With prompt and completion as messages, the tokens that differ from those of the prompt rendered with
+// add_generation_prompt get labels, as in TRL.
 #pragma once
 
 #include "hici/data/sft/prompt.h"
@@ -39,13 +42,17 @@ class SftEncoder {
   const text::Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
-  std::vector<SftExample> encode_instructions(const std::vector<const SftRow*>& rows) const;
+  std::vector<SftExample> encode_texts(const std::vector<const SftRow*>& rows) const;
   SftExample encode_chat(const SftRow& row);
+  SftExample encode_answer_to_chat(const SftRow& row, const text::ChatTemplate& chat_template) const;
+  const text::ChatTemplate& template_for(const SftRow& row);
+  void warn_of_tools_left_out(const SftRow& row, const text::ChatTemplate& chat_template, const std::string& text);
 
   std::filesystem::path model_;
   PromptStyle style_;
   text::Tokenizer tokenizer_;
-  std::optional<text::ChatTemplate> chat_template_;
+  std::optional<text::ChatTemplate> chat_template_, template_for_tools_;
+  bool checked_tools_ = false;
 };
 
 }  // namespace hici::data

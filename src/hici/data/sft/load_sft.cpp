@@ -4,11 +4,15 @@
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
 #include "hici/base/human.h"
+#include "hici/base/log.h"
 #include "hici/base/progress.h"
+#include "hici/data/arrow/files.h"
 #include "hici/data/arrow/rows.h"
 #include "hici/data/json_rows.h"
+#include "hici/data/sft/columns.h"
 
 #include <algorithm>
+#include <set>
 
 namespace hici::data {
 namespace {
@@ -18,8 +22,8 @@ constexpr size_t kBatchBytes = size_t{4} << 20;  // of rows that are tokenized a
 std::unique_ptr<JsonRows> open_rows(const SftSource& source) {
   HICI_CHECK(std::filesystem::exists(source.path), source.path.string(), ": no such file or folder",
              hub_hint(source.path, HubKind::kDataSet));
-  return std::filesystem::is_directory(source.path) ? open_arrow_rows(source.path, source.split)
-                                                    : open_json_rows(source.path);
+  const bool is_arrow = std::filesystem::is_directory(source.path) || is_arrow_data(source.path);
+  return is_arrow ? open_arrow_rows(source.path, source.split) : open_json_rows(source.path);
 }
 
 class Loader {
@@ -29,6 +33,7 @@ class Loader {
 
   void add(const JsonRow& row) {
     rows_.push_back(parse_sft_row(row.text, row.subject));
+    unused_.insert(rows_.back().unused.begin(), rows_.back().unused.end());
     bytes_ += row.text.size();
     ++num_rows_;
     if (bytes_ >= kBatchBytes) encode();
@@ -36,12 +41,15 @@ class Loader {
 
   SftExamples finish() {
     encode();
-    HICI_CHECK(num_rows_ > 0, source_.path.string(), ": has no rows; nothing can be learned from it");
+    HICI_CHECK(num_rows_ > 0, source_.path.string(), ": has no rows; nothing can be learned from it",
+               std::filesystem::is_directory(source_.path) ? " (`split` " + source_.split + ")" : "");
     examples_.finish();
     return std::move(examples_);
   }
 
   int64_t num_rows() const { return num_rows_; }
+  // Columns that said something in some row and had no effect.
+  const std::set<std::string>& unused() const { return unused_; }
 
  private:
   void encode() {
@@ -64,7 +72,14 @@ class Loader {
   std::vector<SftRow> rows_;
   size_t bytes_ = 0;
   int64_t num_rows_ = 0;
+  std::set<std::string> unused_;
 };
+
+void log_columns_without_effect(const SftSource& source, const Loader& loader, const JsonRows& rows) {
+  std::set<std::string> names = loader.unused();
+  for (const std::string& name : rows.left_out()) names.insert(name);
+  if (!names.empty()) log_info(source.path.string(), ": columns without effect: ", columns_without_effect(names));
+}
 
 }  // namespace
 
@@ -79,6 +94,7 @@ SftExamples load_sft_examples(const SftSource& source, const SftLayout& layout) 
     progress.update(static_cast<int64_t>(rows->bytes_consumed()));
   }
   SftExamples examples = loader.finish();
+  log_columns_without_effect(source, loader, *rows);
   HICI_CHECK(examples.num_samples() > 0, source.path.string(), ": no token of an answer is left of any of its ",
              counted(examples.counts().dropped, "example"), " within `sequence_length` ", layout.max_length,
              "; raise it");

@@ -10,7 +10,7 @@
 namespace hici::data {
 
 struct SftSource {
-  std::filesystem::path path;  // .json, .jsonl (also .gz, .zst) or a folder of save_to_disk
+  std::filesystem::path path;  // .json, .jsonl (also .gz, .zst) or an Arrow data set (arrow/files.h)
   std::string split = "train";
   int64_t max_samples = 0;      // the first ones; 0: all
   std::filesystem::path model;  // tokenizer and chat template
@@ -18,7 +18,8 @@ struct SftSource {
   int64_t vocab_size = 0;  // every id must be below it
 };
 
-// Reads and tokenizes row by row. A data set without rows, or without a kept example, is an error.
+// Reads and tokenizes row by row. Names columns that had no effect in one line of the log. A data set without rows, or
+// without a kept example, is an error.
 SftExamples load_sft_examples(const SftSource& source, const SftLayout& layout);
 
 }  // namespace hici::data

@@ -80,6 +80,20 @@ fs::path longbench_data_file(const fs::path& folder, const LongBenchTask& task, 
   return folder / "data" / (std::string(task.name) + (is_e ? "_e.jsonl" : ".jsonl"));
 }
 
+// The folder of the benchmark's data is often inside the one that was cloned or downloaded.
+std::string inner_folder_hint(const fs::path& folder) {
+  std::error_code problem;
+  std::vector<fs::path> found;
+  for (fs::directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem)) {
+    if (fs::is_directory(at->path() / "data", problem) || fs::is_directory(at->path() / "config", problem))
+      found.push_back(at->path());
+    problem.clear();
+  }
+  if (found.size() != 1) return "";
+  return "; " + found.front().string() + " in it has " +
+         (fs::is_directory(found.front() / "data", problem) ? "data/: give that" : "config/: data/ belongs beside it");
+}
+
 std::vector<const LongBenchTask*> find_longbench_data(const fs::path& folder, bool is_e) {
   std::vector<const LongBenchTask*> found;
   for (const LongBenchTask& task : longbench_tasks()) {
@@ -87,7 +101,7 @@ std::vector<const LongBenchTask*> find_longbench_data(const fs::path& folder, bo
   }
   HICI_CHECK(!found.empty(), (folder / "data").string(), ": has no data set of LongBench; expected files like ",
              longbench_data_file(folder, longbench_tasks().front(), is_e).filename().string(),
-             hub_hint(folder, HubKind::kDataSet));
+             inner_folder_hint(folder), hub_hint(folder, HubKind::kDataSet));
   return found;
 }
 
@@ -103,6 +117,8 @@ LongBenchData read_longbench_data(const fs::path& folder, const LongBenchTask& t
   const std::string name(task.name);
   const fs::path prompts_file = folder / "config" / "dataset2prompt.json";
   const fs::path lengths_file = folder / "config" / "dataset2maxlen.json";
+  HICI_CHECK(fs::exists(prompts_file), prompts_file.string(),
+             ": is not there; config/ of LongBench's repository belongs beside data/", inner_folder_hint(folder));
   const json prompts = read_companion_json(prompts_file), lengths = read_companion_json(lengths_file);
   LongBenchPrompt prompt(JsonObject(prompts, prompts_file.string()).string(name), prompts_file.string() + ": " + name);
   const int64_t max_new_tokens = JsonObject(lengths, lengths_file.string()).integer(name, 1, kMaxNewTokens);
