@@ -279,6 +279,23 @@ class JoinedTurnsTest(RowsTest):
     def test_answers_that_follow_each_other(self):
         self.check([QUESTION, answer("one"), answer("two"), user("b"), answer("three"), answer("four", reasoning_content="hm")])
 
+    def test_a_prompt_that_begins_a_thought(self):
+        """As of DeepSeek's R1: what is asked for begins with a thought, and no turn of the conversation has one."""
+        template = ("{%- for m in messages %}{{- m.role + ':' }}{%- if m.role == 'assistant' %}GEN{{- m.content.split('</think>')[-1] + '.' }}END"
+                    "{%- else %}{{- m.content + '.' }}{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- 'assistant:<think>\n' }}{%- endif %}")
+        self.use_template(template.replace("GEN", "").replace("END", ""))
+        marked = template.replace("GEN", "{%- generation %}").replace("END", "{%- endgeneration %}")
+        for chat in ([QUESTION, answer("one"), user("b"), answer("<tag> two")], [QUESTION, answer("<think>hm</think>one"), user("b"), answer("<")]):
+            self.assert_learns([{"messages": chat}], [self.encoded(chat, marked)])
+
+    def test_results_inside_the_turn_that_called_are_not_learned(self):
+        """As of Gemma 4: the calling turn goes on with the results and the answer."""
+        self.use_template("{%- for m in messages %}{%- if m.role == 'user' %}{{- 'user:' + m.content + '.model:' }}{%- elif m.role == 'assistant' %}"
+                          "{%- if m.tool_calls %}{{- '<call>' + m.tool_calls[0].function.name + '</call>' }}{%- if loop.last %}{{- '...' }}{%- endif %}"
+                          "{%- for r in messages if r.role == 'tool' %}{{- '<r>' + r.content + '</r>' }}{%- endfor %}{%- endif %}"
+                          "{{- m.content + '.' }}{%- endif %}{%- endfor %}")
+        self.refuse([{"messages": [QUESTION, *ROUND[:2], answer("it is")]}], "messages: where turn 1, the assistant's, stands")
+
     def test_what_cannot_be_told_is_refused(self):
         # The end mark is missing where a message follows, and thoughts go: nothing shows where the turn ends.
         self.use_template("{%- for m in messages %}{{- m.role + ':' + (m.content if loop.last else m.content | upper) + ('.' if loop.last else '') }}"

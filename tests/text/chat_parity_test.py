@@ -219,7 +219,18 @@ EXTRAS = """{% for message in messages %}
 {{ bos_token }}{{ eos_token }}{{ pad_token }}{{ strftime_now('%Y') }} {{ "%s-%d" | format('x', 3) }} {{ '  x ' | trim }}.
 """
 
-UNDER_TEST = {"llama2": LLAMA2, "llama3": LLAMA3, "chatml": CHATML, "qwen3": QWEN3, "marked": MARKED, "extras": EXTRAS}
+# Blocks that set what stands outside, as DeepSeek's and gpt-oss's do.
+COUNTED = """{% set ns = namespace(count=0) %}{% set last = namespace(role=none) %}{{ tools is iterable }} {{ missing is iterable }}
+{%- for message in messages %}{{ last.role }}:
+{%- if message.role == 'assistant' %}
+    {% generation -%}
+    {% set ns.count = ns.count + 1 %}{{ message.content }}{% set last.role = message.role %}
+    {%- endgeneration %}
+{% else %}{%- generation %}
+{%- set last.role = 'other' %} {{ ns.count }} {% endgeneration %}
+{% endif %}{%- endfor %} {{ ns.count }} {{ last.role }}"""
+
+UNDER_TEST = {"counted": COUNTED, "llama2": LLAMA2, "llama3": LLAMA3, "chatml": CHATML, "qwen3": QWEN3, "marked": MARKED, "extras": EXTRAS}
 
 SYSTEM = {"role": "system", "content": " Be brief. "}
 USER = {"role": "user", "content": "It is \"1 < 2\" & 'so' \u00e9\u65e5\U0001f600 on?\n "}
@@ -288,7 +299,7 @@ class ChatParityTest(unittest.TestCase):
         return counts
 
     def test_gives_the_text_of_transformers(self):
-        failing = {"llama2": 1, "llama3": 0, "chatml": 0, "qwen3": 0, "marked": 0, "extras": 0}
+        failing = {"counted": 0, "llama2": 1, "llama3": 0, "chatml": 0, "qwen3": 0, "marked": 0, "extras": 0}
         for name, template in UNDER_TEST.items():
             with self.subTest(template=name):
                 counts = self.compare(template, CHATS)

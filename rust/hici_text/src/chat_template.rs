@@ -106,7 +106,7 @@ fn compiled(source: String) -> Result<Environment<'static>> {
     environment.add_function("strftime_now", strftime_now);
     environment.add_function(GENERATION, generation);
     environment.add_test("sequence", |v: &Value| v.is_undefined() || has_length(v));
-    environment.add_test("iterable", |v: &Value| v.is_undefined() || has_length(v) || v.try_iter().is_ok());
+    environment.add_test("iterable", |v: &Value| v.is_undefined() || has_length(v) || (!v.is_none() && v.try_iter().is_ok()));
     environment.add_template_owned(NAME, kept::with_guards(&source, syntax)).map_err(|e| one_line(&e))?;
     Ok(environment)
 }
@@ -302,8 +302,10 @@ fn holds_mark(value: &Json) -> bool {
 }
 
 /// `{% generation %}` and `{% endgeneration %}` are tags of transformers' own. As a call block they keep their
-/// whitespace control and their scope.
+/// whitespace control and their scope. The engine hands a block the variables that it reads; a namespace that it only
+/// sets a value of is read in front for that.
 fn generation_as_call(source: &str) -> String {
+    let reads: String = namespaces_set_in(source).iter().map(|name| format!("{{% if {name} %}}{{% endif ")).collect::<Vec<_>>().join("%}");
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(at) = rest.find("{%") {
@@ -319,10 +321,28 @@ fn generation_as_call(source: &str) -> String {
         };
         out.push_str(&inside.replacen(name, &replacement, 1));
         out.push_str("%}");
+        if name == "generation" && !reads.is_empty() {
+            out.push_str(&reads);
+            out.push_str(if inside.ends_with('-') { "-%}" } else if inside.ends_with('+') { "+%}" } else { "%}" });
+        }
         rest = after;
     }
     out.push_str(rest);
     out
+}
+
+/// X of every `{% set X.attribute = ... %}`.
+fn namespaces_set_in(source: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for tag in source.split("{%").skip(1) {
+        let Some(target) = tag.trim_start_matches(['-', '+']).trim_start().strip_prefix("set ") else { continue };
+        let Some((name, _)) = target.trim_start().split_once('.') else { continue };
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if is_name && !names.iter().any(|known| known == name) {
+            names.push(name.to_string());
+        }
+    }
+    names
 }
 
 fn take_marks_out(marked: &str) -> Rendered {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string_view>
 
 namespace hici::data {
 namespace {
@@ -39,12 +40,22 @@ void put_probe(Json& text, bool in_front) {
   text = in_front ? kProbe + old : old + kProbe;
 }
 
+// Many templates write what stands behind a thought alone.
+void put_probe_behind_thought(const Json& message, std::vector<Json>& copies) {
+  constexpr std::string_view kEnd = "</think>";
+  std::string content = message["content"].get<std::string>();
+  const size_t at = content.rfind(kEnd);
+  if (at == std::string::npos) return;
+  copies.emplace_back(message)["content"] = content.insert(at + kEnd.size(), kProbe);
+}
+
 // Copies of a message that differ in its content, or in the name of a call: at its beginning, or at its end.
 std::vector<Json> changed(const Json& message, bool in_front) {
   std::vector<Json> copies;
   const auto content = message.find("content"), calls = message.find("tool_calls");
   const bool has_parts = content != message.end() && content->is_array();
   if (!has_parts) put_probe(copies.emplace_back(message)["content"], in_front);
+  if (in_front && content != message.end() && content->is_string()) put_probe_behind_thought(message, copies);
   const size_t parts = has_parts ? content->size() : 0;
   for (size_t i = 0; i < parts; ++i) {
     const size_t at = in_front ? i : parts - 1 - i;
@@ -88,6 +99,10 @@ class SpanFinder {
       const std::optional<std::string> other = render(with(messages_.size(), begin, copy), false);
       if (!other || *other == text_) continue;
       const size_t content = common_prefix(text_, *other);
+      // The prompt goes on in another way than any turn does, such as with the beginning of a thought. The changed copy
+      // keeps a turn from agreeing by chance.
+      const size_t parted = whole_characters(std::min(common_prefix(text_, *before), common_prefix(*other, *before)));
+      if (parted > before->size() - prompt.size() && parted <= content) return parted;
       if (content < after) return std::nullopt;
       const std::string between = text_.substr(after, content - after);
       const size_t at = between.find(prompt);
@@ -109,9 +124,23 @@ class SpanFinder {
       const size_t mark = common_suffix(*with_turn, *last), content = text_.size() - common_suffix(text_, *other);
       const std::string end_mark = with_turn->substr(with_turn->size() - mark);
       const bool is_found = !end_mark.empty() && content >= start && text_.compare(content, mark, end_mark) == 0;
-      return is_found ? std::optional(content + mark) : std::nullopt;
+      if (is_found && is_before_message(end, content + mark)) return content + mark;
     }
     return std::nullopt;
+  }
+
+  // Whether message i stands behind that byte. Some templates write results into the turn that called.
+  bool is_before_message(size_t i, size_t stop) const {
+    for (const Json& copy : changed(messages_[i], true)) {
+      const std::optional<std::string> other = render(with(messages_.size(), i, copy), false);
+      if (other && *other != text_) return common_prefix(text_, *other) >= stop;
+    }
+    return true;
+  }
+
+  size_t whole_characters(size_t size) const {
+    while (size > 0 && size < text_.size() && (static_cast<unsigned char>(text_[size]) & 0xC0) == 0x80) --size;
+    return size;
   }
 
   // What add_generation_prompt adds; empty where that cannot be told.
