@@ -53,6 +53,60 @@ TEST(ParseSftRowTest, ReadsBothFormsOfConversations) {
   EXPECT_EQ(parse_sft_row("{\"messages\": " + messages + "}", "f").messages.dump(), messages);
 }
 
+TEST(ParseSftRowTest, ReadsWhatStandsBesideAConversation) {
+  const SftRow row = parse_sft_row(
+      R"({"system": "s", "tools": "[{\"z\": 1, \"a\": null}]", "chat_template_kwargs": {"x": 2}, "id": 7, "y": null,)"
+      R"( "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0},)"
+      R"( {"from": "gpt", "value": "b", "train": true}]})",
+      "f");
+  EXPECT_EQ(row.form, SftForm::kChat);
+  EXPECT_EQ(row.variables.dump(), R"({"x":2,"tools":[{"z":1,"a":null}]})");
+  EXPECT_EQ(row.messages.front().dump(), R"({"role":"system","content":"s"})");
+  EXPECT_EQ(row.messages.back().dump(), R"({"role":"assistant","content":"b","train":true})");
+  EXPECT_EQ(row.is_learned, (std::vector<bool>{false, false, false, true}));
+  EXPECT_EQ(row.unused, std::vector<std::string>{"id"});
+}
+
+TEST(ParseSftRowTest, ReadsCallsAndResultsOfShareGpt) {
+  const SftRow row = parse_sft_row(
+      R"({"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{\"name\": \"f\"}"},)"
+      R"( {"from": "observation", "value": "1"}]})",
+      "f");
+  EXPECT_EQ(
+      row.messages[1].dump(),
+      R"({"role":"assistant","content":"","tool_calls":[{"type":"function","function":{"name":"f","arguments":{}}}]})");
+  EXPECT_EQ(row.messages[2].dump(), R"({"role":"tool","content":"1"})");
+}
+
+TEST(ParseSftRowTest, ReadsPromptAndCompletion) {
+  const SftRow texts = parse_sft_row(R"({"prompt": "p", "completion": "c"})", "f");
+  EXPECT_EQ(texts.form, SftForm::kPrompt);
+  EXPECT_EQ(texts.prompt + "|" + texts.output, "p|c");
+  const SftRow chat =
+      parse_sft_row(R"({"prompt": [{"role": "user", "content": "p"}], "completion": [{"role": "tool", "content": "t"},)"
+                    R"( {"role": "assistant", "content": "c"}], "system": "s"})",
+                    "f");
+  EXPECT_EQ(chat.form, SftForm::kPromptChat);
+  EXPECT_EQ(chat.num_prompt, 2U);
+  EXPECT_EQ(chat.messages.size(), 4U);
+}
+
+TEST(ParseSftRowTest, RefusesWhatWouldChangeTheLearnedTokens) {
+  const auto with = [](const std::string& column) {
+    return parse_sft_row(R"({"instruction": "a", "output": "b", )" + column + "}", "f");
+  };
+  EXPECT_ERROR_SAYS(with(R"("history": [["x", "y"]])"), "f: 'history' is a list of 1 items, earlier turns");
+  EXPECT_ERROR_SAYS(with(R"("weight": 0.5)"), "f: 'weight' is 0.5, a weight of the row");
+  EXPECT_ERROR_SAYS(with(R"("system": "x")"), "f: 'system' is \"x\", which only a chat template can take");
+  EXPECT_ERROR_SAYS(with(R"("messages": [{"role": "assistant", "content": "c"}])"),
+                    "f: has instruction with output and messages");
+  EXPECT_ERROR_SAYS(parse_sft_row(R"({"messages": [{"role": "assistant", "content": "c"}],)"
+                                  R"( "chat_template_kwargs": {"tools": 1}})",
+                                  "f"),
+                    "f: chat_template_kwargs has tools, which the row itself decides");
+  EXPECT_EQ(with(R"("history": [], "weight": 1, "images": null, "system": "")").output, "b");
+}
+
 TEST(ParseSftRowTest, NamesTheRowThatHasNoAnswer) {
   EXPECT_ERROR_SAYS(parse_sft_row(R"({"instruction": "a"})", "f: line 3"),
                     "f: line 3: has no 'output', the answer to learn");

@@ -117,6 +117,37 @@ TEST_F(TokenFileTest, TextIsNotTakenForTokens) {
   }
 }
 
+TEST_F(TokenFileTest, NamesWhatTheBytesShow) {
+  const auto of_bytes = [&](const std::string& bytes) { return raw(std::vector<char>(bytes.begin(), bytes.end())); };
+  const std::string text = "the tide rises twice a day, and the sea with it";
+  const auto refused = [&](const std::string& bytes, const TokenFileOptions& options) {
+    return hici::testing::error_message([&] { open(of_bytes(bytes), options); });
+  };
+  EXPECT_HAS(refused(text + ".", {.vocab_size = 32000}), "is text by its bytes, expected token ids; 'hici tokenize");
+  EXPECT_HAS(refused(text + ".", {.type = TokenType::kUint16}), "is text by its bytes");
+  EXPECT_EQ(open(of_bytes(text + "."), {.type = TokenTypeChoice(TokenType::kUint16, /*forced=*/true)}).size(), 24);
+  EXPECT_HAS(refused("PAR1" + text + ".PAR1.", {.vocab_size = 32000}), "is Parquet by its bytes");
+  EXPECT_HAS(refused("PK\x03\x04" + std::string(40, '\0'), {.vocab_size = 32000}), "is a zip archive");
+  EXPECT_HAS(refused("\x93NUMPY\x01" + std::string(41, '\0'), {.vocab_size = 70000}), "astype(\"uint32\")");
+}
+
+TEST_F(TokenFileTest, NamesIdsOfOtherWidths) {
+  std::vector<uint64_t> wide(100);
+  for (size_t i = 0; i < wide.size(); ++i) wide[i] = i * 1501 % 128000;
+  for (const int64_t vocab_size : {32000, 128256}) {
+    EXPECT_ERROR_SAYS(open(raw(wide), {.vocab_size = vocab_size}), "looks like ids of 64 bits");
+  }
+  std::vector<uint32_t> ids(wide.begin(), wide.end());
+  EXPECT_ERROR_SAYS(open(raw(ids), {.vocab_size = 65536}), "looks like a uint32 file: give `token_type` uint32");
+  // Ids of a small vocabulary are not that, and noise of 32 bits is no uint16 file.
+  std::vector<uint16_t> few(1000);
+  for (size_t i = 0; i < few.size(); ++i) few[i] = static_cast<uint16_t>(i * i % 13);
+  EXPECT_EQ(open(raw(few), {.vocab_size = 13}).size(), 1000);
+  std::vector<uint32_t> noise(1000);
+  for (size_t i = 0; i < noise.size(); ++i) noise[i] = static_cast<uint32_t>((i + 1) * 2654435761U);
+  EXPECT_HAS(hici::testing::error_message([&] { open(raw(noise), {.vocab_size = 128256}); }), "or it is no token file");
+}
+
 TEST_F(TokenFileTest, NoticesAFileThatDisagreesWithItsSidecar) {
   written({1, 2, 3, 4}, TokenType::kUint16);
   raw(std::vector<uint16_t>{1, 2, 3});

@@ -18,7 +18,8 @@ void read_prompts(std::string_view bytes) {
 std::vector<std::string> prompts_seeds() {
   return {
       "{\"prompt\": \"A line \\u00e9 \\\"quoted\\\"\"}\n\n{\"prompt\": \"\", \"id\": 7}\r\n",
-      R"({"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello", "n": [1, null]}]})"};
+      R"({"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello", "n": [1, null]}]})",
+      R"({"prompt": "a", "tools": "[{\"z\": 1}]", "chat_template_kwargs": {"x": true}})"};
 }
 
 }  // namespace hici::fuzz

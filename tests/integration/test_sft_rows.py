@@ -316,6 +316,7 @@ class PromptCompletionTest(RowsTest):
         rows = [{"prompt": "the lord said ", "completion": "unto them"}, {"prompt": "the lo", "completion": "rd said unto" + eos}]
         examples = [self.trl(self.tokenizer(r["prompt"]).input_ids, self.tokenizer(r["prompt"] + r["completion"].removesuffix(eos) + eos).input_ids)
                     for r in rows]
+        self.assertEqual(examples, [([0, 294, 306, 308, 292, 304, 1], [0, 0, 0, 0, 1, 1, 1]), ([0, 294, 306, 308, 292, 1], [0, 0, 1, 1, 1, 1])])
         self.assert_learns(rows, examples)
         self.refuse([{"prompt": "a", "completion": ""}], "'completion', the answer to learn, is empty")
         self.refuse([{"prompt": "a"}], "has no 'instruction', 'messages', 'conversations' or 'prompt' with 'completion'")
@@ -323,7 +324,7 @@ class PromptCompletionTest(RowsTest):
         self.refuse([{"prompt": "a", "completion": "b", "system": "c"}], "'system' is \"c\"")
 
     def test_messages(self):
-        for template in (MARKED, UNMARKED):
+        for template, of_trl in ((MARKED, [(45, 14, 5286), (461, 163, 37658)]), (UNMARKED, [(62, 31, 7230), (511, 213, 41962)])):
             self.use_template(template)
             rows = [{"prompt": [QUESTION], "completion": [CHAT[-1]]}, {"prompt": [QUESTION], "completion": CHAT[1:], "tools": TOOLS},
                     {"prompt": [{"from": "human", "value": "a"}], "completion": [{"from": "gpt", "value": "b"}], "system": "c"}]
@@ -331,7 +332,17 @@ class PromptCompletionTest(RowsTest):
                      ([{"role": "system", "content": "c"}, user("a")], [answer("b")], None)]
             examples = [self.trl(self.tokenizer.apply_chat_template(p, tools=t, add_generation_prompt=True, return_dict=True)["input_ids"],
                                  self.tokenizer.apply_chat_template(p + c, tools=t, return_dict=True)["input_ids"]) for p, c, t in chats]
+            # Tokens, learned ones, sum of the ids; of a data set with Json columns, where no call has the other's arguments.
+            self.assertEqual([(len(ids), sum(mask), sum(ids)) for ids, mask in examples[:2]], of_trl)
             self.assert_learns(rows, examples)
+
+    def test_answers_of_a_conversation_alone(self):
+        """TRL's assistant_only_loss with a template of blocks."""
+        self.use_template(MARKED)
+        for tools, of_trl in ((TOOLS, (461, 131, 37658)), (None, (194, 131, 17093))):
+            ids, mask = self.encoded(CHAT, tools=tools)
+            self.assertEqual((len(ids), sum(mask), sum(ids)), of_trl)
+            self.assert_learns([{"messages": CHAT, "tools": tools}], [(ids, mask)])
 
 
 class ColumnsTest(RowsTest):

@@ -120,8 +120,10 @@ class RowReader {
     if (has("chat_template_kwargs")) {
       row_.object("chat_template_kwargs");
       row.variables = use("chat_template_kwargs");
-      HICI_CHECK(!row.variables.contains("messages") && !row.variables.contains("add_generation_prompt"), row.subject,
-                 ": chat_template_kwargs sets what the row itself decides; take it out");
+      for (const char* name : {"messages", "add_generation_prompt", "tools"}) {
+        HICI_CHECK(!row.variables.contains(name), row.subject, ": chat_template_kwargs has ", name,
+                   ", which the row itself decides; take it out");
+      }
     }
     if (!has("tools")) return;
     Json tools = tools_of(use("tools"), subject_of("tools"));
