@@ -43,6 +43,19 @@ TEST(ReadFileTest, RefusesWhatIsNoReadableFile) {
   EXPECT_EQ(read_file(folder / "f", 5), "12345");
 }
 
+TEST(ReadFileTest, APointerOfGitLfsIsNotTheFile) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "model.safetensors";
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4f4f\nsize 4976698672\n";
+  std::ofstream(path) << pointer;
+  const std::string wanted = path.string() + ": is a Git LFS pointer, and not the file itself; run 'git lfs pull' in ";
+  EXPECT_ERROR_SAYS(read_file(path, 4096), wanted + folder.path().string());
+  EXPECT_ERROR_SAYS(MappedFile{path}, wanted);
+  std::ofstream(path) << "A text about " << pointer;
+  EXPECT_NO_THROW(read_file(path, 4096));
+  EXPECT_NO_THROW(MappedFile{path});
+}
+
 TEST(AtomicFileTest, NothingAppearsBeforeCommit) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "f", "old");

@@ -126,7 +126,7 @@ std::vector<at::Tensor> gradients_of_model(nn::AttentionKind attention, bool rec
   hici.causal_mode = config::CausalMode::kCausalShift;
   nn::CausalLm model(config, {at::kDouble});
   hierarchy::attach_hierarchy(model, hici, {at::kDouble});
-  model.add_lora({"q_proj", "v_proj"}, 2, 2.0);
+  model.add_lora({.rank = 2, .alpha = 4, .targets = {"q_proj", "v_proj"}});
   at::manual_seed(1);
   std::vector<at::Tensor> parameters;
   model.visit_parameters([&](const std::string&, at::Tensor& t) {

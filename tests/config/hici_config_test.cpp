@@ -73,7 +73,8 @@ TEST(LoraConfigTest, NamesATargetThatIsNoLayer) {
   EXPECT_EQ(config.scale(), 2);
   EXPECT_NO_THROW(config.validate());
   config.targets = {"q_porj"};
-  EXPECT_ERROR_SAYS(config.validate(), "`lora_targets`: \"q_porj\" matches no linear layer; known: q_proj, k_proj, ");
+  EXPECT_ERROR_SAYS(config.validate(),
+                    "`lora_target_modules`: \"q_porj\" matches no linear layer; known: q_proj, k_proj, ");
   config = {.rank = 0};
   EXPECT_ERROR_SAYS(config.validate("adapter_config.json"), "adapter_config.json: lora_r: 0 is out of range");
   config = {.rank = 8, .alpha = 0};

@@ -95,8 +95,7 @@ LayerUnderTest build_layer(const GoldenLayer& golden, const std::string& mode, b
   layer.attention.hierarchy = std::make_unique<hierarchy::Hierarchy>(golden.hici_config(is_causal_mode ? mode : "none"),
                                                                      config.hidden_size, options);
   if (with_adapter) {
-    layer.attention.add_lora({"q_proj", "k_proj", "v_proj", "o_proj"}, golden.integer("lora_rank"),
-                             golden.number("lora_alpha") / golden.number("lora_rank"));
+    layer.attention.add_lora("param", {.rank = golden.integer("lora_rank"), .alpha = golden.number("lora_alpha")});
   }
   layer.attention.visit_parameters("param", [&](const std::string& name, at::Tensor& parameter) {
     const at::Tensor value = golden.tensor(name);

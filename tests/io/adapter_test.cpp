@@ -61,7 +61,9 @@ TEST(AdapterTest, RoundTrips) {
   const AdapterToWrite written = adapter();
   write_adapter(folder / "a", written);
   const Adapter read = read_adapter(folder / "a");
-  EXPECT_EQ(read.lora, written.lora);
+  config::LoraConfig expected = written.lora;
+  expected.modules = {kAttention + "q_proj", kAttention + "local_constructor.q_proj"};
+  EXPECT_EQ(read.lora, expected);
   EXPECT_EQ(read.base_model, "../base");
   ASSERT_TRUE(read.settings);
   EXPECT_EQ(read.settings->hici, written.settings.hici);
@@ -131,7 +133,7 @@ TEST(AdapterTest, ReadsAFullDump) {
   EXPECT_EQ(with_alpha.lora.rank, 2);
   EXPECT_EQ(with_alpha.lora.scale(), 4);
   std::ofstream(folder / "a/adapter_config.json")
-      << R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "unknown_to_us": [1]})";
+      << R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "peft_version": "0.21.2"})";
   const Adapter read = read_adapter(folder / "a");
   EXPECT_EQ(read.lora.scale(), 2);
   EXPECT_EQ(names_in(*read.trainables), std::vector<std::string>{kAttention + "q_proj.weight"});
@@ -257,10 +259,12 @@ TEST(AdapterTest, SaysWhatItDoesNotSupport) {
   EXPECT_TRUE(is_adapter_directory(folder / "a"));
   const json good = read_json_file(folder / "a/adapter_config.json");
   for (const auto& [key, value] : std::map<std::string, json>{{"peft_type", "IA3"},
-                                                              {"bias", "all"},
-                                                              {"use_dora", true},
-                                                              {"use_rslora", true},
-                                                              {"rank_pattern", {{"q", 4}}}}) {
+                                                              {"bias", "some"},
+                                                              {"use_qalora", true},
+                                                              {"alora_invocation_tokens", {1, 2}},
+                                                              {"init_lora_weights", "pissa"},
+                                                              {"rank_pattern", {{"(?=q)", 4}}},
+                                                              {"unknown_to_us", {1}}}) {
     json bad = good;
     bad[key] = value;
     std::ofstream(folder / "a/adapter_config.json") << bad;

@@ -32,7 +32,7 @@ CausalLm random_model(config::Family family, AttentionKind attention) {
   hici.causal_mode = config::CausalMode::kCausalGi;
   CausalLm model(config, {at::kDouble});
   if (attention == AttentionKind::kHici) hierarchy::attach_hierarchy(model, hici, {at::kDouble});
-  model.add_lora({"q_proj", "v_proj"}, 2, 2.0);
+  model.add_lora({.rank = 2, .alpha = 4, .targets = {"q_proj", "v_proj"}});
   at::manual_seed(1);
   model.visit_parameters(
       [](const std::string&, at::Tensor& t) { t = (at::randn(t.sizes(), at::kDouble) * 0.3).requires_grad_(true); });

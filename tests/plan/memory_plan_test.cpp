@@ -80,7 +80,7 @@ PlanProblem problem_of(const Case& c) {
 nn::CausalLm model_of(PlanProblem& problem) {
   nn::CausalLm model(problem.model, {});
   if (problem.shape.hici) hierarchy::attach_hierarchy(model, *problem.shape.hici, {});
-  model.add_lora({"q_proj", "k_proj", "v_proj", "o_proj"}, problem.shape.lora_rank, 2.0);
+  model.add_lora({.rank = problem.shape.lora_rank});
   model.visit_parameters([](const std::string&, at::Tensor& t) { t = at::randn(t.sizes()) * 0.1; });
   optim::select_trainable(model, {});
   problem.parameters = count_parameters(model);
@@ -140,7 +140,7 @@ TEST(AccumulationPlanTest, SumsAndTheGradientsOfAMicroBatchAreBothCounted) {
   problem.model.intermediate_size = 4096;
   problem.accumulation_steps = 2;
   nn::CausalLm model(problem.model, {});
-  model.add_lora({"q_proj"}, problem.shape.lora_rank, 2.0);
+  model.add_lora({.rank = problem.shape.lora_rank, .targets = {"q_proj"}});
   model.visit_parameters([](const std::string&, at::Tensor& t) { t = at::randn(t.sizes()) * 0.1; });
   train::GradientAccumulator gradients(
       optim::select_trainable(model, {.low_rank = true, .name_parts = {"embed", "mlp"}}));

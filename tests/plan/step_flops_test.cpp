@@ -94,7 +94,7 @@ std::unique_ptr<at::ObserverContext> count_product(const at::RecordFunction& fn)
 void run_step(const config::ModelConfig& config, const StepShape& shape, bool recompute) {
   nn::CausalLm model(config, {});
   if (shape.hici) hierarchy::attach_hierarchy(model, *shape.hici, {});
-  if (shape.lora_rank > 0) model.add_lora({"q_proj", "k_proj", "v_proj", "o_proj"}, shape.lora_rank, 2.0);
+  if (shape.lora_rank > 0) model.add_lora({.rank = shape.lora_rank});
   model.visit_parameters([](const std::string&, at::Tensor& t) { t = at::ones(t.sizes()) * 0.02; });
   optim::select_trainable(model, {});
   const at::Tensor tokens = at::randint(config.vocab_size, {shape.batch, shape.tokens}, at::kLong);

@@ -45,7 +45,7 @@ io::LoadedModel model_of(const Case& c) {
   if (c.low_rank) {
     loaded.lora.emplace();
     loaded.lora->rank = 4;
-    loaded.model->add_lora(loaded.lora->targets, loaded.lora->rank, loaded.lora->scale());
+    loaded.model->add_lora(*loaded.lora);
   }
   loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { t = at::randn(t.sizes()).to(c.dtype); });
   return loaded;

@@ -59,7 +59,7 @@ inline std::unique_ptr<nn::CausalLm> make_model(const Case& c, const PlaceLayer&
           {.vocabulary = at.vocabulary, .hidden = at.hidden, .layers = c.layers, .heads = 4, .kv_heads = 2}),
       nn::ParameterOptions{at.dtype});
   hierarchy::attach_hierarchy(*model, testing::tiny_hici(config::CausalMode::kCausalGi), {at.dtype});
-  model->add_lora({"q_proj", "k_proj", "down_proj"}, 2, 2.0);
+  model->add_lora({.rank = 2, .alpha = 4, .targets = {"q_proj", "k_proj", "down_proj"}});
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(11);
   auto draw = [&](const std::string& name, at::Tensor& t) {
     const double width = t.dim() < 2 ? 11 : static_cast<double>(t.size(1));

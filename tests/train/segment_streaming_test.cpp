@@ -71,7 +71,7 @@ struct TestModel {
 
   TestModel(const config::ModelConfig& config, const config::HiciConfig& hici) : model(config, {at::kDouble}) {
     hierarchy::attach_hierarchy(model, hici, {at::kDouble});
-    model.add_lora({"q_proj", "k_proj", "v_proj", "o_proj"}, 2, 2.0);
+    model.add_lora({.rank = 2, .alpha = 4});
     at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(11);
     model.visit_parameters([&](const std::string& name, at::Tensor& t) {
       t = at::randn(t.sizes(), generator, at::TensorOptions().dtype(at::kDouble)).mul_(0.3);

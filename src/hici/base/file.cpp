@@ -62,6 +62,15 @@ void read_exactly(int descriptor, const fs::path& path, uint64_t offset, void* o
   }
 }
 
+// What a clone without Git LFS has in the place of a large file: three lines of text.
+void check_is_no_pointer(const fs::path& path, std::string_view text) {
+  constexpr std::string_view kStart = "version https://git-lfs.github.com/spec/v1";
+  constexpr size_t kMaxPointer = 1024;  // as the specification says
+  HICI_CHECK(text.size() > kMaxPointer || !text.starts_with(kStart), path.string(),
+             ": is a Git LFS pointer, and not the file itself; run 'git lfs pull' in ",
+             (path.has_parent_path() ? path.parent_path() : fs::path(".")).string(), ", or fetch the file again");
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path, size_t max_bytes, Links links) {
@@ -72,6 +81,7 @@ std::string read_file(const fs::path& path, size_t max_bytes, Links links) {
              " allowed for a file of this kind");
   std::string text(size, '\0');
   read_exactly(file.value, path, 0, text.data(), text.size());
+  check_is_no_pointer(path, text);
   return text;
 }
 
@@ -178,6 +188,9 @@ MappedFile::MappedFile(fs::path path, Links links) : path_(std::move(path)) {
   const struct stat status = regular_file_status(file, path_);
   size_ = static_cast<size_t>(status.st_size);
   modified_ns_ = modified_ns(status);
+  std::string start(std::min(size_, size_t{1025}), '\0');
+  read_exactly(file.value, path_, 0, start.data(), start.size());
+  check_is_no_pointer(path_, start);
   if (size_ > 0) {  // mmap refuses an empty range
     void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.value, 0);
     HICI_CHECK(address != MAP_FAILED, path_.string(), ": cannot map ", size_, " bytes: ", reason(errno));

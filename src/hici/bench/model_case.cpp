@@ -92,7 +92,7 @@ ModelCase::ModelCase(const BenchSpec& spec, BenchWork work, int64_t length, nn::
       world_(world) {
   if (world.mesh().segments > 1) forward_.share = {&world.segments(), length / shape_.segment_length};
   if (plan::has_hierarchy(shape_)) hierarchy::attach_hierarchy(model_, spec.model.hici, {spec.dtype});
-  model_.add_lora(spec.lora.targets, spec.lora.rank, spec.lora.scale());
+  model_.add_lora(spec.lora);
   optim::select_trainable(model_, {});  // shapes and what is trained are all that the plan needs
   if (work == BenchWork::kStep) plan();
   fits_ = planned_.fits() || spec.processes() == 1 || world.size() > 1;

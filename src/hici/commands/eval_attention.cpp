@@ -183,7 +183,7 @@ int run_eval_attention(const EvalAttentionOptions& o) {
   check_places(o);
   const StopSignals signals;
   const io::LoadedModel loaded =
-      load_model(model_request(o.base_model, o.peft_model, o.context_size, o.device), o.hici);
+      load_model(model_request(o.base_model, o.peft_model, o.context_size, o.device, true), o.hici);
   HICI_CHECK(loaded.has_hierarchy, o.peft_model.empty() ? o.base_model : o.peft_model,
              ": has no HiCI modules, so that there are no slots to look at; give --peft_model with an adapter of hici "
              "train, or a model that was merged --with_hici True");

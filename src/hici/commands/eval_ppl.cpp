@@ -170,9 +170,10 @@ std::string result_text(const nlohmann::json& json) {
 }
 
 io::LoadedModel load(const EvalPplOptions& o, const EvalMode& mode) {
-  const io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device);
+  const bool uses_hierarchy = mode.attention == nn::AttentionKind::kHici;
+  const io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, uses_hierarchy);
   const io::OpenedModel opened = io::open_model(request);
-  const config::HiciConfig hici = o.hici.resolve(opened);
+  const config::HiciConfig hici = o.hici.resolve(opened, uses_hierarchy);
   if (o.stream_segments) hici.check_streamable();
   io::LoadedModel loaded = io::build_model(request, opened, hici);
   if (mode.attention == nn::AttentionKind::kHici && !loaded.has_hierarchy) {

@@ -7,6 +7,7 @@
 #include "hici/commands/bound_command.h"
 #include "hici/commands/options/option_groups.h"
 #include "hici/commands/options/option_text.h"
+#include "hici/io/peft_config.h"
 
 #include <algorithm>
 #include <cctype>
@@ -161,6 +162,7 @@ std::optional<std::string> help_answer(const std::vector<std::string>& words) {
   if (words[0] == "help") return help_about({words.begin() + 1, words.end()});
   if (words.size() == 1 && (words[0] == "--version" || words[0] == "-V")) return version_text();
   if (words.size() == 1 && words[0] == "--options_markdown") return options_markdown();
+  if (words.size() == 1 && words[0] == "--adapter_keys_markdown") return io::peft_keys_markdown();
   if (words.size() == 1 && words[0] == "--help_texts") return launcher_texts();
   const NamedCommand named = find_command(words);
   if (named.name.empty()) return std::nullopt;

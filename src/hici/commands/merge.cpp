@@ -104,8 +104,9 @@ int run_merge(const MergeOptions& o) {
   request.model.adapter = o.peft_model;
   request.model.context_size = std::max<int64_t>(0, o.context_size);
   const io::OpenedModel opened = io::open_model(request.model);
-  const config::HiciConfig hici = o.hici.resolve(opened);
-  if (opened.hici.config) check_compress_dim(o, hici);
+  request.model.uses_hierarchy = o.with_hici;
+  if (opened.hici.config) check_compress_dim(o, *opened.hici.config);
+  const config::HiciConfig hici = o.hici.resolve(opened, o.with_hici);
   request.output = o.save_path;
   request.with_hici = o.with_hici;
   request.options = effective_options(*o.app);

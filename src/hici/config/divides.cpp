@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace hici::config {
 namespace {
@@ -29,6 +30,24 @@ std::string nearest_divisors(int64_t value, int64_t whole) {
 std::string why_not_a_divisor(int64_t value, std::string_view whole_name, int64_t whole) {
   if (value >= 1 && whole % value == 0) return {};
   return detail::concat(value, " does not divide ", whole_name, " ", whole, "; use ", nearest_divisors(value, whole));
+}
+
+std::string shown_divisors(int64_t whole) {
+  std::vector<int64_t> divisors;
+  for (int64_t d = 1; d <= whole / d; ++d) {
+    if (whole % d != 0) continue;
+    divisors.push_back(d);
+    if (d != whole / d) divisors.push_back(whole / d);
+  }
+  std::sort(divisors.begin(), divisors.end());
+  constexpr size_t kShown = 12, kEnds = kShown / 2;
+  std::string out;
+  for (size_t i = 0; i < divisors.size(); ++i) {
+    const bool is_left_out = divisors.size() > kShown && i >= kEnds && i + kEnds < divisors.size();
+    if (is_left_out && i > kEnds) continue;
+    out.append(out.empty() ? "" : ", ").append(is_left_out ? "..." : std::to_string(divisors[i]));
+  }
+  return out;
 }
 
 void check_divides(std::string_view name, int64_t value, std::string_view whole_name, int64_t whole,

@@ -7,8 +7,8 @@
 #include "hici/base/json.h"
 #include "hici/config/bounds.h"
 #include "hici/config/divides.h"
-#include "hici/config/lora_targets.h"
 #include "hici/config/rope.h"
+#include "hici/config/value_rules.h"
 
 #include <algorithm>
 #include <array>
@@ -19,33 +19,6 @@ namespace hici::config {
 namespace {
 
 using nlohmann::json;
-
-// Messages about one value, for options ("`num_heads`: ...") and for files ("hici_config.json: num_heads: ...").
-class Rules {
- public:
-  explicit Rules(const std::string& subject) : subject_(subject) {}
-
-  std::string name(const char* key) const { return subject_.empty() ? field_text(key) : key; }
-
-  template <typename... Parts>
-  void check(bool holds, const char* key, const Parts&... parts) const {
-    if (holds) return;
-    if (subject_.empty()) detail::throw_usage_error(detail::concat(field_text(key), ": ", parts...));
-    fail(subject_, ": ", key, ": ", parts...);
-  }
-
-  void in_range(const char* key, int64_t value, int64_t high) const {
-    check(value >= 1 && value <= high, key, value, " is out of range; use 1 to ", high);
-  }
-
-  void divides(const char* key, int64_t value, const std::string& whole_name, int64_t whole) const {
-    const std::string reason = why_not_a_divisor(value, whole_name, whole);
-    check(reason.empty(), key, reason);
-  }
-
- private:
-  const std::string& subject_;
-};
 
 }  // namespace
 
@@ -63,8 +36,17 @@ void HiciConfig::validate(int64_t hidden_size, const std::string& subject) const
   rules.in_range("num_local_slots", num_local_slots, kMaxSlots);
   rules.in_range("num_heads", num_heads, kMaxDim);
   rules.in_range("bottleneck_dim", bottleneck_dim, kMaxDim);
+  // Of a width that is free: the next ones that the heads divide.
+  const int64_t below = bottleneck_dim / num_heads * num_heads;
+  const std::string other_width =
+      detail::concat(", or ", rules.name("bottleneck_dim"), " ", below > 0 ? std::to_string(below).append(" or ") : "",
+                     below + num_heads);
+  const auto check_heads = [&] {
+    const std::string reason = why_not_a_divisor(num_heads, rules.name("bottleneck_dim"), bottleneck_dim);
+    rules.check(reason.empty(), "num_heads", reason, subject.empty() ? other_width : "");
+  };
   if (use_bottleneck) {
-    rules.divides("num_heads", num_heads, rules.name("bottleneck_dim"), bottleneck_dim);
+    check_heads();
   } else {
     rules.divides("num_heads", num_heads, "the model's hidden_size", hidden_size);
   }
@@ -73,7 +55,7 @@ void HiciConfig::validate(int64_t hidden_size, const std::string& subject) const
               " sees global slots only, and the global integrator is off; use none, causal_gi or causal_shift");
   if (!use_global_integrator) return;
   rules.in_range("global_slots", global_slots, kMaxSlots);
-  rules.divides("num_heads", num_heads, rules.name("bottleneck_dim"), bottleneck_dim);
+  check_heads();
   if (shared_compressor) rules.in_range("shared_compress_dim", shared_compress_dim, bottleneck_dim);
 }
 
@@ -81,18 +63,6 @@ void HiciConfig::check_streamable() const {
   HICI_CHECK_USAGE(
       is_streamable(), "`stream_segments`: causal mode ", name_of(causal_mode),
       " makes global slots from later segments too, so no segment can go first; use `causal_mode` causal_gi");
-}
-
-void LoraConfig::validate(const std::string& subject) const {
-  const Rules rules(subject);
-  rules.in_range("lora_r", rank, kMaxLoraRank);
-  rules.check(alpha >= kMinLoraAlpha && alpha <= kMaxLoraAlpha, "lora_alpha", alpha, " is no scale; use ",
-              shortest_number(kMinLoraAlpha), " to ", shortest_number(kMaxLoraAlpha), ", such as 16");
-  rules.check(!targets.empty(), "lora_targets", "is empty; known: ", lora_target_names());
-  for (const std::string& target : targets) {
-    rules.check(is_lora_target(target), "lora_targets", shown_json(json(target)),
-                " matches no linear layer; known: ", lora_target_names());
-  }
 }
 
 json to_json(const AdapterSettings& settings) {

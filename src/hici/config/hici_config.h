@@ -4,6 +4,7 @@
 #pragma once
 
 #include "hici/base/enum_names.h"
+#include "hici/config/lora_config.h"
 #include "hici/config/model_config.h"
 
 #include <nlohmann/json.hpp>
@@ -74,17 +75,6 @@ struct HiciConfig {
   // options named); else it is the file they were read from.
   void validate(int64_t hidden_size, const std::string& subject = "") const;
   bool operator==(const HiciConfig&) const = default;
-};
-
-struct LoraConfig {
-  int64_t rank = 8;
-  double alpha = 16;
-  // Layers by the last part of their name; on attention and on both HiCI modules alike.
-  std::vector<std::string> targets{"q_proj", "k_proj", "v_proj", "o_proj"};
-
-  double scale() const { return alpha / static_cast<double>(rank); }
-  void validate(const std::string& subject = "") const;
-  bool operator==(const LoraConfig&) const = default;
 };
 
 // hici_config.json of an adapter or a checkpoint.

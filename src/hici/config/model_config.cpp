@@ -6,6 +6,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/joined.h"
 #include "hici/base/json.h"
+#include "hici/base/nearby.h"
 #include "hici/config/rope_json.h"
 
 #include <algorithm>
@@ -277,7 +278,8 @@ ModelConfig read_model_config(const std::filesystem::path& dir) {
   HICI_CHECK(std::filesystem::is_directory(dir), dir.string(),
              ": is no directory; expected a Hugging Face model directory", hub_hint(dir, HubKind::kModel));
   const std::filesystem::path file = dir / "config.json";
-  HICI_CHECK(is_there(file), dir.string(), ": has no config.json; expected a Hugging Face model directory");
+  HICI_CHECK(is_there(file), dir.string(), ": has no config.json; expected a Hugging Face model directory",
+             found_nearby(dir, [](const auto& inner) { return is_there(inner / "config.json"); }));
   return parse_model_config(read_companion_json(file), file.string());
 }
 

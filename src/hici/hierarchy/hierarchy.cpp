@@ -134,9 +134,9 @@ void Hierarchy::visit_parameters(const std::string& prefix, const nn::ParameterV
   if (integrator_) integrator_->visit_parameters(prefix + ".global_integrator", visit);
 }
 
-void Hierarchy::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
-  nn::adapt_linears(local_.linears(), targets, rank, scale);
-  if (integrator_) nn::adapt_linears(integrator_->linears(), targets, rank, scale);
+void Hierarchy::add_lora(const std::string& prefix, const config::LoraConfig& lora) {
+  nn::adapt_linears(local_.linears(), prefix + ".local_constructor", lora);
+  if (integrator_) nn::adapt_linears(integrator_->linears(), prefix + ".global_integrator", lora);
 }
 
 void Hierarchy::initialise(const at::Tensor& embedding, at::Generator& generator) {

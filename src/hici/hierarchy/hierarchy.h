@@ -30,7 +30,7 @@ class Hierarchy : public nn::SlotProvider {
   int64_t num_slots() const override;
   int64_t num_slots_of_first_segment() const override;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) override;
-  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) override;
+  void add_lora(const std::string& prefix, const config::LoraConfig& lora) override;
 
   // Fresh values by the distributions that training starts from (init_hici() of the reference). The parameters of this
   // layer must be materialised; embedding [V, C] gives the first global queries.

@@ -7,16 +7,17 @@
 #include "hici/base/human.h"
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
+#include "hici/base/log.h"
+#include "hici/base/nearby.h"
 #include "hici/base/version.h"
-#include "hici/config/bounds.h"
-#include "hici/config/lora_targets.h"
 #include "hici/config/parameter_names.h"
+#include "hici/io/adapter_modules.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/torch/archive_writer.h"
 #include "hici/io/weight_file.h"
 
-#include <c10/core/ScalarType.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <array>
@@ -29,13 +30,6 @@ using config::HiciConfig;
 using nlohmann::json;
 
 constexpr const char* kPeftPrefix = "base_model.model.";
-
-void remove_all(std::string& text, const std::string& part, const std::string& by) {
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + by.size()))
-    text.replace(at, part.size(), by);
-}
-
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 class EmptySource final : public TensorSource {
  public:
@@ -52,65 +46,62 @@ class EmptySource final : public TensorSource {
   std::map<std::string, TensorInfo> tensors_;
 };
 
-// The part of `source` that `wanted` picks, under plain names.
-template <typename Predicate>
-std::shared_ptr<const TensorSource> plain_part(const std::shared_ptr<const TensorSource>& source,
-                                               const Predicate& wanted) {
-  std::vector<std::pair<std::string, std::string>> names;
-  for (const auto& [name, ignored] : source->tensors()) {
-    const std::string plain = plain_tensor_name(name);
-    if (!plain.empty() && wanted(plain)) names.emplace_back(plain, name);
+// One tensor of an adapter's file, by its plain name.
+struct NamedTensor {
+  std::string name;  // in the file
+  Spelling spelling;
+};
+using NamedTensors = std::map<std::string, NamedTensor>;
+
+// A weight that stands twice: PEFT reads X.weight, and X.modules_to_save.weight is its copy.
+void settle_twin(const TensorSource& source, const std::string& plain, NamedTensor& kept, NamedTensor other) {
+  HICI_CHECK(kept.spelling != Spelling::kBaseLayer && other.spelling != Spelling::kBaseLayer, source.file_of(kept.name),
+             ": tensors '", printable(kept.name), "' and '", printable(other.name), "' are both '", printable(plain),
+             "'; expected one");
+  const auto same = [&] { return at::equal(source.read(kept.name), source.read(other.name)); };
+  HICI_CHECK(source.info(kept.name).shape == source.info(other.name).shape && same(), source.file_of(kept.name),
+             ": tensors '", printable(kept.name), "' and '", printable(other.name), "' are both '", printable(plain),
+             "' and differ; remove the one that does not belong to the adapter");
+  if (other.spelling == Spelling::kPlain) kept = std::move(other);
+}
+
+NamedTensors named_tensors(const TensorSource& source) {
+  NamedTensors out;
+  std::string adapter, wrapper;
+  for (const auto& [name, ignored] : source.tensors()) {
+    const PeftName parsed = parse_peft_name(name);
+    if (parsed.plain.empty()) continue;
+    HICI_CHECK(parsed.adapter.empty() || adapter.empty() || parsed.adapter == adapter, source.file_of(name),
+               ": holds two adapters, '", printable(adapter), "' and '", printable(parsed.adapter),
+               "'; save one of them with PEFT's save_pretrained(selected_adapters=[...])");
+    if (!parsed.adapter.empty()) adapter = parsed.adapter;
+    if (!parsed.wrapper.empty()) wrapper = parsed.wrapper;
+    NamedTensor tensor{name, parsed.spelling};
+    const auto [place, is_new] = out.emplace(parsed.plain, tensor);
+    if (!is_new) settle_twin(source, parsed.plain, place->second, std::move(tensor));
   }
+  if (!wrapper.empty())
+    log_info(source.file_of(""), ": names of tensors have the prefix ", wrapper,
+             ". of a wrapped model; they are read without it");
+  return out;
+}
+
+// Factors and what else PEFT adds, or the whole parameters, under plain names.
+std::shared_ptr<const TensorSource> plain_part(const std::shared_ptr<const TensorSource>& source,
+                                               const NamedTensors& tensors, bool of_peft) {
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const auto& [plain, tensor] : tensors)
+    if (is_peft_parameter(plain) == of_peft) names.emplace_back(plain, tensor.name);
   return std::make_shared<RenamedSource>(source, names);
 }
 
-bool any_plain(const std::string&) { return true; }
-
-// PEFT settings that change the mathematics and are not ours.
-void refuse_unsupported(const JsonObject& object) {
-  const auto refuse = [&](const char* key, bool is_set, const char* supported) {
-    HICI_CHECK(!is_set, object.subject(), ": ", key, " ", shown_json(object.at(key)),
-               " is not supported; supported: ", supported);
-  };
-  refuse("peft_type", object.string_or("peft_type", "LORA") != "LORA", "LORA");
-  refuse("bias", object.string_or("bias", "none") != "none", "none");
-  refuse("fan_in_fan_out", object.boolean_or("fan_in_fan_out", false), "false");
-  refuse("use_rslora", object.boolean_or("use_rslora", false), "false");
-  refuse("use_dora", object.boolean_or("use_dora", false), "false");
-  for (const char* key : {"rank_pattern", "alpha_pattern"})
-    refuse(key, object.has(key) && !object.at(key).empty(), "none, one rank and one alpha for all layers");
-}
-
-void read_peft_config(const json& value, const std::string& subject, Adapter& adapter) {
-  const JsonObject object(value, subject);
-  refuse_unsupported(object);
-  adapter.lora.rank = object.integer("r", 1, config::kMaxLoraRank);
-  adapter.lora.alpha = object.number("lora_alpha");
-  adapter.base_model = object.string_or("base_model_name_or_path", "");
-  // Those of --lora_r and --lora_alpha.
-  HICI_CHECK(adapter.lora.alpha >= config::kMinLoraAlpha && adapter.lora.alpha <= config::kMaxLoraAlpha, subject,
-             ": lora_alpha is ", shown_json(object.at("lora_alpha")), ", expected ",
-             shortest_number(config::kMinLoraAlpha), " to ", shortest_number(config::kMaxLoraAlpha));
-}
-
-// "q_proj" of "model.layers.0.self_attn.q_proj.lora_A.weight".
-std::string target_of(const std::string& lora_name) {
-  const size_t end = lora_name.rfind(".lora_");
-  const size_t begin = lora_name.rfind('.', end - 1);
-  return lora_name.substr(begin + 1, end - begin - 1);
-}
-
-// The tensors decide which layers are adapted: PEFT's target_modules may be a pattern, and matches by suffix.
-std::vector<std::string> targets_in(const TensorSource& tensors) {
-  std::set<std::string> found;
-  for (const auto& [name, ignored] : tensors.tensors()) found.insert(target_of(name));
-  std::vector<std::string> ordered;
-  for (const std::string_view target : config::kLoraTargets)
-    if (found.erase(std::string(target)) != 0) ordered.emplace_back(target);
-  HICI_CHECK(found.empty(), tensors.file_of(""), ": adapts layers named '",
-             printable(found.empty() ? "" : *found.begin()),
-             "', which is not supported; supported: ", config::lora_target_names());
-  return ordered;
+// Splits a file that may hold both.
+void take_parts(Adapter& adapter, const std::shared_ptr<const TensorSource>& source) {
+  const NamedTensors tensors = named_tensors(*source);
+  adapter.lora_tensors = plain_part(source, tensors, true);
+  adapter.trainables = plain_part(source, tensors, false);
+  for (const auto& [plain, tensor] : tensors)
+    if (tensor.spelling == Spelling::kBaseLayer) adapter.copies.insert(plain);
 }
 
 // Reads one HiCI shape and insists that every layer agrees.
@@ -190,12 +181,11 @@ bool open_pair(Adapter& adapter) {
   const OpenedWeights lora = open_weights(adapter.path, "adapter_model", "adapter_model", adapter.check.get());
   const OpenedWeights trained = open_weights(adapter.path, "trainable_params", "trainable_params", adapter.check.get());
   if (lora.source) {
-    adapter.lora_tensors = plain_part(lora.source, config::is_lora_parameter);
-    // PEFT keeps modules_to_save beside the factors.
-    adapter.trainables =
-        plain_part(lora.source, [](const std::string& name) { return !config::is_lora_parameter(name); });
+    take_parts(adapter, lora.source);  // PEFT keeps modules_to_save beside the factors
   }
-  if (trained.source) adapter.trainables = with_rest(plain_part(trained.source, any_plain), adapter.trainables);
+  if (trained.source)
+    adapter.trainables =
+        with_rest(plain_part(trained.source, named_tensors(*trained.source), false), adapter.trainables);
   for (const OpenedWeights* part : {&lora, &trained})
     adapter.files.insert(adapter.files.end(), part->files.begin(), part->files.end());
   check_halves(adapter, lora.source != nullptr, trained.source != nullptr);
@@ -205,9 +195,8 @@ bool open_pair(Adapter& adapter) {
 bool open_full_dump(Adapter& adapter) {
   OpenedWeights full = open_weights(adapter.path, "model", "pytorch_model", adapter.check.get());
   if (!full.source) return false;
-  adapter.lora_tensors = plain_part(full.source, config::is_lora_parameter);
-  adapter.trainables =
-      plain_part(full.source, [](const std::string& name) { return !config::is_lora_parameter(name); });
+  take_parts(adapter, full.source);
+  adapter.is_full_dump = true;
   adapter.files = std::move(full.files);
   return true;
 }
@@ -222,7 +211,26 @@ void open_parts(Adapter& adapter, bool prefer_full_dump) {
              kGatherShards, dir);
   fail(dir,
        ": holds no adapter; expected adapter_model.safetensors, trainable_params.safetensors (or .bin) or a full "
-       "pytorch_model.bin");
+       "pytorch_model.bin",
+       found_nearby(adapter.path, is_adapter_directory));
+}
+
+// Of the first factor, for an adapter without adapter_config.json.
+int64_t rank_of(const TensorSource& factors) {
+  for (const auto& [name, info] : factors.tensors())
+    if ((name.ends_with(".lora_A.weight") || name.ends_with(".lora_embedding_A")) && !info.shape.empty())
+      return std::max<int64_t>(1, info.shape[0]);
+  return 1;
+}
+
+void check_rank(const Adapter& adapter, const std::string& name, bool is_said) {
+  const TensorInfo& info = adapter.lora_tensors->info(name);
+  const int64_t rank = adapter.lora.shape_of(adapted_module(name)).rank;
+  if (info.shape.empty() || info.shape[0] == rank) return;
+  fail(adapter.lora_tensors->file_of(name), ": tensor '", printable(name), "' is ", shown_shape(info.shape),
+       ", so its rank is ", info.shape[0], "; ",
+       is_said ? (adapter.path / "adapter_config.json").string() + " says r" : "another factor has", " ", rank,
+       ", do the files belong to different adapters?");
 }
 
 // The rank is in every factor; alpha is in no tensor.
@@ -230,7 +238,11 @@ void settle_rank_and_alpha(Adapter& adapter, const AdapterReading& reading) {
   const fs::path file = adapter.path / "adapter_config.json";
   const auto& factors = adapter.lora_tensors->tensors();
   const bool is_said = is_there(file);
-  if (is_said) read_peft_config(read_companion_json(file), file.string(), adapter);
+  if (is_said) {
+    adapter.peft = parse_peft_config(read_file(file, kMaxJsonBytes, Links::kCompanion), file.string());
+    adapter.lora = adapter.peft.lora;
+    adapter.base_model = adapter.peft.base_model;
+  }
   HICI_CHECK(!is_said || !reading.lora_alpha || *reading.lora_alpha == adapter.lora.alpha, file.string(),
              ": lora_alpha is ", adapter.lora.alpha, ", and `lora_alpha` says ", reading.lora_alpha.value_or(0),
              "; leave the option out");
@@ -239,36 +251,51 @@ void settle_rank_and_alpha(Adapter& adapter, const AdapterReading& reading) {
       is_said || reading.lora_alpha, adapter.path.string(),
       ": has LoRA tensors and no adapter_config.json, so their scale (lora_alpha / r) is not known; add the file, or "
       "make one with hici extract `lora_alpha` N (the research code trains with 16)");
-  if (!is_said) adapter.lora.alpha = *reading.lora_alpha;
-  std::string said_by = is_said ? file.string() + " says r" : "";
-  for (const auto& [name, info] : factors) {
-    if (name.find(".lora_A.") == std::string::npos || info.shape.empty()) continue;
-    if (said_by.empty()) {
-      adapter.lora.rank = std::max<int64_t>(1, info.shape[0]);
-      said_by = "'" + printable(name) + "' has";
-    }
-    HICI_CHECK(info.shape[0] == adapter.lora.rank, adapter.lora_tensors->file_of(name), ": tensor '", printable(name),
-               "' is ", shown_shape(info.shape), ", so its rank is ", info.shape[0], "; ", said_by, " ",
-               adapter.lora.rank, ", do the files belong to different adapters?");
+  if (!is_said) {
+    adapter.lora.alpha = *reading.lora_alpha;
+    adapter.lora.rank = rank_of(*adapter.lora_tensors);
   }
+  for (const auto& [name, ignored] : factors)
+    if (name.ends_with(".lora_A.weight") || name.ends_with(".lora_embedding_A")) check_rank(adapter, name, is_said);
 }
 
-json peft_config(const AdapterToWrite& adapter) {
-  // Only keys that every PEFT since 0.3 knows: 0.6 to 0.13 raise on any other.
-  return {{"peft_type", "LORA"},
-          {"task_type", "CAUSAL_LM"},
-          {"r", adapter.lora.rank},
-          {"lora_alpha", adapter.lora.alpha == static_cast<double>(static_cast<int64_t>(adapter.lora.alpha))
-                             ? json(static_cast<int64_t>(adapter.lora.alpha))
-                             : json(adapter.lora.alpha)},
-          {"lora_dropout", 0.0},
-          {"bias", "none"},
-          {"target_modules", adapter.lora.targets},
-          {"base_model_name_or_path", adapter.base_model},
-          {"fan_in_fan_out", false},
-          {"init_lora_weights", true},
-          {"modules_to_save", nullptr},
-          {"inference_mode", true}};
+json number_of(double value) {
+  return value == static_cast<double>(static_cast<int64_t>(value)) ? json(static_cast<int64_t>(value)) : json(value);
+}
+
+// Keys and targets of the kinds that the tensors show.
+void add_kinds(const AdapterToWrite& adapter, nlohmann::ordered_json& config) {
+  std::set<std::string> others;
+  for (const TensorToWrite& tensor : adapter.lora_tensors) {
+    const std::string& name = tensor.name;
+    if (name.ends_with(".lora_magnitude_vector")) config["use_dora"] = true;
+    if (name.ends_with(".lora_B.bias")) config["lora_bias"] = true;
+    if (name.ends_with(".lora_embedding_A")) others.insert("embed_tokens");
+    if (name == "lm_head.lora_A.weight") others.insert("lm_head");
+  }
+  for (const std::string& target : others) config["target_modules"].push_back(target);
+}
+
+// In the order of insertion: the first pattern that matches counts.
+nlohmann::ordered_json peft_config(const AdapterToWrite& adapter) {
+  // Keys that every PEFT since 0.3 knows: 0.6 to 0.13 raise on any other. Others only where the numbers need them.
+  nlohmann::ordered_json out = {{"peft_type", "LORA"},
+                                {"task_type", "CAUSAL_LM"},
+                                {"r", adapter.lora.rank},
+                                {"lora_alpha", number_of(adapter.lora.alpha)},
+                                {"lora_dropout", 0.0},
+                                {"bias", "none"},
+                                {"target_modules", adapter.lora.targets},
+                                {"base_model_name_or_path", adapter.base_model},
+                                {"fan_in_fan_out", false},
+                                {"init_lora_weights", true},
+                                {"modules_to_save", nullptr},
+                                {"inference_mode", true}};
+  add_kinds(adapter, out);
+  if (adapter.lora.use_rslora) out["use_rslora"] = true;
+  for (const auto& [key, rank] : adapter.lora.rank_pattern.items()) out["rank_pattern"][key] = rank;
+  for (const auto& [key, alpha] : adapter.lora.alpha_pattern.items()) out["alpha_pattern"][key] = number_of(alpha);
+  return out;
 }
 
 std::vector<TensorToWrite> with_prefix(std::vector<TensorToWrite> tensors, const std::string& prefix) {
@@ -278,15 +305,10 @@ std::vector<TensorToWrite> with_prefix(std::vector<TensorToWrite> tensors, const
 
 }  // namespace
 
-std::string plain_tensor_name(const std::string& name) {
-  std::string out = name;
-  if (out.rfind(kPeftPrefix, 0) == 0) out.erase(0, std::string(kPeftPrefix).size());
-  if (contains(out, ".original_module.") || contains(out, "rotary_emb.inv_freq")) return "";
-  remove_all(out, ".base_layer.", ".");
-  remove_all(out, ".modules_to_save.default.", ".");
-  remove_all(out, ".lora_A.default.", ".lora_A.");
-  remove_all(out, ".lora_B.default.", ".lora_B.");
-  return out;
+const Fold* Adapter::fold_of(const std::string& module) const {
+  for (const Fold& fold : folds)
+    if (fold.module == module) return &fold;
+  return nullptr;
 }
 
 std::optional<HiciConfig> hici_config_of(const TensorSource& tensors, const HiciConfig& otherwise) {
@@ -343,7 +365,7 @@ Adapter read_adapter(const fs::path& path, const AdapterReading& reading) {
              ": is a merged model with its HiCI modules and no adapter; give it as the base model, without an adapter");
   open_parts(adapter, reading.prefer_full_dump);
   settle_rank_and_alpha(adapter, reading);
-  adapter.lora.targets = targets_in(*adapter.lora_tensors);
+  sort_modules(adapter);
   const fs::path own = path / "hici_config.json";
   if (is_there(own)) adapter.settings = config::parse_adapter_settings(read_companion_json(own), own.string());
   adapter.identity = read_identity(path);

@@ -10,6 +10,9 @@
 #include "hici/config/model_config.h"
 #include "hici/io/checkpoint/folder_check.h"
 #include "hici/io/checkpoint/model_identity.h"
+#include "hici/io/folded_weights.h"
+#include "hici/io/peft_config.h"
+#include "hici/io/peft_names.h"
 #include "hici/io/safetensors.h"
 #include "hici/io/tensor_source.h"
 
@@ -21,10 +24,6 @@
 
 namespace hici::io {
 
-// The name in the plain model: "base_model.model." and what PEFT puts between the parts (".base_layer", ".default",
-// ".modules_to_save") are dropped. An empty result stands for a tensor that only PEFT needs.
-std::string plain_tensor_name(const std::string& name);
-
 // What the tensors say of the HiCI modules: slots, widths, kind of compressor. Heads, segments and causal mode they do
 // not show: those keep the values of `otherwise`. Nothing when there are no HiCI tensors. Layers that differ are an
 // error.
@@ -32,11 +31,16 @@ std::optional<config::HiciConfig> hici_config_of(const TensorSource& tensors, co
 
 struct Adapter {
   std::filesystem::path path;
-  config::LoraConfig lora;  // as adapter_config.json has it; targets are those that the tensors show
-  std::string base_model;   // base_model_name_or_path, as written; empty when not said
+  // As adapter_config.json has it; its modules are those of the tensors that a layer computes with as it runs.
+  config::LoraConfig lora;
+  std::vector<Fold> folds;       // the others, which become part of the weight
+  PeftConfig peft;               // what else adapter_config.json says
+  std::string base_model;        // base_model_name_or_path, as written; empty when not said
+  bool is_full_dump = false;     // trainables hold the base's frozen weights too
+  std::set<std::string> copies;  // of `trainables`: the base's own weights, under an adapter (X.base_layer.weight)
   std::optional<config::AdapterSettings> settings;  // hici_config.json
   std::shared_ptr<const TensorSource>
-      lora_tensors;  // never null, may be empty; "model.layers.0.self_attn.q_proj.lora_A.weight"
+      lora_tensors;  // never null, may be empty; "model.layers.0.self_attn.q_proj.lora_A.weight", see peft_names.h
   std::shared_ptr<const TensorSource> trainables;  // never null, may be empty; "model.embed_tokens.weight"
   std::vector<std::filesystem::path> files;        // with data, for hashing
   std::optional<ModelIdentity> identity;           // what it was trained on, where that is known
@@ -45,6 +49,10 @@ struct Adapter {
   // Settings of the HiCI modules: shapes from the tensors, the rest from hici_config.json or `otherwise`. Nothing when
   // the adapter has none.
   std::optional<config::HiciConfig> hici_config(const config::HiciConfig& otherwise = {}) const;
+  // The fold of a module's weight; null for none.
+  const Fold* fold_of(const std::string& module) const;
+  // True for a parameter that PEFT keeps beside the factors, as modules_to_save says.
+  bool is_saved_whole(const std::string& parameter) const { return io::is_saved_whole(peft, parameter); }
 };
 
 struct AdapterReading {

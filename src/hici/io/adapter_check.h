@@ -12,4 +12,8 @@ namespace hici::io {
 // base.
 void check_adapter(const Adapter& adapter, const config::ModelConfig& base);
 
+// Every module of the base that adapter_config.json targets has factors, and no other has: PEFT leaves out tensors that
+// it does not expect.
+void check_adapter_is_whole(const Adapter& adapter, const config::ModelConfig& base);
+
 }  // namespace hici::io

@@ -30,6 +30,17 @@ void DirectoryWriter::copy_if_there(const fs::path& file) {
     write_file_atomically(folder() / file.filename(), read_file(file, kMaxCopiedBytes, Links::kCompanion));
 }
 
+void DirectoryWriter::copy_folder_if_there(const fs::path& folder_to_copy) {
+  if (!fs::is_directory(folder_to_copy)) return;
+  const fs::path target = folder() / folder_to_copy.filename();
+  fs::create_directory(target);
+  for (const auto& entry : fs::directory_iterator(folder_to_copy))
+    if (entry.is_regular_file())
+      write_file_atomically(target / entry.path().filename(),
+                            read_file(entry.path(), kMaxCopiedBytes, Links::kCompanion));
+  sync_folder(target);
+}
+
 void DirectoryWriter::publish() {
   sync_folder(folder());
   // rename() replaces an empty directory and refuses a filled one, in one step.

@@ -21,6 +21,8 @@ class DirectoryWriter {
   const std::filesystem::path& folder() const { return folder_->path(); }
   // Copies `file` into the working folder under the same name and syncs it. No effect if `file` does not exist.
   void copy_if_there(const std::filesystem::path& file);
+  // The same for the files of a folder, into a folder of its name.
+  void copy_folder_if_there(const std::filesystem::path& folder_to_copy);
   // Syncs and renames. An empty folder with the final name is replaced; anything else there is an error.
   void publish();
 

@@ -107,12 +107,14 @@ void move_files(const fs::path& from, const fs::path& to) {
 }
 
 AdapterToWrite describe(const Adapter& adapter, const ExtractRequest& request, Reading& reading) {
-  const bool is_dump = !is_source(adapter, adapter.path / "trainable_params.bin") &&
-                       !is_source(adapter, adapter.path / "trainable_params.safetensors");
   const bool is_default = request.trainable_parts.empty();
-  const std::vector<std::string> names = chosen_names(
-      *adapter.trainables, is_default && is_dump ? parts_that_the_research_code_trains() : request.trainable_parts,
-      !is_default);
+  std::vector<std::string> names =
+      chosen_names(*adapter.trainables,
+                   is_default && adapter.is_full_dump ? parts_that_the_research_code_trains() : request.trainable_parts,
+                   !is_default);
+  for (const auto& [name, ignored] : adapter.trainables->tensors())
+    if (is_default && adapter.is_saved_whole(name) && std::find(names.begin(), names.end(), name) == names.end())
+      names.push_back(name);
   AdapterToWrite out;
   out.lora = adapter.lora;
   out.base_model = adapter.base_model;
@@ -121,7 +123,13 @@ AdapterToWrite describe(const Adapter& adapter, const ExtractRequest& request, R
   out.identity = adapter.identity;
   out.format = request.format;
   out.lora_tensors = reading.tensors(adapter.lora_tensors, all_names(*adapter.lora_tensors));
-  out.trainables = reading.tensors(adapter.trainables, names);
+  // What adapter_config.json says is beside the factors stays there, or PEFT would miss it.
+  std::vector<std::string> beside, others;
+  for (const std::string& name : names)
+    (!out.lora_tensors.empty() && adapter.is_saved_whole(name) ? beside : others).push_back(name);
+  for (TensorToWrite& tensor : reading.tensors(adapter.trainables, beside))
+    out.lora_tensors.push_back(std::move(tensor));
+  out.trainables = reading.tensors(adapter.trainables, others);
   return out;
 }
 

@@ -224,14 +224,32 @@ void compare_with_base(const Adapter& adapter, const fs::path& base, json& repor
   collect(problems, [&] { compare_tokenizers(*adapter.identity, base, report); });
 }
 
+// With "rank 8 scale 2: 6 layers" for each kind where modules differ.
+json lora_json(const Adapter& adapter) {
+  const config::LoraConfig& lora = adapter.lora;
+  json out = {{"r", lora.rank}, {"lora_alpha", lora.alpha}, {"scale", lora.scale()}, {"targets", lora.targets}};
+  if (lora.use_rslora) out["use_rslora"] = true;
+  std::map<std::string, int64_t> kinds;
+  const auto add = [&](const config::LoraModule& module) {
+    ++kinds[detail::concat("rank ", module.rank, " scale ", shortest_number(module.scale))];
+  };
+  for (const std::string& module : *lora.modules) add(lora.shape_of(module));
+  for (const Fold& fold : adapter.folds) {
+    if (fold.lora) add(*fold.lora);
+    if (fold.has_magnitude) out["use_dora"] = true;
+    if (!fold.rows.empty()) out["tokens of " + fold.module] = fold.rows.size();
+    if (fold.lora && !fold.has_magnitude) out["targets"].push_back(fold.module);
+  }
+  for (const auto& [kind, count] : kinds)
+    if (kinds.size() > 1) out["modules"].push_back(kind + ": " + counted(count, "layer"));
+  if (!lora.with_bias.empty()) out["lora_bias"] = true;
+  return out;
+}
+
 void inspect_adapter(const InspectRequest& request, json& report) {
   report["kind"] = "adapter";
   const Adapter adapter = read_adapter(request.path);
-  if (!adapter.lora_tensors->tensors().empty())
-    report["lora"] = {{"r", adapter.lora.rank},
-                      {"lora_alpha", adapter.lora.alpha},
-                      {"scale", adapter.lora.scale()},
-                      {"targets", adapter.lora.targets}};
+  if (!adapter.lora_tensors->tensors().empty()) report["lora"] = lora_json(adapter);
   if (!adapter.base_model.empty()) report["base_model"] = printable(adapter.base_model, 400);
   if (adapter.settings)
     report["trained"] = {{"context_size", adapter.settings->context_size},

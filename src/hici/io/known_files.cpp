@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/io/known_files.h"
 
+#include "hici/base/is_there.h"
+#include "hici/base/json.h"
 #include "hici/base/temporary.h"
 #include "hici/io/checkpoint/manifest.h"
 #include "hici/io/checkpoint/model_identity.h"
@@ -17,10 +19,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kTemplateFolder = "additional_chat_templates";
+
+bool has_chat_template(const fs::path& folder) {
+  if (is_there(folder / "chat_template.jinja") || is_there(folder / "chat_template.json")) return true;
+  const fs::path config = folder / "tokenizer_config.json";
+  if (!is_there(folder / "tokenizer.json") || !is_there(config)) return false;
+  const nlohmann::json value = read_companion_json(config);
+  return JsonObject(value, config.string()).has("chat_template");
+}
+
 std::vector<std::string> all_names() {
-  std::vector<std::string> names = {"config.json",    "adapter_config.json",      "hici_config.json",
-                                    kIdentityName,    kTrainingStateName,         kOptimizerName,
-                                    kMergeRecordName, "additional_chat_templates"};
+  std::vector<std::string> names = {"config.json",      "adapter_config.json", "hici_config.json", kIdentityName,
+                                    kTrainingStateName, kOptimizerName,        kMergeRecordName,   kTemplateFolder};
   const auto add_weights = [&](const std::string& file) {
     names.push_back(file);
     names.push_back(file + ".index.json");
@@ -50,17 +61,27 @@ bool is_of_a_checkpoint(std::string name) {
 
 }  // namespace
 
+const std::vector<CompanionGroup>& companion_groups() {
+  static const std::vector<CompanionGroup> groups{
+      {"tokenizer",
+       {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
+        "vocab.json", "merges.txt"},
+       {},
+       [](const fs::path& folder) { return is_there(folder / "tokenizer.json"); }},
+      {"chat template", {"chat_template.jinja", "chat_template.json"}, {kTemplateFolder}, has_chat_template},
+      {"generation config", {"generation_config.json"}, {}, [](const fs::path& folder) {
+         return is_there(folder / "generation_config.json");
+       }}};
+  return groups;
+}
+
 const std::vector<std::string>& companion_files() {
-  static const std::vector<std::string> names{"tokenizer.json",
-                                              "tokenizer_config.json",
-                                              "special_tokens_map.json",
-                                              "added_tokens.json",
-                                              "tokenizer.model",
-                                              "vocab.json",
-                                              "merges.txt",
-                                              "chat_template.jinja",
-                                              "chat_template.json",
-                                              "generation_config.json"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out;
+    for (const CompanionGroup& group : companion_groups())
+      out.insert(out.end(), group.files.begin(), group.files.end());
+    return out;
+  }();
   return names;
 }
 

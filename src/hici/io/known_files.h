@@ -16,6 +16,15 @@ const std::vector<std::string>& files_read_by_name();
 // Of these, the files that a copy of a model includes if they exist: tokenizer, chat template, generation config.
 const std::vector<std::string>& companion_files();
 
+// Companion files that belong together: a tokenizer, its chat templates, the generation config.
+struct CompanionGroup {
+  const char* name;  // in messages
+  std::vector<std::string> files, folders;
+  // True for a folder that has the group of its own. A tokenizer_config.json may hold the chat template.
+  bool (*is_in)(const std::filesystem::path& folder);
+};
+const std::vector<CompanionGroup>& companion_groups();
+
 // True for a folder that holds only files of a checkpoint's writer, under final or temporary names; also for an empty
 // one.
 bool holds_only_checkpoint_files(const std::filesystem::path& folder);

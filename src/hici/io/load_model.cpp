@@ -57,6 +57,13 @@ void fill_parameters(const ModelRequest& request, const OpenedModel& opened, Loa
   hierarchy::initialise_hierarchy(*loaded.model, generator, request.copy_attention_init);
 }
 
+std::shared_ptr<const TensorSource> stored_whole(const Adapter& adapter) {
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const auto& [name, ignored] : adapter.trainables->tensors())
+    if (!adapter.is_full_dump || adapter.is_saved_whole(name)) names.emplace_back(name, name);
+  return std::make_shared<RenamedSource>(adapter.trainables, names);
+}
+
 std::string config_hash(const LoadedModel& loaded) {
   config::ModelConfig model = loaded.model->config();
   model.source = nlohmann::json::object();  // keys that nobody here knows
@@ -77,6 +84,7 @@ LoadedModel build_model(const ModelRequest& request, const OpenedModel& opened, 
   loaded.other_tokenizer = opened.warn_of_other_tokenizer();
   loaded.identity = opened.identity();
   loaded.weights_hash = opened.weights_hash();
+  if (opened.adapter) loaded.stored_whole = stored_whole(*opened.adapter);
   loaded.config_hash = config_hash(loaded);
   return loaded;
 }

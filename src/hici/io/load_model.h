@@ -4,6 +4,7 @@
 
 #include "hici/config/hici_config.h"
 #include "hici/io/checkpoint/model_identity.h"
+#include "hici/io/tensor_source.h"
 #include "hici/nn/causal_lm.h"
 
 #include <filesystem>
@@ -32,6 +33,9 @@ struct ModelRequest {
   bool says_notes = true;           // of config.json (config::ModelConfig::notes), on stderr
   bool add_pad_token = false;       // a row more in the embedding, for [PAD]; see vocabulary.h
 
+  // False: HiCI modules are read and take no part in the work, so settings that no file says (heads) are not checked.
+  bool uses_hierarchy = true;
+
   // For training: modules that no file holds yet.
   bool fresh_hierarchy = false;            // attach HiCI modules when neither base nor adapter has them
   std::optional<config::LoraConfig> lora;  // attach adapters when the adapter directory brings none
@@ -52,6 +56,9 @@ struct LoadedModel {
   // Of base and tokenizer. What the adapter replaces was not read: there the adapter's own record stands, if it is of
   // the same base. Without a tokenizer.json beside the base it is the adapter's tokenizer.
   ModelIdentity identity;
+  // Parameters that the adapter stores whole, for a checkpoint that must not lose those which are not trained on. Null
+  // without an adapter. Of a full dump only those that modules_to_save names: the others are the base's.
+  std::shared_ptr<const TensorSource> stored_whole;
   // How the base and its tokenizer differ from those that the adapter was trained on; empty: not at all, or not known.
   std::string other_base, other_tokenizer;
   std::string weights_hash;  // over the contents of all tensors that were read, of base and adapter, and LoRA's scale

@@ -49,19 +49,20 @@ bool is_exact(at::ScalarType from, at::ScalarType to) {
   return from == to || to == at::kDouble || (to == at::kFloat && (from == at::kHalf || from == at::kBFloat16));
 }
 
-// One weight of the result: where it comes from, and the LoRA on it.
+// One weight of the result: where it comes from, and what the adapter makes of it.
 struct Part {
   std::string name;
-  const TensorSource* source;
-  const TensorSource* lora;  // null: none
-  double scale;
+  const TensorSource* source;   // of the weight, folded where no layer computes with the factors
+  const TensorSource* adapter;  // of the factors
+  std::optional<Fold> fold;     // nothing: the weight as it is
+  bool is_in_source;            // the source has folded it
   at::ScalarType dtype;
 
-  bool is_rounded() const { return lora != nullptr || !is_exact(source->info(name).dtype, dtype); }
+  bool is_rounded() const { return fold || !is_exact(source->info(name).dtype, dtype); }
 
   at::Tensor read() const {
     const at::NoGradGuard no_grad;
-    at::Tensor out = lora == nullptr ? source->read(name, dtype) : folded().to(dtype);
+    at::Tensor out = !fold || is_in_source ? source->read(name, dtype) : with_factors().to(dtype);
     if (!ops::first_non_finite(out).empty()) fail_not_finite();
     return out;
   }
@@ -69,11 +70,9 @@ struct Part {
  private:
   // Damaged weights, or values that the type cannot hold, which became infinite.
   [[noreturn]] void fail_not_finite() const {
+    for (const std::string& factor : fold ? fold->tensors() : std::vector<std::string>{})
+      check_finite(adapter->read(factor), *adapter, factor);
     check_finite(source->read(name), *source, name);
-    if (lora != nullptr) {
-      for (const std::string& factor : {layer() + "lora_A.weight", layer() + "lora_B.weight"})
-        check_finite(lora->read(factor), *lora, factor);
-    }
     if (dtype == at::kHalf)
       fail(source->file_of(name), ": tensor '", printable(name),
            "' has values that float16 cannot hold (above 65504); use `torch_dtype` bfloat16");
@@ -81,13 +80,8 @@ struct Part {
          " cannot hold once its LoRA factors are added; is the adapter of this model?");
   }
 
-  std::string layer() const { return name.substr(0, name.size() - std::string("weight").size()); }
-
-  at::Tensor folded() const {
-    const at::ScalarType wide = dtype == at::kDouble ? at::kDouble : at::kFloat;
-    at::Tensor weight = source->read(name, wide);
-    return weight.addmm_(lora->read(layer() + "lora_B.weight", wide), lora->read(layer() + "lora_A.weight", wide), 1,
-                         scale);
+  at::Tensor with_factors() const {
+    return folded(source->read(name, dtype == at::kDouble ? at::kDouble : at::kFloat), *fold, *adapter);
   }
 };
 
@@ -108,6 +102,7 @@ class Merge {
     ModelToWrite model{.config = merged_config(),
                        .tensors = tensors(model_parts_),
                        .copy_from = opened_.base.path(),
+                       .copy_first = opened_.adapter->path,
                        .max_shard_bytes = request_.max_shard_bytes};
     std::vector<TensorToWrite> modules = tensors(hici_parts_);
     result_.bytes = total_bytes_;
@@ -145,6 +140,8 @@ class Merge {
         request_.model.context_size > 0 || opened_.adapter->settings, adapter,
         ": does not say for which context it was trained, and a model without its RoPE scaling is of no use; give "
         "`context_size`, the tokens of a training sequence");
+    HICI_CHECK(opened_.adapter->lora.with_bias.empty(), adapter,
+               ": lora_bias: a merged layer has no bias that could hold it; evaluate the adapter without merging");
     return describe_model(request_.model, opened_, hici);
   }
 
@@ -187,13 +184,19 @@ class Merge {
     HICI_CHECK(source->info(name).shape == shape, source->file_of(name), ": tensor '", name, "' is ",
                shown_shape(source->info(name).shape), ", expected ", shown_shape(shape),
                "; does it belong to another model?");
-    const TensorSource& factors = *opened_.adapter->lora_tensors;
-    const bool ends_in_weight = name.size() > 7 && name.compare(name.size() - 7, 7, ".weight") == 0;
-    const bool has_lora = ends_in_weight && factors.has(name.substr(0, name.size() - 6) + "lora_A.weight");
-    parts.push_back({name, source, has_lora ? &factors : nullptr, opened_.adapter->lora.scale(), dtype_});
-    if (has_lora) ++result_.folded;
+    const bool is_in_source = source == opened_.folded.get();
+    parts.push_back({name, source, opened_.adapter->lora_tensors.get(), fold_of(name), is_in_source, dtype_});
+    if (parts.back().fold) ++result_.folded;
     if (opened_.adapter->trainables->has(name)) ++result_.replaced;
     if (parts.back().is_rounded()) rounded_.insert(name);
+  }
+
+  std::optional<Fold> fold_of(const std::string& name) const {
+    if (opened_.folded && opened_.folded->has(name)) return opened_.folded->fold_of(name);
+    if (!name.ends_with(".weight")) return std::nullopt;
+    Fold fold{.module = name.substr(0, name.rfind('.')), .lora = {}};
+    fold.lora = opened_.adapter->lora.module(fold.module);
+    return fold.lora ? std::optional(fold) : std::nullopt;
   }
 
   std::vector<TensorToWrite> tensors(const std::vector<Part>& parts) {
@@ -268,9 +271,20 @@ class Merge {
             {"torch_dtype", name_of(dtype_)},
             {"context_size", loaded_.context_size},
             {"rope_factor", loaded_.model->config().rope.context_factor},
-            {"lora_scale", opened_.adapter->lora.scale()},
+            {"lora_scale", lora_scale()},
             {"vocab_size", result_.config.vocab_size},
             {"check", {{"tokens", result_.check.tokens}, {"is_text", result_.check.is_text}, {"logits", logits}}}};
+  }
+
+  // One number, or where modules differ one for each.
+  json lora_scale() const {
+    const config::LoraConfig& lora = opened_.adapter->lora;
+    if (lora.is_uniform()) return lora.scale();
+    json out = json::object();
+    for (const std::string& module : *lora.modules) out[module] = lora.shape_of(module).scale;
+    for (const Fold& fold : opened_.adapter->folds)
+      if (fold.lora) out[fold.module] = fold.lora->scale;
+    return out;
   }
 
   void report(const char* what, uint64_t total, uint64_t done) const {

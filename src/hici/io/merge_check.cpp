@@ -68,7 +68,8 @@ class LayerByLayer {
 
   nn::CausalLm& model() { return *loaded_.model; }
   const config::HiciConfig& hici() const { return loaded_.hici; }
-  double lora_scale() const { return loaded_.lora ? loaded_.lora->scale() : 0; }
+  // Of the module of a weight with factors.
+  double lora_scale(const std::string& module) const { return loaded_.lora->shape_of(module).scale; }
   at::Tensor& norm() { return *norm_; }
   const TensorSource& source_of(const std::string& name) const { return *opened_.source_of(name); }
   std::string head_name() { return model().config().tie_word_embeddings ? kEmbedding : "lm_head.weight"; }
@@ -230,7 +231,7 @@ class Comparison {
       const auto a = exact.find(name.substr(0, name.rfind('.')) + ".lora_A.weight");
       if (a != exact.end() && a->first != name)
         wanted = at::addmm(wanted, exact.at(name.substr(0, name.rfind('.')) + ".lora_B.weight"), a->second, 1,
-                           reference_.lora_scale());
+                           reference_.lora_scale(name.substr(0, name.rfind('.'))));
       compare_weight(name, wanted, stored);
     });
   }

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks that a merged directory is base + adapter: compares every stored weight with the exact one, and the logits of
 // a probe. The weights of one layer are in memory at a time.
+//
+// The check shares with the merge, and so cannot see a mistake in: what adapter_config.json is taken to mean (rank,
+// alpha and scale of each module, io/peft_config.h), which tensor belongs to which weight (io/peft_names.h), and the
+// formulas of weights that are folded while they are read (DoRA, embedding, head, rows of tokens; io/folded_weights.h).
+// Those are compared with PEFT itself by tests/integration/test_adapters.py. It sees what was stored wrongly: a sum of
+// another weight or rounded twice, a weight left out, a config.json that makes another model of the weights.
 #pragma once
 
 #include "hici/io/opened_model.h"

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/json.h"
+#include "hici/base/log.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/known_files.h"
 #include "hici/io/weight_file.h"
@@ -68,6 +69,19 @@ bool has_own_head(const TensorSource& weights) {
   const char *head = "lm_head.weight", *embedding = "model.embed_tokens.weight";
   return weights.has(head) && weights.has(embedding) && weights.info(head).shape == weights.info(embedding).shape &&
          !at::equal(weights.read(head), weights.read(embedding));
+}
+
+void copy_companions(DirectoryWriter& writer, const fs::path& from, const fs::path& first) {
+  std::string taken;
+  for (const CompanionGroup& group : companion_groups()) {
+    const bool is_first = !first.empty() && group.is_in(first);
+    const fs::path& source = is_first ? first : from;
+    for (const std::string& name : group.files) writer.copy_if_there(source / name);
+    for (const std::string& name : group.folders) writer.copy_folder_if_there(source / name);
+    if (is_first) taken.append(taken.empty() ? "" : ", ").append(group.name);
+  }
+  if (!taken.empty())
+    log_info(first.string(), ": its own ", taken, " went into the model, not those of ", from.string());
 }
 
 }  // namespace
@@ -140,8 +154,7 @@ void write_model_files(DirectoryWriter& writer, ModelToWrite model) {
   const nlohmann::json config = config::to_json(model.config);
   write_safetensors_model(writer.folder(), std::move(model.tensors), model.max_shard_bytes);
   write_file_atomically(writer.folder() / "config.json", config.dump(2) + "\n");
-  if (model.copy_from.empty()) return;
-  for (const std::string& name : companion_files()) writer.copy_if_there(model.copy_from / name);
+  if (!model.copy_from.empty()) copy_companions(writer, model.copy_from, model.copy_first);
 }
 
 void write_model_directory(const fs::path& path, ModelToWrite model) {

@@ -64,6 +64,9 @@ struct ModelToWrite {
   std::vector<TensorToWrite> tensors;
   // Its tokenizer files and generation_config.json are copied; empty: none.
   std::filesystem::path copy_from = {};
+  // What this folder has of them goes before that, and a line says so: a tokenizer as a whole, with its chat templates;
+  // without one a chat template alone. An adapter's.
+  std::filesystem::path copy_first = {};
   uint64_t max_shard_bytes = uint64_t{5} << 30;
 };
 

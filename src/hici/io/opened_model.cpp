@@ -34,13 +34,19 @@ void check_files(const OpenedModel& opened, const LoadedModel& loaded) {
   opened.base.check_against(expected);
 }
 
-// LoRA that the adapter brings is there for every layer that it targets; on HiCI modules it may be absent.
-void check_adapter_is_whole(const OpenedModel& opened, const LoadedModel& loaded) {
-  if (!opened.adapter || opened.adapter->lora_tensors->tensors().empty()) return;
-  loaded.model->visit_parameters([&](const std::string& name, at::Tensor&) {
-    HICI_CHECK(!config::is_lora_parameter(name) || config::is_hici_parameter(name) || opened.source_of(name) != nullptr,
-               opened.adapter->path.string(), ": tensor '", name, "' is missing; the adapter is not whole");
-  });
+// What decides the numbers and is in no tensor, beyond one alpha and one rank.
+std::string scales_text(const Adapter& adapter) {
+  std::string out;
+  const bool is_plain = adapter.lora.is_uniform() && !adapter.lora.use_rslora;
+  for (const std::string& module : adapter.lora.modules.value_or(std::set<std::string>{}))
+    if (!is_plain) out += detail::concat("scale of ", module, " ", adapter.lora.shape_of(module).scale, "\n");
+  for (const Fold& fold : adapter.folds) {
+    out += detail::concat("fold of ", fold.module, fold.has_magnitude ? " with magnitude " : " ",
+                          fold.lora ? fold.lora->scale : 0);
+    for (const int64_t row : fold.rows) out += detail::concat(" ", row);
+    out += "\n";
+  }
+  return out;
 }
 
 TensorContents contents_of(const TensorSource& source) {
@@ -52,10 +58,20 @@ TensorContents contents_of(const TensorSource& source) {
   return contents;
 }
 
+std::shared_ptr<const FoldedSource> fold_weights(const ModelDirectory& base, const Adapter& adapter) {
+  if (adapter.folds.empty()) return nullptr;
+  std::vector<std::pair<Fold, const TensorSource*>> folds;
+  for (const Fold& fold : adapter.folds) {
+    const bool is_replaced = adapter.trainables->has(fold.module + ".weight");
+    folds.emplace_back(fold, is_replaced ? adapter.trainables.get() : &base.weights());
+  }
+  return std::make_shared<FoldedSource>(std::move(folds), adapter.lora_tensors);
+}
+
 }  // namespace
 
 OpenedModel open_model(const ModelRequest& request) {
-  OpenedModel opened{ModelDirectory::open(resolve_run_directory(request.base)), {}, {}, {}};
+  OpenedModel opened{ModelDirectory::open(resolve_run_directory(request.base)), {}, {}, {}, {}};
   if (request.says_notes)
     for (const std::string& note : opened.base.config().notes)
       log_warning((opened.base.path() / "config.json").string(), ": ", note);
@@ -65,6 +81,8 @@ OpenedModel open_model(const ModelRequest& request) {
   resize_vocabulary(opened.base, opened.adapter ? &*opened.adapter : nullptr, request.add_pad_token);
   if (opened.adapter) {
     check_adapter(*opened.adapter, opened.base.config());
+    check_adapter_is_whole(*opened.adapter, opened.base.config());
+    opened.folded = fold_weights(opened.base, *opened.adapter);
     opened.hici.config = opened.adapter->hici_config();
     opened.hici.is_complete = opened.adapter->settings.has_value();
     opened.hici_file = opened.adapter->path / "hici_config.json";
@@ -99,20 +117,20 @@ LoadedModel describe_model(const ModelRequest& request, const OpenedModel& opene
   loaded.model = std::make_unique<nn::CausalLm>(config, options);
   loaded.has_hierarchy = (opened.hici.config || request.fresh_hierarchy) && loaded.hici.use_local_constructor;
   if (loaded.has_hierarchy) {
-    if (opened.hici.config && opened.hici.is_complete)
+    if (opened.hici.config && opened.hici.is_complete)  // what a file says is wrong, used or not
       opened.hici.config->validate(config.hidden_size, opened.hici_file.string());
-    loaded.hici.validate(config.hidden_size);
+    if (request.uses_hierarchy) loaded.hici.validate(config.hidden_size);
     hierarchy::attach_hierarchy(*loaded.model, loaded.hici, options);
   }
   loaded.lora =
       opened.adapter && !opened.adapter->lora_tensors->tensors().empty() ? opened.adapter->lora : request.lora;
-  if (loaded.lora) loaded.model->add_lora(loaded.lora->targets, loaded.lora->rank, loaded.lora->scale());
+  if (loaded.lora) loaded.model->add_lora(*loaded.lora);
   check_files(opened, loaded);
-  check_adapter_is_whole(opened, loaded);
   return loaded;
 }
 
 const TensorSource* OpenedModel::source_of(const std::string& name) const {
+  if (folded && folded->has(name)) return folded.get();
   if (adapter && adapter->lora_tensors->has(name)) return adapter->lora_tensors.get();
   if (adapter && adapter->trainables->has(name)) return adapter->trainables.get();
   return base.weights().has(name) ? &base.weights() : nullptr;
@@ -141,7 +159,7 @@ std::string OpenedModel::weights_hash() const {
   if (adapter) {
     add("lora", *adapter->lora_tensors);
     add("trained", *adapter->trainables);
-    lines += detail::concat("scale ", adapter->lora.alpha, " / ", adapter->lora.rank, "\n");
+    lines += detail::concat("scale ", adapter->lora.alpha, " / ", adapter->lora.rank, "\n") + scales_text(*adapter);
   }
   return sha256_hex(lines);
 }

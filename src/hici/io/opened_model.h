@@ -4,6 +4,7 @@
 #pragma once
 
 #include "hici/io/adapter.h"
+#include "hici/io/folded_weights.h"
 #include "hici/io/load_model.h"
 #include "hici/io/model_directory.h"
 
@@ -17,6 +18,7 @@ namespace hici::io {
 struct OpenedModel {
   ModelDirectory base;
   std::optional<Adapter> adapter;
+  std::shared_ptr<const FoldedSource> folded = {};  // weights that the adapter changes before any layer runs; or null
   std::optional<config::AdapterSettings> base_settings;  // hici_config.json of a model directory with HiCI modules
   StoredHici hici;
   std::filesystem::path hici_file = {};                 // the hici_config.json that says it when it is complete

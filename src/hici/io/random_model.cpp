@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
+#include "hici/base/nearby.h"
 #include "hici/base/signals.h"
 #include "hici/io/checkpoint/folder_check.h"
 #include "hici/io/model_directory.h"
@@ -81,8 +82,8 @@ std::optional<int64_t> id_of(const JsonObject& config, const char* key, const st
 TokenizerFacts read_tokenizer_facts(const fs::path& dir) {
   const FolderCheck check(dir);
   const fs::path file = dir / "tokenizer.json", config_file = dir / "tokenizer_config.json";
-  HICI_CHECK(fs::exists(file), dir.string(),
-             ": has no tokenizer.json; expected the folder of a Hugging Face tokenizer");
+  HICI_CHECK(fs::exists(file), dir.string(), ": has no tokenizer.json; expected the folder of a Hugging Face tokenizer",
+             found_nearby(dir, [](const fs::path& inner) { return is_there(inner / "tokenizer.json"); }));
   const auto ids = read_ids(read_companion_json(file, kMaxTokenizerBytes), file.string());
   TokenizerFacts out;
   for (const auto& [token, id] : ids) out.vocab_size = std::max(out.vocab_size, id + 1);

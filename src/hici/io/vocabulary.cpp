@@ -58,8 +58,50 @@ std::shared_ptr<const TensorSource> with_head(const std::shared_ptr<const Tensor
   return std::make_shared<RenamedSource>(inner, names);
 }
 
+// Every tensor of the adapter under its name, and one of them also as `name`.
+void add_alias(Adapter& adapter, const char* name, const char* from) {
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const auto& [own, ignored] : adapter.trainables->tensors()) names.emplace_back(own, own);
+  names.emplace_back(name, from);
+  adapter.trainables = std::make_shared<RenamedSource>(adapter.trainables, names);
+}
+
+// The rows of a tied embedding, which PEFT stores for the head once more where the vocabulary grew.
+void drop_rows_of_tied_head(Adapter& adapter) {
+  const Fold *const embedding = adapter.fold_of("model.embed_tokens"), *const head = adapter.fold_of("lm_head");
+  if (embedding == nullptr || head == nullptr || head->lora || embedding->rows != head->rows) return;
+  const TensorSource& source = *adapter.lora_tensors;
+  if (!at::equal(source.read(embedding->module + kTokenRows), source.read(head->module + kTokenRows))) return;
+  std::erase_if(adapter.folds, [](const Fold& fold) { return fold.module == "lm_head"; });
+}
+
+// Whether PEFT changes one of a tied pair and leaves the other: factors on one of them, rows of the head, an embedding
+// that modules_to_save stores. (Rows of the embedding are the head's too.)
+bool changes_one_of_two(const Adapter& adapter) {
+  const Fold* const embedding = adapter.fold_of("model.embed_tokens");
+  const bool saves_embedding = adapter.trainables->has(kEmbedding) && adapter.is_saved_whole(kEmbedding);
+  return (embedding != nullptr && embedding->lora) || adapter.fold_of("lm_head") != nullptr ||
+         (saves_embedding && !adapter.trainables->has(kHead) && !adapter.peft.ties_weights);
+}
+
+void untie_as_peft(ModelDirectory& base, Adapter& adapter) {
+  const Fold* const embedding = adapter.fold_of("model.embed_tokens");
+  HICI_CHECK(embedding == nullptr || embedding->rows.empty(), adapter.path.string(),
+             ": has trainable_token_indices of a tied embedding and an output head of its own, which is not supported; "
+             "merge it into its base with PEFT (merge_and_unload)");
+  // The base's own weight in the adapter is that of both.
+  const bool has_embedding = adapter.trainables->has(kEmbedding), has_head = adapter.trainables->has(kHead);
+  if (has_embedding && !has_head && adapter.copies.contains(kEmbedding)) add_alias(adapter, kHead, kEmbedding);
+  if (has_head && !has_embedding && adapter.copies.contains(kHead)) add_alias(adapter, kEmbedding, kHead);
+  log_info(adapter.path.string(), ": changes one of embedding and output head, so they are no longer tied");
+  base.untie_head();
+}
+
 void settle_head(ModelDirectory& base, Adapter& adapter) {
-  if (!base.config().tie_word_embeddings || !adapter.trainables->has(kHead)) return;
+  if (!base.config().tie_word_embeddings) return;
+  drop_rows_of_tied_head(adapter);
+  if (changes_one_of_two(adapter)) return untie_as_peft(base, adapter);
+  if (!adapter.trainables->has(kHead)) return;
   const TensorSource& source = *adapter.trainables;
   if (!source.has(kEmbedding) || !at::equal(source.read(kEmbedding), source.read(kHead))) {
     log_info(adapter.path.string(), ": has an output head of its own, so it is no longer tied to the embedding");

@@ -2,7 +2,6 @@
 #include "hici/nn/causal_lm.h"
 
 #include "hici/base/error.h"
-#include "hici/config/lora_targets.h"
 #include "hici/config/rope.h"
 #include "hici/device/side_stream.h"
 #include "hici/nn/recompute.h"
@@ -240,14 +239,11 @@ void CausalLm::quantise_frozen(std::string_view subject) {
   for (DecoderLayer& layer : layers_) layer.quantise_frozen();
 }
 
-void CausalLm::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
-  for (const std::string& target : targets) {
-    HICI_CHECK_USAGE(config::is_lora_target(target), "LoRA target '", target,
-                     "' matches no linear layer; known: ", config::lora_target_names());
-  }
-  for (DecoderLayer& layer : layers_) {
-    layer.attention.add_lora(targets, rank, scale);
-    adapt_linears(layer.mlp.linears(), targets, rank, scale);
+void CausalLm::add_lora(const config::LoraConfig& lora) {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const std::string prefix = "model.layers." + std::to_string(i);
+    layers_[i].attention.add_lora(prefix + ".self_attn", lora);
+    adapt_linears(layers_[i].mlp.linears(), prefix + ".mlp", lora);
   }
 }
 

@@ -112,7 +112,7 @@ class CausalLm {
   void visit_parameters(const ParameterVisitor& visit, const LayerEvents& events = {});
   // Those of one layer, under the same names.
   void visit_layer(size_t layer, const ParameterVisitor& visit);
-  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
+  void add_lora(const config::LoraConfig& lora);
   // The projections and MLPs of the layers whose weights are frozen, in 8 bits from now on (ops/fp8.h). An error that
   // begins with `subject` when device, type or a width does not allow it.
   void quantise_frozen(std::string_view subject);

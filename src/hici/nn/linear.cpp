@@ -6,18 +6,18 @@
 #include "hici/ops/fp8.h"
 
 #include <ATen/ATen.h>
-
-#include <algorithm>
+#include <ATen/core/grad_mode.h>
 
 namespace hici::nn {
 
 Linear::Linear(int64_t out, int64_t in, const ParameterOptions& options) : weight(meta_parameter({out, in}, options)) {}
 
-void Linear::add_lora(int64_t rank, double scale) {
+void Linear::add_lora(const config::LoraModule& lora) {
   HICI_ASSERT(!has_lora(), "a second adapter on one layer");
-  lora_a = at::empty({rank, weight.size(1)}, weight.options());
-  lora_b = at::empty({weight.size(0), rank}, weight.options());
-  lora_scale = scale;
+  lora_a = at::empty({lora.rank, weight.size(1)}, weight.options());
+  lora_b = at::empty({weight.size(0), lora.rank}, weight.options());
+  if (lora.has_bias) lora_bias = at::empty({weight.size(0)}, weight.options());
+  lora_scale = lora.scale;
 }
 
 void Linear::quantise() {
@@ -36,8 +36,14 @@ std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::
   for (const Linear* layer : layers)
     weights.push_back(
         {layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale, layer->transposed, layer->channel_scale});
-  return device::profiled(
+  std::vector<at::Tensor> outputs = device::profiled(
       device::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights, layout); }, x);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (!layers[i]->lora_bias.defined()) continue;
+    HICI_ASSERT(!at::GradMode::is_enabled(), "the bias of an adapter has no backward pass");
+    outputs[i].add_(layers[i]->lora_bias, layers[i]->lora_scale);
+  }
+  return outputs;
 }
 
 at::Tensor Linear::effective_weight() const {
@@ -50,15 +56,16 @@ void Linear::visit_parameters(const std::string& prefix, const ParameterVisitor&
   if (!has_lora()) return;
   visit(prefix + ".lora_A.weight", lora_a);
   visit(prefix + ".lora_B.weight", lora_b);
+  if (lora_bias.defined()) visit(prefix + ".lora_B.bias", lora_bias);
 }
 
 void visit_linears(const NamedLinears& linears, const std::string& prefix, const ParameterVisitor& visit) {
   for (const auto& [name, linear] : linears) linear->visit_parameters(prefix + "." + name, visit);
 }
 
-void adapt_linears(const NamedLinears& linears, const std::vector<std::string>& targets, int64_t rank, double scale) {
+void adapt_linears(const NamedLinears& linears, const std::string& prefix, const config::LoraConfig& lora) {
   for (const auto& [name, linear] : linears)
-    if (std::find(targets.begin(), targets.end(), name) != targets.end()) linear->add_lora(rank, scale);
+    if (const auto module = lora.module(prefix + "." + name)) linear->add_lora(*module);
 }
 
 LayerNorm::LayerNorm(int64_t width, const ParameterOptions& options)

@@ -3,6 +3,7 @@
 // Reference: linear() and layer_norm() of the reference.
 #pragma once
 
+#include "hici/config/lora_config.h"
 #include "hici/nn/module.h"
 #include "hici/ops/lora_linear.h"
 
@@ -11,11 +12,12 @@
 
 namespace hici::nn {
 
-// y = x W^T + lora_scale * (x A^T) B^T; the last term where an adapter is attached.
+// y = x W^T + lora_scale * (x A^T B^T + bias); the last term where an adapter is attached.
 struct Linear {
-  at::Tensor weight;  // [out, in]
-  at::Tensor lora_a;  // [rank, in], undefined without an adapter
-  at::Tensor lora_b;  // [out, rank]
+  at::Tensor weight;     // [out, in]
+  at::Tensor lora_a;     // [rank, in], undefined without an adapter
+  at::Tensor lora_b;     // [out, rank]
+  at::Tensor lora_bias;  // [out], undefined for almost all adapters; has no backward pass
   double lora_scale = 0;
   at::Tensor transposed, channel_scale;  // of a weight in 8 bits, else undefined
 
@@ -23,7 +25,7 @@ struct Linear {
   Linear(int64_t out, int64_t in, const ParameterOptions& options);
 
   bool has_lora() const { return lora_a.defined(); }
-  void add_lora(int64_t rank, double scale);
+  void add_lora(const config::LoraModule& lora);
   // The weight, which must be frozen, in 8 bits from now on (ops/fp8.h); its own memory is given back.
   void quantise();
 
@@ -46,8 +48,8 @@ struct NamedLinear {
 using NamedLinears = std::vector<NamedLinear>;
 
 void visit_linears(const NamedLinears& linears, const std::string& prefix, const ParameterVisitor& visit);
-// Attaches adapters to those that `targets` name.
-void adapt_linears(const NamedLinears& linears, const std::vector<std::string>& targets, int64_t rank, double scale);
+// Attaches adapters to those that `lora` adapts. `prefix`: as for visit_linears().
+void adapt_linears(const NamedLinears& linears, const std::string& prefix, const config::LoraConfig& lora);
 
 // Layer normalisation with weight and bias, epsilon 1e-5.
 struct LayerNorm {

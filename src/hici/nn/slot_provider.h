@@ -3,6 +3,7 @@
 // it; nn/ knows nothing else of HiCI.
 #pragma once
 
+#include "hici/config/lora_config.h"
 #include "hici/nn/module.h"
 #include "hici/parallel/segment_share.h"
 
@@ -58,8 +59,8 @@ class SlotProvider {
   virtual int64_t num_slots_of_first_segment() const = 0;
 
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor& visit) = 0;
-  // Attaches adapters to the provider's own projections whose last name part is among `targets`.
-  virtual void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) = 0;
+  // Attaches adapters to those of the provider's own projections that `lora` adapts.
+  virtual void add_lora(const std::string& prefix, const config::LoraConfig& lora) = 0;
 };
 
 }  // namespace hici::nn

@@ -43,7 +43,7 @@ ParameterSizes count_parameters(const config::ModelConfig& config, const std::op
                                 const config::LoraConfig& lora, const optim::TrainableSelection& selection) {
   nn::CausalLm model(config, {});
   if (hici) hierarchy::attach_hierarchy(model, *hici, {});
-  if (selection.low_rank) model.add_lora(lora.targets, lora.rank, lora.scale());
+  if (selection.low_rank) model.add_lora(lora);
   // add_lora() makes its tensors where the weights are: on the meta device.
   optim::select_trainable(model, selection);
   return count_parameters(model);

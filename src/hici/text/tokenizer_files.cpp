@@ -5,6 +5,7 @@
 #include "hici/base/hub_id.h"
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
+#include "hici/base/nearby.h"
 
 #include <nlohmann/json.hpp>
 
@@ -41,7 +42,8 @@ std::filesystem::path find_tokenizer_json(const std::filesystem::path& folder_or
              has_model
                  ? "; its tokenizer.model must be converted first: load it with transformers' AutoTokenizer and call "
                    "save_pretrained"
-                 : "; give a directory that has one");
+                 : "; give a directory that has one",
+             found_nearby(folder_or_file, [](const auto& inner) { return is_there(inner / "tokenizer.json"); }));
   return file;
 }
 

@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/human.h"
 #include "hici/base/is_there.h"
+#include "hici/base/joined.h"
 #include "hici/base/json.h"
 #include "hici/base/parse_number.h"
 #include "hici/base/version.h"
@@ -36,6 +37,17 @@ config::AdapterSettings settings_of(const CheckpointContent& content) {
   return settings;
 }
 
+// What the adapter that training began with stores whole and nobody trains further: without it a checkpoint would be
+// another model.
+void add_frozen(const CheckpointContent& content, io::AdapterToWrite& adapter) {
+  const auto& source = content.loaded.stored_whole;
+  if (!source) return;
+  for (const auto& [name, info] : source->tensors()) {
+    std::string copied = name;
+    adapter.trainables.emplace_back(name, info.dtype, info.shape, [source, copied] { return source->read(copied); });
+  }
+}
+
 // Trained values at their best precision: the float32 master where the model's own type is narrower.
 io::AdapterToWrite adapter_of(const CheckpointContent& content) {
   const std::map<std::string, io::TensorToWrite> masters = content.optimizer.master_weights();
@@ -50,6 +62,7 @@ io::AdapterToWrite adapter_of(const CheckpointContent& content) {
         .push_back(master == masters.end() ? io::TensorToWrite(parameter.name, parameter.tensor.detach())
                                            : master->second);
   }
+  add_frozen(content, adapter);
   return adapter;
 }
 
@@ -103,7 +116,11 @@ void write_optimizer(const std::filesystem::path& folder, const OptimizerState& 
 const char* text_of(bool value) { return value ? "True" : "False"; }
 
 std::map<std::string, std::string> lora_options(const config::LoraConfig& lora) {
-  return {{"lora_r", std::to_string(lora.rank)}, {"lora_alpha", shortest_number(lora.alpha)}};
+  return {{"lora_r", std::to_string(lora.rank)},
+          {"lora_alpha", shortest_number(lora.alpha)},
+          {"use_rslora", text_of(lora.use_rslora)},
+          {"lora_rank_pattern", config::rank_pattern_text(lora.rank_pattern)},
+          {"lora_target_modules", joined(lora.targets, ",")}};
 }
 
 std::map<std::string, std::string> start_options_of(const TrainingRunSpec& spec) {

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/field_text.h"
+#include "hici/base/log.h"
 #include "hici/config/divides.h"
 #include "hici/io/model_facts.h"
 #include "hici/plan/make_problem.h"
@@ -12,7 +13,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace hici::train {
@@ -23,6 +27,55 @@ void check_segments(const TrainingRunSpec& spec, const config::HiciConfig& hici)
   config::check_divides("`num_segments`", hici.num_segments, "`sequence_length`", spec.train.sequence_length);
 }
 
+// Kinds of adapters whose gradients PEFT has and this program has not.
+void check_can_train(const TrainingRunSpec& spec, const io::OpenedModel& opened) {
+  if (!opened.adapter) return;
+  const io::Adapter& adapter = *opened.adapter;
+  const std::string subject = "`init_adapter`: " + adapter.path.string();
+  const char* const merge_first = "merge the adapter into its base with hici merge, and train a new one on that";
+  HICI_CHECK_USAGE(adapter.peft.why_not_trained.empty(), subject, ": ", adapter.peft.why_not_trained,
+                   ", which is not done here; ", merge_first);
+  HICI_CHECK_USAGE(adapter.lora.with_bias.empty(), subject, ": lora_bias is not trained here; go on with PEFT");
+  for (const io::Fold& fold : adapter.folds) {
+    HICI_CHECK_USAGE(!fold.has_magnitude, subject, ": use_dora is not trained here; ", merge_first);
+    HICI_CHECK_USAGE(optim::is_trained(spec.trainable, fold.module + ".weight"), subject, ": adapts ", fold.module,
+                     ", which is not trained by itself here; add ", fold.module.substr(fold.module.rfind('.') + 1),
+                     " to `trainable_params`, which trains the sum whole, or ", merge_first);
+    log_info(subject, ": what it adds to ", fold.module,
+             " is part of the weight from now on, which is trained whole (`trainable_params`)");
+  }
+}
+
+// Of the parameters that the adapter stores whole: those that are not trained.
+void keep_frozen(const TrainingRunSpec& spec, io::LoadedModel& loaded) {
+  if (!loaded.stored_whole) return;
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const auto& [name, ignored] : loaded.stored_whole->tensors())
+    if (!optim::is_trained(spec.trainable, name)) names.emplace_back(name, name);
+  std::shared_ptr<const io::TensorSource> frozen;
+  if (!names.empty()) frozen = std::make_shared<io::RenamedSource>(loaded.stored_whole, names);
+  loaded.stored_whole = std::move(frozen);
+}
+
+// A name in --lora_rank_pattern that matches nothing is a slip.
+void check_patterns_match(const io::LoadedModel& loaded) {
+  if (!loaded.lora || loaded.lora->modules) return;  // an adapter's own patterns are as its writer left them
+  std::set<std::string> modules;
+  constexpr std::string_view kFactor = ".lora_A.weight";
+  loaded.model->visit_parameters([&](const std::string& name, at::Tensor&) {
+    if (name.ends_with(kFactor)) modules.insert(name.substr(0, name.size() - kFactor.size()));
+  });
+  for (const auto& [key, rank] : loaded.lora->rank_pattern.items()) {
+    config::NamePatterns<int64_t> one;
+    one.add(key, rank, "`lora_rank_pattern`");
+    const bool matches = std::any_of(modules.begin(), modules.end(),
+                                     [&](const std::string& module) { return one.find(module).has_value(); });
+    HICI_CHECK_USAGE(matches, "`lora_rank_pattern`: '", key,
+                     "' matches no layer with an adapter; use the end of a name, such as q_proj or "
+                     "layers.0.self_attn.q_proj");
+  }
+}
+
 io::LoadedModel load_for_training(const TrainingRunSpec& spec, io::ModelRequest model, const io::OpenedModel& opened,
                                   const config::HiciConfig& hici, const parallel::World& world) {
   if (spec.train.stream_segments) check_streamable(spec.attention, hici);
@@ -31,7 +84,10 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, io::ModelRequest 
   HICI_CHECK_USAGE(!model.layer_loaded || !spec.fp8_base || !spec.copy_attention_init,
                    "`use_llama_init`: projections are in 8 bits already with `fp8_base` and `shard` full or `offload` "
                    "weights; leave one of them out");
+  check_can_train(spec, opened);
   io::LoadedModel loaded = io::build_model(model, opened, hici);
+  keep_frozen(spec, loaded);
+  check_patterns_match(loaded);
   HICI_CHECK_USAGE(spec.trainable.low_rank || !loaded.lora, "`init_adapter`: ", spec.init_adapter.string(),
                    " is an adapter, which `low_rank_training` False cannot train; merge it into its base first");
   return loaded;
@@ -75,8 +131,7 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   stated.shape.attention = forward.attention;
   stated.shape.segment_length = forward.segment_length;
   if (attention.hierarchy) stated.shape.hici = loaded.hici;
-  const nn::Linear& q_proj = attention.projections.q_proj;
-  if (q_proj.has_lora()) stated.shape.lora_rank = q_proj.lora_a.size(0);
+  if (loaded.lora) stated.shape.lora_rank = loaded.lora->largest_rank();
   stated.dtype = spec.dtype;
   stated.stream_segments = spec.train.stream_segments;
   stated.accumulation_steps = spec.train.accumulation_steps;

@@ -106,7 +106,9 @@ AnsweringModel AnsweringOptions::load() const {
   text::Tokenizer tokenizer_of_model = load_tokenizer();
   const bool is_dca = generation.attention == nn::AttentionKind::kDca;
   const int64_t stretched_context = is_dca && peft_model.empty() ? 0 : context_size;
-  io::LoadedModel loaded = load_model(model_request(base_model, peft_model, stretched_context, device), hici);
+  io::LoadedModel loaded = load_model(model_request(base_model, peft_model, stretched_context, device,
+                                                    generation.attention == nn::AttentionKind::kHici),
+                                      hici);
   if (is_dca) generation.dual_chunk.resolve(loaded.model->config());  // what it does not allow, before any work
   loaded.model->check_attention_backend(generation.backend, "--attention_backend");
   HICI_CHECK_USAGE(generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/base/process_rank.h"
+#include "hici/config/divides.h"
 #include "hici/config/rope.h"
 #include "hici/device/cuda_plugin.h"
 
@@ -99,8 +100,28 @@ config::HiciConfig HiciOptions::resolve(config::Family family, const io::StoredH
   return config;
 }
 
-config::HiciConfig HiciOptions::resolve(const io::OpenedModel& opened) const {
-  return resolve(opened.base.config().family, opened.hici);
+config::HiciConfig HiciOptions::resolve(const io::OpenedModel& opened, bool is_used) const {
+  const config::HiciConfig config = resolve(opened.base.config().family, opened.hici);
+  if (is_used) {
+    settle_heads(opened, config);
+  } else if (opened.hici.config && num_heads.typed()) {
+    config.validate(opened.base.config().hidden_size);  // what was typed is wrong, used or not
+  }
+  return config;
+}
+
+// The number of heads is in no tensor.
+void HiciOptions::settle_heads(const io::OpenedModel& opened, const config::HiciConfig& config) const {
+  if (!opened.hici.config || opened.hici.is_complete || num_heads.typed()) return;
+  const std::string subject = opened.adapter ? opened.adapter->path.string() : opened.base.path().string();
+  const int64_t hidden = opened.base.config().hidden_size;
+  for (const int64_t width : {config.local_width(hidden), config.bottleneck_dim})
+    HICI_CHECK_USAGE(width % config.num_heads == 0, subject,
+                     ": no file says how many heads its HiCI modules have, and ", config.num_heads,
+                     ", which is assumed, does not divide their width ", width, "; give ", num_heads.name(),
+                     ", one of ", config::shown_divisors(width));
+  log_info(subject, ": no file says how many heads its HiCI modules have; ", config.num_heads, " are assumed (",
+           num_heads.name(), ")");
 }
 
 void HiciOptions::note_without_effect(const std::string& why) const {
@@ -175,8 +196,9 @@ void warn_if_beyond_reach(const std::string& option, int64_t tokens, const io::L
 }
 
 io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,
-                               const DeviceOptions& device) {
+                               const DeviceOptions& device, bool uses_hierarchy) {
   io::ModelRequest request;
+  request.uses_hierarchy = uses_hierarchy;
   request.base = base_model;
   request.adapter = peft_model;
   request.device = device.resolve_device();
@@ -187,7 +209,7 @@ io::ModelRequest model_request(const std::string& base_model, const std::string&
 
 io::LoadedModel load_model(const io::ModelRequest& request, const HiciOptions& hici) {
   const io::OpenedModel opened = io::open_model(request);
-  return io::build_model(request, opened, hici.resolve(opened));
+  return io::build_model(request, opened, hici.resolve(opened, request.uses_hierarchy));
 }
 
 }  // namespace hici::commands

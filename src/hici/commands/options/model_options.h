@@ -36,12 +36,16 @@ struct HiciOptions {
   // `stored` is what an adapter or a model directory says of itself; typed values win where they may differ (segments,
   // causal mode), and must agree where tensors decide.
   config::HiciConfig resolve(config::Family family, const io::StoredHici& stored) const;
-  // Of the files of a model.
-  config::HiciConfig resolve(const io::OpenedModel& opened) const;
+  // Of the files of a model. Where HiCI modules take no part (`is_used` false) only typed options are checked. Where
+  // they do and no file says the number of their heads, a line says what is assumed.
+  config::HiciConfig resolve(const io::OpenedModel& opened, bool is_used = true) const;
   // Values of options that were not typed; for a model that brings its own settings.
   void use_where_not_typed(const config::HiciConfig& settings);
   // One line for each typed option that has no effect under `why` ("--attention full").
   void note_without_effect(const std::string& why) const;
+
+ private:
+  void settle_heads(const io::OpenedModel& opened, const config::HiciConfig& config) const;
 };
 
 // --dtype, --device and --attention_backend.
@@ -73,8 +77,9 @@ std::string result_label(const std::string& label, const std::string& base_model
 void warn_if_beyond_reach(const std::string& option, int64_t tokens, const io::LoadedModel& loaded);
 
 // The model of a command that evaluates or generates. Loads the CUDA plug-in for a GPU.
+// `uses_hierarchy`: whether HiCI attention is asked for.
 io::ModelRequest model_request(const std::string& base_model, const std::string& peft_model, int64_t context_size,
-                               const DeviceOptions& device);
+                               const DeviceOptions& device, bool uses_hierarchy);
 io::LoadedModel load_model(const io::ModelRequest& request, const HiciOptions& hici);
 
 }  // namespace hici::commands

@@ -9,6 +9,7 @@
 #include "hici/commands/options/deepspeed_options.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/commands/options/trainer_options.h"
+#include "hici/config/lora_targets.h"
 #include "hici/optim/schedule.h"
 #include "hici/train/segment_streaming.h"
 
@@ -20,7 +21,8 @@ namespace {
 void check_no_contradiction(const TrainingOptions& o) {
   HICI_CHECK_USAGE(!o.spec.allow_changes_on_resume || !o.spec.resume.empty(),
                    "--allow_changes_on_resume: has no effect without --resume_from_checkpoint; leave it out");
-  for (const DeclaredOption* option : OptionList{&o.trainable_params, &o.lora_r, &o.lora_alpha}) {
+  for (const DeclaredOption* option : OptionList{&o.trainable_params, &o.lora_r, &o.lora_alpha, &o.use_rslora,
+                                                 &o.lora_target_modules, &o.lora_rank_pattern}) {
     HICI_CHECK_USAGE(o.spec.trainable.low_rank || !option->typed(), option->name(),
                      ": has no effect with --low_rank_training False, which trains everything; leave it out");
   }
@@ -31,7 +33,8 @@ void check_no_contradiction(const TrainingOptions& o) {
                    "constant_with_warmup");
   HICI_CHECK_USAGE(o.save_strategy != "no" || !o.save_steps.typed(),
                    "--save_steps: has no effect with --save_strategy no; leave one of them out");
-  for (const DeclaredOption* option : OptionList{&o.lora_r, &o.lora_alpha}) {
+  for (const DeclaredOption* option :
+       OptionList{&o.lora_r, &o.lora_alpha, &o.use_rslora, &o.lora_target_modules, &o.lora_rank_pattern}) {
     HICI_CHECK_USAGE(o.init_adapter.empty() || !option->typed(), option->name(),
                      ": has no effect with --init_adapter, whose adapters keep their rank and alpha; leave it out");
   }
@@ -79,6 +82,20 @@ std::string resume_from_typed(const std::string& typed) {
   return is_true ? "latest" : "";
 }
 
+// In the order of config::kLoraTargets, then whole names; each once.
+std::vector<std::string> target_modules(const std::string& text) {
+  if (text == "all-linear") return {config::kLoraTargets.begin(), config::kLoraTargets.end()};
+  const std::vector<std::string> typed = split_at_commas(text);
+  std::vector<std::string> out;
+  const auto add = [&](const std::string& name) {
+    if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
+  };
+  for (const std::string_view known : config::kLoraTargets)
+    if (std::find(typed.begin(), typed.end(), known) != typed.end()) add(std::string(known));
+  for (const std::string& name : typed) add(name);
+  return out;
+}
+
 // What the options alone say; the causal mode of an adapter or of the model's family is looked at when it is known.
 void check_streaming(const TrainingOptions& o) {
   if (!o.spec.train.stream_segments) return;
@@ -117,6 +134,13 @@ void TrainingOptions::bind_what_to_train(CLI::App& app) {
   add_option(app, "lora_r", lora_r, "Rank of the adapters", {1, config::kMaxLoraRank});
   add_option(app, "lora_alpha", lora_alpha, "Adapters are scaled by alpha / rank",
              {config::kMinLoraAlpha, config::kMaxLoraAlpha});
+  add_bool(app, "use_rslora", use_rslora, "Scale adapters by alpha / sqrt(rank)");
+  add_option(app, "lora_target_modules", lora_target_modules,
+             "Layers with adapters, by the ends of their names, separated by commas: q_proj, k_proj, v_proj, o_proj, "
+             "gate_proj, up_proj, down_proj, layers.0.self_attn.q_proj, ...; all-linear: all of these");
+  add_option(app, "lora_rank_pattern", lora_rank_pattern,
+             "Other ranks by the ends of names, as in q_proj=16,v_proj=4, or as PEFT's JSON object; the first match "
+             "counts");
   add_bool(
       app, "add_pad_token", add_pad_token,
       "One row more in embedding and head, for [PAD], as the research code adds where a tokenizer has no pad token");
@@ -198,6 +222,8 @@ void TrainingOptions::resolve() {
   spec.copy_attention_init = spec.copy_attention_init || use_attn_init.value;
   if (save_strategy == "no") spec.train.save_steps = 0;
   spec.train.validate();
+  spec.lora.targets = target_modules(lora_target_modules.value);
+  spec.lora.rank_pattern = config::parse_rank_pattern(lora_rank_pattern.value, "--lora_rank_pattern");
   spec.lora.validate();
   // An unknown one is an error here, before anything is written.
   parse_enum<optim::ScheduleKind>(spec.train.schedule, "--lr_scheduler_type");
@@ -212,7 +238,8 @@ void TrainingOptions::resolve() {
   spec.memory_limit = sharding.resolve_memory_limit(spec.device);
   spec.dtype = device.resolve_dtype(spec.device);
   spec.attention_backend = device.resolve_attention_backend();
-  for (const DeclaredOption* option : OptionList{&lora_r, &lora_alpha, &use_llama_init, &add_pad_token}) {
+  for (const DeclaredOption* option : OptionList{&lora_r, &lora_alpha, &use_rslora, &lora_target_modules,
+                                                 &lora_rank_pattern, &use_llama_init, &add_pad_token}) {
     if (option->typed()) spec.typed_start_options.insert(option->key());
   }
   if (use_attn_init.typed()) spec.typed_start_options.insert(use_llama_init.key());

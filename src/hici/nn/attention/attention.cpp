@@ -89,9 +89,9 @@ void Attention::visit_parameters(const std::string& prefix, const ParameterVisit
   if (hierarchy) hierarchy->visit_parameters(prefix, visit);
 }
 
-void Attention::add_lora(const std::vector<std::string>& targets, int64_t rank, double scale) {
-  adapt_linears(projections.linears(), targets, rank, scale);
-  if (hierarchy) hierarchy->add_lora(targets, rank, scale);
+void Attention::add_lora(const std::string& prefix, const config::LoraConfig& lora) {
+  adapt_linears(projections.linears(), prefix, lora);
+  if (hierarchy) hierarchy->add_lora(prefix, lora);
 }
 
 }  // namespace hici::nn

@@ -66,7 +66,8 @@ struct Attention {
   SegmentOutput forward_segment(const at::Tensor& x_BSC, const StreamedInputs& inputs, const LayerState& before) const;
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
-  void add_lora(const std::vector<std::string>& targets, int64_t rank, double scale);
+  // `prefix`: as for visit_parameters().
+  void add_lora(const std::string& prefix, const config::LoraConfig& lora);
 
  private:
   at::Tensor attend(const at::Tensor& x_BTC, const AttentionInputs& inputs, const at::Tensor& x_for_slots) const;
