@@ -38,7 +38,12 @@ void read_adapter_config(std::string_view bytes) {
 }
 
 std::vector<std::string> adapter_config_seeds() {
-  return {read_file(AdapterFolder().folder().path() / "adapter_config.json", size_t{1} << 20)};
+  return {
+      read_file(AdapterFolder().folder().path() / "adapter_config.json", size_t{1} << 20),
+      R"({"r": 4, "lora_alpha": 8, "target_modules": ".*\\.(q|v)_proj", "exclude_modules": ["a"], "use_rslora": true,
+              "rank_pattern": {"layers\\.[0-3]\\.(self_attn\\.)?q_proj": 8, "^model.layers.\\d{1,2}.x+?$": 2},
+              "alpha_pattern": {"q_proj": 1.5}, "layers_to_transform": [0, 1], "layers_pattern": "layers",
+              "trainable_token_indices": {"embed_tokens": [1, 2]}, "modules_to_save": ["lm_head"]})"};
 }
 
 }  // namespace hici::fuzz

@@ -350,6 +350,15 @@ class RefusalTest(AdapterTest):
             self.assert_one_error_line(done, "inspect", folder / name, "Git LFS pointer", "git lfs pull")
 
 
+    def test_root_of_a_hub_cache_is_named_with_the_snapshot(self):
+        snapshot = self.folder / "hub" / "models--org--name" / "snapshots" / "0123abcd"
+        snapshot.parent.mkdir(parents=True)
+        self.base().rename(snapshot)
+        for root in (snapshot.parents[1], snapshot.parents[2]):
+            done = self.run_hici("eval", "ppl", "--base_model", root, "--data_path", self.tokens, code=1)
+            self.assert_one_error_line(done, "eval ppl", root, "has no config.json", f"{snapshot} holds one, give that")
+
+
 class TrainingTest(AdapterTest):
     LENGTH = 64
 
