@@ -34,6 +34,7 @@ constexpr TargetEntry kTargets[] = {
 #endif
     {"tokenizer_files", read_tokenizer_files, tokenizer_files_seeds, 400},
     {"torch_file", read_torch_file, torch_file_seeds, 2000},
+    {"training_dump", read_training_dump, training_dump_seeds, 1500},
     {"training_state", read_training_state, training_state_seeds, 1000},
 };
 

@@ -56,6 +56,8 @@ void read_tokenizer_files(std::string_view bytes);
 std::vector<std::string> tokenizer_files_seeds();
 void read_torch_file(std::string_view bytes);
 std::vector<std::string> torch_file_seeds();
+void read_training_dump(std::string_view bytes);
+std::vector<std::string> training_dump_seeds();
 void read_training_state(std::string_view bytes);
 std::vector<std::string> training_state_seeds();
 

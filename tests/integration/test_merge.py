@@ -308,12 +308,12 @@ class BadInputTest(MergeTest):
         (self.adapter / "adapter_model.safetensors").unlink()
         self.refuse(1, self.adapter, "no adapter_model", "hici extract")
 
-    def test_shards_of_deepspeed(self):
+    def test_training_checkpoint_of_deepspeed_without_files(self):
         for file in self.adapter.iterdir():
             file.unlink()
         (self.adapter / "global_step1000").mkdir()
-        self.refuse(1, self.adapter, "global_step1000", "zero_to_fp32.py", "hici extract")
-        self.refuse_extract(1, self.adapter, "global_step1000", "zero_to_fp32.py")
+        self.refuse(1, self.adapter / "global_step1000", "_model_states.pt", "fetch")
+        self.refuse_extract(1, self.adapter / "global_step1000", "_model_states.pt")
 
     def test_rank_that_is_not_the_files(self):
         self.change(self.adapter / "adapter_config.json", r=16)

@@ -184,7 +184,7 @@ TEST(AdapterTest, HalfOfThePairIsRefusedWithWhatMakesTheOther) {
                     "make it with hici extract `checkpoint_path` " + (folder / "a").string());
   fs::remove(folder / "a/model.safetensors");
   fs::create_directory(folder / "a/global_step1000");
-  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "run 'python3 zero_to_fp32.py . .' in it, then hici extract");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "fetch all of its training checkpoint of DeepSpeed (global_step1000)");
   fs::rename(folder / "trainable_params.safetensors", folder / "a/trainable_params.safetensors");
   EXPECT_NO_THROW(read_adapter(folder / "a"));
   fs::remove(folder / "a/adapter_model.safetensors");
@@ -219,10 +219,24 @@ TEST(AdapterTest, WholeParametersMayLieInBothFiles) {
   EXPECT_ERROR_SAYS(read_adapter(folder / "b"), "'model.embed_tokens.weight' is [11, 8], in ");
 }
 
-TEST(AdapterTest, ShardsOfDeepSpeedAreNamed) {
+TEST(AdapterTest, CheckpointsThatAreNoAdapterAreNamed) {
   const TemporaryFolder folder;
   fs::create_directories(folder / "a/global_step7");
-  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "a: holds a DeepSpeed ZeRO checkpoint in shards (global_step7); run");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "global_step7: has no ..._model_states.pt; fetch the files of all");
+  fs::create_directories(folder / "a/global_step12");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "a: holds global_step7, global_step12 and no file `latest`");
+  write_file_atomically(folder / "a/latest", "global_step9\n");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "latest: names global_step9, and here is global_step7, global_step12;");
+  fs::remove_all(folder / "a/global_step7");
+  fs::remove_all(folder / "a/global_step12");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "a"), "its training checkpoint (global_step9) is not in it; fetch that");
+  fs::create_directories(folder / "b/pytorch_model_fsdp_0");
+  write_file_atomically(folder / "b/pytorch_model_fsdp_0/__0_0.distcp", "x");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "b"), "pytorch_model_fsdp_0: holds shards of FSDP (*.distcp), which are not");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "b"), "run 'accelerate merge-weights ");
+  fs::create_directories(folder / "c");
+  write_file_atomically(folder / "c/mp_rank_00_model_states.pt", "x");
+  EXPECT_ERROR_SAYS(read_adapter(folder / "c"), "c: is the inside of a training checkpoint of DeepSpeed; give ");
 }
 
 TEST(AdapterTest, WritesBinFilesThatItReads) {

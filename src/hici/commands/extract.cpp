@@ -60,22 +60,24 @@ int run_extract(const ExtractOptions& o) {
 }  // namespace
 
 CommandEntry extract_command() {
-  return {"extract", "Make adapter_model and trainable_params from a full dump or another form of adapter",
-          [](CLI::App& app) -> Runner {
-            auto o = std::make_shared<ExtractOptions>();
-            add_option(app, "checkpoint_path", o->checkpoint_path,
-                       "Checkpoint with pytorch_model.bin (zero_to_fp32.py makes it), adapter, or run directory")
-                ->required();
-            add_option(app, "trainable_params", o->trainable_params,
-                       "Whole parameters to take, by parts of their names, such as embed,norm,hici (hici: both HiCI "
-                       "modules); default: of a full dump embedding, norms and HiCI modules, else all that are there");
-            add_option(app, "output_dir", o->output_dir, "New directory for the files; default: --checkpoint_path");
-            add_option(app, "format", o->format, "safetensors, or bin: torch.save's files, for the research code");
-            add_option(app, "lora_alpha", o->lora_alpha,
-                       "Scale of LoRA times its rank, for a full dump without adapter_config.json; 0: not given",
-                       {0, config::kMaxLoraAlpha});
-            return [o] { return run_extract(*o); };
-          }};
+  return {
+      "extract", "Make adapter_model and trainable_params from a full dump or another form of adapter",
+      [](CLI::App& app) -> Runner {
+        auto o = std::make_shared<ExtractOptions>();
+        add_option(
+            app, "checkpoint_path", o->checkpoint_path,
+            "Checkpoint with a full dump (pytorch_model.bin) or of DeepSpeed (global_stepN), adapter, or run directory")
+            ->required();
+        add_option(app, "trainable_params", o->trainable_params,
+                   "Whole parameters to take, by parts of their names, such as embed,norm,hici (hici: both HiCI "
+                   "modules); default: of a full dump embedding, norms and HiCI modules, else all that are there");
+        add_option(app, "output_dir", o->output_dir, "New directory for the files; default: --checkpoint_path");
+        add_option(app, "format", o->format, "safetensors, or bin: torch.save's files, for the research code");
+        add_option(app, "lora_alpha", o->lora_alpha,
+                   "Scale of LoRA times its rank, for a full dump without adapter_config.json; 0: not given",
+                   {0, config::kMaxLoraAlpha});
+        return [o] { return run_extract(*o); };
+      }};
 }
 
 }  // namespace hici::commands

@@ -12,6 +12,8 @@
 #include "hici/base/version.h"
 #include "hici/config/parameter_names.h"
 #include "hici/io/adapter_modules.h"
+#include "hici/io/deepspeed/beside_adapter.h"
+#include "hici/io/deepspeed/dump_folder.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/torch/archive_writer.h"
@@ -129,20 +131,12 @@ class ShapeReader {
   const TensorSource& tensors_;
 };
 
-// What a checkpoint of DeepSpeed looks like before its shards are put together; empty when it is none.
-std::string zero_shards_in(const fs::path& dir) {
-  for (const auto& entry : fs::directory_iterator(dir))
-    if (entry.is_directory() && entry.path().filename().string().rfind("global_step", 0) == 0)
-      return entry.path().filename().string();
-  return is_there(dir / "zero_to_fp32.py") ? "zero_to_fp32.py" : "";
-}
-
-constexpr const char* kGatherShards = "run 'python3 zero_to_fp32.py . .' in it, then hici extract `checkpoint_path` ";
-
 std::string way_to_missing_half(const fs::path& dir) {
   if (open_weights(dir, "model", "pytorch_model").source)
     return "make it with hici extract `checkpoint_path` " + dir.string();
-  if (!zero_shards_in(dir).empty()) return kGatherShards + dir.string();
+  const std::string trace = trace_of_deepspeed(dir);
+  if (!trace.empty())
+    return "fetch all of its training checkpoint of DeepSpeed (" + printable(trace) + "), which has it";
   return "copy it here, or make it with hici extract from the checkpoint's full dump (pytorch_model.bin)";
 }
 
@@ -152,13 +146,13 @@ void check_halves(const Adapter& adapter, bool has_lora_file, bool has_trained_f
     const auto& factors = adapter.lora_tensors->tensors();
     const bool adapts_hici = std::any_of(factors.begin(), factors.end(),
                                          [](const auto& item) { return config::is_hici_parameter(item.first); });
-    const bool has_source = open_weights(adapter.path, "model", "pytorch_model").source || !zero_shards_in(dir).empty();
-    HICI_CHECK(!adapts_hici && !has_source, dir,
+    HICI_CHECK(!adapts_hici && !open_weights(adapter.path, "model", "pytorch_model").source, dir,
                ": has adapter_model and no trainable_params (embedding, norms, HiCI modules); ",
                way_to_missing_half(adapter.path));
   }
-  HICI_CHECK(!has_trained_file || has_lora_file || !is_there(adapter.path / "adapter_config.json"), dir,
-             ": has trainable_params and adapter_config.json, and no adapter_model (the LoRA factors); ",
+  HICI_CHECK(!has_trained_file || has_lora_file || !adapter.lora_tensors->tensors().empty() ||
+                 !is_there(adapter.path / "adapter_config.json"),
+             dir, ": has trainable_params and adapter_config.json, and no adapter_model (the LoRA factors); ",
              way_to_missing_half(adapter.path));
 }
 
@@ -176,6 +170,19 @@ std::shared_ptr<const TensorSource> with_rest(std::shared_ptr<const TensorSource
   return std::make_shared<JoinedSource>(std::move(trained), std::make_shared<RenamedSource>(beside_factors, rest));
 }
 
+void note_training_dump(Adapter& adapter, const TrainingDump& dump) {
+  adapter.check->at_finish(dump.finish);
+  adapter.files.insert(adapter.files.end(), dump.files.begin(), dump.files.end());
+}
+
+void take_missing_half(Adapter& adapter, bool has_lora_file) {
+  const auto missing = missing_in_adapter(adapter.path, *adapter.lora_tensors, *adapter.trainables, has_lora_file);
+  if (!missing) return;
+  note_training_dump(adapter, missing->dump);
+  std::shared_ptr<const TensorSource>& half = has_lora_file ? adapter.trainables : adapter.lora_tensors;
+  half = with_rest(std::make_shared<RenamedSource>(missing->dump.source, missing->names), half);
+}
+
 // The two files of an adapter; false when neither is there.
 bool open_pair(Adapter& adapter) {
   const OpenedWeights lora = open_weights(adapter.path, "adapter_model", "adapter_model", adapter.check.get());
@@ -188,6 +195,9 @@ bool open_pair(Adapter& adapter) {
         with_rest(plain_part(trained.source, named_tensors(*trained.source), false), adapter.trainables);
   for (const OpenedWeights* part : {&lora, &trained})
     adapter.files.insert(adapter.files.end(), part->files.begin(), part->files.end());
+  const bool needs_factors = trained.source && is_there(adapter.path / "adapter_config.json");
+  if (!lora.source != !trained.source && (lora.source || needs_factors))
+    take_missing_half(adapter, lora.source != nullptr);
   check_halves(adapter, lora.source != nullptr, trained.source != nullptr);
   return !adapter.files.empty();
 }
@@ -201,14 +211,22 @@ bool open_full_dump(Adapter& adapter) {
   return true;
 }
 
+bool open_training_dump_of(Adapter& adapter, bool may_be_other) {
+  const std::optional<TrainingDump> dump = find_training_dump(adapter.path, may_be_other);
+  if (!dump) return false;
+  note_training_dump(adapter, *dump);
+  adapter.lora_tensors = plain_part(dump->source, config::is_lora_parameter);
+  adapter.trainables =
+      plain_part(dump->source, [](const std::string& name) { return !config::is_lora_parameter(name); });
+  return true;
+}
+
 void open_parts(Adapter& adapter, bool prefer_full_dump) {
   const std::string dir = adapter.path.string();
   adapter.lora_tensors = adapter.trainables = std::make_shared<EmptySource>(dir);
-  if (prefer_full_dump && open_full_dump(adapter)) return;
-  if (open_pair(adapter) || open_full_dump(adapter)) return;
-  const std::string shards = zero_shards_in(dir);
-  HICI_CHECK(shards.empty(), dir, ": holds a DeepSpeed ZeRO checkpoint in shards (", printable(shards), "); ",
-             kGatherShards, dir);
+  if (prefer_full_dump && (open_full_dump(adapter) || open_training_dump_of(adapter, true))) return;
+  if (open_pair(adapter) || open_full_dump(adapter) || open_training_dump_of(adapter, false)) return;
+  refuse_other_checkpoints(adapter.path);
   fail(dir,
        ": holds no adapter; expected adapter_model.safetensors, trainable_params.safetensors (or .bin) or a full "
        "pytorch_model.bin",
@@ -352,7 +370,8 @@ bool is_adapter_directory(const fs::path& path) {
   constexpr std::array<const char*, 5> kNames = {"adapter_config.json", "adapter_model.safetensors",
                                                  "adapter_model.bin", "trainable_params.safetensors",
                                                  "trainable_params.bin"};
-  return std::any_of(kNames.begin(), kNames.end(), [&](const char* name) { return is_there(path / name); });
+  if (std::any_of(kNames.begin(), kNames.end(), [&](const char* name) { return is_there(path / name); })) return true;
+  return !is_there(path / "config.json") && !trace_of_deepspeed(path).empty();
 }
 
 Adapter read_adapter(const fs::path& path, const AdapterReading& reading) {

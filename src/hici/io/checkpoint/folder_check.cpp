@@ -93,6 +93,7 @@ std::optional<SafetensorsHashes> FolderCheck::expect(const fs::path& file) {
 
 void FolderCheck::finish() {
   for (std::future<void>& hashed : std::exchange(hashing_, {})) hashed.get();
+  for (const std::function<void()>& check : std::exchange(last_checks_, {})) check();
 }
 
 std::optional<std::string> FolderCheck::sha256_of(const fs::path& file) const {

@@ -12,11 +12,13 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace hici::io {
@@ -39,6 +41,8 @@ class FolderCheck {
   // The same for weights. SafetensorsFile compares what it reads with the result. nullopt without a manifest, or
   // without hashes of tensors (version 1; a .bin). In the latter case another thread hashes the whole file.
   std::optional<SafetensorsHashes> expect(const std::filesystem::path& file);
+  // finish() calls it: for what can be compared only when everything was read.
+  void at_finish(std::function<void()> check) { last_checks_.push_back(std::move(check)); }
   // Waits for other threads and throws their errors.
   void finish();
   // After finish(): the SHA-256 of a file that was hashed whole; it equals that of the manifest. nullopt for other
@@ -54,6 +58,7 @@ class FolderCheck {
   std::shared_ptr<std::atomic<bool>> is_stopped_;
   std::vector<std::future<void>> hashing_;
   std::set<std::string> hashed_whole_;  // by name
+  std::vector<std::function<void()>> last_checks_;
 };
 
 }  // namespace hici::io

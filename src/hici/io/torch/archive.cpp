@@ -21,6 +21,8 @@ using caffe2::serialize::PyTorchStreamReader;
 using caffe2::serialize::ReadAdapterInterface;
 
 constexpr uint64_t kMaxSmallBytes = 4096;  // of a record that is neither the pickle nor a storage
+constexpr uint64_t kMaxByteOrderBytes = 64;
+constexpr uint64_t kMaxPickleBytes = uint64_t{16} << 20;
 
 // What LibTorch's archive reader reads from.
 class FileBytes final : public ReadAdapterInterface {
@@ -91,10 +93,7 @@ std::map<std::string, ZipRecord> records_of(const ReadAdapterInterface& bytes, c
 
 void check_checksum(const std::string& subject, const std::string& name, const ZipRecord& record, const void* bytes) {
   const auto found = static_cast<uint32_t>(::crc32_z(0, static_cast<const Bytef*>(bytes), record.size_bytes));
-  HICI_CHECK(found == record.crc32, subject, ": record '", printable(name), "' has not the checksum that the archive ",
-             "gives for it; ",
-             record.crc32 == 0 ? "it was saved without (torch.serialization.set_crc32_options(False)): save it again"
-                               : "the file is damaged: fetch it again");
+  check_record_checksum(subject, name, record.crc32, found);
 }
 
 // LibTorch looks at it too, but leaks its reader when it does not like it.
@@ -126,6 +125,13 @@ void check_small_records(const ReadAdapterInterface& bytes, const std::map<std::
 
 }  // namespace
 
+void check_record_checksum(const std::string& subject, const std::string& record, uint32_t expected, uint32_t found) {
+  HICI_CHECK(found == expected, subject, ": record '", printable(record), "' has not the checksum that the archive ",
+             "gives for it; ",
+             expected == 0 ? "it was saved without (torch.serialization.set_crc32_options(False)): save it again"
+                           : "the file is damaged: fetch it again");
+}
+
 TorchArchive::TorchArchive(const fs::path& path, Links links)
     : TorchArchive(std::make_shared<FileBytes>(MappedFile(path, links)), path.string()) {}
 
@@ -133,11 +139,11 @@ TorchArchive::TorchArchive(std::string_view bytes, const std::string& subject)
     : TorchArchive(std::make_shared<MemoryBytes>(bytes), subject) {}
 
 TorchArchive::TorchArchive(std::shared_ptr<ReadAdapterInterface> bytes, std::string subject)
-    : subject_(std::move(subject)) {
-  check_is_archive(*bytes, subject_);
-  records_ = records_of(*bytes, subject_);
-  check_small_records(*bytes, records_, subject_);
-  translated([&] { reader_ = std::make_unique<PyTorchStreamReader>(std::move(bytes)); });
+    : subject_(std::move(subject)), bytes_(std::move(bytes)) {
+  check_is_archive(*bytes_, subject_);
+  records_ = records_of(*bytes_, subject_);
+  check_small_records(*bytes_, records_, subject_);
+  translated([&] { reader_ = std::make_unique<PyTorchStreamReader>(bytes_); });
 }
 
 TorchArchive::~TorchArchive() = default;
@@ -166,6 +172,14 @@ void TorchArchive::read(const std::string& record, void* out, uint64_t bytes) co
   check_checksum(subject_, record, expected, out);
 }
 
+void TorchArchive::read_part(const std::string& record, uint64_t offset, void* out, uint64_t bytes) const {
+  const ZipRecord& place = records_.at(record);
+  HICI_ASSERT(offset <= place.size_bytes && bytes <= place.size_bytes - offset, record, ": bytes ", offset, " + ",
+              bytes, " of ", place.size_bytes);
+  const size_t count = bytes_->read(place.data_offset + offset, out, bytes, "");
+  HICI_ASSERT(count == bytes, record, ": ", count, " of ", bytes, " bytes");
+}
+
 std::string TorchArchive::read_text(const std::string& record, uint64_t max_bytes) const {
   HICI_CHECK(has(record), subject_, ": has no record '", record, "'; is it a file of torch.save?");
   const uint64_t bytes = record_bytes(record);
@@ -174,6 +188,14 @@ std::string TorchArchive::read_text(const std::string& record, uint64_t max_byte
   std::string text(bytes, '\0');
   read(record, text.data(), bytes);
   return text;
+}
+
+std::string TorchArchive::read_pickle() const {
+  if (has("byteorder")) {
+    const std::string order = read_text("byteorder", kMaxByteOrderBytes);
+    HICI_CHECK(order == "little", subject_, ": written with byte order '", printable(order), "', expected little");
+  }
+  return read_text("data.pkl", kMaxPickleBytes);
 }
 
 }  // namespace hici::io

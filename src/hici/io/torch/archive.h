@@ -20,6 +20,9 @@ class ReadAdapterInterface;
 
 namespace hici::io {
 
+// The error for a record whose bytes have another CRC-32 than the archive says: CRC-32 is `found`.
+void check_record_checksum(const std::string& subject, const std::string& record, uint32_t expected, uint32_t found);
+
 class TorchArchive {
  public:
   TorchArchive(const fs::path& path, Links links);
@@ -33,7 +36,13 @@ class TorchArchive {
   uint64_t record_bytes(const std::string& record) const { return records_.at(record).size_bytes; }
   // The whole record; `bytes` is its record_bytes(). An error that names it when its checksum is another one.
   void read(const std::string& record, void* out, uint64_t bytes) const;
+  // A part of it, without looking at the checksum: for checked_parts.h.
+  void read_part(const std::string& record, uint64_t offset, void* out, uint64_t bytes) const;
+  uint32_t checksum(const std::string& record) const { return records_.at(record).crc32; }
   std::string read_text(const std::string& record, uint64_t max_bytes) const;
+  // data.pkl, of an archive whose numbers are little-endian; at most 16 MiB: names and shapes of 100,000 tensors take
+  // less.
+  std::string read_pickle() const;
 
  private:
   TorchArchive(std::shared_ptr<caffe2::serialize::ReadAdapterInterface> bytes, std::string subject);
@@ -42,6 +51,7 @@ class TorchArchive {
 
   std::string subject_;
   std::map<std::string, ZipRecord> records_;
+  std::shared_ptr<caffe2::serialize::ReadAdapterInterface> bytes_;
   std::unique_ptr<caffe2::serialize::PyTorchStreamReader> reader_;
 };
 

@@ -85,11 +85,21 @@ void Stack::push_tuple(size_t count) {
 
 void Stack::extend(Kind kind, const std::vector<Ref>& items) {
   Value& container = values_[top()];
+  if (container.kind == Kind::kObject) return;
   bytes_.check(container.kind == kind, "fills ", name_of(container.kind), " as if it were ", name_of(kind));
   bytes_.check(kind != Kind::kDict || items.size() % 2 == 0, "sets a key without a value");
-  total_items_ += items.size();
-  bytes_.check(total_items_ <= kMaxValues, "holds more than ", kMaxValues, " items");
+  count_items(items.size());
   container.items.insert(container.items.end(), items.begin(), items.end());
+}
+
+void Stack::add_to_object(Ref item) {
+  count_items(1);
+  values_[top()].items.push_back(item);
+}
+
+void Stack::count_items(size_t count) {
+  total_items_ += count;
+  bytes_.check(total_items_ <= kMaxValues, "holds more than ", kMaxValues, " items");
 }
 
 void Stack::remember(uint64_t index) {

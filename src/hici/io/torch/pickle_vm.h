@@ -16,10 +16,10 @@
 
 namespace hici::io::pickle {
 
-enum class Kind { kNone, kBool, kInt, kFloat, kString, kTuple, kList, kDict, kGlobal, kStorage, kTensor };
+enum class Kind { kNone, kBool, kInt, kFloat, kString, kTuple, kList, kDict, kGlobal, kStorage, kTensor, kObject };
 
 // As messages say them.
-constexpr EnumNames<Kind, 11> names_of(Kind) {
+constexpr EnumNames<Kind, 12> names_of(Kind) {
   return {"kind of value",
           {{{Kind::kNone, "None"},
             {Kind::kBool, "a bool"},
@@ -31,7 +31,8 @@ constexpr EnumNames<Kind, 11> names_of(Kind) {
             {Kind::kDict, "a dict"},
             {Kind::kGlobal, "a class"},
             {Kind::kStorage, "a storage"},
-            {Kind::kTensor, "a tensor"}}}};
+            {Kind::kTensor, "a tensor"},
+            {Kind::kObject, "an object"}}}};
 }
 
 // Values live in one arena and name each other by index: nothing is recursive, not even freeing.
@@ -40,8 +41,8 @@ using Ref = uint32_t;
 struct Value {
   Kind kind = Kind::kNone;
   int64_t number = 0;           // kInt, kBool; kGlobal, kStorage, kTensor: an index that the user of the stack gave
-  std::string text = {};        // kString
-  std::vector<Ref> items = {};  // kTuple, kList; kDict: key, value, key, value
+  std::string text = {};        // kString; kGlobal of a foreign class and kObject: the name of the class
+  std::vector<Ref> items = {};  // kTuple, kList; kDict: key, value, key, value; kObject: what it was made from
 };
 
 // The pickle and how far it is read.
@@ -81,8 +82,12 @@ class Stack {
   void mark();
   std::vector<Ref> pop_to_mark();
   void push_tuple(size_t count);
-  // Appends to the container on top: a list takes items, a dict keys and values in turn.
+  void push_again(Ref ref) { push_ref(ref); }
+  // Appends to the container on top: a list takes items, a dict keys and values in turn. An object drops them.
   void extend(Kind kind, const std::vector<Ref>& items);
+
+  // To the items of the object on top.
+  void add_to_object(Ref item);
 
   void remember(uint64_t index);
   void remember_next() { remember(memo_.size()); }
@@ -92,6 +97,7 @@ class Stack {
   Ref result() const;
 
  private:
+  void count_items(size_t count);
   size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
   void push_ref(Ref ref);
 

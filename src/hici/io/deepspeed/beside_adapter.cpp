@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/io/deepspeed/beside_adapter.h"
+
+#include "hici/base/error.h"
+#include "hici/base/human.h"
+#include "hici/base/json.h"
+#include "hici/base/log.h"
+#include "hici/config/parameter_names.h"
+#include "hici/io/adapter.h"
+#include "hici/io/deepspeed/dump_folder.h"
+
+#include <algorithm>
+
+namespace hici::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A name of either spelling of PEFT: files have it without ".default".
+std::string comparable(std::string name) {
+  constexpr std::string_view kAdapterName = ".default";
+  for (size_t at = name.find(kAdapterName); at != std::string::npos; at = name.find(kAdapterName))
+    name.erase(at, kAdapterName.size());
+  return name;
+}
+
+std::set<std::string> comparable_names(const TensorSource& lora, const TensorSource& trainables) {
+  std::set<std::string> out;
+  for (const TensorSource* source : {&lora, &trainables})
+    for (const auto& [name, ignored] : source->tensors()) out.insert(comparable(name));
+  return out;
+}
+
+// Nothing, and a line, where the training checkpoint does not tell.
+std::vector<std::string> trained_names_if_known(const fs::path& folder, const fs::path& dump) {
+  std::string reason = "it does not say what was trained";
+  try {
+    if (const auto names = trained_names(dump)) return *names;
+  } catch (const Error& problem) {
+    reason = problem.what();
+  }
+  log_warning(folder.string(), ": the training checkpoint beside the adapter cannot be looked into (", reason,
+              "); if embedding, norms or HiCI modules were trained too, they are missing here");
+  return {};
+}
+
+fs::path folder_with_shards_of_fsdp(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".distcp") return folder;
+    if (!entry.is_directory() || entry.path().filename().string().starts_with("optimizer")) continue;
+    for (const auto& inner : fs::directory_iterator(entry.path()))
+      if (inner.path().extension() == ".distcp") return entry.path();
+  }
+  return {};
+}
+
+bool has_states(const fs::path& folder) {
+  const auto begin = fs::directory_iterator(folder);
+  return std::any_of(begin, fs::directory_iterator(),
+                     [](const auto& entry) { return entry.path().filename().string().ends_with("_states.pt"); });
+}
+
+}  // namespace
+
+std::optional<MissingParts> missing_in_adapter(const fs::path& folder, const TensorSource& lora,
+                                               const TensorSource& trainables, bool has_lora_file) {
+  const std::optional<fs::path> dump = find_dump_folder(folder);
+  if (!dump) {
+    const std::string trace = trace_of_deepspeed(folder);
+    if (!trace.empty())
+      log_warning(
+          folder.string(), ": was trained with DeepSpeed, and the training checkpoint (",
+          trace == "zero_to_fp32.py" ? "global_step..." : printable(trace),
+          ") is not here; if embedding, norms or HiCI modules were trained beside the factors, they are missing");
+    return std::nullopt;
+  }
+  const std::set<std::string> known = comparable_names(lora, trainables);
+  MissingParts out;
+  for (const std::string& name : trained_names_if_known(folder, *dump)) {
+    const std::string plain = plain_tensor_name(name);
+    const bool is_factor = plain.find(".lora_") != std::string::npos;
+    if (plain.empty() || is_factor == has_lora_file || known.contains(comparable(plain))) continue;
+    out.names.emplace_back(plain, name);
+  }
+  if (out.names.empty()) return std::nullopt;
+  out.dump = open_training_dump(*dump);
+  log_info(folder.string(), ": ", counted(static_cast<int64_t>(out.names.size()), "trained parameter"), " that ",
+           has_lora_file ? "adapter_model" : "trainable_params", " does not hold, such as ",
+           printable(out.names.front().first), ": read from ", dump->filename().string());
+  return out;
+}
+
+std::optional<TrainingDump> find_training_dump(const fs::path& folder, bool may_be_other) {
+  const std::optional<fs::path> dump = find_dump_folder(folder);
+  if (!dump) return std::nullopt;
+  if (may_be_other) {
+    try {
+      if (!trained_names(*dump)) return std::nullopt;
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+  }
+  return open_training_dump(*dump);
+}
+
+void refuse_other_checkpoints(const fs::path& folder) {
+  const fs::path shards = folder_with_shards_of_fsdp(folder);
+  HICI_CHECK(shards.empty(), shards.string(), ": holds shards of FSDP (*.distcp), which are not read; run 'accelerate ",
+             "merge-weights ", shards.string(), " ", folder.string(),
+             "', which makes a full dump (model.safetensors), then hici extract `checkpoint_path` ", folder.string());
+  HICI_CHECK(!has_states(folder), folder.string(), ": is the inside of a training checkpoint of DeepSpeed; give ",
+             "the folder around it, ", folder_of(without_last_slash(folder)).string());
+  const std::string trace = trace_of_deepspeed(folder);
+  HICI_CHECK(trace.empty(), folder.string(), ": was written by DeepSpeed, and its training checkpoint (",
+             trace == "zero_to_fp32.py" ? "global_step..." : printable(trace), ") is not in it; fetch that folder too");
+}
+
+}  // namespace hici::io
