@@ -9,6 +9,9 @@
 #include "hici/io/directory_writer.h"
 #include "hici/io/load_model.h"
 
+#include <ATen/ops/from_blob.h>
+#include <c10/core/ScalarType.h>
+
 #include <algorithm>
 #include <memory>
 #include <set>
@@ -61,16 +64,30 @@ class Reading {
       out.emplace_back(name, info.dtype, info.shape, [this, source, name] {
         at::Tensor tensor = source->read(name);
         check_finite(tensor, *source, name);
-        done_ += tensor.nbytes();
-        if (request_.progress) request_.progress(total_, done_);
+        count(tensor.nbytes());
         return tensor;
       });
+      out.back().load_pieces = [this, source, name](const PieceSink& sink) { pass_on(*source, name, sink); };
     }
     return out;
   }
   uint64_t total_bytes() const { return total_; }
 
  private:
+  void count(uint64_t bytes) {
+    done_ += bytes;
+    if (request_.progress) request_.progress(total_, done_);
+  }
+  void pass_on(const TensorSource& source, const std::string& name, const PieceSink& sink) {
+    const at::ScalarType dtype = source.info(name).dtype;
+    source.read_pieces(name, [&](const void* bytes, size_t num_bytes) {
+      const auto elements = static_cast<int64_t>(num_bytes / c10::elementSize(dtype));
+      check_finite(at::from_blob(const_cast<void*>(bytes), {elements}, at::TensorOptions(dtype)), source, name);
+      sink(bytes, num_bytes);
+      count(num_bytes);
+    });
+  }
+
   const ExtractRequest& request_;
   uint64_t total_ = 0, done_ = 0;
 };

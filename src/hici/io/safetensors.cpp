@@ -174,6 +174,15 @@ void check_writable(const fs::path& path, const std::vector<TensorToWrite>& tens
 }
 
 void write_tensor(AtomicFile& file, const TensorToWrite& tensor, const fs::path& path) {
+  if (tensor.load_pieces) {
+    uint64_t written = 0;
+    tensor.load_pieces([&](const void* bytes, size_t num_bytes) {
+      file.write(bytes, num_bytes);
+      written += num_bytes;
+    });
+    HICI_ASSERT(written == tensor.num_bytes(), tensor.name, ": ", written, " bytes of ", tensor.num_bytes());
+    return;
+  }
   const at::Tensor loaded = tensor.load();
   HICI_CHECK(loaded.sizes() == at::IntArrayRef(tensor.shape), tensor_in(path.string(), tensor.name), " is ",
              shown_shape(loaded.sizes().vec()), ", promised was ", shown_shape(tensor.shape));

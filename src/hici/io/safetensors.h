@@ -65,6 +65,8 @@ struct TensorToWrite {
   at::ScalarType dtype;
   std::vector<int64_t> shape;
   std::function<at::Tensor()> load;  // any device, any layout; converted to `dtype`
+  // Instead of load(), where there is one: all bytes in order, in `dtype`, without the whole tensor in memory.
+  std::function<void(const PieceSink&)> load_pieces = {};
 
   // For a tensor in memory.
   TensorToWrite(std::string tensor_name, const at::Tensor& tensor);

@@ -24,6 +24,11 @@ const TensorInfo& TensorSource::info(const std::string& name) const {
   return found->second;
 }
 
+void TensorSource::read_pieces(const std::string& name, const PieceSink& sink) const {
+  const at::Tensor tensor = read(name);
+  sink(tensor.const_data_ptr(), tensor.nbytes());
+}
+
 RenamedSource::RenamedSource(std::shared_ptr<const TensorSource> inner,
                              const std::vector<std::pair<std::string, std::string>>& names)
     : inner_(std::move(inner)) {
@@ -38,6 +43,11 @@ RenamedSource::RenamedSource(std::shared_ptr<const TensorSource> inner,
 at::Tensor RenamedSource::read(const std::string& name, at::ScalarType dtype, at::Device device) const {
   info(name);
   return inner_->read(inner_names_.at(name), dtype, device);
+}
+
+void RenamedSource::read_pieces(const std::string& name, const PieceSink& sink) const {
+  info(name);
+  inner_->read_pieces(inner_names_.at(name), sink);
 }
 
 std::string RenamedSource::file_of(const std::string& name) const {
@@ -59,6 +69,10 @@ JoinedSource::JoinedSource(std::shared_ptr<const TensorSource> first, std::share
 
 at::Tensor JoinedSource::read(const std::string& name, at::ScalarType dtype, at::Device device) const {
   return holder_of(name).read(name, dtype, device);
+}
+
+void JoinedSource::read_pieces(const std::string& name, const PieceSink& sink) const {
+  holder_of(name).read_pieces(name, sink);
 }
 
 std::string JoinedSource::file_of(const std::string& name) const { return holder_of(name).file_of(name); }

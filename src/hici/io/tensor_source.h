@@ -7,7 +7,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,6 +31,9 @@ struct TensorInfo {
   uint64_t num_bytes() const;
 };
 
+// Takes the next bytes of a tensor; they are valid during the call.
+using PieceSink = std::function<void(const void* bytes, size_t num_bytes)>;
+
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
@@ -39,6 +44,10 @@ class TensorSource {
   // A contiguous tensor with its own memory, converted to `dtype`. Needs at most the memory of one more tensor
   // meanwhile.
   virtual at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const = 0;
+
+  // The elements of a tensor in order and in the type of the file, to where they go, in pieces of whole elements. A
+  // source that does without the whole tensor in memory overrides this.
+  virtual void read_pieces(const std::string& name, const PieceSink& sink) const;
 
   // The file that holds the tensor, for messages.
   virtual std::string file_of(const std::string& name) const = 0;
@@ -64,6 +73,7 @@ class RenamedSource final : public TensorSource {
   using TensorSource::read;
   const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
   at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
+  void read_pieces(const std::string& name, const PieceSink& sink) const override;
   std::string file_of(const std::string& name) const override;
   std::string content_of(const std::string& name) const override;
 
@@ -81,6 +91,7 @@ class JoinedSource final : public TensorSource {
   using TensorSource::read;
   const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
   at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
+  void read_pieces(const std::string& name, const PieceSink& sink) const override;
   std::string file_of(const std::string& name) const override;
   std::string content_of(const std::string& name) const override { return holder_of(name).content_of(name); }
 

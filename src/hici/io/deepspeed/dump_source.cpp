@@ -17,6 +17,7 @@ namespace {
 
 using pickle::Kind;
 
+constexpr int64_t kPieceBytes = int64_t{1} << 18;  // stays in the cache from the file to the file
 constexpr int64_t kMaxRanks = int64_t{1} << 20;
 
 // {"param": tensor, ...} at stages 1 and 2, the tensor alone at stage 3.
@@ -213,26 +214,64 @@ at::Tensor DumpSource::stored(const std::string& name) const {
   }
   at::Tensor out = at::empty(entry.shape, at::TensorOptions(entry.dtype));
   auto* to = static_cast<char*>(out.mutable_data_ptr());
-  if (const auto* run = std::get_if<InVector>(&place)) {
-    vectors_[run->vector].read(run->begin, count, to);
-    return out;
-  }
-  const int64_t begin = std::get<OverRanks>(place).begin, share = share_of_rank(count, world_size_);
-  for (int64_t at = 0, rank = 0; at < count; at += share, ++rank)
-    vectors_[static_cast<size_t>(rank)].read(begin, std::min(share, count - at),
-                                             to + static_cast<size_t>(at) * c10::elementSize(entry.dtype));
+  for_each_run(name, [&](const FlatVector& vector, int64_t begin, int64_t size) {
+    vector.read(begin, size, to);
+    to += static_cast<size_t>(size) * c10::elementSize(entry.dtype);
+  });
   return out;
 }
 
+// use(vector, begin, size) for the runs of flat vectors that the tensor is; none for other tensors.
+template <typename F>
+void DumpSource::for_each_run(const std::string& name, const F& use) const {
+  const int64_t count = info(name).num_elements();
+  const Place& place = places_.at(name);
+  if (const auto* run = std::get_if<InVector>(&place)) return use(vectors_[run->vector], run->begin, count);
+  const auto* over_ranks = std::get_if<OverRanks>(&place);
+  if (over_ranks == nullptr) return;
+  const int64_t share = share_of_rank(count, world_size_);
+  for (int64_t at = 0, rank = 0; at < count; at += share, ++rank)
+    use(vectors_[static_cast<size_t>(rank)], over_ranks->begin, std::min(share, count - at));
+}
+
+void DumpSource::prefetch(const std::string& name) const {
+  for_each_run(name, [](const FlatVector& vector, int64_t begin, int64_t size) { vector.prefetch(begin, size); });
+}
+
+void DumpSource::note_content(const std::string& name, const ContentHash& hash) const {
+  contents_[name] = content_text(info(name), hash);
+}
+
 at::Tensor DumpSource::read(const std::string& name, at::ScalarType dtype, at::Device device) const {
-  const TensorInfo& entry = info(name);
-  const at::Tensor tensor = stored(name).to(entry.dtype);
-  if (!contents_.contains(name)) {
-    ContentHash hash;
-    hash.update(tensor.const_data_ptr(), tensor.nbytes());
-    contents_.emplace(name, content_text(entry, hash));
-  }
+  prefetch(name);
+  const at::Tensor tensor = stored(name).to(info(name).dtype);
+  ContentHash hash;
+  hash.update(tensor.const_data_ptr(), tensor.nbytes());
+  note_content(name, hash);
   return tensor.to(dtype).to(device);
+}
+
+// Whoever reads pieces reads all tensors in turn: the disk is asked for the next one meanwhile.
+void DumpSource::read_pieces(const std::string& name, const PieceSink& sink) const {
+  const Place& place = places_.at(name);
+  if (!std::holds_alternative<InVector>(place) && !std::holds_alternative<OverRanks>(place))
+    return TensorSource::read_pieces(name, sink);
+  prefetch(name);
+  if (const auto next = tensors_.upper_bound(name); next != tensors_.end()) prefetch(next->first);
+  const auto width = static_cast<int64_t>(c10::elementSize(info(name).dtype));
+  const int64_t most = kPieceBytes / width;
+  std::vector<char> piece(kPieceBytes);
+  ContentHash hash;
+  for_each_run(name, [&](const FlatVector& vector, int64_t begin, int64_t size) {
+    for (int64_t done = 0; done < size; done += most) {
+      const int64_t count = std::min(most, size - done);
+      const auto bytes = static_cast<size_t>(count * width);
+      vector.read(begin + done, count, piece.data());
+      hash.update(piece.data(), bytes);
+      sink(piece.data(), bytes);
+    }
+  });
+  note_content(name, hash);
 }
 
 std::string DumpSource::file_of(const std::string& name) const {

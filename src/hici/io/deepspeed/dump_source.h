@@ -26,6 +26,7 @@ class DumpSource final : public TensorSource {
   const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
   // finish() compares with their checksums the records of which only a part was read.
   at::Tensor read(const std::string& name, at::ScalarType dtype, at::Device device = at::kCPU) const override;
+  void read_pieces(const std::string& name, const PieceSink& sink) const override;
   std::string file_of(const std::string& name) const override;
   std::string content_of(const std::string& name) const override;
 
@@ -58,6 +59,10 @@ class DumpSource final : public TensorSource {
   void add_rest_of_module(const DumpFiles& files, const std::shared_ptr<const DumpFile>& first,
                           const PickledValue& root);
   at::Tensor stored(const std::string& name) const;
+  template <typename F>
+  void for_each_run(const std::string& name, const F& use) const;
+  void prefetch(const std::string& name) const;
+  void note_content(const std::string& name, const ContentHash& hash) const;
 
   fs::path folder_;
   std::vector<FlatVector> vectors_;

@@ -21,8 +21,11 @@ PickledValue DumpFile::root() const {
 }
 
 void DumpFile::read(const PickledTensor& tensor, int64_t begin, void* out, uint64_t bytes) const {
-  const auto offset = static_cast<uint64_t>(begin) * c10::elementSize(tensor.dtype);
-  parts_.read(storage_record(tensor), offset, out, bytes);
+  parts_.read(storage_record(tensor), static_cast<uint64_t>(begin) * c10::elementSize(tensor.dtype), out, bytes);
+}
+
+void DumpFile::prefetch(const PickledTensor& tensor, int64_t begin, uint64_t bytes) const {
+  archive_.prefetch(storage_record(tensor), static_cast<uint64_t>(begin) * c10::elementSize(tensor.dtype), bytes);
 }
 
 SavedTensor::SavedTensor(std::shared_ptr<const DumpFile> of, const PickledValue& value, const std::string& name)
@@ -55,21 +58,35 @@ void FlatVector::append(SavedTensor part) {
   parts_.push_back(std::move(part));
 }
 
-void FlatVector::read(int64_t begin, int64_t count, void* out) const {
+// use(part, first element in the part's storage, number of elements) for what the parts have of [begin, begin + count).
+template <typename F>
+void FlatVector::for_each_part(int64_t begin, int64_t count, const F& use) const {
   HICI_ASSERT(begin >= 0 && count >= 0 && begin <= size_ && count <= size_ - begin, begin, " + ", count, " of ", size_);
-  auto* to = static_cast<char*>(out);
-  size_t index = static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end(), begin) - begins_.begin());
+  auto index = static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end(), begin) - begins_.begin());
   for (index = index == 0 ? 0 : index - 1; count > 0; ++index) {
     const SavedTensor& part = parts_[index];
     const int64_t skipped = begin - begins_[index];
     const int64_t taken = std::min(count, part.tensor.sizes[0] - skipped);
     if (taken <= 0) continue;
-    const auto bytes = static_cast<uint64_t>(taken) * c10::elementSize(part.tensor.dtype);
-    part.file->read(part.tensor, part.tensor.offset + skipped, to, bytes);
-    to += bytes;
+    use(part, part.tensor.offset + skipped, taken);
     begin += taken;
     count -= taken;
   }
+}
+
+void FlatVector::prefetch(int64_t begin, int64_t count) const {
+  for_each_part(begin, count, [](const SavedTensor& part, int64_t first, int64_t taken) {
+    part.file->prefetch(part.tensor, first, static_cast<uint64_t>(taken) * c10::elementSize(part.tensor.dtype));
+  });
+}
+
+void FlatVector::read(int64_t begin, int64_t count, void* out) const {
+  auto* to = static_cast<char*>(out);
+  for_each_part(begin, count, [&](const SavedTensor& part, int64_t first, int64_t taken) {
+    const auto bytes = static_cast<uint64_t>(taken) * c10::elementSize(part.tensor.dtype);
+    part.file->read(part.tensor, first, to, bytes);
+    to += bytes;
+  });
 }
 
 }  // namespace hici::io

@@ -31,6 +31,7 @@ class DumpFile {
   PickledValue root() const;
   // Bytes of the storage of `tensor`, from element `begin` of the storage on.
   void read(const PickledTensor& tensor, int64_t begin, void* out, uint64_t bytes) const;
+  void prefetch(const PickledTensor& tensor, int64_t begin, uint64_t bytes) const;
   void finish() const { parts_.finish(); }
 
  private:
@@ -58,10 +59,14 @@ class FlatVector {
   int64_t size() const { return size_; }
   const std::vector<SavedTensor>& parts() const { return parts_; }
   c10::ScalarType dtype() const { return parts_.front().tensor.dtype; }
-  // Elements [begin, begin + count) to `out`.
+  // Elements [begin, begin + count) to `out`; prefetch(): the disk is asked for them.
+  void prefetch(int64_t begin, int64_t count) const;
   void read(int64_t begin, int64_t count, void* out) const;
 
  private:
+  template <typename F>
+  void for_each_part(int64_t begin, int64_t count, const F& use) const;
+
   std::vector<SavedTensor> parts_;
   std::vector<int64_t> begins_;
   int64_t size_ = 0;

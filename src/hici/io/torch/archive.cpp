@@ -9,6 +9,8 @@
 #include <caffe2/serialize/inline_container.h>
 #include <caffe2/serialize/read_adapter_interface.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -34,6 +36,13 @@ class FileBytes final : public ReadAdapterInterface {
     const size_t available = std::min<uint64_t>(count, file_.size() - pos);
     file_.copy(pos, out, available);
     return available;
+  }
+  void prefetch(uint64_t pos, uint64_t count) const {
+    static const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+    const uint64_t begin = pos / page * page, end = std::min<uint64_t>(pos + count, file_.size());
+    if (begin >= end) return;
+    auto* address = const_cast<std::byte*>(file_.bytes().data() + begin);
+    ::madvise(address, end - begin, MADV_WILLNEED);  // a hint: no error is one
   }
 
  private:
@@ -178,6 +187,11 @@ void TorchArchive::read_part(const std::string& record, uint64_t offset, void* o
               bytes, " of ", place.size_bytes);
   const size_t count = bytes_->read(place.data_offset + offset, out, bytes, "");
   HICI_ASSERT(count == bytes, record, ": ", count, " of ", bytes, " bytes");
+}
+
+void TorchArchive::prefetch(const std::string& record, uint64_t offset, uint64_t bytes) const {
+  const auto* file = dynamic_cast<const FileBytes*>(bytes_.get());
+  if (file != nullptr) file->prefetch(records_.at(record).data_offset + offset, bytes);
 }
 
 std::string TorchArchive::read_text(const std::string& record, uint64_t max_bytes) const {

@@ -10,15 +10,18 @@
 namespace hici::io {
 namespace {
 
-constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
+constexpr uint64_t kPieceBytes = uint64_t{1} << 18;  // summed up while they are in the cache
 
 }  // namespace
 
 void CheckedParts::read(const std::string& record, uint64_t offset, void* out, uint64_t bytes) {
-  if (bytes == 0) return;
-  archive_.read_part(record, offset, out, bytes);
-  const std::lock_guard lock(mutex_);
-  note(record, records_[record], offset, out, offset + bytes);
+  for (uint64_t done = 0; done < bytes; done += kPieceBytes) {
+    const uint64_t count = std::min(kPieceBytes, bytes - done);
+    char* to = static_cast<char*>(out) + done;
+    archive_.read_part(record, offset + done, to, count);
+    const std::lock_guard lock(mutex_);
+    note(record, records_[record], offset + done, to, offset + done + count);
+  }
 }
 
 // Takes over what no earlier part had. Tensors may share elements.
