@@ -205,5 +205,15 @@ TEST(InspectTest, NamesWhatWasBeingWritten) {
   EXPECT_EQ(inspect_path({.path = folder.path()})["kind"], "directory");
 }
 
+TEST(InspectTest, ShardsOfFsdpAreNamed) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "c/pytorch_model_fsdp_0");
+  write_file_atomically(folder / "c/pytorch_model_fsdp_0/__0_0.distcp", "x");
+  for (const char* path : {"c", "c/pytorch_model_fsdp_0"})
+    EXPECT_ERROR_SAYS(inspect_path({.path = folder / path}), "merge-weights " +
+                                                                 (folder / "c/pytorch_model_fsdp_0").string() + " " +
+                                                                 (folder / "c").string() + "', which makes");
+}
+
 }  // namespace
 }  // namespace hici::io

@@ -18,6 +18,7 @@
 #include "hici/io/checkpoint/model_identity.h"
 #include "hici/io/checkpoint/store.h"
 #include "hici/io/checkpoint/training_state.h"
+#include "hici/io/deepspeed/beside_adapter.h"
 #include "hici/io/known_files.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/random_model.h"
@@ -328,6 +329,7 @@ void inspect_directory(const InspectRequest& request, json& report) {
   } else if (!is_checkpoint && is_there(path / kTokenizerName)) {
     inspect_tokenizer(path, report);
   } else if (is_checkpoint || !report.contains("leftovers")) {
+    if (!is_checkpoint) refuse_other_checkpoints(path);
     HICI_CHECK(is_checkpoint, path.string(), kNothingHere);
     report["kind"] = "training state";
   } else {

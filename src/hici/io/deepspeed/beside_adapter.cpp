@@ -10,6 +10,7 @@
 #include "hici/io/deepspeed/dump_folder.h"
 
 #include <algorithm>
+#include <system_error>
 
 namespace hici::io {
 namespace {
@@ -44,13 +45,17 @@ std::vector<std::string> trained_names_if_known(const fs::path& folder, const fs
   return {};
 }
 
+bool holds_shards_of_fsdp(const fs::path& folder) {
+  std::error_code no_access;  // then it is no folder that we read anyway
+  return fs::exists(folder / "__0_0.distcp", no_access) ||
+         (fs::exists(folder / ".metadata", no_access) && folder.filename().string().find("fsdp") != std::string::npos);
+}
+
 fs::path folder_with_shards_of_fsdp(const fs::path& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == ".distcp") return folder;
-    if (!entry.is_directory() || entry.path().filename().string().starts_with("optimizer")) continue;
-    for (const auto& inner : fs::directory_iterator(entry.path()))
-      if (inner.path().extension() == ".distcp") return entry.path();
-  }
+  if (holds_shards_of_fsdp(folder)) return folder;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (!entry.path().filename().string().starts_with("optimizer") && holds_shards_of_fsdp(entry.path()))
+      return entry.path();
   return {};
 }
 
@@ -67,6 +72,9 @@ std::optional<MissingParts> missing_in_adapter(const fs::path& folder, const Ten
   const std::optional<fs::path> dump = find_dump_folder(folder);
   if (!dump) {
     const std::string trace = trace_of_deepspeed(folder);
+    if (const fs::path shards = folder_with_shards_of_fsdp(folder); !shards.empty())
+      log_warning(folder.string(), ": the shards of FSDP beside the adapter (", shards.filename().string(),
+                  ") are not looked into; if embedding, norms or HiCI modules were trained too, they are missing here");
     if (!trace.empty())
       log_warning(
           folder.string(), ": was trained with DeepSpeed, and the training checkpoint (",
@@ -105,9 +113,10 @@ std::optional<TrainingDump> find_training_dump(const fs::path& folder, bool may_
 
 void refuse_other_checkpoints(const fs::path& folder) {
   const fs::path shards = folder_with_shards_of_fsdp(folder);
+  const std::string around = (shards == folder ? folder_of(without_last_slash(folder)) : folder).string();
   HICI_CHECK(shards.empty(), shards.string(), ": holds shards of FSDP (*.distcp), which are not read; run 'accelerate ",
-             "merge-weights ", shards.string(), " ", folder.string(),
-             "', which makes a full dump (model.safetensors), then hici extract `checkpoint_path` ", folder.string());
+             "merge-weights ", shards.string(), " ", around,
+             "', which makes a full dump (model.safetensors), then hici extract `checkpoint_path` ", around);
   HICI_CHECK(!has_states(folder), folder.string(), ": is the inside of a training checkpoint of DeepSpeed; give ",
              "the folder around it, ", folder_of(without_last_slash(folder)).string());
   const std::string trace = trace_of_deepspeed(folder);

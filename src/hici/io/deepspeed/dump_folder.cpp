@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <map>
 #include <string_view>
+#include <system_error>
 #include <tuple>
 
 namespace hici::io {
@@ -63,9 +64,9 @@ std::string listed(const std::vector<StepName>& steps) {
 
 // Any name may be given to engine.save_checkpoint(); accelerate gives "pytorch_model".
 bool holds_states(const fs::path& folder) {
-  if (!fs::is_directory(folder)) return false;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().filename().string().ends_with("_states.pt")) return true;
+  std::error_code no_access;  // then nothing is read of it
+  for (fs::directory_iterator at(folder, no_access), end; !no_access && at != end; at.increment(no_access))
+    if (at->path().filename().string().ends_with("_states.pt")) return true;
   return false;
 }
 
