@@ -39,6 +39,16 @@ TEST(NonFiniteTest, NamesTheFirstOfSeveral) {
   EXPECT_EQ(first_non_finite(at::tensor({kInf, -kInf})), "inf");  // their sum is nan
 }
 
+// A small tensor of float32 is looked at by one thread.
+TEST(NonFiniteTest, SmallAndLargeTensorsAlike) {
+  for (const int64_t count : {1, 131072, 131073}) {
+    at::Tensor t = at::randn({count}, at::kFloat);
+    EXPECT_EQ(first_non_finite(t), "") << count;
+    t[count - 1] = -kInf;
+    EXPECT_EQ(first_non_finite(t), "-inf") << count;
+  }
+}
+
 TEST(NonFiniteTest, LargeFiniteValuesAreNone) {
   const double largest = std::numeric_limits<float>::max();
   EXPECT_EQ(first_non_finite(at::tensor({largest, largest}, at::kFloat)), "");
