@@ -3,6 +3,7 @@
 
 #include "hici/io/adapter.h"
 #include "hici/io/deepspeed/dump_folder.h"
+#include "hici/io/extract.h"
 #include "support/counted_memory.h"
 #include "support/deepspeed_dump.h"
 #include "support/error_message.h"
@@ -451,6 +452,16 @@ TEST(TrainingDumpTest, LatestNamesTheFolder) {
   write_file_atomically(folder / "pytorch_model/mp_rank_00_model_states.pt", "x");
   write_file_atomically(folder / "latest", "pytorch_model");
   EXPECT_EQ(find_dump_folder(folder.path()), folder / "pytorch_model");
+}
+
+TEST(TrainingDumpTest, AWholeModelIsNoAdapter) {
+  const TemporaryFolder folder;
+  dump(2, 2).write(folder.path());
+  ExtractRequest request;
+  request.checkpoint = folder.path();
+  request.output = folder / "out";
+  EXPECT_ERROR_SAYS(extract_adapter(request),
+                    "all its parameters were trained; its zero_to_fp32.py makes a model for `base_model` of it");
 }
 
 }  // namespace

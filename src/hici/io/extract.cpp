@@ -6,6 +6,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/config/parameter_names.h"
+#include "hici/io/deepspeed/dump_folder.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/load_model.h"
 
@@ -157,7 +158,9 @@ ExtractResult extract_adapter(const ExtractRequest& request) {
   const Adapter adapter = read_adapter(source, {.prefer_full_dump = true, .lora_alpha = request.lora_alpha});
   HICI_CHECK(!adapter.lora_tensors->tensors().empty() || is_there(source / "trainable_params.safetensors") ||
                  is_there(source / "trainable_params.bin"),
-             source.string(), ": has no LoRA factors, so all its parameters were trained; use it as `base_model`");
+             source.string(), ": has no LoRA factors, so all its parameters were trained; ",
+             trace_of_deepspeed(source).empty() ? "use it as `base_model`"
+                                                : "its zero_to_fp32.py makes a model for `base_model` of it");
   ExtractResult result;
   result.directory = request.output.empty() ? source : request.output;
   HICI_CHECK(!request.output.empty() || !adapter.check->has_manifest(), source.string(),

@@ -115,7 +115,7 @@ void DumpSource::add_universal(const DumpFiles& files, const ParameterGroups& gr
       const fs::path path = folder_ / "zero" / parameter.name / "fp32.pt";
       HICI_CHECK(is_there(path), path.string(), ": is not there; fetch the folder again");
       const SavedTensor tensor = universal_tensor(std::make_shared<DumpFile>(path), parameter.name);
-      // Releases before 0.16 let ranks without a share add elements behind the last one of stage 3.
+      // Older releases let ranks without a share add elements behind the last one of stage 3.
       const int64_t found = tensor.num_elements();
       const int64_t most =
           files.is_partitioned ? share_of_rank(parameter.count, world_size_) * world_size_ : parameter.count;
