@@ -215,9 +215,8 @@ bool open_training_dump_of(Adapter& adapter, bool may_be_other) {
   const std::optional<TrainingDump> dump = find_training_dump(adapter.path, may_be_other);
   if (!dump) return false;
   note_training_dump(adapter, *dump);
-  adapter.lora_tensors = plain_part(dump->source, config::is_lora_parameter);
-  adapter.trainables =
-      plain_part(dump->source, [](const std::string& name) { return !config::is_lora_parameter(name); });
+  take_parts(adapter, dump->source);
+  adapter.is_full_dump = true;
   return true;
 }
 
