@@ -47,6 +47,7 @@ void refuse_unsupported(const JsonObject& object, Family family) {
   refuse_if_set(object, "mlp_bias", object.boolean_or("mlp_bias", false), "supported: false");
   const std::string activation = object.string_or("hidden_act", "silu");
   refuse_if_set(object, "hidden_act", activation != "silu" && activation != "swish", "supported: silu");
+  object.integer_or("pretraining_tp", 1, 0, kMaxWidth);  // the same products in pieces
   refuse_if_set(object, "partial_rotary_factor", object.number_or("partial_rotary_factor", 1) != 1, "supported: 1.0");
   refuse_if_set(object, "quantization_config", object.has("quantization_config"),
                 "use the unquantized weights of the model");

@@ -8,6 +8,7 @@
 #include "hici/config/parameter_names.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace hici::io {
 namespace {
@@ -114,6 +115,13 @@ class ModuleSorter {
     if (adapter_.peft.targets.is_plain()) {
       for (const std::string& name : adapter_.peft.targets.names())
         if (names_any(name)) adapter_.lora.targets.push_back(name);
+      // PEFT writes a set, in an order of chance.
+      const auto place = [](const std::string& name) {
+        const auto found = std::find(config::kLoraTargets.begin(), config::kLoraTargets.end(), name);
+        return std::pair(found - config::kLoraTargets.begin(), name);
+      };
+      std::sort(adapter_.lora.targets.begin(), adapter_.lora.targets.end(),
+                [&](const std::string& a, const std::string& b) { return place(a) < place(b); });
       return;
     }
     if (adapter_.peft.targets.is_known()) {
