@@ -127,7 +127,7 @@ TEST(ModelConfigTest, NamesKeysThatNobodyReadsAndKnowsThoseThatFilesCarry) {
   EXPECT_TRUE(parse(with(llama(), "torchscript", false)).notes.empty());
   EXPECT_TRUE(parse(with(llama(), "pretraining_tp", 2)).notes.empty());  // the same products in pieces
   EXPECT_EQ(parse(with(llama(), "final_logit_softcapping", 30.0)).notes,
-            std::vector<std::string>{"keys that no llama of transformers has are not used: final_logit_softcapping"});
+            std::vector<std::string>{"keys that hici does not know are not used: final_logit_softcapping"});
   EXPECT_EQ(parse(with(llama(), "attention_dropout", 0.1)).notes,
             std::vector<std::string>{"attention_dropout 0.1 is not used: hici trains without dropout"});
 }
@@ -209,6 +209,10 @@ TEST(ModelConfigTest, NamesWhatItDoesNotSupport) {
   EXPECT_ERROR_SAYS(parse(with(llama(), "mlp_bias", true)), "mlp_bias true");
   EXPECT_ERROR_SAYS(parse(with(llama(), "hidden_act", "gelu")),
                     "hidden_act \"gelu\" is not supported; supported: silu");
+  EXPECT_ERROR_SAYS(parse(with(llama(), "is_causal", false)), "is_causal false is not supported; supported: true");
+  EXPECT_NO_THROW(parse(with(llama(), "is_causal", true)));
+  EXPECT_ERROR_SAYS(parse(with(llama(), "transformers_weights", "other.safetensors")),
+                    "call the file model.safetensors");
   EXPECT_ERROR_SAYS(parse(with(llama(), "partial_rotary_factor", 0.5)), "partial_rotary_factor 0.5");
   EXPECT_ERROR_SAYS(parse(with(llama(), "quantization_config", {{"bits", 4}})),
                     "quantization_config an object of 1 keys is not supported");

@@ -10,7 +10,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from models import LENGTH, LossTest, VOCABULARY, ascii_tokenizer, random_model, tokens_of, transformers_loss
+from models import LENGTH, LossTest, SIZES, VOCABULARY, ascii_tokenizer, random_model, tokens_of, transformers_loss
 from support import hici
 
 DELTA = 1e-6  # of a loss, and of a merged weight
@@ -194,6 +194,13 @@ class KindsTest(AdapterTest):
                     self.assertAlmostEqual(self.peft_loss(base, out), expected, delta=DELTA)
                     self.run_hici("inspect", out, "--base_model", base)
 
+    def test_extract_keeps_what_the_end_of_a_name_means(self):
+        base, adapter = self.adapter("norms", modules_to_save=["norm"])  # and so input_layernorm
+        expected, out = self.peft_loss(base, adapter), self.folder / "extracted"
+        self.run_hici("extract", "--checkpoint_path", adapter, "--output_dir", out)
+        self.assertAlmostEqual(self.peft_loss(base, out), expected, delta=DELTA)
+        self.assertAlmostEqual(self.hici_loss(base, self.tokens, "--peft_model", out), expected, delta=DELTA)
+
     def test_generated_tokens_are_those_of_peft(self):
         base, adapter = self.adapter("generate", use_dora=True, rank_pattern={"q_proj": 2}, target_modules=ATTENTION + MLP,
                                      trainable_token_indices=[1, 2, 3])
@@ -335,6 +342,40 @@ class RefusalTest(AdapterTest):
         done = self.run_hici("eval", "ppl", "--base_model", base, "--data_path", self.tokens, "--seq_len", LENGTH,
                              "--peft_model", adapter, code=1)
         self.assert_one_error_line(done, "eval ppl", "up_proj.lora_A.weight' is missing")
+
+    def refused_in_eval(self, base, adapter, *needles):
+        more = () if adapter is None else ("--peft_model", adapter)
+        done = self.run_hici("eval", "ppl", "--base_model", base, "--data_path", self.tokens, "--seq_len", LENGTH, *more, code=1)
+        self.assert_one_error_line(done, "eval ppl", *needles)
+
+    def test_whole_tensors_that_the_file_promises_must_be_there(self):
+        base, adapter = self.adapter("head", modules_to_save=["lm_head"])
+        self.hici_loss(base, self.tokens, "--peft_model", adapter)
+        path = adapter / "adapter_model.safetensors"
+        kept = {name: tensor for name, tensor in load_file(path).items() if "lm_head" not in name}
+        save_file(kept, path, {"format": "pt"})
+        self.refused_in_eval(base, adapter, "modules_to_save of adapter_config.json names 'lm_head'", "not whole")
+        base, adapter = self.adapter("rows", trainable_token_indices={"embed_tokens": [1, 2]})
+        path = adapter / "adapter_model.safetensors"
+        save_file({name: t for name, t in load_file(path).items() if "trainable_tokens_delta" not in name}, path, {"format": "pt"})
+        self.refused_in_eval(base, adapter, "trainable_token_indices", "not whole")
+
+    def test_weight_of_an_adapted_layer_that_peft_does_not_read(self):
+        base, adapter = self.adapter("beside")
+        expected, path = self.peft_loss(base, adapter), adapter / "adapter_model.safetensors"
+        name = "base_model.model.model.layers.0.self_attn.q_proj.weight"
+        weight = torch.randn(SIZES["num_attention_heads"] * SIZES["head_dim"], SIZES["hidden_size"])
+        save_file({**load_file(path), name: weight}, path, {"format": "pt"})
+        self.assertAlmostEqual(self.peft_loss(base, adapter), expected, places=12)  # PEFT leaves it out without a word
+        self.refused_in_eval(base, adapter, "q_proj.weight", "does not read", "base_layer.weight")
+
+    def test_a_base_that_holds_an_adapter_is_refused_without_it(self):
+        base, adapter = self.adapter("beside the model")
+        for file in adapter.glob("adapter_*"):
+            shutil.copy(file, base)
+        expected = transformers_loss(self.load(base), tokens_of(self.tokens))  # transformers loads both
+        self.refused_in_eval(base, None, "holds an adapter beside the model")
+        self.assertAlmostEqual(self.hici_loss(base, self.tokens, "--peft_model", base), expected, delta=DELTA)
 
     def test_adapter_one_folder_deeper_and_git_lfs_pointers(self):
         base, adapter = self.adapter("inner")

@@ -47,6 +47,9 @@ void refuse_unsupported(const JsonObject& object, Family family) {
   refuse_if_set(object, "mlp_bias", object.boolean_or("mlp_bias", false), "supported: false");
   const std::string activation = object.string_or("hidden_act", "silu");
   refuse_if_set(object, "hidden_act", activation != "silu" && activation != "swish", "supported: silu");
+  refuse_if_set(object, "is_causal", !object.boolean_or("is_causal", true), "supported: true");
+  refuse_if_set(object, "transformers_weights", object.has("transformers_weights"),
+                "call the file model.safetensors and remove the key");
   object.integer_or("pretraining_tp", 1, 0, kMaxWidth);  // the same products in pieces
   refuse_if_set(object, "partial_rotary_factor", object.number_or("partial_rotary_factor", 1) != 1, "supported: 1.0");
   refuse_if_set(object, "quantization_config", object.has("quantization_config"),
@@ -64,7 +67,9 @@ void refuse_unsupported(const JsonObject& object, Family family) {
 }
 
 // Read above or below.
-constexpr const char* kReadKeys[] = {"architectures",
+constexpr const char* kReadKeys[] = {"is_causal",
+                                     "transformers_weights",
+                                     "architectures",
                                      "model_type",
                                      "vocab_size",
                                      "hidden_size",
@@ -101,9 +106,7 @@ void note_unknown_keys(const JsonObject& object, std::vector<std::string>& notes
   std::vector<std::string> unknown;
   for (const auto& [key, value] : object.value().items())
     if (read.count(key) == 0 && neutral.count(key) == 0 && !value.is_null()) unknown.push_back(printable(key));
-  if (!unknown.empty())
-    notes.push_back(detail::concat("keys that no ", object.string("model_type"),
-                                   " of transformers has are not used: ", joined(unknown)));
+  if (!unknown.empty()) notes.push_back(detail::concat("keys that hici does not know are not used: ", joined(unknown)));
   if (object.number_or("attention_dropout", 0) != 0)
     notes.push_back(detail::concat("attention_dropout ", shown_json(object.at("attention_dropout")),
                                    " is not used: hici trains without dropout"));

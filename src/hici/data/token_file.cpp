@@ -133,7 +133,8 @@ void TokenFile::check_sidecar() const {
 void TokenFile::check_not_wider(bool is_forced) const {
   if (info_ || is_forced || type_ != TokenType::kUint16 || num_tokens_ % 2 != 0) return;
   HICI_CHECK(!looks_wider_than_uint16(file_), path().string(),
-             ": every second uint16 token is 0 or nearly so; this looks like a uint32 file: give `token_type` uint32");
+             ": every second uint16 token is 0 or nearly so; this looks like a uint32 file: give `token_type` uint32",
+             kForce);
 }
 
 void TokenFile::check_ids() const {

@@ -106,6 +106,18 @@ void take_parts(Adapter& adapter, const std::shared_ptr<const TensorSource>& sou
     if (tensor.spelling == Spelling::kBaseLayer) adapter.copies.insert(plain);
 }
 
+// PEFT reads the weight of an adapted layer under the name of its base layer alone, and leaves this one out.
+void refuse_weights_beside_factors(const Adapter& adapter) {
+  for (const auto& [name, ignored] : adapter.trainables->tensors()) {
+    if (!name.ends_with("_proj.weight") || adapter.copies.contains(name)) continue;
+    const std::string module = name.substr(0, name.rfind('.'));
+    HICI_CHECK(!adapter.lora_tensors->has(module + ".lora_A.weight"), adapter.trainables->file_of(name), ": tensor '",
+               printable(name),
+               "' is the weight of a layer that has factors, which PEFT does not read under this name; ",
+               "remove it, or store it as '", printable(module), ".base_layer.weight'");
+  }
+}
+
 // Reads one HiCI shape and insists that every layer agrees.
 class ShapeReader {
  public:
@@ -189,6 +201,7 @@ bool open_pair(Adapter& adapter) {
   const OpenedWeights trained = open_weights(adapter.path, "trainable_params", "trainable_params", adapter.check.get());
   if (lora.source) {
     take_parts(adapter, lora.source);  // PEFT keeps modules_to_save beside the factors
+    refuse_weights_beside_factors(adapter);
   }
   if (trained.source)
     adapter.trainables =

@@ -8,6 +8,8 @@
 
 #include <c10/core/ScalarType.h>
 
+#include <algorithm>
+
 namespace hici::io {
 namespace {
 
@@ -115,7 +117,37 @@ void check_adapter(const Adapter& adapter, const config::ModelConfig& base) {
   }
 }
 
+namespace {
+
+// What adapter_config.json says is stored whole.
+void check_whole_parts(const Adapter& adapter) {
+  const auto has_any = [&](const PeftConfig& of) {
+    const auto& whole = adapter.trainables->tensors();
+    return std::any_of(whole.begin(), whole.end(), [&](const auto& item) { return is_saved_whole(of, item.first); });
+  };
+  // One of a tied pair stands for both.
+  const char *embedding = "model.embed_tokens.weight", *head = "lm_head.weight";
+  const bool has_vocabulary = adapter.trainables->has(embedding) || adapter.trainables->has(head);
+  for (const std::string& saved : adapter.peft.modules_to_save) {
+    PeftConfig one;
+    one.modules_to_save = {saved};
+    const bool is_vocabulary = is_saved_whole(one, embedding) || is_saved_whole(one, head);
+    HICI_CHECK(has_any(one) || (is_vocabulary && has_vocabulary), adapter.path.string(),
+               ": modules_to_save of adapter_config.json names '", printable(saved),
+               "', and no tensor is of it; the adapter is not whole");
+  }
+  const auto& parts = adapter.lora_tensors->tensors();
+  HICI_CHECK(
+      adapter.peft.token_rows.empty() ||
+          std::any_of(parts.begin(), parts.end(), [](const auto& item) { return item.first.ends_with(kTokenRows); }),
+      adapter.path.string(), ": adapter_config.json has trainable_token_indices, and no tensor holds their rows (",
+      std::string_view(kTokenRows).substr(1), "); the adapter is not whole");
+}
+
+}  // namespace
+
 void check_adapter_is_whole(const Adapter& adapter, const config::ModelConfig& config) {
+  check_whole_parts(adapter);
   const TargetRule& rule = adapter.peft.targets;
   if (!rule.is_known() || adapter.lora_tensors->tensors().empty()) return;
   const auto check = [&](const std::string& module) {

@@ -75,6 +75,10 @@ OpenedModel open_model(const ModelRequest& request) {
   if (request.says_notes)
     for (const std::string& note : opened.base.config().notes)
       log_warning((opened.base.path() / "config.json").string(), ": ", note);
+  HICI_CHECK(
+      !request.adapter.empty() || !is_there(opened.base.path() / "adapter_config.json"), opened.base.path().string(),
+      ": holds an adapter beside the model, which transformers loads with it; give the folder as adapter too, or "
+      "move adapter_config.json elsewhere");
   opened.base_settings = read_settings(opened.base.path());
   opened.base_config = config::deciding_values(opened.base.config());  // before an adapter's rows or head change it
   if (!request.adapter.empty()) opened.adapter = read_adapter(resolve_run_directory(request.adapter));

@@ -205,8 +205,9 @@ class PeftConfigParser {
       out_.lora.rank_pattern.add(key, object_.object("rank_pattern").integer(key, 1, config::kMaxLoraRank),
                                  subject + ": rank_pattern");
     for (const auto& [key, ignored] : entries(ordered, "alpha_pattern"))
-      out_.lora.alpha_pattern.add(key, checked_alpha(key, object_.object("alpha_pattern").number(key)),
-                                  subject + ": alpha_pattern");
+      out_.lora.alpha_pattern.add(
+          key, checked_alpha(detail::concat("alpha_pattern of ", key), object_.object("alpha_pattern").number(key)),
+          subject + ": alpha_pattern");
   }
 
   nlohmann::ordered_json::object_t entries(const nlohmann::ordered_json& ordered, const char* key) const {
@@ -294,7 +295,7 @@ bool is_saved_whole(const PeftConfig& config, const std::string& parameter) {
   for (size_t dot = parameter.find('.'); dot != std::string::npos; dot = parameter.find('.', dot + 1)) {
     const std::string module = parameter.substr(0, dot);
     for (const std::string& saved : config.modules_to_save)
-      if (config::names_module(saved, module)) return true;
+      if (module.ends_with(saved)) return true;  // PEFT's rule: "norm" is also input_layernorm
   }
   return false;
 }
