@@ -158,7 +158,10 @@ void check_halves(const Adapter& adapter, bool has_lora_file, bool has_trained_f
     const auto& factors = adapter.lora_tensors->tensors();
     const bool adapts_hici = std::any_of(factors.begin(), factors.end(),
                                          [](const auto& item) { return config::is_hici_parameter(item.first); });
-    HICI_CHECK(!adapts_hici && !open_weights(adapter.path, "model", "pytorch_model").source, dir,
+    // Beside a config.json the weights are those of the base, and no dump that has the rest.
+    const bool has_dump =
+        !is_there(adapter.path / "config.json") && open_weights(adapter.path, "model", "pytorch_model").source;
+    HICI_CHECK(!adapts_hici && !has_dump, dir,
                ": has adapter_model and no trainable_params (embedding, norms, HiCI modules); ",
                way_to_missing_half(adapter.path));
   }
