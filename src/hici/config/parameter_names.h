@@ -7,6 +7,9 @@
 
 namespace hici::config {
 
+// Input embedding and output head; a tied model has the first alone.
+inline constexpr const char *kEmbeddingName = "model.embed_tokens.weight", *kHeadName = "lm_head.weight";
+
 // Factors of adapters, "....lora_A.weight" and "....lora_B.weight".
 inline bool is_lora_parameter(const std::string& name) { return name.find(".lora_") != std::string::npos; }
 

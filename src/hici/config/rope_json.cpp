@@ -6,7 +6,6 @@
 #include "hici/config/rope.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
@@ -25,12 +24,7 @@ constexpr double kLeast = 1e-6, kMost = 1e6;
 // Which release's rules. They differ in what goes before what.
 enum class Reader { kTransformers5, kTransformers4 };
 
-constexpr std::array<RopeType, 3> kTypesWithOriginalLength{RopeType::kLlama3, RopeType::kYarn, RopeType::kLongrope};
-
-bool has_original_length(RopeType type) {
-  return std::find(kTypesWithOriginalLength.begin(), kTypesWithOriginalLength.end(), type) !=
-         kTypesWithOriginalLength.end();
-}
+bool has_original_length(RopeType type) { return type != RopeType::kDefault && type != RopeType::kLinear; }
 
 RopeType parse_rope_type(const JsonObject& scaling, Reader reader) {
   const char *first = "rope_type", *second = "type";
@@ -256,6 +250,43 @@ void validate_yarn(const RopeConfig& rope, const std::string& subject) {
              rope.mscale_all_dim.value_or(0), " scale attention by ", scale, ", expected ", kLeast, " to ", kMost);
 }
 
+constexpr const char *kOlder = "rope_scaling", *kNewer = "rope_parameters";
+
+// The two forms of a config.json, as one release or another reads them.
+class RopeForms {
+ public:
+  RopeForms(const JsonObject& config, int64_t max_position_embeddings, int64_t head_dim)
+      : config_(config), head_dim_(head_dim) {
+    outside_ = {config.number_or("rope_theta", 10000), max_position_embeddings, {}};
+    const char* original = "original_max_position_embeddings";
+    if (config.has(original)) outside_.original = positions(config, original);
+  }
+
+  bool has(const char* key) const { return config_.has(key) && !config_.at(key).empty(); }
+
+  RopeConfig read(const char* key, Reader reader) const {
+    const json value = config_.has(key) ? config_.at(key) : json(nullptr);
+    RopeConfig rope = parse_form(value, config_.subject() + ": " + key, outside_, reader);
+    validate_rope(rope, head_dim_, config_.subject());
+    return rope;
+  }
+
+  // What `reader` makes of the form, where that is not `taken`; else empty.
+  std::string other_than(const RopeConfig& taken, const char* key, Reader reader) const {
+    try {
+      const RopeConfig other = read(key, reader);
+      return have_same_effect(taken, other, head_dim_) ? "" : shown(other);
+    } catch (const Error&) {
+      return "an error";
+    }
+  }
+
+ private:
+  const JsonObject& config_;
+  int64_t head_dim_;
+  Outside outside_;
+};
+
 }  // namespace
 
 void validate_rope(const RopeConfig& rope, int64_t head_dim, const std::string& subject) {
@@ -271,35 +302,16 @@ void validate_rope(const RopeConfig& rope, int64_t head_dim, const std::string& 
 
 RopeConfig parse_rope(const JsonObject& config, int64_t max_position_embeddings, int64_t head_dim,
                       std::vector<std::string>& notes) {
-  Outside outside{config.number_or("rope_theta", 10000), max_position_embeddings, {}};
-  const char* original = "original_max_position_embeddings";
-  if (config.has(original)) outside.original = positions(config, original);
-  const auto says_something = [&](const char* key) { return config.has(key) && !config.at(key).empty(); };
-  const auto form = [&](const char* key, Reader reader) {
-    const json value = config.has(key) ? config.at(key) : json(nullptr);
-    RopeConfig rope = parse_form(value, config.subject() + ": " + key, outside, reader);
-    validate_rope(rope, head_dim, config.subject());
-    return rope;
-  };
-  const auto differs = [&](const RopeConfig& taken, const char* key, Reader reader) -> std::optional<std::string> {
-    try {
-      const RopeConfig other = form(key, reader);
-      if (have_same_effect(taken, other, head_dim)) return std::nullopt;
-      return shown(other);
-    } catch (const Error&) {
-      return "an error";
-    }
-  };
-  const bool has_older = says_something("rope_scaling"), has_newer = says_something("rope_parameters");
-  RopeConfig taken = form(has_older ? "rope_scaling" : "rope_parameters", Reader::kTransformers5);
-  if (has_older && has_newer) {
-    if (const auto other = differs(taken, "rope_parameters", Reader::kTransformers5))
-      notes.push_back(detail::concat("rope_scaling (", shown(taken), ") goes before rope_parameters (", *other,
-                                     "), as in transformers 5"));
-  }
-  if (const auto other = differs(taken, "rope_scaling", Reader::kTransformers4))
+  const RopeForms forms(config, max_position_embeddings, head_dim);
+  const bool has_older = forms.has(kOlder);
+  const RopeConfig taken = forms.read(has_older ? kOlder : kNewer, Reader::kTransformers5);
+  const std::string newer = forms.other_than(taken, kNewer, Reader::kTransformers5);
+  if (has_older && forms.has(kNewer) && !newer.empty())
+    notes.push_back(detail::concat("rope_scaling (", shown(taken), ") goes before rope_parameters (", newer,
+                                   "), as in transformers 5"));
+  if (const std::string before = forms.other_than(taken, kOlder, Reader::kTransformers4); !before.empty())
     notes.push_back(detail::concat("its rotary embedding is ", shown(taken),
-                                   " for transformers 5, which hici follows, and ", *other, " for transformers 4.51"));
+                                   " for transformers 5, which hici follows, and ", before, " for transformers 4.51"));
   return taken;
 }
 

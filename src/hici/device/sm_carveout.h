@@ -15,6 +15,9 @@ enum class SmBudget {
   kTwo,      // two SMs: cuBLAS then picks clusters of at most 2 blocks, which fit the reserved SMs
 };
 
+// A product of so many rows at most is small: next to large ones on another stream it takes kTwo.
+inline constexpr int64_t kFewRows = 128;
+
 // Applies `budget` to the cuBLAS GEMMs of this thread for its lifetime, and restores the previous budget at its end. No
 // effect on a CPU.
 class SmCarveout {

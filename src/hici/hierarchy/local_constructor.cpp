@@ -13,8 +13,7 @@ namespace {
 
 // A product of a few rows, next to large ones on another stream.
 at::Tensor read_by_head(const at::Tensor& mean_hYC, const at::Tensor& value_heC) {
-  constexpr int64_t kFewRows = 128;
-  const bool is_small = mean_hYC.size(1) <= kFewRows;
+  const bool is_small = mean_hYC.size(1) <= device::kFewRows;
   const device::SmCarveout carveout(mean_hYC.device(), is_small ? device::SmBudget::kTwo : device::SmBudget::kAll);
   return at::bmm(mean_hYC, value_heC.transpose(1, 2));
 }

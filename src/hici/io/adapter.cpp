@@ -248,11 +248,14 @@ void open_parts(Adapter& adapter, bool prefer_full_dump) {
        found_nearby(adapter.path, is_adapter_directory));
 }
 
+bool is_first_factor(const std::string& name) {
+  return name.ends_with(".lora_A.weight") || name.ends_with(".lora_embedding_A");
+}
+
 // Of the first factor, for an adapter without adapter_config.json.
 int64_t rank_of(const TensorSource& factors) {
   for (const auto& [name, info] : factors.tensors())
-    if ((name.ends_with(".lora_A.weight") || name.ends_with(".lora_embedding_A")) && !info.shape.empty())
-      return std::max<int64_t>(1, info.shape[0]);
+    if (is_first_factor(name) && !info.shape.empty()) return std::max<int64_t>(1, info.shape[0]);
   return 1;
 }
 
@@ -289,7 +292,7 @@ void settle_rank_and_alpha(Adapter& adapter, const AdapterReading& reading) {
     adapter.lora.rank = rank_of(*adapter.lora_tensors);
   }
   for (const auto& [name, ignored] : factors)
-    if (name.ends_with(".lora_A.weight") || name.ends_with(".lora_embedding_A")) check_rank(adapter, name, is_said);
+    if (is_first_factor(name)) check_rank(adapter, name, is_said);
 }
 
 json number_of(double value) {

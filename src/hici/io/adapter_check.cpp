@@ -30,7 +30,7 @@ void check_trainable(const Adapter& adapter, const std::string& name, const Tens
   const std::string subject = subject_of(*adapter.trainables, name);
   const auto found = base.find(name);
   HICI_CHECK(found != base.end(), subject, " is not in the base model; does the adapter belong to it?");
-  const bool is_embedding = name == "model.embed_tokens.weight" || name == "lm_head.weight";
+  const bool is_embedding = name == config::kEmbeddingName || name == config::kHeadName;
   std::vector<int64_t> wanted = found->second;
   // The research code adds [PAD]; the loader extends the base and says so.
   if (is_embedding && info.shape.size() == 2 && info.shape[0] > wanted[0]) wanted[0] = info.shape[0];
@@ -43,7 +43,7 @@ std::vector<int64_t> adapted_shape(const Adapter& adapter, const std::string& la
   const std::string weight = layer + ".weight";
   if (const auto found = base.find(weight); found != base.end()) return found->second;
   if (adapter.trainables->has(weight)) return adapter.trainables->info(weight).shape;
-  if (layer == "lm_head") return base.at("model.embed_tokens.weight");
+  if (layer == "lm_head") return base.at(config::kEmbeddingName);
   return {};
 }
 
@@ -126,7 +126,7 @@ void check_whole_parts(const Adapter& adapter) {
     return std::any_of(whole.begin(), whole.end(), [&](const auto& item) { return is_saved_whole(of, item.first); });
   };
   // One of a tied pair stands for both.
-  const char *embedding = "model.embed_tokens.weight", *head = "lm_head.weight";
+  const char *embedding = config::kEmbeddingName, *head = config::kHeadName;
   const bool has_vocabulary = adapter.trainables->has(embedding) || adapter.trainables->has(head);
   for (const std::string& saved : adapter.peft.modules_to_save) {
     PeftConfig one;

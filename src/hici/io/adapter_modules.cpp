@@ -38,7 +38,10 @@ std::vector<int64_t> rows_of(const Adapter& adapter, const std::string& module, 
 // Sorts the tensors into modules that layers compute with and folds, each whole.
 class ModuleSorter {
  public:
-  explicit ModuleSorter(Adapter& adapter) : adapter_(adapter), factors_(*adapter.lora_tensors) {}
+  explicit ModuleSorter(Adapter& adapter)
+      : adapter_(adapter),
+        factors_(*adapter.lora_tensors),
+        has_config_(is_there(adapter.path / "adapter_config.json")) {}
 
   void run() {
     for (const auto& [name, ignored] : factors_.tensors()) sort(name);
@@ -98,7 +101,7 @@ class ModuleSorter {
                fold.has_magnitude ? "use_dora" : "factors of the output head", " is not supported; ", kNoWay);
     HICI_CHECK(!has_bias || !config::is_hici_parameter(module + ".weight"), subject(module),
                ": lora_bias on HiCI modules is not supported; ", kNoWay);
-    if (!fold.lora || !is_there(adapter_.path / "adapter_config.json")) return;
+    if (!fold.lora || !has_config_) return;
     check_agrees(module, "use_dora", "lora_magnitude_vector", adapter_.peft.use_dora, fold.has_magnitude);
     if (!fold.is_embedding) check_agrees(module, "lora_bias", "lora_B.bias", adapter_.peft.lora_bias, has_bias);
   }
@@ -145,6 +148,7 @@ class ModuleSorter {
 
   Adapter& adapter_;
   const TensorSource& factors_;
+  bool has_config_;
   std::map<std::string, Fold> found_;
 };
 

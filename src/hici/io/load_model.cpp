@@ -58,10 +58,8 @@ void fill_parameters(const ModelRequest& request, const OpenedModel& opened, Loa
 }
 
 std::shared_ptr<const TensorSource> stored_whole(const Adapter& adapter) {
-  std::vector<std::pair<std::string, std::string>> names;
-  for (const auto& [name, ignored] : adapter.trainables->tensors())
-    if (!adapter.is_full_dump || adapter.is_saved_whole(name)) names.emplace_back(name, name);
-  return std::make_shared<RenamedSource>(adapter.trainables, names);
+  return part_of(adapter.trainables,
+                 [&](const std::string& name) { return !adapter.is_full_dump || adapter.is_saved_whole(name); });
 }
 
 std::string config_hash(const LoadedModel& loaded) {

@@ -24,7 +24,7 @@ namespace {
 
 // B batch (1), T tokens, C hidden, V vocabulary
 
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
+constexpr const char* kEmbedding = config::kEmbeddingName;
 constexpr const char* kFinalNorm = "model.norm.weight";
 constexpr int64_t kProbeTokens = 64;
 constexpr int64_t kMaxProbeSegments = 8;
@@ -72,7 +72,7 @@ class LayerByLayer {
   double lora_scale(const std::string& module) const { return loaded_.lora->shape_of(module).scale; }
   at::Tensor& norm() { return *norm_; }
   const TensorSource& source_of(const std::string& name) const { return *opened_.source_of(name); }
-  std::string head_name() { return model().config().tie_word_embeddings ? kEmbedding : "lm_head.weight"; }
+  std::string head_name() { return model().config().tie_word_embeddings ? kEmbedding : config::kHeadName; }
 
   // [1, T, C]
   at::Tensor embed(const at::Tensor& tokens_T) const {

@@ -3,8 +3,10 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/joined.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/config/parameter_names.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/known_files.h"
 #include "hici/io/weight_file.h"
@@ -21,7 +23,7 @@ bool is_tolerated(const std::string& name, bool is_tied) {
   const auto ends_with = [&](const std::string& end) {
     return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
   };
-  return ends_with("rotary_emb.inv_freq") || (is_tied && name == "lm_head.weight");
+  return ends_with("rotary_emb.inv_freq") || (is_tied && name == config::kHeadName);
 }
 
 // The sizes of config.json that a shape of this tensor follows from.
@@ -45,11 +47,10 @@ std::string reason_for(const std::string& name, const config::ModelConfig& confi
 // A missing one is most often a symptom: say what the file looks like it is.
 void check_present(const ExpectedTensor& tensor, const TensorSource& weights, const std::string& dir, bool is_tied) {
   if (weights.has(tensor.name)) return;
-  HICI_CHECK(tensor.name != "lm_head.weight" || is_tied, dir,
+  HICI_CHECK(tensor.name != config::kHeadName || is_tied, dir,
              ": has no tensor 'lm_head.weight', and config.json says tie_word_embeddings false; set it to true "
              "if the output head is the embedding");
-  HICI_CHECK(tensor.name != "model.embed_tokens.weight" || !weights.has("base_model.model.model.embed_tokens.weight"),
-             dir,
+  HICI_CHECK(tensor.name != config::kEmbeddingName || !weights.has("base_model.model.model.embed_tokens.weight"), dir,
              ": holds a PEFT model (names start with base_model.model.); give it as adapter, with its base as model");
   fail(dir, ": has no tensor '", tensor.name,
        "', which config.json implies; is a shard missing, or the model another one?");
@@ -66,28 +67,28 @@ void check_tensor(const ExpectedTensor& tensor, const TensorSource& weights, con
 
 // A head that differs from the embedding is a head of its own, whatever config.json says: as transformers 5 has it.
 bool has_own_head(const TensorSource& weights) {
-  const char *head = "lm_head.weight", *embedding = "model.embed_tokens.weight";
+  const char *head = config::kHeadName, *embedding = config::kEmbeddingName;
   return weights.has(head) && weights.has(embedding) && weights.info(head).shape == weights.info(embedding).shape &&
          !at::equal(weights.read(head), weights.read(embedding));
 }
 
 void copy_companions(DirectoryWriter& writer, const fs::path& from, const fs::path& first) {
-  std::string taken;
+  std::vector<std::string> taken;
   for (const CompanionGroup& group : companion_groups()) {
     const bool is_first = !first.empty() && group.is_in(first);
     const fs::path& source = is_first ? first : from;
     for (const std::string& name : group.files) writer.copy_if_there(source / name);
     for (const std::string& name : group.folders) writer.copy_folder_if_there(source / name);
-    if (is_first) taken.append(taken.empty() ? "" : ", ").append(group.name);
+    if (is_first) taken.emplace_back(group.name);
   }
   if (!taken.empty())
-    log_info(first.string(), ": its own ", taken, " went into the model, not those of ", from.string());
+    log_info(first.string(), ": its own ", joined(taken), " went into the model, not those of ", from.string());
 }
 
 }  // namespace
 
 std::vector<ExpectedTensor> expected_tensors(const config::ModelConfig& c) {
-  std::vector<ExpectedTensor> out = {{"model.embed_tokens.weight", {c.vocab_size, c.hidden_size}}};
+  std::vector<ExpectedTensor> out = {{config::kEmbeddingName, {c.vocab_size, c.hidden_size}}};
   const int64_t query_width = c.num_attention_heads * c.head_dim, key_width = c.num_key_value_heads * c.head_dim;
   for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
     const std::string layer = "model.layers." + std::to_string(i) + ".", attention = layer + "self_attn.",
@@ -107,7 +108,7 @@ std::vector<ExpectedTensor> expected_tensors(const config::ModelConfig& c) {
     out.push_back({layer + "post_attention_layernorm.weight", {c.hidden_size}});
   }
   out.push_back({"model.norm.weight", {c.hidden_size}});
-  if (!c.tie_word_embeddings) out.push_back({"lm_head.weight", {c.vocab_size, c.hidden_size}});
+  if (!c.tie_word_embeddings) out.push_back({config::kHeadName, {c.vocab_size, c.hidden_size}});
   return out;
 }
 

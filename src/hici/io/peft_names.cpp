@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/io/peft_names.h"
 
+#include "hici/base/joined.h"
 #include "hici/config/parameter_names.h"
 
 #include <algorithm>
@@ -51,12 +52,6 @@ Parts parts_of(const std::string& name) {
     out.push_back(name.substr(at, end - at));
     at = end + 1;
   }
-  return out;
-}
-
-std::string joined_parts(const Parts& parts) {
-  std::string out;
-  for (const std::string& part : parts) out.append(out.empty() ? "" : ".").append(part);
   return out;
 }
 
@@ -121,7 +116,7 @@ PeftName parse_peft_name(const std::string& name) {
   });
   if (is_peft_own) return out;
   drop_inner_names(parts, out);
-  out.plain = joined_parts(parts);
+  out.plain = joined(parts, ".");
   return out;
 }
 

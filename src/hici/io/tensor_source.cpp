@@ -29,8 +29,19 @@ void TensorSource::read_pieces(const std::string& name, const PieceSink& sink) c
   sink(tensor.const_data_ptr(), tensor.nbytes());
 }
 
-RenamedSource::RenamedSource(std::shared_ptr<const TensorSource> inner,
-                             const std::vector<std::pair<std::string, std::string>>& names)
+TensorNames own_names(const TensorSource& source, const IsWanted& is_wanted) {
+  TensorNames names;
+  for (const auto& [name, ignored] : source.tensors())
+    if (is_wanted(name)) names.emplace_back(name, name);
+  return names;
+}
+
+std::shared_ptr<const TensorSource> part_of(const std::shared_ptr<const TensorSource>& source,
+                                            const IsWanted& is_wanted) {
+  return std::make_shared<RenamedSource>(source, own_names(*source, is_wanted));
+}
+
+RenamedSource::RenamedSource(std::shared_ptr<const TensorSource> inner, const TensorNames& names)
     : inner_(std::move(inner)) {
   for (const auto& [name, inner_name] : names) {
     const bool is_new = inner_names_.emplace(name, inner_name).second;

@@ -63,12 +63,16 @@ class TensorSource {
   const TensorInfo& info(const std::string& name) const;
 };
 
+// Pairs of a new name and the name in another source.
+using TensorNames = std::vector<std::pair<std::string, std::string>>;
+using IsWanted = std::function<bool(const std::string& name)>;
+// Those of `source` that are wanted, each under its own name.
+TensorNames own_names(const TensorSource& source, const IsWanted& is_wanted);
+
 // The tensors of another source under new names (prefixes removed, some left out).
 class RenamedSource final : public TensorSource {
  public:
-  // Pairs of (new name, name in `inner`).
-  RenamedSource(std::shared_ptr<const TensorSource> inner,
-                const std::vector<std::pair<std::string, std::string>>& names);
+  RenamedSource(std::shared_ptr<const TensorSource> inner, const TensorNames& names);
 
   using TensorSource::read;
   const std::map<std::string, TensorInfo>& tensors() const override { return tensors_; }
@@ -82,6 +86,10 @@ class RenamedSource final : public TensorSource {
   std::map<std::string, TensorInfo> tensors_;
   std::map<std::string, std::string> inner_names_;
 };
+
+// Those of `source` that are wanted.
+std::shared_ptr<const TensorSource> part_of(const std::shared_ptr<const TensorSource>& source,
+                                            const IsWanted& is_wanted);
 
 // The tensors of two sources; a name in both is an error.
 class JoinedSource final : public TensorSource {

@@ -5,6 +5,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/config/parameter_names.h"
 #include "hici/io/random_model.h"
 
 #include <ATen/ATen.h>
@@ -14,8 +15,7 @@
 namespace hici::io {
 namespace {
 
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
-constexpr const char* kHead = "lm_head.weight";
+constexpr const char *kEmbedding = config::kEmbeddingName, *kHead = config::kHeadName;
 
 bool has_vocabulary_rows(const std::string& name) { return name == kEmbedding || name == kHead; }
 
@@ -51,17 +51,14 @@ class ExtendedRows final : public TensorSource {
 
 // Another source, with every tensor under its name and the embedding also as the head.
 std::shared_ptr<const TensorSource> with_head(const std::shared_ptr<const TensorSource>& inner) {
-  std::vector<std::pair<std::string, std::string>> names;
-  for (const auto& [name, ignored] : inner->tensors())
-    if (name != kHead) names.emplace_back(name, name);
+  TensorNames names = own_names(*inner, [](const std::string& name) { return name != kHead; });
   names.emplace_back(kHead, kEmbedding);
   return std::make_shared<RenamedSource>(inner, names);
 }
 
 // Every tensor of the adapter under its name, and one of them also as `name`.
 void add_alias(Adapter& adapter, const char* name, const char* from) {
-  std::vector<std::pair<std::string, std::string>> names;
-  for (const auto& [own, ignored] : adapter.trainables->tensors()) names.emplace_back(own, own);
+  TensorNames names = own_names(*adapter.trainables, [](const std::string&) { return true; });
   names.emplace_back(name, from);
   adapter.trainables = std::make_shared<RenamedSource>(adapter.trainables, names);
 }
@@ -107,10 +104,7 @@ void settle_head(ModelDirectory& base, Adapter& adapter) {
     log_info(adapter.path.string(), ": has an output head of its own, so it is no longer tied to the embedding");
     return base.untie_head();
   }
-  std::vector<std::pair<std::string, std::string>> names;
-  for (const auto& [name, ignored] : source.tensors())
-    if (name != kHead) names.emplace_back(name, name);
-  adapter.trainables = std::make_shared<RenamedSource>(adapter.trainables, names);
+  adapter.trainables = part_of(adapter.trainables, [](const std::string& name) { return name != kHead; });
 }
 
 int64_t rows_of(const Adapter& adapter, const char* name) {

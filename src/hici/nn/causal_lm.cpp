@@ -2,6 +2,7 @@
 #include "hici/nn/causal_lm.h"
 
 #include "hici/base/error.h"
+#include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/device/side_stream.h"
 #include "hici/nn/recompute.h"
@@ -206,14 +207,14 @@ void CausalLm::check_attention_backend(ops::AttentionBackend backend, std::strin
 }
 
 void CausalLm::visit_parameters(const ParameterVisitor& visit, const LayerEvents& events) {
-  visit("model.embed_tokens.weight", embed_tokens_);
+  visit(config::kEmbeddingName, embed_tokens_);
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (events.before) events.before(i);
     visit_layer(i, visit);
     if (events.after) events.after(i);
   }
   visit("model.norm.weight", norm_);
-  if (lm_head_.defined()) visit("lm_head.weight", lm_head_);
+  if (lm_head_.defined()) visit(config::kHeadName, lm_head_);
 }
 
 void CausalLm::visit_layer(size_t layer, const ParameterVisitor& visit) {

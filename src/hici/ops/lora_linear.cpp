@@ -126,9 +126,7 @@ at::Tensor matmul_tn(const at::Tensor& d, const at::Tensor& x, double scale = 1)
   return scale == 1 ? sum : sum * scale;
 }
 
-constexpr int64_t kFewRows = 128;
-
-bool has_few_rows(const at::Tensor& x) { return x.numel() <= kFewRows * x.size(-1); }
+bool has_few_rows(const at::Tensor& x) { return x.numel() <= device::kFewRows * x.size(-1); }
 
 // GEMMs of a few rows run next to large ones on another stream, so they use two SMs: always with adapters, and with a
 // weight unless it is so large that reading it dominates.

@@ -49,12 +49,9 @@ void check_can_train(const TrainingRunSpec& spec, const io::OpenedModel& opened)
 // Of the parameters that the adapter stores whole: those that are not trained.
 void keep_frozen(const TrainingRunSpec& spec, io::LoadedModel& loaded) {
   if (!loaded.stored_whole) return;
-  std::vector<std::pair<std::string, std::string>> names;
-  for (const auto& [name, ignored] : loaded.stored_whole->tensors())
-    if (!optim::is_trained(spec.trainable, name)) names.emplace_back(name, name);
-  std::shared_ptr<const io::TensorSource> frozen;
-  if (!names.empty()) frozen = std::make_shared<io::RenamedSource>(loaded.stored_whole, names);
-  loaded.stored_whole = std::move(frozen);
+  loaded.stored_whole = io::part_of(loaded.stored_whole,
+                                    [&](const std::string& name) { return !optim::is_trained(spec.trainable, name); });
+  if (loaded.stored_whole->tensors().empty()) loaded.stored_whole = nullptr;
 }
 
 // A name in --lora_rank_pattern that matches nothing is a slip.

@@ -48,6 +48,22 @@ bool ArrowBatches::open_next_file() {
   return true;
 }
 
+bool ArrowRowCursor::advance() {
+  if (batch_ && ++row_ < batch_->num_rows()) return true;
+  do {
+    row_ = 0;
+    batch_.reset();
+    batch_ = batches_.next();
+    if (!batch_) return false;
+    batches_.file().check(batch_->ValidateFull());
+  } while (batch_->num_rows() == 0);
+  return true;
+}
+
+std::string ArrowRowCursor::subject() const {
+  return detail::concat(batches_.subject(), ": row ", batches_.rows_before() + row_);
+}
+
 std::string shown_columns(const arrow::Schema& schema) {
   std::string columns;
   for (const auto& field : schema.fields()) {

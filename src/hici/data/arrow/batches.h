@@ -88,6 +88,27 @@ class ArrowBatches {
   int64_t rows_before_ = 0, rows_handed_out_ = 0;
 };
 
+// Row by row through the batches of several files, each validated in full.
+class ArrowRowCursor {
+ public:
+  ArrowRowCursor(std::vector<std::filesystem::path> files, ArrowBatches::Choose choose)
+      : batches_(std::move(files), std::move(choose)) {}
+
+  // To the next row, at first the first; false behind the last.
+  bool advance();
+  const arrow::RecordBatch& batch() const { return *batch_; }
+  int64_t row() const { return row_; }  // in the batch
+  // "FILE: row 7".
+  std::string subject() const;
+  ArrowBatches& batches() { return batches_; }
+  const ArrowBatches& batches() const { return batches_; }
+
+ private:
+  ArrowBatches batches_;
+  std::shared_ptr<arrow::RecordBatch> batch_;  // after batches_, whose memory it may use
+  int64_t row_ = 0;
+};
+
 // "id (int64), text (string)", for messages.
 std::string shown_columns(const arrow::Schema& schema);
 // The one column of that name, -1 if there is none; several are an error.

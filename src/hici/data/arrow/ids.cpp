@@ -89,16 +89,14 @@ class ArrowIds : public IdRows {
   ArrowIds(std::vector<std::filesystem::path> files, std::string column, int64_t vocab_size)
       : column_(std::move(column)),
         vocab_size_(vocab_size),
-        batches_(std::move(files),
-                 [this](const auto& schema, const auto& subject) { return choose(schema, subject); }) {
-    batches_.open_first();
+        cursor_(std::move(files), [this](const auto& schema, const auto& subject) { return choose(schema, subject); }) {
+    cursor_.batches().open_first();
   }
 
   bool next(std::vector<uint32_t>& ids) override {
-    while (!batch_ || row_ == batch_->num_rows()) {
-      if (!next_batch()) return false;
-    }
-    read_row(*batch_->GetColumnByName(column_), row_, subject(column_), numbers_);
+    if (!cursor_.advance()) return false;
+    const arrow::RecordBatch& batch = cursor_.batch();
+    read_row(*batch.GetColumnByName(column_), cursor_.row(), subject(column_), numbers_);
     ids.resize(numbers_.size());
     for (size_t i = 0; i < numbers_.size(); ++i) {
       HICI_CHECK(numbers_[i] >= 0 && numbers_[i] < vocab_size_, subject(column_), " has ", numbers_[i], " at ", i,
@@ -106,12 +104,11 @@ class ArrowIds : public IdRows {
                  "; they were made with another tokenizer, or padded");
       ids[i] = static_cast<uint32_t>(numbers_[i]);
     }
-    for (int i = 0; i < batch_->num_columns(); ++i) check_beside(batch_->column_name(i), *batch_->column(i));
-    ++row_;
+    for (int i = 0; i < batch.num_columns(); ++i) check_beside(batch.column_name(i), *batch.column(i));
     return true;
   }
-  uint64_t bytes_consumed() const override { return batches_.bytes_consumed(); }
-  uint64_t total_bytes() const override { return batches_.total_bytes(); }
+  uint64_t bytes_consumed() const override { return cursor_.batches().bytes_consumed(); }
+  uint64_t total_bytes() const override { return cursor_.batches().total_bytes(); }
 
  private:
   std::vector<int> choose(const arrow::Schema& schema, const std::string& subject) const {
@@ -131,7 +128,7 @@ class ArrowIds : public IdRows {
   // A column beside the ids must say nothing that training on every token in its place would not do.
   void check_beside(const std::string& name, const arrow::Array& column) {
     if (name == column_) return;
-    read_row(column, row_, subject(name), beside_);
+    read_row(column, cursor_.row(), subject(name), beside_);
     for (size_t i = 0; i < std::max(beside_.size(), numbers_.size()); ++i) {
       const bool is_there = i < beside_.size() && i < numbers_.size();
       const int64_t wanted = name == kPositions            ? static_cast<int64_t>(i)
@@ -144,25 +141,13 @@ class ArrowIds : public IdRows {
     }
   }
 
-  bool next_batch() {
-    row_ = 0;
-    batch_.reset();
-    batch_ = batches_.next();
-    if (!batch_) return false;
-    batches_.file().check(batch_->ValidateFull());
-    return true;
-  }
-
   std::string subject(const std::string& column) const {
-    return detail::concat(batches_.subject(), ": row ", batches_.rows_before() + row_, ": column '", shown_name(column),
-                          "'");
+    return detail::concat(cursor_.subject(), ": column '", shown_name(column), "'");
   }
 
   std::string column_;
   int64_t vocab_size_;
-  ArrowBatches batches_;
-  std::shared_ptr<arrow::RecordBatch> batch_;  // after batches_, whose memory it may use
-  int64_t row_ = 0;
+  ArrowRowCursor cursor_;
   Numbers numbers_, beside_;
 };
 

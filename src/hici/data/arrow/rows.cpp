@@ -19,25 +19,23 @@ namespace {
 class ArrowRows : public JsonRows {
  public:
   explicit ArrowRows(std::vector<std::filesystem::path> files)
-      : batches_(std::move(files),
-                 [this](const auto& schema, const auto& subject) { return choose(schema, subject); }) {}
+      : cursor_(std::move(files), [this](const auto& schema, const auto& subject) { return choose(schema, subject); }) {
+  }
 
   bool next(JsonRow& row) override {
-    while (!batch_ || row_ == batch_->num_rows()) {
-      if (!next_batch()) return false;
-    }
-    row.subject = detail::concat(batches_.subject(), ": row ", batches_.rows_before() + row_);
+    if (!cursor_.advance()) return false;
+    row.subject = cursor_.subject();
+    const arrow::RecordBatch& batch = cursor_.batch();
     auto object = nlohmann::ordered_json::object();
-    for (int i = 0; i < batch_->num_columns(); ++i) {
+    for (int i = 0; i < batch.num_columns(); ++i) {
       nlohmann::ordered_json value =
-          arrow_to_json(*batch_->column(i), row_, row.subject + ": column '" + batch_->column_name(i) + "'");
-      if (!value.is_null()) object[batch_->column_name(i)] = std::move(value);
+          arrow_to_json(*batch.column(i), cursor_.row(), row.subject + ": column '" + batch.column_name(i) + "'");
+      if (!value.is_null()) object[batch.column_name(i)] = std::move(value);
     }
     row.text = object.dump();
-    ++row_;
     return true;
   }
-  uint64_t bytes_consumed() const override { return batches_.bytes_consumed(); }
+  uint64_t bytes_consumed() const override { return cursor_.batches().bytes_consumed(); }
   std::vector<std::string> left_out() const override { return {left_out_.begin(), left_out_.end()}; }
 
  private:
@@ -56,19 +54,8 @@ class ArrowRows : public JsonRows {
     return columns;
   }
 
-  bool next_batch() {
-    row_ = 0;
-    batch_.reset();
-    batch_ = batches_.next();
-    if (!batch_) return false;
-    batches_.file().check(batch_->ValidateFull());
-    return true;
-  }
-
   std::set<std::string> left_out_;
-  ArrowBatches batches_;
-  std::shared_ptr<arrow::RecordBatch> batch_;  // after batches_, whose memory it may use
-  int64_t row_ = 0;
+  ArrowRowCursor cursor_;
 };
 
 }  // namespace

@@ -9,28 +9,12 @@
 #include "hici/io/adapter.h"
 #include "hici/io/deepspeed/dump_folder.h"
 
-#include <algorithm>
 #include <system_error>
 
 namespace hici::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A name of either spelling of PEFT: files have it without ".default".
-std::string comparable(std::string name) {
-  constexpr std::string_view kAdapterName = ".default";
-  for (size_t at = name.find(kAdapterName); at != std::string::npos; at = name.find(kAdapterName))
-    name.erase(at, kAdapterName.size());
-  return name;
-}
-
-std::set<std::string> comparable_names(const TensorSource& lora, const TensorSource& trainables) {
-  std::set<std::string> out;
-  for (const TensorSource* source : {&lora, &trainables})
-    for (const auto& [name, ignored] : source->tensors()) out.insert(comparable(name));
-  return out;
-}
 
 // Nothing, and a line, where the training checkpoint does not tell.
 std::vector<std::string> trained_names_if_known(const fs::path& folder, const fs::path& dump) {
@@ -59,12 +43,6 @@ fs::path folder_with_shards_of_fsdp(const fs::path& folder) {
   return {};
 }
 
-bool has_states(const fs::path& folder) {
-  const auto begin = fs::directory_iterator(folder);
-  return std::any_of(begin, fs::directory_iterator(),
-                     [](const auto& entry) { return entry.path().filename().string().ends_with("_states.pt"); });
-}
-
 }  // namespace
 
 std::optional<MissingParts> missing_in_adapter(const fs::path& folder, const TensorSource& lora,
@@ -82,12 +60,11 @@ std::optional<MissingParts> missing_in_adapter(const fs::path& folder, const Ten
           ") is not here; if embedding, norms or HiCI modules were trained beside the factors, they are missing");
     return std::nullopt;
   }
-  const std::set<std::string> known = comparable_names(lora, trainables);
   MissingParts out;
   for (const std::string& name : trained_names_if_known(folder, *dump)) {
     const std::string plain = plain_tensor_name(name);
     const bool is_factor = plain.find(".lora_") != std::string::npos;
-    if (plain.empty() || is_factor == has_lora_file || known.contains(comparable(plain))) continue;
+    if (plain.empty() || is_factor == has_lora_file || lora.has(plain) || trainables.has(plain)) continue;
     out.names.emplace_back(plain, name);
   }
   if (out.names.empty()) return std::nullopt;
@@ -117,7 +94,7 @@ void refuse_other_checkpoints(const fs::path& folder) {
   HICI_CHECK(shards.empty(), shards.string(), ": holds shards of FSDP (*.distcp), which are not read; run 'accelerate ",
              "merge-weights ", shards.string(), " ", around,
              "', which makes a full dump (model.safetensors), then hici extract `checkpoint_path` ", around);
-  HICI_CHECK(!has_states(folder), folder.string(), ": is the inside of a training checkpoint of DeepSpeed; give ",
+  HICI_CHECK(!holds_states(folder), folder.string(), ": is the inside of a training checkpoint of DeepSpeed; give ",
              "the folder around it, ", folder_of(without_last_slash(folder)).string());
   const std::string trace = trace_of_deepspeed(folder);
   HICI_CHECK(trace.empty(), folder.string(), ": was written by DeepSpeed, and its training checkpoint (",

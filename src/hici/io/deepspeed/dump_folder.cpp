@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/is_there.h"
+#include "hici/base/joined.h"
 #include "hici/base/json.h"
 #include "hici/base/parse_number.h"
 
@@ -57,17 +58,9 @@ std::vector<StepName> steps_in(const fs::path& checkpoint) {
 }
 
 std::string listed(const std::vector<StepName>& steps) {
-  std::string out;
-  for (const StepName& step : steps) out.append(out.empty() ? "" : ", ").append(printable(step.name, 60));
-  return out;
-}
-
-// Any name may be given to engine.save_checkpoint(); accelerate gives "pytorch_model".
-bool holds_states(const fs::path& folder) {
-  std::error_code no_access;  // then nothing is read of it
-  for (fs::directory_iterator at(folder, no_access), end; !no_access && at != end; at.increment(no_access))
-    if (at->path().filename().string().ends_with("_states.pt")) return true;
-  return false;
+  std::vector<std::string> names;
+  for (const StepName& step : steps) names.push_back(printable(step.name, 60));
+  return joined(names);
 }
 
 // What a file such as `latest` says. Nothing where it is not DeepSpeed's: other programs make a link or a folder of
@@ -182,6 +175,13 @@ class Lister {
 };
 
 }  // namespace
+
+bool holds_states(const fs::path& folder) {
+  std::error_code no_access;  // then nothing is read of it
+  for (fs::directory_iterator at(folder, no_access), end; !no_access && at != end; at.increment(no_access))
+    if (at->path().filename().string().ends_with("_states.pt")) return true;
+  return false;
+}
 
 std::string trace_of_deepspeed(const fs::path& checkpoint) {
   if (!fs::is_directory(checkpoint)) return "";

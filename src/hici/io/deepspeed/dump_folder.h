@@ -17,6 +17,10 @@
 
 namespace hici::io {
 
+// Whether `folder` holds ..._states.pt, whatever it is called: any name may be given to engine.save_checkpoint(), and
+// accelerate gives "pytorch_model". False for a folder that cannot be looked into.
+bool holds_states(const std::filesystem::path& folder);
+
 // The name of what shows that DeepSpeed wrote `checkpoint`: "global_step8", or "zero_to_fp32.py" where the folder is
 // gone. Empty when nothing does.
 std::string trace_of_deepspeed(const std::filesystem::path& checkpoint);
