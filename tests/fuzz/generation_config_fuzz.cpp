@@ -12,7 +12,7 @@ void read_generation_config(std::string_view bytes) {
   folder.write("generation_config.json", bytes);
   config::ModelConfig config;
   config.vocab_size = 1000;
-  for (const int64_t id : io::read_stop_ids(folder.path(), config)) {
+  for (const int64_t id : io::read_generation_config(folder.path(), config).stop_ids) {
     require(id >= 0 && id < config.vocab_size, "an id beyond the vocabulary");
   }
 }

@@ -4,14 +4,14 @@
 #include "fuzz/targets.h"
 
 #include "hici/text/chat_template_files.h"
-#include "hici/text/tokenizer_files.h"
+#include "hici/text/tokenizer_config.h"
 
 namespace hici::fuzz {
 
 void read_tokenizer_files(std::string_view bytes) {
   static const ScratchFolder folder;
   folder.write("tokenizer_config.json", bytes);
-  text::read_named_tokens(folder.path());
+  text::read_tokenizer_config(folder.path());
   if (const auto files = text::read_chat_template_files(folder.path()))
     require(!files->templates.empty(), "templates without a template");
 }

@@ -589,9 +589,10 @@ class HiciSettingsTest(AdapterTest):
 
 
 class DocumentTest(unittest.TestCase):
-    def test_list_of_keys_is_that_of_the_program(self):
-        pages = pathlib.Path(__file__).parents[2] / "docs" / "formats.md"
-        self.assertIn(hici("--adapter_keys_markdown").stdout, pages.read_text())
+    def test_lists_of_keys_are_those_of_the_program(self):
+        pages = (pathlib.Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+        for name in ("adapter_config.json", "config.json", "generation_config.json", "tokenizer_config.json"):
+            self.assertIn(hici("--keys_markdown", name).stdout, pages)
 
 
 if __name__ == "__main__":

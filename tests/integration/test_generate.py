@@ -123,6 +123,31 @@ class GenerateTest(FolderTest):
         self.assertEqual(got[0]["ids"], expected)
         self.assertNotEqual(expected, transformers_ids(self.net, self.tokenizer.encode(PROMPTS[0]).ids, eos_token_id=None))
 
+    def write_generation_config(self, **values):
+        path = self.model / "generation_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+    def test_the_generation_config_penalizes_repetition_unless_the_option_is_given(self):
+        ids = self.tokenizer.encode(PROMPTS[0]).ids
+        expected = transformers_ids(self.net, ids, eos_token_id=None, repetition_penalty=1.7)
+        self.write_generation_config(repetition_penalty=1.7)
+        command = ("--batch_file", self.batch_file([{"prompt": PROMPTS[0]}]), "--max_new_tokens", NEW_TOKENS, "--ignore_eos")
+        self.assertEqual(self.lines(*command)[0]["ids"], expected)
+        self.assertEqual(self.lines(*command, "--repetition_penalty", 1)[0]["ids"],
+                         transformers_ids(self.net, ids, eos_token_id=None))
+
+    def test_a_generation_config_that_is_not_followed_is_named_or_refused(self):
+        self.write_generation_config(do_sample=True, temperature=0.6, top_p=0.9, frobnicate=1)
+        self.assertRegex(self.generate(PROMPTS[0], "--max_new_tokens", 2).stderr,
+                         "(?s)keys that hici does not know are not used: frobnicate.*"
+                         "asks for do_sample, temperature 0.6, top_p 0.9; without --temperature each token")
+        self.assertNotIn("asks for", self.generate(PROMPTS[0], "--max_new_tokens", 2, "--temperature", 0.6).stderr)
+        self.write_generation_config(do_sample=False, num_beams=4)
+        done = self.generate(PROMPTS[0], "--max_new_tokens", 2, code=1)
+        self.assert_one_error_line(done, "generate", "generation_config.json: num_beams 4 is not supported (beams)")
+        self.write_generation_config(num_beams=1, no_repeat_ngram_size=0, bad_words_ids=None, suppress_tokens=[])
+        self.generate(PROMPTS[0], "--max_new_tokens", 2)
+
     def test_the_prompt_comes_from_argument_file_or_stdin_and_text_goes_to_stdout(self):
         options = ["--max_new_tokens", 12, "--ignore_eos"]
         (self.folder / "prompt.txt").write_text(PROMPTS[0] + "\n")

@@ -185,7 +185,7 @@ TEST_F(FolderCheckTest, ALinkToNowhereIsNoMissingFile) {
   EXPECT_ERROR_SAYS(read_identity(folder_ / "model"), "hici_identity.json: ");
   EXPECT_ERROR_SAYS(open_weights(folder_ / "model", "model", "pytorch_model"), "model.safetensors: ");
   const config::ModelConfig config;
-  EXPECT_ERROR_SAYS(read_stop_ids(folder_ / "model", config), "generation_config.json: ");
+  EXPECT_ERROR_SAYS(read_generation_config(folder_ / "model", config), "generation_config.json: ");
 }
 
 TEST_F(FolderCheckTest, AManifestOfAnotherStepOrADamagedOneIsRefused) {

@@ -38,8 +38,9 @@ TEST(ChatTemplateTest, SaysThatADirectoryHasNone) {
 TEST(ChatTemplateTest, GivesTheSpecialTokensOfBothForms) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "tokenizer_config.json",
-                        R"({"bos_token": {"content": "<s>"}, "add_bos_token": true, "eos_token": null})");
-  write_file_atomically(folder / "special_tokens_map.json", R"({"bos_token": "other", "unk_token": "<unk>"})");
+                        R"({"bos_token": "other", "pad_token": "", "add_bos_token": true, "eos_token": null})");
+  write_file_atomically(folder / "special_tokens_map.json",
+                        R"({"bos_token": {"content": "<s>"}, "unk_token": "<unk>"})");
   write_file_atomically(folder / "chat_template.json",
                         R"({"chat_template": "{{ bos_token }}{{ unk_token }}{{ eos_token is defined }}"})");
   EXPECT_EQ(load_chat_template(folder.path()).render(kMessages), "<s><unk>False");

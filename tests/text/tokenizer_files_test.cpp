@@ -3,6 +3,7 @@
 
 #include "hici/base/file.h"
 #include "hici/text/chat_template_files.h"
+#include "hici/text/tokenizer_config.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 
@@ -27,32 +28,21 @@ TEST(FindTokenizerJsonTest, SaysWhatIsMissing) {
 TEST(TokenizerFilesTest, ALinkToNowhereIsNoMissingFile) {
   const TemporaryFolder folder;
   std::filesystem::create_symlink("nowhere", folder / "special_tokens_map.json");
-  EXPECT_ERROR_SAYS(read_named_tokens(folder.path()), "special_tokens_map.json: is a link that cannot be opened");
+  EXPECT_ERROR_SAYS(read_tokenizer_config(folder.path()), "special_tokens_map.json: is a link that cannot be opened");
   std::filesystem::remove(folder / "special_tokens_map.json");
   std::filesystem::create_symlink("nowhere", folder / "chat_template.jinja");
   EXPECT_ERROR_SAYS(read_chat_template_files(folder.path()), "chat_template.jinja: is a link that cannot be opened");
 }
 
-TEST(ReadNamedTokensTest, ReadsBothFormsAndBothFiles) {
-  const TemporaryFolder folder;
-  EXPECT_EQ(read_named_tokens(folder.path()).bos, std::nullopt);
-  write_file_atomically(folder / "special_tokens_map.json",
-                        R"({"bos_token": "<a>", "eos_token": {"content": "<b>", "lstrip": false}})");
-  EXPECT_EQ(read_named_tokens(folder.path()).bos, "<a>");
-  EXPECT_EQ(read_named_tokens(folder.path()).eos, "<b>");
-  write_file_atomically(folder / "tokenizer_config.json", R"({"bos_token": null, "eos_token": "<c>"})");
-  EXPECT_EQ(read_named_tokens(folder.path()).bos, "<a>");
-  EXPECT_EQ(read_named_tokens(folder.path()).eos, "<c>");
-  write_file_atomically(folder / "tokenizer_config.json", R"({"bos_token": 7})");
-  EXPECT_ERROR_SAYS(read_named_tokens(folder.path()), "bos_token");
-}
-
-TEST(TokenizerConfigTest, IsReadBack) {
+TEST(WrittenTokenizerConfigTest, IsReadBack) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "tokenizer_config.json",
                         tokenizer_config_json({.bos = "<s>", .eos = std::nullopt}, "<p>"));
-  EXPECT_EQ(read_named_tokens(folder.path()).bos, "<s>");
-  EXPECT_EQ(read_named_tokens(folder.path()).eos, std::nullopt);
+  const TokenizerConfig config = read_tokenizer_config(folder.path());
+  EXPECT_EQ(config.special_token("bos_token"), "<s>");
+  EXPECT_EQ(config.special_token("eos_token"), std::nullopt);
+  EXPECT_EQ(config.special_token("pad_token"), "<p>");
+  EXPECT_TRUE(config.notes.empty());
 }
 
 }  // namespace

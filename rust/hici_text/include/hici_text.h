@@ -67,8 +67,12 @@ void hici_text_free_spans(HiciTextSpans* spans);
 void hici_text_set_cpu_bound(uint64_t millis);
 
 /* The content of a tokenizer.json. Truncation and padding that it asks for are switched off: they are for batches of a
- * model's input, not for text. `num_threads` 0: as many as there are cores. Free with hici_tokenizer_free(). */
-HiciTokenizer* hici_tokenizer_new(HiciTextView json, size_t num_threads, char** error);
+ * model's input, not for text. `num_threads` 0: as many as there are cores. `more_tokens`: empty, or JSON
+ * {"added_tokens": [...], "named_tokens": [...]} of tokens (content, single_word, lstrip, rstrip, normalized, special)
+ * that files beside it add; the named ones only where it has no added token of that content. `*changed` says whether
+ * that made another tokenizer of it. Free with hici_tokenizer_free(). */
+HiciTokenizer* hici_tokenizer_new(HiciTextView json, HiciTextView more_tokens, size_t num_threads, bool* changed,
+                                  char** error);
 void hici_tokenizer_free(HiciTokenizer* tokenizer);
 
 /* Number of ids, added tokens included (what len() of a transformers tokenizer gives). */

@@ -68,10 +68,20 @@ pub extern "C" fn hici_text_set_cpu_bound(millis: u64) {
 // ---- tokenizer -------------------------------------------------------------------------------------------------
 
 /// # Safety
-/// `json` is a valid view; `error` is NULL or writable.
+/// `json` and `more_tokens` are valid views; `changed` is writable, `error` is NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn hici_tokenizer_new(json: View, num_threads: usize, error: *mut *mut c_char) -> *mut Tokenizer {
-    guard(error, std::ptr::null_mut(), || Ok(Box::into_raw(Box::new(Tokenizer::from_json(json.bytes()?, num_threads)?))))
+pub unsafe extern "C" fn hici_tokenizer_new(
+    json: View,
+    more_tokens: View,
+    num_threads: usize,
+    changed: *mut bool,
+    error: *mut *mut c_char,
+) -> *mut Tokenizer {
+    guard(error, std::ptr::null_mut(), || {
+        let (tokenizer, is_changed) = Tokenizer::from_json(json.bytes()?, more_tokens.bytes()?, num_threads)?;
+        *ffi::out(changed)? = is_changed;
+        Ok(Box::into_raw(Box::new(tokenizer)))
+    })
 }
 
 /// # Safety

@@ -57,29 +57,32 @@ impl Threads {
 }
 
 impl Tokenizer {
-    pub fn from_json(json: &[u8], num_threads: usize) -> Result<Tokenizer> {
-        let bounds = Bounds::relative(LOADING, json.len(), LOADING_BYTES_FOR_EACH, Duration::ZERO);
-        let json = json.to_vec();
+    /// Also whether `more_tokens` (include/hici_text.h) made another tokenizer of it.
+    pub fn from_json(json: &[u8], more_tokens: &[u8], num_threads: usize) -> Result<(Tokenizer, bool)> {
+        let bounds = Bounds::relative(LOADING, json.len() + more_tokens.len(), LOADING_BYTES_FOR_EACH, Duration::ZERO);
+        let (json, more_tokens) = (json.to_vec(), more_tokens.to_vec());
         let load = move || {
             let mut inner = tokenizer_parts::parsed(&json)?;
+            let changed = tokenizer_parts::add_tokens(&mut inner, &more_tokens)?;
             inner.with_truncation(None).map_err(|_| "its 'truncation' cannot be taken off".to_string())?;
             inner.with_padding(None);
             let (special_before, special_after) = probe_special_ids(&inner)?;
             // What is left of a post-processor once the special tokens are known only trims offsets; exact ones are needed.
             inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
-            Ok((inner, special_before, special_after))
+            Ok((inner, special_before, special_after, changed))
         };
-        let (inner, special_before, special_after) = bounds::run_apart(bounds, STACK_BYTES, load).map_err(|e| match e {
+        let (inner, special_before, special_after, changed) = bounds::run_apart(bounds, STACK_BYTES, load).map_err(|e| match e {
             Failure::Job(message) | Failure::Bound(message) => message,
         })?;
         let threads = Threads { wanted: num_threads, pool: OnceLock::new(), lost: OnceLock::new() };
-        Ok(Tokenizer {
+        let tokenizer = Tokenizer {
             inner: Arc::new(inner),
             special_before,
             special_after,
             threads: Arc::new(threads),
             bigrams: Arc::new(OnceLock::new()),
-        })
+        };
+        Ok((tokenizer, changed))
     }
 
     pub fn vocab_size(&self) -> usize {

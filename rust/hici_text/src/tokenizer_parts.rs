@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAcc
 use serde::Deserializer;
 use serde_json::error::Category;
 use serde_json::Value as Json;
+use std::collections::{HashMap, HashSet};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use tokenizers::utils::SysRegex;
 
@@ -142,6 +143,24 @@ pub fn parsed(json: &[u8]) -> Result<tokenizers::Tokenizer> {
         Ok(Ok(tokenizer)) => Ok(tokenizer),
         _ => Err(serde_json::from_slice(json).map_or_else(|error| no_json(&error), |root| refused_part(&root))),
     }
+}
+
+/// Tokens that files beside the tokenizer.json name (include/hici_text.h). Says whether the tokenizer is another one now.
+pub fn add_tokens(tokenizer: &mut tokenizers::Tokenizer, more_tokens: &[u8]) -> Result<bool> {
+    if more_tokens.is_empty() {
+        return Ok(false);
+    }
+    let mut more: HashMap<String, Vec<tokenizers::AddedToken>> =
+        serde_json::from_slice(more_tokens).map_err(|error| format!("more tokens: {error}"))?;
+    let before = tokenizer.get_added_tokens_decoder();
+    let add = |tokenizer: &mut tokenizers::Tokenizer, tokens: Vec<tokenizers::AddedToken>| {
+        tokenizer.add_tokens(tokens).map_err(|error| format!("more tokens: {error}"))
+    };
+    add(tokenizer, more.remove("added_tokens").unwrap_or_default())?;
+    let known: HashSet<String> = tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+    let named = more.remove("named_tokens").unwrap_or_default();
+    add(tokenizer, named.into_iter().filter(|token| !known.contains(&token.content)).collect())?;
+    Ok(tokenizer.get_added_tokens_decoder() != before)
 }
 
 fn refused_part(root: &Json) -> String {

@@ -64,7 +64,7 @@ generate::GenerateOptions options_of(const EvalLongBenchOptions& o, const eval::
                                      const AnsweringModel& model) {
   generate::GenerateOptions options = o.benchmark.answering.generation;
   options.max_new_tokens = data.max_new_tokens;
-  options.stop_ids = model.stop_ids;
+  model.configure(options);
   if (data.task->name != "samsum") return options;
   const text::Ids newline = model.tokenizer.encode("\n", false);
   HICI_CHECK(!newline.empty(), model.tokenizer.path().string(),

@@ -161,7 +161,7 @@ int run_eval_passkey(EvalPasskeyOptions& o) {
   if (kept.is_finished()) return show_finished(o);
   nn::CausalLm& lm = *model.loaded.model;
   eval::PasskeyRun run{.plan = o.plan, .rope = rope, .generation = o.answering.generation, .batch_size = o.batch_size};
-  run.generation.stop_ids = model.stop_ids;
+  model.configure(run.generation);
   const auto keep = [&](int64_t index, const eval::PasskeyTest& test) { kept.keep(index, test); };
   if (!eval::answer_passkey_tests(lm, model.tokenizer, run, kept.open(), keep))
     check_stop(o.output.empty() ? "; nothing is kept without --output" : kAnswersAreKept);

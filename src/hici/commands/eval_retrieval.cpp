@@ -163,7 +163,7 @@ int run(EvalRetrievalOptions& o) {
   std::vector<Work> all = find_work(o, files, model, prompts);
   check_context(o, all, model);
   generate::GenerateOptions options = o.benchmark.answering.generation;
-  options.stop_ids = model.stop_ids;
+  model.configure(options);
   generate::Generator generator(*model.loaded.model);
   for (Work& work : all) {
     const auto on_answer = [&](int64_t i, const generate::Answer& answer) {

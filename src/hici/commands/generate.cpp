@@ -48,6 +48,8 @@ struct GenerateCommandOptions {
   Option<int64_t> batch_size{1};
   Option<uint64_t> seed{42};
   Option<int64_t&> min_new_tokens{answering.generation.min_new_tokens};
+  Option<double&> temperature{answering.generation.sampling.temperature};
+  Option<double&> repetition_penalty{answering.generation.sampling.repetition_penalty};
   OverwriteOption overwrite;
 
   generate::GenerateOptions& generation() { return answering.generation; }
@@ -118,7 +120,7 @@ int64_t room_for_prompts(const GenerateCommandOptions& o, const AnsweringModel& 
 
 std::vector<int64_t> stop_ids_of(const GenerateCommandOptions& o, const AnsweringModel& model) {
   std::vector<int64_t> ids;
-  if (!o.ignore_eos) ids = model.stop_ids;
+  if (!o.ignore_eos) ids = model.generation_config.stop_ids;
   for (const std::string& token : o.stop_token) {
     const auto id = model.tokenizer.token_to_id(token);
     HICI_CHECK_USAGE(id.has_value(), "--stop_token: '", token, "' is no token of ", model.tokenizer.path().string(),
@@ -126,6 +128,18 @@ std::vector<int64_t> stop_ids_of(const GenerateCommandOptions& o, const Answerin
     ids.push_back(*id);
   }
   return ids;
+}
+
+// The model's own wishes, where no option says otherwise.
+generate::GenerateOptions generation_of(const GenerateCommandOptions& o, const AnsweringModel& model) {
+  generate::GenerateOptions options = o.generation();
+  model.configure(options);
+  options.stop_ids = stop_ids_of(o, model);
+  if (o.repetition_penalty.typed()) options.sampling.repetition_penalty = o.repetition_penalty.value;
+  if (!o.temperature.typed() && !model.generation_config.sampling.empty())
+    log_info(o.answering.base_model, ": its generation_config.json asks for ", model.generation_config.sampling,
+             "; without --temperature each token is the most probable one");
+  return options;
 }
 
 std::string rate_text(const char* what, int64_t tokens, double seconds) {
@@ -259,6 +273,7 @@ int run_generate(GenerateCommandOptions& o) {
   if (o.chat && has_tools) chat_for_tools = text::load_chat_template(o.answering.tokenizer_folder(), true);
   const StopSignals signals;
   const AnsweringModel model = o.answering.load();
+  if (o.chat) model.tokenizer.warn_of_other_spaces();
   const generate::PromptEncoder encoder(model.tokenizer, chat, o.system, style_of(o), chat_for_tools);
   const int64_t room = room_for_prompts(o, model);
   std::vector<generate::Ids> ids;
@@ -267,8 +282,7 @@ int run_generate(GenerateCommandOptions& o) {
                                        parse_enum<generate::Truncation>(o.truncate, "--truncate"), prompt.subject,
                                        encoder.num_kept_first()));
   }
-  Run run{o, model.tokenizer, generate::Generator(*model.loaded.model), o.generation()};
-  run.options.stop_ids = stop_ids_of(o, model);
+  Run run{o, model.tokenizer, generate::Generator(*model.loaded.model), generation_of(o, model)};
   return o.is_batch() ? answer_all(run, ids) : stream_answer(run, ids.front());
 }
 
@@ -298,12 +312,15 @@ void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
   add_tokens(app, "max_new_tokens", o.generation().max_new_tokens, "Tokens of an answer at the most");
   add_tokens(app, "min_new_tokens", o.min_new_tokens,
              "Tokens before which no end-of-text or --stop_token can be chosen; --stop ends the text at any time");
-  add_option(app, "temperature", sampling.temperature, "0 (always the most probable token) to 100", {0, 100});
+  add_option(app, "temperature", o.temperature, "0 (always the most probable token) to 100", {0, 100});
   add_option(app, "top_k", sampling.top_k, "Draw among the K most probable tokens; 0: all", kFromZero);
   add_option(app, "top_p", sampling.top_p, "Draw among the most probable tokens that have this probability together",
              {0, 1});
-  add_option(app, "repetition_penalty", sampling.repetition_penalty,
-             "Above 1: tokens seen before become less probable; 0.01 to 100", {0.01, 100});
+  add_option(
+      app, "repetition_penalty", o.repetition_penalty,
+      "Above 1: tokens seen before become less probable; 0.01 to 100; default: what generation_config.json says, "
+      "else 1",
+      {0.01, 100});
   add_option(app, "seed", o.seed, "The same seed gives the same answers, in any --batch_size", kSeeds);
   add_option(app, "stop", o.stop, "Text that ends the answer and is not part of it; may be given several times")
       ->allow_extra_args(false);

@@ -7,7 +7,10 @@
 #include "hici/commands/bound_command.h"
 #include "hici/commands/options/option_groups.h"
 #include "hici/commands/options/option_text.h"
+#include "hici/config/model_config_keys.h"
+#include "hici/io/generation_config.h"
 #include "hici/io/peft_config.h"
+#include "hici/text/tokenizer_config.h"
 
 #include <algorithm>
 #include <cctype>
@@ -155,6 +158,17 @@ std::string launcher_texts() {
   return out;
 }
 
+// The lists behind the tables of keys in docs/formats.md.
+std::span<const KnownKey> keys_of_file(const std::string& name) {
+  if (name == "adapter_config.json") return io::peft_config_keys();
+  if (name == "config.json") return config::model_config_keys();
+  if (name == "generation_config.json") return io::generation_config_keys();
+  HICI_CHECK_USAGE(name == "tokenizer_config.json", "--keys_markdown: ", printable(name),
+                   " has no list; use adapter_config.json, config.json, generation_config.json or "
+                   "tokenizer_config.json");
+  return text::tokenizer_config_keys();
+}
+
 }  // namespace
 
 std::optional<std::string> help_answer(const std::vector<std::string>& words) {
@@ -162,7 +176,7 @@ std::optional<std::string> help_answer(const std::vector<std::string>& words) {
   if (words[0] == "help") return help_about({words.begin() + 1, words.end()});
   if (words.size() == 1 && (words[0] == "--version" || words[0] == "-V")) return version_text();
   if (words.size() == 1 && words[0] == "--options_markdown") return options_markdown();
-  if (words.size() == 1 && words[0] == "--adapter_keys_markdown") return io::peft_keys_markdown();
+  if (words.size() == 2 && words[0] == "--keys_markdown") return keys_markdown(keys_of_file(words[1]));
   if (words.size() == 1 && words[0] == "--help_texts") return launcher_texts();
   const NamedCommand named = find_command(words);
   if (named.name.empty()) return std::nullopt;

@@ -40,10 +40,10 @@ struct TokenizeOptions {
 
 void bind_options(CLI::App& app, TokenizeOptions& o) {
   app.add_option("--model_path,--tokenizer", o.model_path, "Directory with tokenizer.json, or that file");
-  app.add_option(
-      "--text_file,--input", o.text_file,
-      ".txt (a file is a document), .jsonl, .json, each also .gz or .zst, .parquet, or a save_to_disk folder; "
-      "several go into one token file");
+  app.add_option("--text_file,--input", o.text_file,
+                 ".txt (a file is a document), .jsonl, .json, each also .gz or .zst, .parquet, or a folder of them or "
+                 "of save_to_disk; "
+                 "several go into one token file");
   add_option(app, "text_field", o.text_field, kTextFieldHelp);
   add_option(app, "split", o.split, "Split of a data set with several");
   add_option(app, "output", o.output, "Token file to write; FILE.json beside it states what it holds");

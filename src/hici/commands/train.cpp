@@ -45,7 +45,7 @@ void bind_train(CLI::App& app, TrainOptions& o) {
   o.bind_model_and_data(
       app,
       "Token file (hici tokenize makes one), or text or ids: .txt, .jsonl, .json (also .gz, .zst), .parquet, a "
-      "save_to_disk folder");
+      "folder of them or of save_to_disk");
   add_option(app, "text_field", o.spec.text_field, kTextFieldHelp);
   add_option(app, "token_type", o.token_type, kTokenTypeHelp);
   o.bind_what_to_train(app);

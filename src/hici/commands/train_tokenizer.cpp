@@ -41,7 +41,7 @@ struct TrainTokenizerOptions {
 
 void bind_options(CLI::App& app, TrainTokenizerOptions& o) {
   app.add_option("--text_file,--input", o.text_file,
-                 ".txt, .jsonl, .json, each also .gz or .zst, or save_to_disk folders");
+                 ".txt, .jsonl, .json, each also .gz or .zst, .parquet, or folders of them or of save_to_disk");
   add_option(app, "text_field", o.text_field, "Field of JSON objects, column of Arrow data sets");
   add_option(app, "split", o.split, "Split of a data set with several");
   add_option(app, "output_dir", o.output_dir, "Folder for tokenizer.json and tokenizer_config.json");

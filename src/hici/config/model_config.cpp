@@ -4,15 +4,14 @@
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
 #include "hici/base/is_there.h"
-#include "hici/base/joined.h"
 #include "hici/base/json.h"
 #include "hici/base/nearby.h"
+#include "hici/config/model_config_keys.h"
 #include "hici/config/rope_json.h"
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
-#include <set>
+#include <utility>
 
 namespace hici::config {
 namespace {
@@ -66,47 +65,9 @@ void refuse_unsupported(const JsonObject& object, Family family) {
                 "supported: full_attention in every layer");
 }
 
-// Read above or below.
-constexpr const char* kReadKeys[] = {"is_causal",
-                                     "transformers_weights",
-                                     "architectures",
-                                     "model_type",
-                                     "vocab_size",
-                                     "hidden_size",
-                                     "intermediate_size",
-                                     "num_hidden_layers",
-                                     "num_attention_heads",
-                                     "num_key_value_heads",
-                                     "head_dim",
-                                     "max_position_embeddings",
-                                     "rms_norm_eps",
-                                     "tie_word_embeddings",
-                                     "rope_theta",
-                                     "rope_scaling",
-                                     "rope_parameters",
-                                     "original_max_position_embeddings",
-                                     "partial_rotary_factor",
-                                     "torch_dtype",
-                                     "dtype",
-                                     "eos_token_id",
-                                     "bos_token_id",
-                                     "attention_bias",
-                                     "mlp_bias",
-                                     "hidden_act",
-                                     "quantization_config",
-                                     "use_sliding_window",
-                                     "sliding_window",
-                                     "max_window_layers",
-                                     "layer_types"};
-
-// A line for keys that are neither read nor known to be neutral: files carry much that nobody reads.
-void note_unknown_keys(const JsonObject& object, std::vector<std::string>& notes) {
-  const std::set<std::string> read(std::begin(kReadKeys), std::end(kReadKeys));
-  const std::set<std::string> neutral(neutral_config_keys().begin(), neutral_config_keys().end());
-  std::vector<std::string> unknown;
-  for (const auto& [key, value] : object.value().items())
-    if (read.count(key) == 0 && neutral.count(key) == 0 && !value.is_null()) unknown.push_back(printable(key));
-  if (!unknown.empty()) notes.push_back(detail::concat("keys that hici does not know are not used: ", joined(unknown)));
+void note_what_is_not_used(const JsonObject& object, std::vector<std::string>& notes) {
+  if (std::string unknown = note_of_unknown_keys(object, model_config_keys()); !unknown.empty())
+    notes.push_back(std::move(unknown));
   if (object.number_or("attention_dropout", 0) != 0)
     notes.push_back(detail::concat("attention_dropout ", shown_json(object.at("attention_dropout")),
                                    " is not used: hici trains without dropout"));
@@ -200,82 +161,13 @@ ModelConfig parse_model_config(const json& value, const std::string& subject) {
   config.rms_norm_eps = object.number_or("rms_norm_eps", 1e-6);
   config.tie_word_embeddings = object.boolean_or("tie_word_embeddings", false);
   config.rope = parse_rope(object, config.max_position_embeddings, config.head_dim, config.notes);
-  note_unknown_keys(object, config.notes);
+  note_what_is_not_used(object, config.notes);
   config.torch_dtype = parse_dtype(object);
   config.eos_token_id = parse_token_ids(object, "eos_token_id");
   if (object.has("bos_token_id")) config.bos_token_id = object.integer("bos_token_id", -1, kMaxVocabSize);
   config.source = value;
   config.validate(subject);
   return config;
-}
-
-const std::vector<std::string>& neutral_config_keys() {
-  // What a configuration of transformers 4.31 to 5.24 holds beside the model's sizes: how outputs are returned, what
-  // generation did before it had a file of its own, names of labels, the mesh of a tensor parallel run.
-  static const std::vector<std::string> keys = {"_attn_implementation",
-                                                "_attn_implementation_autoset",
-                                                "_flash_attn_2_enabled",
-                                                "_name_or_path",
-                                                "add_cross_attention",
-                                                "attention_dropout",
-                                                "auto_map",
-                                                "bad_words_ids",
-                                                "base_model_pp_plan",
-                                                "base_model_tp_plan",
-                                                "begin_suppress_tokens",
-                                                "chunk_size_feed_forward",
-                                                "cross_attention_hidden_size",
-                                                "decoder_start_token_id",
-                                                "diversity_penalty",
-                                                "do_sample",
-                                                "early_stopping",
-                                                "encoder_no_repeat_ngram_size",
-                                                "exponential_decay_length_penalty",
-                                                "finetuning_task",
-                                                "forced_bos_token_id",
-                                                "forced_eos_token_id",
-                                                "id2label",
-                                                "initializer_range",
-                                                "is_decoder",
-                                                "is_encoder_decoder",
-                                                "label2id",
-                                                "length_penalty",
-                                                "max_length",
-                                                "max_sequence_length",
-                                                "min_length",
-                                                "no_repeat_ngram_size",
-                                                "num_beam_groups",
-                                                "num_beams",
-                                                "num_return_sequences",
-                                                "output_attentions",
-                                                "output_hidden_states",
-                                                "output_scores",
-                                                "pad_token_id",
-                                                "prefix",
-                                                "pretraining_tp",
-                                                "problem_type",
-                                                "pruned_heads",
-                                                "remove_invalid_values",
-                                                "repetition_penalty",
-                                                "return_dict",
-                                                "return_dict_in_generate",
-                                                "sep_token_id",
-                                                "suppress_tokens",
-                                                "task_specific_params",
-                                                "temperature",
-                                                "tf_legacy_loss",
-                                                "tie_encoder_decoder",
-                                                "tokenizer_class",
-                                                "top_k",
-                                                "top_p",
-                                                "torchscript",
-                                                "transformers_version",
-                                                "typical_p",
-                                                "unsloth_fixed",
-                                                "unsloth_version",
-                                                "use_bfloat16",
-                                                "use_cache"};
-  return keys;
 }
 
 ModelConfig read_model_config(const std::filesystem::path& dir) {

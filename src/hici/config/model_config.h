@@ -84,9 +84,6 @@ ModelConfig parse_model_config(const nlohmann::json& json, const std::string& su
 // DIR/config.json.
 ModelConfig read_model_config(const std::filesystem::path& dir);
 
-// The keys of config.json that change no number here, and that hici therefore does not read; for docs/formats.md.
-const std::vector<std::string>& neutral_config_keys();
-
 // config.json in the forms of transformers 4 (rope_theta, rope_scaling) and 5 (rope_parameters) at once, with the same
 // values. A context factor becomes part of the linear scaling; on top of llama3 or yarn the frequencies that come out
 // are written pair by pair, as type longrope (transformers 4.43 and later).

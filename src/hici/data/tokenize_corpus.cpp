@@ -30,7 +30,7 @@ struct Source {
 
 Source open_source(const std::string& input, const TokenizeJob& job, int64_t vocab_size) {
   Source source;
-  if (is_arrow_data(input)) source.ids = open_arrow_ids(input, job.split, job.text_field, vocab_size);
+  if (is_arrow_data(input)) source.ids = open_arrow_ids(input, job.split, job.text_field, vocab_size, true);
   if (!source.ids) source.text = open_text_source(input, {.text_field = job.text_field, .split = job.split});
   return source;
 }
@@ -111,7 +111,7 @@ bool is_text_source(const std::filesystem::path& path) {
 
 TokenizeResult write_token_file(const ModelData& data, const std::filesystem::path& output) {
   if (is_arrow_data(data.path)) {
-    const auto ids = open_arrow_ids(data.path, data.split, data.text_field, data.vocab_size);
+    const auto ids = open_arrow_ids(data.path, data.split, data.text_field, data.vocab_size, false);
     if (ids) return write_ids(data, *ids, output);
   }
   return tokenize_corpus({.tokenizer = data.model,

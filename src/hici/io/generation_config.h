@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// generation_config.json of a Hugging Face directory, of which one thing is used: the ids that end an answer.
+// generation_config.json of a Hugging Face directory: what ends an answer, and what transformers' generate() would do
+// to the logits by itself.
 #pragma once
 
+#include "hici/base/known_keys.h"
 #include "hici/config/model_config.h"
 
 #include <filesystem>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace hici::io {
 
-// eos_token_id of DIR/generation_config.json (a number or a list), as chat models have more of them there; else those
-// of config.json. May be empty.
-std::vector<int64_t> read_stop_ids(const std::filesystem::path& dir, const config::ModelConfig& config);
+struct GenerationConfig {
+  std::vector<int64_t> stop_ids = {};  // eos_token_id (a number or a list), else those of config.json; may be empty
+  double repetition_penalty = 1;
+  std::string sampling = {};  // "temperature 0.6, top_p 0.9" where the file asks for answers that are drawn, else empty
+  std::vector<std::string> notes = {};  // what a user should know of the file
+};
+
+// Of DIR/generation_config.json, which need not be there. A key that changes even the most probable answer and that is
+// not done here (beams, forbidden tokens) is an error.
+GenerationConfig read_generation_config(const std::filesystem::path& dir, const config::ModelConfig& config);
+
+std::span<const KnownKey> generation_config_keys();
 
 }  // namespace hici::io

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/json.h"
+#include "hici/base/known_keys.h"
 #include "hici/config/bounds.h"
 
 #include <algorithm>
@@ -15,76 +16,64 @@ namespace {
 
 using nlohmann::json;
 
-enum class Use { kRead, kNeutral, kRefused };
-
-struct Key {
-  std::string_view name;
-  Use use;
-  std::string_view note;  // for docs/formats.md; of a refused one also for the message
-};
-
 constexpr size_t kMaxPatterns = 2000;
 constexpr std::string_view kMergeThere =
     "merge it into its base with PEFT (merge_and_unload) and give the merged model";
 
 // Every field of peft.LoraConfig in 0.21, and those of earlier releases.
 constexpr std::array kKeys{
-    Key{"alora_invocation_tokens", Use::kRefused, "activated LoRA acts from these tokens on"},
-    Key{"alpha_pattern", Use::kRead, "alpha by module, PEFT's matching rule"},
-    Key{"arrow_config", Use::kRefused, "routing between adapters"},
-    Key{"auto_mapping", Use::kNeutral, "which class loads the base"},
-    Key{"base_model_name_or_path", Use::kRead, "for messages, and the check of a second merge"},
-    Key{"bias", Use::kRead,
-        "none, all or lora_only: Llama and Qwen3 have no biases, and tensors of biases are refused"},
-    Key{"corda_config", Use::kNeutral, "acts with init_lora_weights corda, which is refused"},
-    Key{"enable_lora", Use::kRefused, "parts of a joint projection (PEFT 0.2)"},
-    Key{"ensure_weight_tying", Use::kRead, "with a tied base"},
-    Key{"eva_config", Use::kNeutral, "initial values; the base stays as it is"},
-    Key{"exclude_modules", Use::kRead, "compared with the tensors"},
-    Key{"fan_in_fan_out", Use::kNeutral, "PEFT takes false for linear layers"},
-    Key{"inference_mode", Use::kNeutral, ""},
-    Key{"init_lora_weights", Use::kRead,
+    KnownKey{"alora_invocation_tokens", KeyUse::kRefused, "activated LoRA acts from these tokens on"},
+    KnownKey{"alpha_pattern", KeyUse::kRead, "alpha by module, PEFT's matching rule"},
+    KnownKey{"arrow_config", KeyUse::kRefused, "routing between adapters"},
+    KnownKey{"auto_mapping", KeyUse::kNeutral, "which class loads the base"},
+    KnownKey{"base_model_name_or_path", KeyUse::kRead, "for messages, and the check of a second merge"},
+    KnownKey{"bias", KeyUse::kRead,
+             "none, all or lora_only: Llama and Qwen3 have no biases, and tensors of biases are refused"},
+    KnownKey{"corda_config", KeyUse::kNeutral, "acts with init_lora_weights corda, which is refused"},
+    KnownKey{"enable_lora", KeyUse::kRefused, "parts of a joint projection (PEFT 0.2)"},
+    KnownKey{"ensure_weight_tying", KeyUse::kRead, "with a tied base"},
+    KnownKey{"eva_config", KeyUse::kNeutral, "initial values; the base stays as it is"},
+    KnownKey{"exclude_modules", KeyUse::kRead, "compared with the tensors"},
+    KnownKey{"fan_in_fan_out", KeyUse::kNeutral, "PEFT takes false for linear layers"},
+    KnownKey{"inference_mode", KeyUse::kNeutral, ""},
+    KnownKey{
+        "init_lora_weights", KeyUse::kRead,
         "true, false, gaussian, eva, orthogonal, mica; pissa, olora, corda, lora_ga and loftq change the base and are "
         "refused"},
-    Key{"kasa_config", Use::kRefused, "a truncated base and singular values between the factors"},
-    Key{"layer_replication", Use::kRefused, "a model of repeated layers"},
-    Key{"layers_pattern", Use::kRead, "compared with the tensors"},
-    Key{"layers_to_transform", Use::kRead, "compared with the tensors"},
-    Key{"loftq_config", Use::kNeutral, "acts with init_lora_weights loftq, which is refused"},
-    Key{"lora_alpha", Use::kRead, ""},
-    Key{"lora_bias", Use::kRead, "a bias beside B; not for merging and training"},
-    Key{"lora_dropout", Use::kNeutral, "not applied in evaluation; training here has none"},
-    Key{"lora_dtype", Use::kNeutral, "of the factors in training (ms-swift)"},
-    Key{"lora_ga_config", Use::kNeutral, "acts with init_lora_weights lora_ga, which is refused"},
-    Key{"lorap_emb_lr", Use::kNeutral, "a rate of training (ms-swift)"},
-    Key{"lorap_lr_ratio", Use::kNeutral, "a rate of training (ms-swift)"},
-    Key{"megatron_config", Use::kRefused, "layers of Megatron"},
-    Key{"megatron_core", Use::kNeutral, "acts with megatron_config, which is refused"},
-    Key{"merge_weights", Use::kNeutral, "how PEFT 0.2 evaluates"},
-    Key{"modules_to_save", Use::kRead, "modules that are stored whole"},
-    Key{"monteclora_config", Use::kRefused, "samples around the factors"},
-    Key{"peft_type", Use::kRead, "LORA"},
-    Key{"peft_version", Use::kNeutral, ""},
-    Key{"qalora_group_size", Use::kNeutral, "acts with use_qalora, which is refused"},
-    Key{"r", Use::kRead, ""},
-    Key{"rank_pattern", Use::kRead, "rank by module, PEFT's matching rule"},
-    Key{"revision", Use::kNeutral, "of the base on the Hub"},
-    Key{"runtime_config", Use::kNeutral, "where initial values are computed"},
-    Key{"target_modules", Use::kRead, "compared with the tensors, which decide"},
-    Key{"target_parameters", Use::kRefused, "factors of parameters that are no linear layer"},
-    Key{"task_type", Use::kRead, "CAUSAL_LM or null"},
-    Key{"trainable_token_indices", Use::kRead, "rows of embedding or head that are stored whole"},
-    Key{"use_bdlora", Use::kRefused, "block-diagonal factors"},
-    Key{"use_dora", Use::kRead, "a magnitude for each row; not for training"},
-    Key{"use_qalora", Use::kRefused, "pooled inputs of quantized layers"},
-    Key{"use_rslora", Use::kRead, "scale alpha / sqrt(r)"},
-    Key{"velora_config", Use::kRefused, "compressed activations in its backward pass"},
+    KnownKey{"kasa_config", KeyUse::kRefused, "a truncated base and singular values between the factors"},
+    KnownKey{"layer_replication", KeyUse::kRefused, "a model of repeated layers"},
+    KnownKey{"layers_pattern", KeyUse::kRead, "compared with the tensors"},
+    KnownKey{"layers_to_transform", KeyUse::kRead, "compared with the tensors"},
+    KnownKey{"loftq_config", KeyUse::kNeutral, "acts with init_lora_weights loftq, which is refused"},
+    KnownKey{"lora_alpha", KeyUse::kRead, ""},
+    KnownKey{"lora_bias", KeyUse::kRead, "a bias beside B; not for merging and training"},
+    KnownKey{"lora_dropout", KeyUse::kNeutral, "not applied in evaluation; training here has none"},
+    KnownKey{"lora_dtype", KeyUse::kNeutral, "of the factors in training (ms-swift)"},
+    KnownKey{"lora_ga_config", KeyUse::kNeutral, "acts with init_lora_weights lora_ga, which is refused"},
+    KnownKey{"lorap_emb_lr", KeyUse::kNeutral, "a rate of training (ms-swift)"},
+    KnownKey{"lorap_lr_ratio", KeyUse::kNeutral, "a rate of training (ms-swift)"},
+    KnownKey{"megatron_config", KeyUse::kRefused, "layers of Megatron"},
+    KnownKey{"megatron_core", KeyUse::kNeutral, "acts with megatron_config, which is refused"},
+    KnownKey{"merge_weights", KeyUse::kNeutral, "how PEFT 0.2 evaluates"},
+    KnownKey{"modules_to_save", KeyUse::kRead, "modules that are stored whole"},
+    KnownKey{"monteclora_config", KeyUse::kRefused, "samples around the factors"},
+    KnownKey{"peft_type", KeyUse::kRead, "LORA"},
+    KnownKey{"peft_version", KeyUse::kNeutral, ""},
+    KnownKey{"qalora_group_size", KeyUse::kNeutral, "acts with use_qalora, which is refused"},
+    KnownKey{"r", KeyUse::kRead, ""},
+    KnownKey{"rank_pattern", KeyUse::kRead, "rank by module, PEFT's matching rule"},
+    KnownKey{"revision", KeyUse::kNeutral, "of the base on the Hub"},
+    KnownKey{"runtime_config", KeyUse::kNeutral, "where initial values are computed"},
+    KnownKey{"target_modules", KeyUse::kRead, "compared with the tensors, which decide"},
+    KnownKey{"target_parameters", KeyUse::kRefused, "factors of parameters that are no linear layer"},
+    KnownKey{"task_type", KeyUse::kRead, "CAUSAL_LM or null"},
+    KnownKey{"trainable_token_indices", KeyUse::kRead, "rows of embedding or head that are stored whole"},
+    KnownKey{"use_bdlora", KeyUse::kRefused, "block-diagonal factors"},
+    KnownKey{"use_dora", KeyUse::kRead, "a magnitude for each row; not for training"},
+    KnownKey{"use_qalora", KeyUse::kRefused, "pooled inputs of quantized layers"},
+    KnownKey{"use_rslora", KeyUse::kRead, "scale alpha / sqrt(r)"},
+    KnownKey{"velora_config", KeyUse::kRefused, "compressed activations in its backward pass"},
 };
-
-const Key* find_key(std::string_view name) {
-  const auto* const found = std::find_if(kKeys.begin(), kKeys.end(), [&](const Key& key) { return key.name == name; });
-  return found == kKeys.end() ? nullptr : found;
-}
 
 // How PEFT writes that a key is not used.
 bool is_unset(const json& value) {
@@ -94,11 +83,11 @@ bool is_unset(const json& value) {
 void check_keys(const json& value, const std::string& subject) {
   for (const auto& [name, item] : value.items()) {
     if (item.is_null()) continue;
-    const Key* key = find_key(name);
+    const KnownKey* key = find_key(kKeys, name);
     HICI_CHECK(key != nullptr, subject, ": ", printable(name), " ", shown_json(item),
                " is no key that is known here, and may change the numbers; remove it if it does not, else ",
                kMergeThere);
-    HICI_CHECK(key->use != Use::kRefused || is_unset(item), subject, ": ", name, " ", shown_json(item),
+    HICI_CHECK(key->use != KeyUse::kRefused || is_unset(item), subject, ": ", name, " ", shown_json(item),
                " is not supported (", key->note, "); where PEFT can, ", kMergeThere);
   }
 }
@@ -300,15 +289,6 @@ bool is_saved_whole(const PeftConfig& config, const std::string& parameter) {
   return false;
 }
 
-std::string peft_keys_markdown() {
-  std::string out = "| key | |\n|---|---|\n";
-  for (const Key& key : kKeys) {
-    out.append("| `").append(key.name).append("` | ");
-    out.append(key.use == Use::kRead ? "read" : key.use == Use::kNeutral ? "changes no number" : "refused");
-    if (!key.note.empty()) out.append(": ").append(key.note);
-    out.append(" |\n");
-  }
-  return out;
-}
+std::span<const KnownKey> peft_config_keys() { return kKeys; }
 
 }  // namespace hici::io

@@ -3,6 +3,7 @@
 // by name. A key that is not in the list might change the numbers, so it is an error.
 #pragma once
 
+#include "hici/base/known_keys.h"
 #include "hici/base/pattern.h"
 #include "hici/config/lora_config.h"
 
@@ -10,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +63,6 @@ PeftConfig parse_peft_config(std::string_view text, const std::string& subject);
 bool is_saved_whole(const PeftConfig& config, const std::string& parameter);
 
 // The list of keys as a table for docs/formats.md.
-std::string peft_keys_markdown();
+std::span<const KnownKey> peft_config_keys();
 
 }  // namespace hici::io

@@ -5,6 +5,7 @@
 #include "hici/base/file.h"
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
+#include "hici/text/tokenizer_config.h"
 
 namespace hici::text {
 namespace {
@@ -32,28 +33,12 @@ std::map<std::string, std::string> templates_of(const nlohmann::json& config, co
   return templates;
 }
 
-bool ends_with(const std::string& text, const std::string& end) {
-  return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
-// A token is written as text, or as an object that holds it under "content". transformers gives templates these alone.
-void add_special_tokens(const nlohmann::json& config, NamedSpecialTokens& tokens) {
-  for (const auto& [name, value] : config.items()) {
-    if (tokens.contains(name)) continue;
-    const nlohmann::json& text = value.is_object() && value.contains("content") ? value.at("content") : value;
-    if (ends_with(name, "_token") && text.is_string()) tokens[name] = text;
-  }
-}
-
 }  // namespace
 
 std::optional<ChatTemplateFiles> read_chat_template_files(const std::filesystem::path& model_directory) {
   const std::filesystem::path config_file = model_directory / "tokenizer_config.json";
-  const nlohmann::json config = read_json_if_there(config_file);
   ChatTemplateFiles files;
-  files.special_tokens = NamedSpecialTokens::object();
-  add_special_tokens(config, files.special_tokens);
-  add_special_tokens(read_json_if_there(model_directory / "special_tokens_map.json"), files.special_tokens);
+  files.special_tokens = read_tokenizer_config(model_directory).special_tokens;
 
   const std::filesystem::path jinja = model_directory / "chat_template.jinja",
                               json = model_directory / "chat_template.json";

@@ -2,8 +2,10 @@
 #include "hici/text/tokenizer.h"
 
 #include "hici/base/file.h"
+#include "hici/base/log.h"
 #include "hici/base/sha256.h"
 #include "hici/text/rust_bridge.h"
+#include "hici/text/tokenizer_config.h"
 
 #include <algorithm>
 #include <utility>
@@ -21,17 +23,26 @@ struct Tokenizer::Impl {
   std::string sha256;
   Ids before;
   Ids after;
-  NamedTokens named;
+  TokenizerConfig config;
 };
 
 bool has_text_support() { return true; }
 
 Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int num_threads, Links links) {
+  return load(tokenizer_json, TokenizerConfig{}, num_threads, links);
+}
+
+Tokenizer Tokenizer::load(const std::filesystem::path& tokenizer_json, const TokenizerConfig& config, int num_threads,
+                          Links links) {
   HICI_CHECK_USAGE(num_threads >= 0, "`num_threads`: ", num_threads, " is negative; use 0 for all cores");
   const std::string json = read_file(tokenizer_json, kMaxTokenizerBytes, links);
   const auto impl = std::make_shared<Impl>();
   crate::ErrorText error;
-  impl->handle = hici_tokenizer_new(crate::view(json), static_cast<size_t>(num_threads), error.out());
+  bool is_changed = false;
+  const std::string more_tokens =
+      nlohmann::json{{"added_tokens", config.added_tokens}, {"named_tokens", config.named_tokens}}.dump();
+  impl->handle = hici_tokenizer_new(crate::view(json), crate::view(more_tokens), static_cast<size_t>(num_threads),
+                                    &is_changed, error.out());
   HICI_CHECK(impl->handle, tokenizer_json.string(), ": is no tokenizer that can be used: ", error.text(),
              "; expected the tokenizer.json of a Hugging Face model");
   impl->path = tokenizer_json;
@@ -41,16 +52,50 @@ Tokenizer Tokenizer::from_file(const std::filesystem::path& tokenizer_json, int 
              error.text());
   impl->before.assign(special[0].begin(), special[0].end());
   impl->after.assign(special[1].begin(), special[1].end());
-  return Tokenizer(impl);
+  impl->config = config;
+  Tokenizer tokenizer(impl);
+  if (is_changed)
+    log_warning(config.subject, ": adds tokens that ", tokenizer_json.filename().string(),
+                " lacks, or has them with other flags; they are taken as transformers takes them");
+  for (const std::string& note : config.notes) log_warning(note);
+  return tokenizer;
 }
 
 Tokenizer Tokenizer::from_path(const std::filesystem::path& folder_or_file, int num_threads) {
   const std::filesystem::path file = find_tokenizer_json(folder_or_file);
   const bool is_named = !std::filesystem::is_directory(folder_or_file);
-  Tokenizer tokenizer = from_file(file, num_threads, is_named ? Links::kAny : Links::kCompanion);
-  const auto impl = std::const_pointer_cast<Impl>(tokenizer.impl_);
-  impl->named = read_named_tokens(file.parent_path());
+  Tokenizer tokenizer =
+      load(file, read_tokenizer_config(file.parent_path()), num_threads, is_named ? Links::kAny : Links::kCompanion);
+  tokenizer.note_other_special_ids();
   return tokenizer;
+}
+
+// transformers 4 built the special ids of Llama's classes from tokenizer_config.json; 5 takes those of tokenizer.json.
+void Tokenizer::note_other_special_ids() const {
+  const TokenizerConfig& config = impl_->config;
+  if (!config.tokenizer_class.starts_with("LlamaTokenizer")) return;
+  const auto note = [&](const char* key, std::optional<bool> is_wanted, const Ids& ids, std::optional<uint32_t> id) {
+    const bool is_added = id && std::find(ids.begin(), ids.end(), *id) != ids.end();
+    if (is_wanted && *is_wanted != is_added)
+      log_warning(config.subject, ": ", key, " ", *is_wanted ? "true" : "false",
+                  " is not used, as in transformers 5: tokenizer.json ", is_added ? "adds" : "does not add",
+                  " the token; transformers 4 took the key");
+  };
+  note("add_bos_token", config.adds_bos, impl_->before, bos_id());
+  note("add_eos_token", config.adds_eos, impl_->after, eos_id());
+}
+
+void Tokenizer::warn_of_other_spaces() const {
+  const TokenizerConfig& config = impl_->config;
+  const std::optional<std::string> bos = config.special_token("bos_token");
+  if (!bos || !config.tokenizer_class.starts_with("LlamaTokenizer")) return;
+  const Ids alone = encode("x", false), behind = encode(*bos + "x", false);
+  if (alone.empty() || !id_to_token(alone.front()).value_or("").starts_with("\u2581")) return;
+  const bool adds_space = Ids(behind.begin() + 1, behind.end()) == alone;
+  if (adds_space != config.is_legacy)
+    log_warning(path().string(), adds_space ? ": puts a space" : ": puts no space",
+                " after special tokens within a text; transformers 5 ", adds_space ? "puts none" : "puts one",
+                " (legacy in tokenizer_config.json), so it encodes what the chat template writes otherwise");
 }
 
 std::vector<Ids> Tokenizer::encode_batch(std::span<const std::string> texts, bool add_special_tokens) const {
@@ -105,13 +150,13 @@ std::optional<std::string> Tokenizer::id_to_token(uint32_t id) const {
   return token.text();
 }
 
-std::optional<uint32_t> Tokenizer::bos_id() const {
-  return impl_->named.bos ? token_to_id(*impl_->named.bos) : std::nullopt;
+std::optional<uint32_t> Tokenizer::id_of(const std::optional<std::string>& token) const {
+  return token ? token_to_id(*token) : std::nullopt;
 }
 
-std::optional<uint32_t> Tokenizer::eos_id() const {
-  return impl_->named.eos ? token_to_id(*impl_->named.eos) : std::nullopt;
-}
+std::optional<uint32_t> Tokenizer::bos_id() const { return id_of(impl_->config.special_token("bos_token")); }
+
+std::optional<uint32_t> Tokenizer::eos_id() const { return id_of(impl_->config.special_token("eos_token")); }
 
 const std::filesystem::path& Tokenizer::path() const { return impl_->path; }
 const std::string& Tokenizer::sha256() const { return impl_->sha256; }

@@ -18,6 +18,8 @@
 
 namespace hici::text {
 
+struct TokenizerConfig;
+
 using Ids = std::vector<uint32_t>;
 
 struct Encoding {
@@ -32,7 +34,7 @@ class Tokenizer {
   // user named the folder alone.
   static Tokenizer from_file(const std::filesystem::path& tokenizer_json, int num_threads = 0,
                              Links links = Links::kAny);
-  // A folder with tokenizer.json, and tokenizer_config.json for bos_id() and eos_id(); or tokenizer.json itself.
+  // A folder with tokenizer.json, or tokenizer.json itself; with what the files beside it say (tokenizer_config.h).
   static Tokenizer from_path(const std::filesystem::path& folder_or_file, int num_threads = 0);
 
   // Encodes each text separately, on all threads.
@@ -55,6 +57,10 @@ class Tokenizer {
   std::optional<uint32_t> bos_id() const;
   std::optional<uint32_t> eos_id() const;
 
+  // A line where transformers 5 puts no space after special tokens within a text and this tokenizer does, or the
+  // reverse (Llama-2's class, `legacy`): what a chat template renders then gets other ids there.
+  void warn_of_other_spaces() const;
+
   const std::filesystem::path& path() const;  // of tokenizer.json
   const std::string& sha256() const;          // of its content
 
@@ -63,6 +69,10 @@ class Tokenizer {
   friend class LongTextEncoder;
   struct Impl;
   explicit Tokenizer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  static Tokenizer load(const std::filesystem::path& tokenizer_json, const TokenizerConfig& config, int num_threads,
+                        Links links);
+  void note_other_special_ids() const;
+  std::optional<uint32_t> id_of(const std::optional<std::string>& token) const;
   std::shared_ptr<const Impl> impl_;
 };
 

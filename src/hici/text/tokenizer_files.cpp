@@ -4,33 +4,11 @@
 #include "hici/base/error.h"
 #include "hici/base/hub_id.h"
 #include "hici/base/is_there.h"
-#include "hici/base/json.h"
 #include "hici/base/nearby.h"
 
 #include <nlohmann/json.hpp>
 
 namespace hici::text {
-namespace {
-
-constexpr size_t kMaxConfigBytes = size_t{16} << 20;
-
-// A token is written as text, or as an object that holds it under "content".
-std::optional<std::string> token_text(const JsonObject& json, const std::string& key) {
-  if (!json.has(key)) return std::nullopt;
-  if (json.at(key).is_object()) return json.object(key).string("content");
-  return json.string(key);
-}
-
-void fill_named_tokens(const std::filesystem::path& file, NamedTokens& named) {
-  if (!is_there(file)) return;
-  const nlohmann::json value = read_companion_json(file, kMaxConfigBytes);
-  const JsonObject json(value, file.string());
-  if (!named.bos) named.bos = token_text(json, "bos_token");
-  if (!named.eos) named.eos = token_text(json, "eos_token");
-}
-
-}  // namespace
-
 std::filesystem::path find_tokenizer_json(const std::filesystem::path& folder_or_file) {
   HICI_CHECK(std::filesystem::exists(folder_or_file), folder_or_file.string(),
              ": no such file or folder; give a model directory or a tokenizer.json",
@@ -45,13 +23,6 @@ std::filesystem::path find_tokenizer_json(const std::filesystem::path& folder_or
                  : "; give a directory that has one",
              found_nearby(folder_or_file, [](const auto& inner) { return is_there(inner / "tokenizer.json"); }));
   return file;
-}
-
-NamedTokens read_named_tokens(const std::filesystem::path& folder) {
-  NamedTokens named;
-  fill_named_tokens(folder / "tokenizer_config.json", named);
-  fill_named_tokens(folder / "special_tokens_map.json", named);
-  return named;
 }
 
 std::string tokenizer_config_json(const NamedTokens& named, const std::optional<std::string>& pad) {

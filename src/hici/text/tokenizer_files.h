@@ -20,9 +20,6 @@ struct NamedTokens {
   std::optional<std::string> eos;
 };
 
-// bos_token and eos_token of tokenizer_config.json, else of special_tokens_map.json; neither file has to be there.
-NamedTokens read_named_tokens(const std::filesystem::path& folder);
-
 // The tokenizer_config.json with which transformers loads a byte-level BPE that we trained.
 std::string tokenizer_config_json(const NamedTokens& named, const std::optional<std::string>& pad);
 

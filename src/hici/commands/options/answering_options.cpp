@@ -24,6 +24,11 @@ int64_t AnsweringModel::context() const {
   return config::rope_context(loaded.model->config());
 }
 
+void AnsweringModel::configure(generate::GenerateOptions& options) const {
+  options.stop_ids = generation_config.stop_ids;
+  options.sampling.repetition_penalty = generation_config.repetition_penalty;
+}
+
 void AnsweringOptions::bind(CLI::App& command) {
   add_option(command, "base_model", base_model, "Directory of the base or merged model (config.json and weights)")
       ->required();
@@ -73,8 +78,10 @@ nlohmann::json AnsweringOptions::settings(const AnsweringModel& model) const {
                       {"tokenizer_sha256", model.tokenizer.sha256()},
                       {"weights_hash", loaded.weights_hash},
                       {"config_hash", loaded.config_hash},
-                      {"stop_ids", model.stop_ids},
+                      {"stop_ids", model.generation_config.stop_ids},
                       {"library_version", kVersion}};
+  if (const double penalty = model.generation_config.repetition_penalty; penalty != 1)
+    json["repetition_penalty"] = penalty;
   add_differences(json, loaded);
   if (generation.attention == nn::AttentionKind::kHici) {
     json["cache_slots"] = generation.cache_slots;
@@ -113,10 +120,11 @@ AnsweringModel AnsweringOptions::load() const {
   loaded.model->check_attention_backend(generation.backend, "--attention_backend");
   HICI_CHECK_USAGE(generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
                    "--attention: hici, and neither base nor adapter has HiCI modules; use full");
-  std::vector<int64_t> stop_ids = io::read_stop_ids(base_model, loaded.model->config());
+  io::GenerationConfig generation_config = io::read_generation_config(base_model, loaded.model->config());
+  for (const std::string& note : generation_config.notes) log_warning(note);
   if (!tokenizer.empty())
     io::warn_of_foreign_tokens("--tokenizer " + tokenizer, tokenizer_of_model.sha256(), base_model, loaded);
-  AnsweringModel model{std::move(loaded), std::move(tokenizer_of_model), std::move(stop_ids)};
+  AnsweringModel model{std::move(loaded), std::move(tokenizer_of_model), std::move(generation_config)};
   if (is_dca) model.unstretched_context = context_size > 0 ? context_size : kUnboundedContext;
   return model;
 }

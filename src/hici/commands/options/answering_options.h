@@ -6,6 +6,7 @@
 #include "hici/commands/options/dual_chunk_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/generate/generator.h"
+#include "hici/io/generation_config.h"
 #include "hici/io/load_model.h"
 #include "hici/text/tokenizer.h"
 
@@ -21,12 +22,14 @@ namespace hici::commands {
 struct AnsweringModel {
   io::LoadedModel loaded;
   text::Tokenizer tokenizer;
-  std::vector<int64_t> stop_ids;  // of generation_config.json, else config.json
+  io::GenerationConfig generation_config;
 
   int64_t unstretched_context = 0;  // with dca, whose reach RoPE does not bound: --context_size, else no bound
 
   // Tokens of prompt and answer together that its RoPE covers, stretched as it is now.
   int64_t context() const;
+  // Puts what the model's generation_config.json says in the place of what `options` has.
+  void configure(generate::GenerateOptions& options) const;
 };
 
 struct AnsweringOptions {

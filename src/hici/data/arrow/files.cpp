@@ -6,6 +6,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/shown_name.h"
+#include "hici/data/arrow/parquet_folder.h"
 #include "hici/data/byte_stream.h"
 
 #include <algorithm>
@@ -36,12 +37,13 @@ std::string folder_hint(const std::filesystem::path& folder) {
   std::error_code problem;
   for (std::filesystem::recursive_directory_iterator at(folder, problem), end; !problem && at != end;
        at.increment(problem)) {
-    if (at.depth() > 1) at.pop();
+    if (at.depth() > 2) at.pop();
     if (at == end) break;
     const std::filesystem::path name = at->path().filename();
     if (name == "state.json" || name == "dataset_dict.json")
       return "; " + at->path().parent_path().string() + " is one: give that";
-    if (name.extension() == ".parquet") return "; it has Parquet files: give one, such as " + at->path().string();
+    if (name.extension() == ".parquet")
+      return "; " + at->path().parent_path().string() + " has Parquet files: give that";
   }
   return "";
 }
@@ -59,13 +61,15 @@ bool is_parquet(const std::filesystem::path& path) {
 
 bool is_arrow_data(const std::filesystem::path& path) {
   if (is_there(path / "dataset_dict.json") || is_there(path / "state.json")) return true;
-  return !std::filesystem::is_directory(path) && (format_ending(path) == ".arrow" || is_parquet(path));
+  if (std::filesystem::is_directory(path)) return is_parquet_folder(path);
+  return format_ending(path) == ".arrow" || is_parquet(path);
 }
 
 std::vector<std::filesystem::path> arrow_files(const std::filesystem::path& path, const std::string& split) {
   if (std::filesystem::is_regular_file(path)) return {path};
   const std::filesystem::path place = split_folder(path, split);
   const std::filesystem::path state = place / "state.json";
+  if (!is_there(state) && is_parquet_folder(path)) return parquet_files(path, split);
   HICI_CHECK(std::filesystem::exists(state), place.string(),
              ": has no state.json; expected a folder that datasets.save_to_disk wrote", folder_hint(place));
   const nlohmann::json value = read_companion_json(state, kMaxStateBytes);

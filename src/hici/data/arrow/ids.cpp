@@ -2,6 +2,7 @@
 #include "hici/data/arrow/ids.h"
 
 #include "hici/base/error.h"
+#include "hici/base/log.h"
 #include "hici/base/shown_name.h"
 #include "hici/data/arrow/batches.h"
 #include "hici/data/arrow/files.h"
@@ -22,6 +23,7 @@ constexpr const char *kLabels = "labels", *kPositions = "position_ids";
 
 bool is_list_of_numbers(const arrow::DataType& type) {
   const bool is_list = type.id() == arrow::Type::LIST || type.id() == arrow::Type::LARGE_LIST ||
+                       type.id() == arrow::Type::LIST_VIEW || type.id() == arrow::Type::LARGE_LIST_VIEW ||
                        type.id() == arrow::Type::FIXED_SIZE_LIST;
   if (!is_list) return false;
   const arrow::Type::type values = static_cast<const arrow::BaseListType&>(type).value_type()->id();
@@ -65,14 +67,26 @@ const arrow::Array& list_values(const arrow::Array& array, int64_t row, int64_t&
   return *list.values();
 }
 
+const arrow::Array& list_values(const arrow::Array& array, int64_t row, int64_t& begin, int64_t& count) {
+  switch (array.type_id()) {
+    case arrow::Type::LIST:
+      return list_values<arrow::ListArray>(array, row, begin, count);
+    case arrow::Type::LARGE_LIST:
+      return list_values<arrow::LargeListArray>(array, row, begin, count);
+    case arrow::Type::LIST_VIEW:
+      return list_values<arrow::ListViewArray>(array, row, begin, count);
+    case arrow::Type::LARGE_LIST_VIEW:
+      return list_values<arrow::LargeListViewArray>(array, row, begin, count);
+    default:
+      return list_values<arrow::FixedSizeListArray>(array, row, begin, count);
+  }
+}
+
 // The numbers of one row of a list column.
 void read_row(const arrow::Array& array, int64_t row, const std::string& subject, Numbers& out) {
   HICI_CHECK(!array.IsNull(row), subject, " is null, expected a list of numbers");
   int64_t begin = 0, count = 0;
-  const arrow::Array& values =
-      array.type_id() == arrow::Type::LIST         ? list_values<arrow::ListArray>(array, row, begin, count)
-      : array.type_id() == arrow::Type::LARGE_LIST ? list_values<arrow::LargeListArray>(array, row, begin, count)
-                                                   : list_values<arrow::FixedSizeListArray>(array, row, begin, count);
+  const arrow::Array& values = list_values(array, row, begin, count);
   out.clear();
   for (int64_t i = begin; values.null_count() > 0 && i < begin + count; ++i) {
     HICI_CHECK(!values.IsNull(i), subject, " holds null at ", i - begin, ", expected numbers");
@@ -152,12 +166,16 @@ class ArrowIds : public IdRows {
 };
 
 // The column of ids by the schema of the first file; empty: none.
-std::string ids_column(const std::vector<std::filesystem::path>& files, const std::string& text_field) {
+std::string ids_column(const std::vector<std::filesystem::path>& files, const std::string& text_field,
+                       bool says_choice) {
   std::string column;
   ArrowBatches batches({files.front()}, [&](const arrow::Schema& schema, const std::string& subject) {
     const int named = find_column(schema, text_field, subject), usual = find_column(schema, kIdsColumn, subject);
     if (named >= 0 && is_list_of_numbers(*schema.field(named)->type())) column = text_field;
     if (named < 0 && usual >= 0) column = kIdsColumn;
+    if (says_choice && column.empty() && usual >= 0)
+      log_info(subject, ": has columns '", shown_name(text_field), "' and '", kIdsColumn,
+               "'; the text is tokenized here, ", "`text_field` ", kIdsColumn, " takes the ids");
     return std::vector<int>{};
   });
   batches.open_first();
@@ -167,9 +185,9 @@ std::string ids_column(const std::vector<std::filesystem::path>& files, const st
 }  // namespace
 
 std::unique_ptr<IdRows> open_arrow_ids(const std::filesystem::path& path, const std::string& split,
-                                       const std::string& text_field, int64_t vocab_size) {
+                                       const std::string& text_field, int64_t vocab_size, bool says_choice) {
   const std::vector<std::filesystem::path> files = arrow_files(path, split);
-  std::string column = ids_column(files, text_field);
+  std::string column = ids_column(files, text_field, says_choice);
   return column.empty() ? nullptr : std::make_unique<ArrowIds>(files, std::move(column), vocab_size);
 }
 

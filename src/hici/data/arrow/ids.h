@@ -23,11 +23,11 @@ class IdRows {
 };
 
 // Column `text_field` where it is one of lists of whole numbers (8 to 64 bits; list, large_list, fixed_size_list), else
-// kIdsColumn where there is no column `text_field`. Null: the data set holds no ids, but text.
-// An id that is negative or not below `vocab_size` is an error. So is a row in which a mask (attention_mask and the
-// like), labels or position_ids say something else than that every token is learned in its place.
-// In a binary built without libarrow this throws an error that says so.
+// kIdsColumn where there is no column `text_field`. Null: the data set holds no ids, but text; with `says_choice` a
+// line says so where it holds both. An id that is negative or not below `vocab_size` is an error. So is a row in which
+// a mask (attention_mask and the like), labels or position_ids say something else than that every token is learned in
+// its place. In a binary built without libarrow this throws an error that says so.
 std::unique_ptr<IdRows> open_arrow_ids(const std::filesystem::path& path, const std::string& split,
-                                       const std::string& text_field, int64_t vocab_size);
+                                       const std::string& text_field, int64_t vocab_size, bool says_choice);
 
 }  // namespace hici::data

@@ -25,7 +25,7 @@ std::unique_ptr<TextSource> open_arrow_source(const std::filesystem::path& path,
 std::unique_ptr<JsonRows> open_arrow_rows(const std::filesystem::path& path, const std::string&) { no_arrow(path); }
 
 std::unique_ptr<IdRows> open_arrow_ids(const std::filesystem::path& path, const std::string&, const std::string&,
-                                       int64_t) {
+                                       int64_t, bool) {
   no_arrow(path);
 }
 

@@ -136,6 +136,7 @@ SftExample SftEncoder::encode_answer_to_chat(const SftRow& row, const text::Chat
 // As transformers: a model may come with a template of its own for conversations with tools.
 const text::ChatTemplate& SftEncoder::template_for(const SftRow& row) {
   std::optional<text::ChatTemplate>& chat_template = row.has_tools() ? template_for_tools_ : chat_template_;
+  if (!chat_template_ && !template_for_tools_) tokenizer_.warn_of_other_spaces();
   if (!chat_template) chat_template = text::load_chat_template(model_, row.has_tools());
   return *chat_template;
 }
