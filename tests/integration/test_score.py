@@ -6,9 +6,11 @@ import http.server
 import json
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import unittest
 import urllib.parse
@@ -17,6 +19,8 @@ import support
 from support import FolderTest, HICI, hici
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "eval" / "data"
+sys.path.insert(0, str(DATA.parent))
+import difflib_draws
 
 
 class LongBenchTest(FolderTest):
@@ -50,6 +54,85 @@ class LongBenchTest(FolderTest):
         result = json.loads((self.model / "result.json").read_text(), parse_constant=self.fail)  # NaN is no JSON
         self.assertEqual(set(result["trec"]), {"0-4k", "4-8k", "8k+"})
         self.assertIsNone(result["dureader"]["0-4k"])
+
+    def score_one(self, *more, name="lcc", pair=("tide", "diet")):
+        """Scores a folder of one row; ("tide", "diet") is 50 by Levenshtein and 25 by difflib. -> (stderr, stdout)"""
+        folder = self.folder / "one"
+        folder.mkdir(exist_ok=True)
+        row = {"pred": pair[0], "answers": [pair[1]], "all_classes": None, "length": 5000}
+        (folder / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+        done = self.run_hici("score", "longbench", folder, *more)
+        return done.stderr, done.stdout
+
+    def one(self, name="result.json"):
+        return json.loads((self.folder / "one" / name).read_text())
+
+    def test_difflib_is_that_of_python_on_drawn_texts(self):
+        chance = random.Random(1616)
+        pairs = [difflib_draws.draw(chance, 3000 if i % 20 == 0 else 400) for i in range(300)]
+        folders = []
+        for number, (text, answer) in enumerate(pairs):
+            folders.append(self.folder / "drawn" / f"m{number:03}")
+            folders[-1].mkdir(parents=True)
+            (folders[-1] / "repobench-p.jsonl").write_text(json.dumps({"pred": text, "answers": [answer], "length": 1}) + "\n")
+        for begin in range(0, len(folders), 100):
+            self.run_hici("score", "longbench", *folders[begin:begin + 100], "--code_ratio", "difflib")
+        for folder, pair in zip(folders, pairs):
+            self.assertEqual(json.loads((folder / "result.json").read_text()), {"repobench-p": difflib_draws.percent(*pair)}, pair)
+
+    def test_the_ratio_is_named_and_parts_tables(self):
+        _, text = self.score_one()
+        self.assertEqual(self.one(), {"lcc": 50.0})
+        self.assertEqual(self.one("result_settings.json")["code_ratio"], "levenshtein")
+        self.assertIn("code compared by levenshtein", text)
+        _, text = self.score_one("--code_ratio", "difflib")
+        self.assertEqual(self.one(), {"lcc": 25.0})
+        self.assertEqual(self.one("result_settings.json")["code_ratio"], "difflib")
+        self.assertIn("code compared by difflib", text)
+        shutil.copytree(self.folder / "one", self.folder / "two")
+        self.run_hici("score", "longbench", self.folder / "two")
+        shutil.copytree(self.folder / "two", self.folder / "three")
+        (self.folder / "three" / "result_settings.json").unlink()
+        self.run_hici("report", *[self.folder / name for name in ("one", "two", "three")], "--output", self.folder / "r.html")
+        page = (self.folder / "r.html").read_text()
+        for words in ("code compared by difflib", "code compared by levenshtein", "how code is compared"):
+            self.assertIn(words, page)
+        self.score_one(name="qasper")
+        self.assertNotIn("code compared", self.score_one("--datasets", "qasper")[1])
+        self.assert_refused(2, [self.model, "--code_ratio", "jaro"], "--code_ratio", "jaro", "levenshtein or difflib")
+
+    def test_a_result_that_came_with_the_predictions_is_compared_and_kept(self):
+        self.score_one()
+        stored = self.folder / "one" / "result.json"
+        stored.write_text('{"lcc": 25.0}')
+        err, _ = self.score_one()
+        self.assertIn(f"{stored}: lcc 25.00, here 50.00 (25.00 more); --code_ratio difflib gives what it says", err)
+        self.assertEqual((self.one(), self.one("result.others.json")), ({"lcc": 50.0}, {"lcc": 25.0}))
+        self.assertNotIn("result.others", self.score_one()[0], "ours is replaced as ever")
+        self.assertNotIn("result.others", self.score_one("--code_ratio", "difflib")[0])
+        stored.write_text('{"lcc": 50.0, "trec": 3}')
+        err, _ = self.score_one()
+        self.assertIn(f"{stored}: has also trec, not scored here", err)
+        self.assertEqual(self.one("result.others-2.json")["trec"], 3)
+        stored.write_text('{"lcc": 50}')
+        self.assertNotIn("result.others", self.score_one()[0], "equal scores are nothing to keep")
+
+    def test_a_result_that_is_none_is_one_line_and_no_obstacle(self):
+        self.score_one()
+        stored = self.folder / "one" / "result.json"
+        for number, text in enumerate(("", "not JSON", "[]", '{"lcc": "50"}', '{"lcc": {"0-4k": 1}}', "[" * 5000, '{"lcc": \\ud800}')):
+            stored.write_text(text)
+            err, _ = self.score_one()
+            self.assertEqual(err.count("are not compared with those here"), 1, err)
+            self.assertEqual(self.one(), {"lcc": 50.0})
+        self.assertEqual(len(list((self.folder / "one").glob("result.others*"))), number + 1)
+        target = self.folder / "elsewhere.json"
+        target.write_text("{}")
+        stored.unlink()
+        stored.symlink_to(target)
+        done = self.run_hici("score", "longbench", self.folder / "one", code=1)
+        self.assert_one_error_line(done, "score longbench", "result.json")
+        self.assertEqual(target.read_text(), "{}")
 
     def assert_refused(self, code, arguments, *needles):
         done = hici("score", "longbench", *arguments)

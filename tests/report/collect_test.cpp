@@ -2,6 +2,7 @@
 #include "hici/report/collect.h"
 
 #include "hici/base/json.h"
+#include "hici/base/sha256.h"
 #include "hici/report/tables/report_tables.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
@@ -312,9 +313,15 @@ TEST_F(CollectTest, PasskeysOfOtherPromptsAreAnotherTable) {
   EXPECT_EQ(tables[1].conditions, ", 2 prompts of each length, seeds 0 to 1");
 }
 
+std::string record_of(const std::string& scores, const std::string& ratio) {
+  return R"({"command": "score longbench", "code_ratio": ")" + ratio + R"(", "result_sha256": ")" + sha256_hex(scores) +
+         R"("})";
+}
+
 TEST_F(CollectTest, LongBenchOfOtherSettingsIsAnotherTable) {
   const auto model = [&](const std::string& name, const std::string& scores, const std::string& settings) {
     write(name + "/result.json", scores);
+    write(name + "/result_settings.json", record_of(scores, "levenshtein"));
     if (!settings.empty())
       write(name + "/lcc.json", R"({"command": "eval longbench", "data_sha256": "d")" + settings + "}");
   };
@@ -328,11 +335,38 @@ TEST_F(CollectTest, LongBenchOfOtherSettingsIsAnotherTable) {
     if (!table.name.starts_with("longbench-datasets")) tables.push_back(table);
   }
   ASSERT_EQ(tables.size(), 3U);
-  EXPECT_EQ(tables[0].full_caption(), "LongBench scores by group of data sets (lcc), prompts of at most 3500 tokens");
+  EXPECT_EQ(
+      tables[0].full_caption(),
+      "LongBench scores by group of data sets (lcc), code compared by levenshtein, prompts of at most 3500 tokens");
   EXPECT_TRUE(tables[0].is_best(1, 5));
-  EXPECT_EQ(tables[1].conditions, ", prompts of at most 31500 tokens");
-  EXPECT_EQ(tables[2].conditions, "; the files do not say max_length and the form of the prompts");
+  EXPECT_EQ(tables[1].conditions, ", code compared by levenshtein, prompts of at most 31500 tokens");
+  EXPECT_EQ(tables[2].conditions,
+            ", code compared by levenshtein; the files do not say max_length and the form of the prompts");
   EXPECT_FALSE(tables[2].is_best(1, 5));
+}
+
+// fuzz.ratio is another function where python-Levenshtein is installed, by 2 to 3 points on code.
+TEST_F(CollectTest, CodeComparedInAnotherWayIsAnotherTable) {
+  const auto model = [&](const std::string& name, const std::string& scores, const std::string& ratio) {
+    write(name + "/result.json", scores);
+    if (!ratio.empty()) write(name + "/result_settings.json", record_of(scores, ratio));
+    for (const char* set : {"/lcc.json", "/qasper.json"})
+      write(name + set, R"({"command": "eval longbench", "data_sha256": "d", "max_length": 3500})");
+  };
+  model("a", R"({"qasper": 10, "lcc": 50})", "levenshtein");
+  model("b", R"({"qasper": 20, "lcc": 60})", "difflib");
+  model("c", R"({"qasper": 30, "lcc": 70})", "levenshtein");
+  model("d", R"({"qasper": 40, "lcc": 80})", "");
+  model("e", R"({"qasper": 50})", "");
+  std::vector<Table> tables;
+  for (const Table& table : longbench_tables(collect({root_.path()}).longbench)) {
+    if (table.name.starts_with("longbench-datasets")) tables.push_back(table);
+  }
+  ASSERT_EQ(tables.size(), 3U);
+  EXPECT_EQ(tables[0].conditions, ", code compared by levenshtein, prompts of at most 3500 tokens");
+  EXPECT_EQ(tables[0].value_columns, (std::vector<std::string>{"a", "c", "e"})) << "e has no code";
+  EXPECT_EQ(tables[1].conditions, ", code compared by difflib, prompts of at most 3500 tokens");
+  EXPECT_EQ(tables[2].conditions, ", prompts of at most 3500 tokens; the files do not say how code is compared");
 }
 
 // Their names are alike and their weights the same: one of them was dropped as a repeat of the other.

@@ -8,6 +8,7 @@
 #include "hici/commands/options/benchmark_options.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/eval/longbench/scores.h"
+#include "hici/eval/longbench/stored_result.h"
 #include "hici/report/answer_settings.h"
 #include "hici/report/tables/report_tables.h"
 #include "hici/report/tell_apart.h"
@@ -23,12 +24,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kResultName = "result.json";
-
 struct ScoreLongBenchOptions {
   std::vector<fs::path> folders;
   std::vector<std::string> datasets;
   bool by_length = false;
+  std::string code_ratio = name_of(eval::CodeRatio::kLevenshtein);
   fs::path table;
 };
 
@@ -89,32 +89,56 @@ report::LongBenchResult result_of(const eval::LongBenchModelScores& scores, cons
   return result;
 }
 
-void write_results(const ScoreLongBenchOptions& o, const std::vector<report::LongBenchResult>& results) {
+// Before anything is written: what a result.json that came with the predictions says otherwise, which is kept.
+void keep_other_results(const ScoreLongBenchOptions& o, const eval::LongBenchScoring& scoring,
+                        const std::vector<report::LongBenchResult>& results) {
   for (size_t i = 0; i < results.size(); ++i) {
-    write_result(o.folders[i] / kResultName,
-                 [&] { return eval::longbench_result(results[i].scores, o.by_length).dump(4) + "\n"; });
+    const std::vector<std::string> lines = eval::differences_from_stored(o.folders[i], results[i].scores, scoring);
+    if (lines.empty()) continue;
+    for (const std::string& line : lines) log_warning(line);
+    const fs::path kept = eval::free_name_for_stored(o.folders[i]);
+    fs::rename(o.folders[i] / eval::kLongBenchResultName, kept);
+    log_info(kept.string(), ": is the result.json that was there");
   }
 }
 
+void write_results(const ScoreLongBenchOptions& o, const std::vector<report::LongBenchResult>& results) {
+  for (size_t i = 0; i < results.size(); ++i) {
+    const std::string text = eval::longbench_result_text(results[i].scores, o.by_length);
+    write_result(o.folders[i] / eval::kLongBenchResultName, [&] { return text; });
+    write_output_file(o.folders[i] / eval::kLongBenchRecordName,
+                      eval::longbench_record_text(results[i].scores, o.by_length, text));
+  }
+}
+
+void add_answers(ReadPlaces& inputs, const fs::path& folder) {
+  for (const eval::LongBenchTask& task : eval::longbench_tasks()) {
+    for (const char* ending : {".jsonl", ".json"})
+      inputs.push_back({folder / (std::string(task.name) + ending), "answers"});
+  }
+}
+
+// What a folder gets is compared with the answers in it alone: of many folders, each with all would take minutes.
 void check_places(const ScoreLongBenchOptions& o) {
   ReadPlaces inputs;
-  for (const fs::path& folder : o.folders) {
-    for (const eval::LongBenchTask& task : eval::longbench_tasks()) {
-      for (const char* ending : {".jsonl", ".json"})
-        inputs.push_back({folder / (std::string(task.name) + ending), "answers"});
-    }
-  }
+  for (const fs::path& folder : o.folders) add_answers(inputs, folder);
   check_output_file(o.table, inputs);
   if (!o.table.empty()) check_output_file(fs::path(o.table).replace_extension(".tex"), inputs);
   for (const fs::path& folder : o.folders) {
-    if (fs::is_directory(folder)) check_output_file(folder / kResultName, inputs);
+    if (!fs::is_directory(folder)) continue;
+    ReadPlaces own;
+    add_answers(own, folder);
+    for (const char* name : {eval::kLongBenchResultName, eval::kLongBenchRecordName})
+      check_output_file(folder / name, own);
   }
 }
 
 int run(const ScoreLongBenchOptions& o) {
   validate(o);
   check_places(o);
-  const eval::LongBenchScoring scoring{.datasets = longbench_dataset_names(o.datasets), .by_length = o.by_length};
+  const eval::LongBenchScoring scoring{.datasets = longbench_dataset_names(o.datasets),
+                                       .by_length = o.by_length,
+                                       .code_ratio = parse_enum<eval::CodeRatio>(o.code_ratio, "`code_ratio`")};
   report::ReportData data;
   for (const fs::path& folder : o.folders) {
     const eval::LongBenchModelScores scores = eval::score_longbench(folder, scoring);
@@ -124,6 +148,7 @@ int run(const ScoreLongBenchOptions& o) {
   report::tell_apart(data);
   const std::vector<report::Table> tables = report::longbench_tables(data.longbench);
   show_and_write(shown_tables(tables), [&] {
+    keep_other_results(o, scoring, data.longbench);
     write_results(o, data.longbench);
     if (!o.table.empty()) write_tables(o.table, tables);
   });
@@ -136,6 +161,8 @@ Runner bind(CLI::App& app) {
   app.add_option("--datasets", o->datasets, "Score these data sets only, a,b,c; all that have a file unless told");
   // A flag, which takes no True or False: the folder that may follow would be read as one.
   app.add_flag("-e,--e", o->by_length, "The predictions are those of LongBench-E: scores by length of the context");
+  add_option(app, "code_ratio", o->code_ratio,
+             "lcc and repobench-p: levenshtein, fuzz.ratio with python-Levenshtein installed; difflib, without it");
   add_option(app, "table", o->table,
              "Write group means (with -e the scores by length) as CSV, and as LaTeX beside it with .tex");
   return [o] { return run(*o); };

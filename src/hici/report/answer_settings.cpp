@@ -66,6 +66,20 @@ std::string longbench_identity(const JsonObject& settings, const std::vector<std
   return identity;
 }
 
+void add_code_ratio(LongBenchResult& result) {
+  if (!result.scores.has_code()) return;
+  const std::optional<eval::CodeRatio> ratio = result.scores.code_ratio;
+  if (!ratio) {
+    result.conditions.unstated.emplace_back("how code is compared");
+    return;
+  }
+  result.conditions.remark = hici::detail::concat("code compared by ", name_of(*ratio));
+  for (const eval::LongBenchTaskScore& score : result.scores.tasks) {
+    if (score.task->metric == eval::LongBenchMetric::kCodeSimilarity)
+      result.conditions.asked[std::string(score.task->name)] += hici::detail::concat(" ", name_of(*ratio));
+  }
+}
+
 }  // namespace
 
 void set_retrieval_settings(RetrievalResult& result, const fs::path& answers, const std::string& labels_sha256) {
@@ -100,6 +114,7 @@ void set_longbench_settings(LongBenchResult& result, const fs::path& folder) {
   if (words.size() > 1)
     result.conditions.settings = {"max_length, prompt style or base not the same for all data sets"};
   if (num_found < result.scores.tasks.size()) result.conditions.unstated = {"max_length", "the form of the prompts"};
+  add_code_ratio(result);
 }
 
 }  // namespace hici::report

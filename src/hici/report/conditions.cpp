@@ -45,6 +45,18 @@ std::string suffix_of(const std::string& data) {
   return suffix.empty() ? "" : hici::detail::concat("-", suffix);
 }
 
+std::string in_words(const std::vector<std::string>& settings, const std::vector<std::string>& unstated) {
+  std::string text = joined(settings, ", ");
+  if (unstated.empty()) return text;
+  return hici::detail::concat(text, text.empty() ? "" : "; ", "the files do not say ", joined(unstated, " and "));
+}
+
+// A group's caption is that of its first member that has a remark, else of its first.
+std::string caption_of(const std::vector<const Conditions*>& group) {
+  const auto found = std::find_if(group.begin(), group.end(), [](const auto* c) { return !c->remark.empty(); });
+  return (found == group.end() ? group.front() : *found)->caption();
+}
+
 }  // namespace
 
 bool Conditions::comparable_with(const Conditions& other) const {
@@ -56,15 +68,13 @@ bool Conditions::comparable_with(const Conditions& other) const {
   });
 }
 
-std::string Conditions::settings_text() const {
-  std::string text = joined(settings, ", ");
-  if (unstated.empty()) return text;
-  return hici::detail::concat(text, text.empty() ? "" : "; ", "the files do not say ", joined(unstated, " and "));
-}
+std::string Conditions::settings_text() const { return in_words(settings, unstated); }
 
 std::string Conditions::caption() const {
-  const std::string text = settings_text();
-  const char* joint = text.empty() ? "" : settings.empty() ? "; " : ", ";
+  std::vector<std::string> words = settings;
+  if (!remark.empty()) words.insert(words.begin(), remark);
+  const std::string text = in_words(words, unstated);
+  const char* joint = text.empty() ? "" : words.empty() ? "; " : ", ";
   return hici::detail::concat(data.empty() ? "" : ", ", data, joint, text);
 }
 
@@ -115,10 +125,10 @@ std::vector<size_t> groups_of(const std::vector<const Conditions*>& all) {
 
 std::vector<CommonWords> common_words(const std::vector<std::vector<const Conditions*>>& groups) {
   std::map<std::string, int> num_with_words, num_with_suffix;
-  for (const auto& group : groups) ++num_with_words[group.front()->caption()];
+  for (const auto& group : groups) ++num_with_words[caption_of(group)];
   std::vector<CommonWords> all;
   for (const auto& group : groups) {
-    CommonWords common{.words = group.front()->caption(), .file_suffix = {}};
+    CommonWords common{.words = caption_of(group), .file_suffix = {}};
     if (num_with_words[common.words] > 1) common.words.append(", cases ").append(mark_of(group));
     if (groups.size() > 1) common.file_suffix = suffix_of(group.front()->data);
     const int number = ++num_with_suffix[common.file_suffix];

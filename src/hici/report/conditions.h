@@ -15,6 +15,7 @@ struct Conditions {
   std::string data_sha256 = {};                   // of its contents; empty: not stated
   std::vector<std::string> settings = {};         // as in captions: "a window every 256 tokens"
   std::map<std::string, std::string> asked = {};  // column of a table -> identity of the questions in it
+  std::string remark = {};                        // of `asked`, as in captions; by itself it parts no tables
   std::vector<std::string> unstated = {};         // facts that the file does not state: "the data"
   std::string source = {};                        // of several columns: the file or folder of all of them
 

@@ -6,6 +6,7 @@
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
 #include "hici/base/text_table.h"
+#include "hici/eval/longbench/stored_result.h"
 #include "hici/eval/longeval/scores.h"
 #include "hici/report/answer_settings.h"
 #include "hici/report/origin.h"
@@ -233,6 +234,7 @@ LongBenchResult parse_longbench(const JsonObject& object, const fs::path& file) 
     }
     result.scores.tasks.push_back(score);
   }
+  result.scores.code_ratio = eval::recorded_code_ratio(folder);
   set_longbench_settings(result, folder);
   return result;
 }

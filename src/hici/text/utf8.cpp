@@ -57,4 +57,23 @@ Utf8Prefix valid_utf8_prefix(std::string_view text) {
   return {.valid_bytes = at, .is_cut = false};
 }
 
+std::u32string characters_of(std::string_view text) {
+  std::u32string characters;
+  characters.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const auto first = static_cast<unsigned char>(text[at]);
+    const size_t size = lead_of(first).num_bytes;
+    if (size == 0 || valid_utf8_prefix(text.substr(at, size)).valid_bytes != size) {
+      characters.push_back(0xDC00 + first);
+      ++at;
+      continue;
+    }
+    char32_t point = size == 1 ? first : first & (0x7FU >> size);
+    for (size_t i = 1; i < size; ++i) point = point << 6 | (static_cast<unsigned char>(text[at + i]) & 0x3F);
+    characters.push_back(point);
+    at += size;
+  }
+  return characters;
+}
+
 }  // namespace hici::text

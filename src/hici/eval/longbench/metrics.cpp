@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/eval/longbench/difflib.h"
 #include "hici/eval/longbench/rouge.h"
 #include "hici/text/answers.h"
 
@@ -35,7 +36,7 @@ std::string paragraph_number(std::string_view answer, std::string_view word, con
 }
 
 double score_answer(const LongBenchTask& task, const LongBenchPrediction& row, std::string_view text,
-                    const std::string& answer) {
+                    const std::string& answer, CodeRatio ratio) {
   switch (task.metric) {
     case LongBenchMetric::kQaF1:
       return qa_f1(text::english_words(text), text::english_words(answer));
@@ -54,18 +55,24 @@ double score_answer(const LongBenchTask& task, const LongBenchPrediction& row, s
     case LongBenchMetric::kCount:
       return share_of_numbers(text, answer);
     case LongBenchMetric::kCodeSimilarity:
-      return code_similarity(text, answer);
+      return code_similarity(text, answer, ratio);
   }
   HICI_ASSERT(false, "unknown metric");
 }
 
+// The share of characters that insertions and deletions leave alone.
+double levenshtein_ratio(std::string_view a, std::string_view b) {
+  const text::EditDistance found = text::edit_distance(a, b);
+  return 1.0 - static_cast<double>(found.edits) / static_cast<double>(found.num_characters);
+}
+
 }  // namespace
 
-double score_prediction(const LongBenchTask& task, const LongBenchPrediction& prediction) {
+double score_prediction(const LongBenchTask& task, const LongBenchPrediction& prediction, CodeRatio ratio) {
   const std::string_view text = task.first_line_only ? first_line(prediction.text) : std::string_view(prediction.text);
   double best = 0;
   for (const std::string& answer : prediction.answers)
-    best = std::max(best, score_answer(task, prediction, text, answer));
+    best = std::max(best, score_answer(task, prediction, text, answer, ratio));
   return best;
 }
 
@@ -106,24 +113,24 @@ double share_of_numbers(std::string_view text, std::string_view number) {
   return static_cast<double>(right) / static_cast<double>(found.size());
 }
 
-double code_similarity(std::string_view text, std::string_view answer) {
+double code_similarity(std::string_view text, std::string_view answer, CodeRatio ratio) {
   std::string_view rest = without_leading_line_ends(text);
   for (bool is_last = false; !is_last;) {
     const size_t end = rest.find('\n');
     is_last = end == std::string_view::npos;
     const std::string_view line = rest.substr(0, end);
-    if (!contains(line, "`") && !contains(line, "#") && !contains(line, "//")) return fuzz_ratio(line, answer) / 100.0;
+    if (!contains(line, "`") && !contains(line, "#") && !contains(line, "//"))
+      return fuzz_ratio(line, answer, ratio) / 100.0;
     if (!is_last) rest.remove_prefix(end + 1);
   }
-  return fuzz_ratio("", answer) / 100.0;
+  return fuzz_ratio("", answer, ratio) / 100.0;
 }
 
-int fuzz_ratio(std::string_view a, std::string_view b) {
+int fuzz_ratio(std::string_view a, std::string_view b, CodeRatio ratio) {
   if (a == b) return 100;
   if (a.empty() || b.empty()) return 0;
-  const text::EditDistance found = text::edit_distance(a, b);
-  const double ratio = 1.0 - static_cast<double>(found.edits) / static_cast<double>(found.num_characters);
-  return static_cast<int>(std::nearbyint(100 * ratio));  // halves go to the even number, as in Python
+  const double share = ratio == CodeRatio::kDifflib ? difflib_ratio(a, b) : levenshtein_ratio(a, b);
+  return static_cast<int>(std::nearbyint(100 * share));  // halves go to the even number, as in Python
 }
 
 }  // namespace hici::eval

@@ -67,6 +67,11 @@ const LongBenchTaskScore* LongBenchModelScores::find(const LongBenchTask& task) 
   return found == tasks.end() ? nullptr : &*found;
 }
 
+bool LongBenchModelScores::has_code() const {
+  return std::any_of(tasks.begin(), tasks.end(),
+                     [](const auto& score) { return score.task->metric == LongBenchMetric::kCodeSimilarity; });
+}
+
 LongBenchModelScores score_longbench(const fs::path& folder, const LongBenchScoring& options) {
   const std::vector<const LongBenchTask*> tasks = tasks_in(folder, options.datasets);
   std::vector<Job> jobs;
@@ -80,9 +85,13 @@ LongBenchModelScores score_longbench(const fs::path& folder, const LongBenchScor
     for (LongBenchPrediction& prediction : predictions) jobs.push_back({task, std::move(prediction)});
     ends.push_back(jobs.size());
   }
-  parallel_for(jobs.size(), [&](size_t i) { jobs[i].score = score_prediction(*jobs[i].task, jobs[i].prediction); });
+  parallel_for(jobs.size(), [&](size_t i) {
+    jobs[i].score = score_prediction(*jobs[i].task, jobs[i].prediction, options.code_ratio);
+  });
 
-  LongBenchModelScores scores{.model = fs::absolute(folder).lexically_normal().filename().string(), .tasks = {}};
+  LongBenchModelScores scores{.model = fs::absolute(folder).lexically_normal().filename().string(),
+                              .tasks = {},
+                              .code_ratio = options.code_ratio};
   if (scores.model.empty()) scores.model = fs::absolute(folder).lexically_normal().parent_path().filename().string();
   for (size_t t = 0; t < tasks.size(); ++t) {
     const size_t begin = t == 0 ? 0 : ends[t - 1];

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,15 +33,19 @@ struct LongBenchTaskScore {
 };
 
 struct LongBenchModelScores {
-  std::string model;                      // name of the folder
-  std::vector<LongBenchTaskScore> tasks;  // those that have predictions, in LongBench's order
+  std::string model;                                   // name of the folder
+  std::vector<LongBenchTaskScore> tasks;               // those that have predictions, in LongBench's order
+  std::optional<CodeRatio> code_ratio = std::nullopt;  // not known of scores that others made
 
   const LongBenchTaskScore* find(const LongBenchTask& task) const;
+  // True if a data set is scored by code_ratio.
+  bool has_code() const;
 };
 
 struct LongBenchScoring {
   std::vector<std::string> datasets;  // empty: all that have a file
   bool by_length = false;             // -e: the buckets as well; num_rows of the data sets is not checked
+  CodeRatio code_ratio = CodeRatio::kLevenshtein;
 };
 
 // Scores a folder on all cores. A .jsonl file that is no data set of LongBench is an error.
