@@ -34,5 +34,30 @@ TEST(CorpusTokenizerTest, CountsWhatIsEncodedAndNotWhatIsRead) {
   EXPECT_EQ(corpus.share_encoded(), 1);
 }
 
+// Short and long documents, ids, and what begins with a text that needs no frame.
+TEST(CorpusTokenizerTest, SaysWhereDocumentsEndAndFramesThoseThatDoNotBeginWithTheirFrame) {
+  const TemporaryFolder folder;
+  const text::Tokenizer tokenizer = train_small_tokenizer(folder);
+  const std::string text = mixed_text().substr(0, 100), framed = "a" + text, long_text(1'100'000, 'a');
+  std::vector<uint32_t> ids;
+  std::vector<int64_t> ends;
+  CorpusTokenizer corpus(
+      tokenizer, {.before = {1}, .after = {2}, .unless_text_begins = "a"},
+      [&](std::span<const uint32_t> more) { ids.insert(ids.end(), more.begin(), more.end()); },
+      [&](int64_t end) { ends.push_back(end); });
+  corpus.add({framed, true});
+  corpus.add({"", true});
+  corpus.add_ids(std::vector<uint32_t>{7, 8});
+  corpus.add({long_text, false});
+  corpus.add({" b", true});
+  EXPECT_EQ(corpus.finish().num_documents, 4);
+  const auto size_of = [&](const std::string& one) {
+    return static_cast<int64_t>(tokenizer.encode(one, false).size());
+  };
+  const int64_t first = size_of(framed), last = size_of(long_text + " b");
+  EXPECT_EQ(ends, (std::vector<int64_t>{first, first + 2, first + 4, first + 4 + last}));
+  EXPECT_EQ((std::vector<uint32_t>(ids.begin() + first, ids.begin() + first + 4)), (std::vector<uint32_t>{1, 2, 7, 8}));
+}
+
 }  // namespace
 }  // namespace hici::data

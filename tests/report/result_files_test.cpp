@@ -53,6 +53,21 @@ TEST_F(ResultFilesTest, BadResultsOfPasskeyAreNamed) {
       read(passkey(R"([{"target": 9, "rope_factor": 1, "tests": [)" + passkey_test("1.5", "true") + "]}]")), "depth");
 }
 
+TEST_F(ResultFilesTest, RollingWindowsAreACondition) {
+  const auto result = [&](const std::string& more) {
+    const ReportData data = read(
+        R"({"command": "eval ppl", "label": "m", "attention": "full", "seq_len": 64, "perplexity": 7, "data_path": "a",
+                 "data_sha256": "d")" +
+        more + "}");
+    return data.perplexities.at(0).conditions;
+  };
+  const Conditions rolling = result(R"(, "rolling": true, "documents": 62, "prefix_token_id": 1)");
+  EXPECT_EQ(rolling.caption(), ", a, rolling windows over 62 documents, each behind token 1");
+  EXPECT_FALSE(rolling.comparable_with(result(R"(, "rolling": true, "documents": 62, "prefix_token_id": 2)")));
+  EXPECT_FALSE(rolling.comparable_with(result(R"(, "sliding_window": 64)")));
+  EXPECT_EQ(result("").caption(), ", a; the files do not say how far the windows are apart");
+}
+
 TEST_F(ResultFilesTest, SharesOfAttentionMustBeSharesOfEachHead) {
   const auto result = [](const std::string& layers, const std::string& global) {
     return R"({"command": "eval attention", "label": "m", "layers": )" + layers + R"(, "heads": 2, "global": )" +

@@ -13,6 +13,7 @@
 #include "hici/commands/options/dual_chunk_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/output_options.h"
+#include "hici/commands/options/rolling_options.h"
 #include "hici/commands/options/sharing_options.h"
 #include "hici/config/bounds.h"
 #include "hici/config/divides.h"
@@ -25,8 +26,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include <iomanip>
+#include <algorithm>
 #include <functional>
+#include <iomanip>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -48,10 +50,11 @@ struct EvalPplOptions {
   int64_t seq_len = 2048;
   int64_t context_size = 0;  // 0: the adapter's, else what the base covers
   int64_t batch_size = 1;
-  int64_t sliding_window = 256;
-  int64_t limit_tokens = 0;
-  bool stream_segments = false;
-  int64_t segment_parallel = 1;
+  Option<int64_t> sliding_window{256};
+  Option<int64_t> limit_tokens{0};
+  Option<bool> stream_segments{false};
+  Option<int64_t> segment_parallel{1};
+  RollingOptions rolling;
   CLI::App* app = nullptr;  // the command, for the text of its options
   DualChunkOptions dual_chunk;
   SharingOptions sharing;
@@ -75,8 +78,9 @@ EvalMode parse_eval_mode(const std::string& name) {
 }
 
 void check_options(const EvalPplOptions& o) {
+  o.rolling.check({&o.sliding_window, &o.limit_tokens, &o.stream_segments, &o.segment_parallel});
   config::check_tokens_at_once("--batch_size", o.batch_size, "--seq_len", o.seq_len);
-  if (o.segment_parallel == 1) {
+  if (o.segment_parallel.value == 1) {
     o.sharing.check(o.output);
   } else {
     o.sharing.check_resume(o.output);
@@ -106,8 +110,8 @@ nn::ForwardOptions make_forward(const EvalPplOptions& o, const EvalMode& mode, c
   return forward;
 }
 
-// All that repeats the result.
-nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loaded, const data::TokenFile& tokens,
+// All that repeats the result, but for the data and how windows are cut from them.
+nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loaded,
                              const nn::ForwardOptions& forward) {
   const auto& rope = loaded.model->config().rope;
   return {{"command", "eval ppl"},
@@ -123,19 +127,22 @@ nlohmann::json settings_json(const EvalPplOptions& o, const io::LoadedModel& loa
           {"num_segments", forward.segment_length > 0 ? o.seq_len / forward.segment_length : 0},
           {"causal_mode", name_of(loaded.hici.causal_mode)},
           {"has_hierarchy", loaded.has_hierarchy},
-          {"stream_segments", o.stream_segments},
-          {"sliding_window", o.sliding_window},
+          {"stream_segments", o.stream_segments.value},
           {"batch_size", o.batch_size},
-          {"limit_tokens", o.limit_tokens},
           {"dtype", ops::dtype_name(loaded.dtype)},
           {"device", loaded.device.str()},
           {"rope_type", name_of(rope.type)},
           {"rope_theta", rope.theta},
           {"rope_factor", rope.context_factor},
-          {"data_sha256", tokens.sha256()},
           {"weights_hash", loaded.weights_hash},
           {"config_hash", loaded.config_hash},
           {"library_version", kVersion}};
+}
+
+nlohmann::json window_settings(const EvalPplOptions& o, const data::TokenFile& tokens) {
+  return {{"sliding_window", o.sliding_window.value},
+          {"limit_tokens", o.limit_tokens.value},
+          {"data_sha256", tokens.sha256()}};
 }
 
 nlohmann::json dual_chunk_json(const EvalPplOptions& o, const config::ModelConfig& model,
@@ -147,7 +154,8 @@ nlohmann::json dual_chunk_json(const EvalPplOptions& o, const config::ModelConfi
           {"magnitude", sizes.magnitude}};
 }
 
-nlohmann::json result_json(const nlohmann::json& settings, const eval::PerplexityResult& result) {
+nlohmann::json result_json(const nlohmann::json& settings, const std::optional<data::Documents>& documents,
+                           const eval::PerplexityResult& result) {
   nlohmann::json json = {{"perplexity", result.perplexity},
                          {"accuracy", result.accuracy},
                          {"loss", result.loss},
@@ -155,17 +163,19 @@ nlohmann::json result_json(const nlohmann::json& settings, const eval::Perplexit
                          {"predicted_tokens", result.predicted_tokens},
                          {"tokens_per_second", result.tokens_per_second},
                          {"seconds", result.seconds}};
+  if (documents) json.update(rolling_result(*documents, result));
   json.update(settings);
   return json;
 }
 
 std::string result_text(const nlohmann::json& json) {
   std::ostringstream out;
-  out << std::fixed << std::setprecision(4) << "perplexity " << json["perplexity"].get<double>() << "  accuracy "
-      << json["accuracy"].get<double>() << "  loss " << json["loss"].get<double>() << std::setprecision(0) << "  ("
-      << json["attention"].get<std::string>() << " attention, " << counted(json["seq_len"], "token") << ", "
-      << counted(json["windows"], "window") << ", " << counted(json["predicted_tokens"], "predicted token") << ", "
-      << json["tokens_per_second"].get<double>() << " tokens/s)\n";
+  out << std::fixed << std::setprecision(4) << "perplexity " << json["perplexity"].get<double>() << "  "
+      << rolling_text(json) << "accuracy " << json["accuracy"].get<double>() << "  loss " << json["loss"].get<double>()
+      << std::setprecision(0) << "  (" << json["attention"].get<std::string>() << " attention, "
+      << counted(json["seq_len"], "token") << ", " << counted(json["windows"], "window") << ", "
+      << counted(json["predicted_tokens"], "predicted token") << ", " << json["tokens_per_second"].get<double>()
+      << " tokens/s)\n";
   return out.str();
 }
 
@@ -174,7 +184,7 @@ io::LoadedModel load(const EvalPplOptions& o, const EvalMode& mode) {
   const io::ModelRequest request = model_request(o.base_model, o.peft_model, o.context_size, o.device, uses_hierarchy);
   const io::OpenedModel opened = io::open_model(request);
   const config::HiciConfig hici = o.hici.resolve(opened, uses_hierarchy);
-  if (o.stream_segments) hici.check_streamable();
+  if (o.stream_segments.value) hici.check_streamable();
   io::LoadedModel loaded = io::build_model(request, opened, hici);
   if (mode.attention == nn::AttentionKind::kHici && !loaded.has_hierarchy) {
     log_info("--eval_mode ", o.eval_mode,
@@ -190,8 +200,8 @@ void check_stays_in_segments(const EvalPplOptions& o, const EvalMode& mode, cons
 }
 
 void check_segments(const EvalPplOptions& o, const EvalMode& mode) {
-  if (o.stream_segments) check_stays_in_segments(o, mode, "--stream_segments");
-  if (o.segment_parallel == 1) return;
+  if (o.stream_segments.value) check_stays_in_segments(o, mode, "--stream_segments");
+  if (o.segment_parallel.value == 1) return;
   check_stays_in_segments(o, mode, "--segment_parallel");
   HICI_CHECK_USAGE(!mode.one_segment, "--segment_parallel: has no form with --eval_mode ", o.eval_mode,
                    ", where a window is one segment; use --eval_mode hici");
@@ -200,41 +210,59 @@ void check_segments(const EvalPplOptions& o, const EvalMode& mode) {
 // What is evaluated, in one process.
 struct Evaluation {
   io::LoadedModel loaded;
-  data::TokenFile tokens;
+  std::optional<data::TokenFile> tokens;     // one of both
+  std::optional<data::Documents> documents;  // with --rolling
   eval::PerplexityOptions options;
   nlohmann::json settings;
 };
 
+// The data, in one of both forms.
+void open_data(const EvalPplOptions& o, const std::optional<data::TokenTypeChoice>& type, Evaluation& e) {
+  const data::ModelData data{.path = o.data_path,
+                             .model = o.base_model,
+                             .vocab_size = e.loaded.model->config().vocab_size,
+                             .text_field = o.text_field,
+                             .split = o.split};
+  if (o.rolling.is_on()) {
+    e.documents = o.rolling.open(data, type);
+  } else {
+    e.tokens = data::open_tokens(data, type);
+  }
+  const auto& info = e.documents ? e.documents->tokens.info() : e.tokens->info();
+  if (info) io::warn_of_foreign_tokens(o.data_path, info->tokenizer_sha256, o.base_model, e.loaded);
+}
+
+// The longest window; 0 where the data are too short for one, which is an error to come.
+int64_t longest_window(const EvalPplOptions& o, const Evaluation& e) {
+  if (e.documents) return std::min(o.seq_len, e.documents->longest());
+  return e.tokens->size() > o.seq_len ? o.seq_len : 0;
+}
+
 Evaluation open_evaluation(const EvalPplOptions& o, const EvalMode& mode,
                            const std::optional<data::TokenTypeChoice>& type) {
-  io::LoadedModel loaded = load(o, mode);
-  const nn::ForwardOptions forward = make_forward(o, mode, loaded);
-  data::TokenFile tokens = data::open_tokens({.path = o.data_path,
-                                              .model = o.base_model,
-                                              .vocab_size = loaded.model->config().vocab_size,
-                                              .text_field = o.text_field,
-                                              .split = o.split},
-                                             type);
-  if (tokens.info()) io::warn_of_foreign_tokens(o.data_path, tokens.info()->tokenizer_sha256, o.base_model, loaded);
-  const bool has_a_window = tokens.size() > o.seq_len;  // else an error follows, which is all there is to say
-  if (has_a_window && mode.attention != nn::AttentionKind::kDca) warn_if_beyond_reach("--seq_len", o.seq_len, loaded);
-  nlohmann::json settings = settings_json(o, loaded, tokens, forward);
-  add_differences(settings, loaded);
-  if (forward.dual_chunk) settings["dual_chunk"] = dual_chunk_json(o, loaded.model->config(), forward.dual_chunk);
-  const eval::PerplexityOptions options{.seq_len = o.seq_len,
-                                        .stride = o.sliding_window,
-                                        .batch_size = o.batch_size,
-                                        .limit_tokens = o.limit_tokens,
-                                        .forward = forward,
-                                        .stream_segments = o.stream_segments};
-  return {std::move(loaded), std::move(tokens), options, std::move(settings)};
+  Evaluation e{.loaded = load(o, mode), .tokens = {}, .documents = {}, .options = {}, .settings = {}};
+  const nn::ForwardOptions forward = make_forward(o, mode, e.loaded);
+  open_data(o, type, e);
+  if (longest_window(o, e) > 0 && mode.attention != nn::AttentionKind::kDca)
+    warn_if_beyond_reach("--seq_len", longest_window(o, e), e.loaded);
+  e.settings = settings_json(o, e.loaded, forward);
+  e.settings.update(e.documents ? rolling_settings(*e.documents) : window_settings(o, *e.tokens));
+  add_differences(e.settings, e.loaded);
+  if (forward.dual_chunk) e.settings["dual_chunk"] = dual_chunk_json(o, e.loaded.model->config(), forward.dual_chunk);
+  e.options = {.seq_len = o.seq_len,
+               .stride = o.sliding_window.value,
+               .batch_size = o.batch_size,
+               .limit_tokens = o.limit_tokens.value,
+               .forward = forward,
+               .stream_segments = o.stream_segments.value};
+  return e;
 }
 
 using WriteResult = std::function<void(const eval::PerplexityResult&)>;
 
-WriteResult writer_of(const EvalPplOptions& o, const nlohmann::json& settings) {
+WriteResult writer_of(const EvalPplOptions& o, const Evaluation& e) {
   return [&](const eval::PerplexityResult& result) {
-    const nlohmann::json json = result_json(settings, result);
+    const nlohmann::json json = result_json(e.settings, e.documents, result);
     show_and_write(result_text(json), [&] { write_result(o.output, [&] { return json.dump(1) + "\n"; }); });
   };
 }
@@ -243,16 +271,25 @@ eval::SharedWork shared_work(const EvalPplOptions& o, const nlohmann::json& sett
   return o.sharing.work(o.output, settings, {"command", "label", "attention", "seq_len", "perplexity"}, process);
 }
 
+int64_t num_windows(const Evaluation& e) {
+  if (e.documents) return eval::RollingWindows(*e.documents, e.options.rolling()).num_windows();
+  return eval::TokenWindows(*e.tokens, e.options.windows()).num_windows();
+}
+
 // One process, or several of which each takes other batches of windows.
 int evaluate_alone(const EvalPplOptions& o, const Evaluation& e) {
-  const WriteResult write = writer_of(o, e.settings);
+  const WriteResult write = writer_of(o, e);
+  const nn::CausalLm& model = *e.loaded.model;
   if (!o.output.empty()) {
-    eval::share_perplexity(*e.loaded.model, e.tokens, e.options, shared_work(o, e.settings, process_rank()), write);
+    const eval::SharedWork work = shared_work(o, e.settings, process_rank());
+    e.documents ? eval::share_rolling(model, *e.documents, e.options, work, write)
+                : eval::share_perplexity(model, *e.tokens, e.options, work, write);
     return 0;
   }
-  Progress progress("windows", eval::TokenWindows(e.tokens, e.options.windows()).num_windows());
-  const auto result = eval::evaluate_perplexity(*e.loaded.model, e.tokens, e.options,
-                                                [&](int64_t done, int64_t, double) { progress.update(done); });
+  Progress progress("windows", num_windows(e));
+  const auto on_progress = [&](int64_t done, int64_t, double) { progress.update(done); };
+  const auto result = e.documents ? eval::evaluate_rolling(model, *e.documents, e.options, on_progress)
+                                  : eval::evaluate_perplexity(model, *e.tokens, e.options, on_progress);
   progress.finish();
   write(result);
   return 0;
@@ -261,16 +298,16 @@ int evaluate_alone(const EvalPplOptions& o, const Evaluation& e) {
 // Several processes that share each window by whole segments.
 int evaluate_together(const EvalPplOptions& o, Evaluation e, const parallel::World& world) {
   const int64_t segments = o.seq_len / e.options.forward.segment_length;
-  parallel::check_enough_segments(o.segment_parallel, segments, "--segment_parallel");
-  parallel::check_same(world, io::facts_of_run({{"the content of the data", e.tokens.sha256()},
+  parallel::check_enough_segments(o.segment_parallel.value, segments, "--segment_parallel");
+  parallel::check_same(world, io::facts_of_run({{"the content of the data", e.tokens->sha256()},
                                                 {"the hash of the weights", e.loaded.weights_hash},
                                                 {"the hash of the model's settings", e.loaded.config_hash}},
                                                e.loaded.identity));
   e.options.forward.share = {&world.segments(), segments};
-  e.settings["segment_parallel"] = o.segment_parallel;
+  e.settings["segment_parallel"] = o.segment_parallel.value;
   e.settings["processes"] = world.size();
-  const int signal = eval::share_windows(*e.loaded.model, e.tokens, e.options, world,
-                                         shared_work(o, e.settings, ProcessRank{}), writer_of(o, e.settings));
+  const int signal = eval::share_windows(*e.loaded.model, *e.tokens, e.options, world,
+                                         shared_work(o, e.settings, ProcessRank{}), writer_of(o, e));
   return signal == 0 ? 0 : 128 + signal;
 }
 
@@ -286,7 +323,7 @@ int run_eval_ppl(const EvalPplOptions& o) {
     check_output_file(o.output, read_places_of_windows(o.base_model, o.peft_model, o.data_path));
   };
   const StopSignals signals;
-  if (o.segment_parallel == 1) {
+  if (o.segment_parallel.value == 1) {
     check_place();
     return evaluate_alone(o, open_evaluation(o, mode, type));
   }
@@ -294,7 +331,7 @@ int run_eval_ppl(const EvalPplOptions& o) {
     parallel::on_leader(world, check_place);
     return evaluate_together(o, open_evaluation(o, mode, type), world);
   };
-  return parallel::in_world(o.segment_parallel, o.device.resolve_device(), effective_options(*o.app), work);
+  return parallel::in_world(o.segment_parallel.value, o.device.resolve_device(), effective_options(*o.app), work);
 }
 
 }  // namespace
@@ -315,8 +352,10 @@ CommandEntry eval_ppl_command() {
         add_tokens(app, "context_size", o->context_size,
                    "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
         add_option(app, "batch_size", o->batch_size, "Windows in one forward", kBatch);
-        add_tokens(app, "sliding_window", o->sliding_window, "Tokens between the starts of two windows",
+        add_tokens(app, "sliding_window", o->sliding_window,
+                   "Tokens between the starts of two windows; one that would end with the data is left out",
                    kTokensFromOne);
+        o->rolling.bind(app);
         add_option(app, "eval_mode", o->eval_mode,
                    "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2; dca: "
                    "Dual Chunk Attention, which takes a base beyond its context without training");

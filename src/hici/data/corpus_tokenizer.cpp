@@ -29,16 +29,18 @@ void put(const std::optional<uint32_t>& id, const char* what, const text::Tokeni
 
 DocumentFrame make_document_frame(const text::Tokenizer& tokenizer, const FrameOptions& options) {
   DocumentFrame frame;
-  if (options.add_special_tokens) frame = {tokenizer.special_ids_before(), tokenizer.special_ids_after()};
+  if (options.add_special_tokens) frame = {tokenizer.special_ids_before(), tokenizer.special_ids_after(), {}};
+  frame.unless_text_begins = options.unless_text_begins;
   if (options.add_bos) put(tokenizer.bos_id(), "bos", tokenizer, frame.before);
   if (options.add_eos) put(tokenizer.eos_id(), "eos", tokenizer, frame.after);
   return frame;
 }
 
-CorpusTokenizer::CorpusTokenizer(text::Tokenizer tokenizer, DocumentFrame frame, Sink sink)
+CorpusTokenizer::CorpusTokenizer(text::Tokenizer tokenizer, DocumentFrame frame, Sink sink, OnDocument on_document)
     : tokenizer_(std::move(tokenizer)),
       frame_(std::move(frame)),
       sink_(std::move(sink)),
+      on_document_(std::move(on_document)),
       long_encoder_(tokenizer_, batch_bytes()) {}
 
 void CorpusTokenizer::add(TextPiece piece) {
@@ -52,7 +54,7 @@ void CorpusTokenizer::add(TextPiece piece) {
 void CorpusTokenizer::add_ids(std::span<const uint32_t> ids) {
   flush_short();
   emit(ids);
-  ++counts_.num_documents;
+  end_document();
 }
 
 double CorpusTokenizer::share_encoded() const {
@@ -63,25 +65,28 @@ double CorpusTokenizer::share_encoded() const {
 void CorpusTokenizer::add_long(const TextPiece& piece) {
   if (!std::exchange(in_long_document_, true)) {
     flush_short();
-    emit(frame_.before);
+    long_has_frame_ = has_frame(piece.text);
+    if (long_has_frame_) emit(frame_.before);
   }
   text::Ids ids;
   long_encoder_.append(piece.text, ids);
   if (piece.ends_document) long_encoder_.finish(ids);
   emit(ids);
   if (!piece.ends_document) return;
-  emit(frame_.after);
+  if (long_has_frame_) emit(frame_.after);
   in_long_document_ = false;
-  ++counts_.num_documents;
+  end_document();
 }
 
 void CorpusTokenizer::flush_short() {
-  for (const text::Ids& ids : tokenizer_.encode_batch(short_documents_, false)) {
-    emit(frame_.before);
-    emit(ids);
-    emit(frame_.after);
+  const std::vector<text::Ids> encoded = tokenizer_.encode_batch(short_documents_, false);
+  for (size_t i = 0; i < encoded.size(); ++i) {
+    const bool is_framed = has_frame(short_documents_[i]);
+    if (is_framed) emit(frame_.before);
+    emit(encoded[i]);
+    if (is_framed) emit(frame_.after);
+    end_document();
   }
-  counts_.num_documents += static_cast<int64_t>(short_documents_.size());
   short_documents_.clear();
   short_bytes_ = 0;
 }
@@ -90,6 +95,15 @@ void CorpusTokenizer::emit(std::span<const uint32_t> ids) {
   if (ids.empty()) return;
   counts_.num_tokens += static_cast<int64_t>(ids.size());
   sink_(ids);
+}
+
+bool CorpusTokenizer::has_frame(std::string_view text) const {
+  return !frame_.unless_text_begins || !text.starts_with(*frame_.unless_text_begins);
+}
+
+void CorpusTokenizer::end_document() {
+  ++counts_.num_documents;
+  if (on_document_) on_document_(counts_.num_tokens);
 }
 
 CorpusCounts CorpusTokenizer::finish() {

@@ -8,21 +8,25 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace hici::data {
 
 struct DocumentFrame {
-  text::Ids before;  // ids in front of every document
-  text::Ids after;   // and behind it
+  text::Ids before;                               // ids in front of every document
+  text::Ids after;                                // and behind it
+  std::optional<std::string> unless_text_begins;  // a document that begins with this text has neither
 };
 
 struct FrameOptions {
   bool add_special_tokens = true;  // what the tokenizer puts around a text, as Python's encode() does
   bool add_bos = false;            // the BOS token too, unless it is there already
   bool add_eos = false;            // likewise EOS, behind
+  std::optional<std::string> unless_text_begins = {};  // DocumentFrame's
 };
 
 // Throws when BOS or EOS is wanted and tokenizer_config.json names none.
@@ -37,8 +41,10 @@ struct CorpusCounts {
 class CorpusTokenizer {
  public:
   using Sink = std::function<void(std::span<const uint32_t>)>;
-  // `sink` receives the ids in order; in the thread that calls add() and finish().
-  CorpusTokenizer(text::Tokenizer tokenizer, DocumentFrame frame, Sink sink);
+  using OnDocument = std::function<void(int64_t end)>;
+  // `sink` receives the ids in order; in the thread that calls add() and finish(). So is `on_document` called behind
+  // each document, with the number of ids so far.
+  CorpusTokenizer(text::Tokenizer tokenizer, DocumentFrame frame, Sink sink, OnDocument on_document = {});
 
   void add(TextPiece piece);
   // A document that is tokens already, without the frame.
@@ -52,14 +58,18 @@ class CorpusTokenizer {
   void add_long(const TextPiece& piece);
   void flush_short();
   void emit(std::span<const uint32_t> ids);
+  bool has_frame(std::string_view text) const;
+  void end_document();
 
   text::Tokenizer tokenizer_;
   DocumentFrame frame_;
   Sink sink_;
+  OnDocument on_document_;
   std::vector<std::string> short_documents_;
   size_t short_bytes_ = 0;
   text::LongTextEncoder long_encoder_;
   bool in_long_document_ = false;
+  bool long_has_frame_ = true;
   CorpusCounts counts_;
 };
 

@@ -37,11 +37,12 @@ Source open_source(const std::string& input, const TokenizeJob& job, int64_t voc
 
 // One source into the tokenizer; `update` is called now and then.
 template <typename Update>
-void pour(const Source& source, CorpusTokenizer& tokenizer, const Update& update) {
+void pour(const Source& source, CorpusTokenizer& tokenizer, const DocumentWatch& watch, const Update& update) {
   std::vector<uint32_t> ids;
   TextPiece piece;
   while (source.ids ? source.ids->next(ids) : source.text->next(piece)) {
     check_stop("; nothing was written");
+    if (!source.ids && watch.on_piece) watch.on_piece(piece);
     source.ids ? tokenizer.add_ids(ids) : tokenizer.add(std::move(piece));
     update();
   }
@@ -49,10 +50,11 @@ void pour(const Source& source, CorpusTokenizer& tokenizer, const Update& update
 
 // Pours all sources into `tokenizer`. What the progress line counts has been encoded and handed to the sink: of the
 // bytes that were read, the share that the text has which is through.
-void tokenize_all(const std::vector<Source>& sources, CorpusTokenizer& tokenizer, Progress& progress) {
+void tokenize_all(const std::vector<Source>& sources, CorpusTokenizer& tokenizer, const DocumentWatch& watch,
+                  Progress& progress) {
   uint64_t done_bytes = 0;
   for (const Source& source : sources) {
-    pour(source, tokenizer, [&] {
+    pour(source, tokenizer, watch, [&] {
       const auto read = static_cast<double>(done_bytes + source.bytes_consumed());
       progress.update(static_cast<int64_t>(source.ids ? read : read * tokenizer.share_encoded()));
     });
@@ -61,13 +63,15 @@ void tokenize_all(const std::vector<Source>& sources, CorpusTokenizer& tokenizer
 }
 
 // Ids alone need no tokenizer.
-TokenizeResult write_ids(const ModelData& data, IdRows& rows, const std::filesystem::path& output) {
+TokenizeResult write_ids(const ModelData& data, IdRows& rows, const std::filesystem::path& output,
+                         const DocumentWatch& watch) {
   TokenFileWriter writer(output, token_type_for_vocabulary(data.vocab_size));
   TokenizeResult result;
   Progress progress("reading ids", static_cast<int64_t>(rows.total_bytes()), ProgressUnit::kBytes);
   for (std::vector<uint32_t> ids; rows.next(ids); ++result.counts.num_documents) {
     check_stop("; nothing was written");
     writer.write(ids);
+    if (watch.on_document) watch.on_document(writer.num_tokens());
     progress.update(static_cast<int64_t>(rows.bytes_consumed()));
   }
   result.counts.num_tokens = writer.num_tokens();
@@ -86,12 +90,13 @@ TokenizeResult tokenize_corpus(const TokenizeJob& job) {
   std::vector<Source> sources;
   for (const std::string& input : job.inputs) sources.push_back(open_source(input, job, tokenizer.vocab_size()));
   TokenFileWriter writer(job.output, job.type.value_or(token_type_for_vocabulary(tokenizer.vocab_size())));
-  CorpusTokenizer corpus(tokenizer, frame, [&](std::span<const uint32_t> ids) { writer.write(ids); });
+  CorpusTokenizer corpus(
+      tokenizer, frame, [&](std::span<const uint32_t> ids) { writer.write(ids); }, job.watch.on_document);
   TokenizeResult result;
   uint64_t total_bytes = 0;
   for (const Source& source : sources) total_bytes += source.total_bytes();
   Progress progress("tokenizing", static_cast<int64_t>(total_bytes), ProgressUnit::kBytes);
-  tokenize_all(sources, corpus, progress);
+  tokenize_all(sources, corpus, job.watch, progress);
   result.counts = corpus.finish();
   HICI_CHECK(result.counts.num_tokens > 0, job.inputs.front(), ": holds no text; nothing is written");
   result.info = writer.commit({.vocab_size = tokenizer.vocab_size(),
@@ -109,10 +114,11 @@ bool is_text_source(const std::filesystem::path& path) {
   return ending == ".txt" || ending == ".jsonl" || ending == ".json";
 }
 
-TokenizeResult write_token_file(const ModelData& data, const std::filesystem::path& output) {
+TokenizeResult write_token_file(const ModelData& data, const std::filesystem::path& output,
+                                const DocumentWatch& watch) {
   if (is_arrow_data(data.path)) {
     const auto ids = open_arrow_ids(data.path, data.split, data.text_field, data.vocab_size, false);
-    if (ids) return write_ids(data, *ids, output);
+    if (ids) return write_ids(data, *ids, output, watch);
   }
   return tokenize_corpus({.tokenizer = data.model,
                           .inputs = {data.path.string()},
@@ -120,17 +126,21 @@ TokenizeResult write_token_file(const ModelData& data, const std::filesystem::pa
                           .split = data.split,
                           .output = output,
                           .type = {},
-                          .frame = {}});
+                          .frame = data.frame,
+                          .watch = watch});
 }
 
-TokenFile open_tokens(const ModelData& data, const std::optional<TokenTypeChoice>& type) {
-  const bool is_token_file = type || !is_text_source(data.path) || is_there(sidecar_path(data.path));
-  if (is_token_file) return TokenFile::open(data.path, {.vocab_size = data.vocab_size, .type = type});
+bool is_token_file(const std::filesystem::path& path, const std::optional<TokenTypeChoice>& type) {
+  return type || !is_text_source(path) || is_there(sidecar_path(path));
+}
+
+TokenFile open_tokens(const ModelData& data, const std::optional<TokenTypeChoice>& type, const DocumentWatch& watch) {
+  if (is_token_file(data.path, type)) return TokenFile::open(data.path, {.vocab_size = data.vocab_size, .type = type});
   HICI_CHECK(std::filesystem::exists(data.path), data.path.string(), ": no such file or folder",
              hub_hint(data.path, HubKind::kDataSet));
   const auto folder = std::make_shared<WorkingFolder>(std::filesystem::temp_directory_path() / "hici-tokens");
   const std::filesystem::path output = folder->path() / "tokens.bin";
-  const TokenizeResult result = write_token_file(data, output);
+  const TokenizeResult result = write_token_file(data, output, watch);
   log_info(data.path.string(), ": ", counted(result.counts.num_tokens, "token"), " of ",
            counted(result.counts.num_documents, "document"));
   TokenFile tokens = TokenFile::open(output, {.vocab_size = data.vocab_size});

@@ -6,11 +6,18 @@
 #include "hici/data/token_file.h"
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace hici::data {
+
+// Who watches documents that become tokens.
+struct DocumentWatch {
+  std::function<void(const TextPiece&)> on_piece = {};  // each piece of text; none of data that are ids
+  std::function<void(int64_t end)> on_document = {};    // behind each document, with the number of ids so far
+};
 
 struct TokenizeJob {
   std::filesystem::path tokenizer;  // a directory with tokenizer.json, or that file
@@ -21,6 +28,7 @@ struct TokenizeJob {
   std::optional<TokenType> type;  // else uint16 when every id of the tokenizer fits
   FrameOptions frame;
   int num_threads = 0;  // 0: all cores
+  DocumentWatch watch = {};
 };
 
 struct TokenizeResult {
@@ -43,13 +51,19 @@ struct ModelData {
   int64_t vocab_size = 0;       // of the model
   std::string text_field = "text";
   std::string split = "train";
+  FrameOptions frame = {};  // of texts
 };
 
 // Writes the token file of text or ids. The sidecar of ids names no tokenizer.
-TokenizeResult write_token_file(const ModelData& data, const std::filesystem::path& output);
+TokenizeResult write_token_file(const ModelData& data, const std::filesystem::path& output,
+                                const DocumentWatch& watch = {});
+
+// Whether open_tokens() takes the data as token ids in a file, not as text or a data set.
+bool is_token_file(const std::filesystem::path& path, const std::optional<TokenTypeChoice>& type);
 
 // The token file itself, or one in a temporary folder that goes with the object. Text that has a sidecar, or whose type
 // the user named, is a token file with an odd name.
-TokenFile open_tokens(const ModelData& data, const std::optional<TokenTypeChoice>& type);
+TokenFile open_tokens(const ModelData& data, const std::optional<TokenTypeChoice>& type,
+                      const DocumentWatch& watch = {});
 
 }  // namespace hici::data

@@ -7,6 +7,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -38,6 +39,15 @@ Part part_of(const at::Tensor& windows_BT, const nn::ForwardOptions& forward, bo
   return part;
 }
 
+// hidden_nC, targets_n: states and what they predict.
+void add_token_scores(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& hidden_nC,
+                      const at::Tensor& targets_n) {
+  const ops::TokenScores scores = ops::score_tokens(hidden_nC, model.head_weight(), targets_n);
+  sums.negative_log_likelihoods.push_back(-scores.log_likelihood.sum(at::kDouble).item<double>());
+  sums.hits += scores.argmax.eq(targets_n).sum().item<int64_t>();
+  sums.predicted += targets_n.numel();
+}
+
 // hidden_BSC: the states of the S tokens from column `at` on.
 void add_scores(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& hidden_BSC, const Part& part,
                 int64_t at) {
@@ -45,10 +55,7 @@ void add_scores(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& 
   if (count == 0) return sums.negative_log_likelihoods.push_back(0);
   const at::Tensor targets = part.targets_BT.narrow(1, at, count).reshape({-1});
   const at::Tensor hidden = hidden_BSC.narrow(1, 0, count).reshape({-1, hidden_BSC.size(-1)});
-  const ops::TokenScores scores = ops::score_tokens(hidden, model.head_weight(), targets);
-  sums.negative_log_likelihoods.push_back(-scores.log_likelihood.sum(at::kDouble).item<double>());
-  sums.hits += scores.argmax.eq(targets).sum().item<int64_t>();
-  sums.predicted += targets.numel();
+  add_token_scores(sums, model, hidden, targets);
 }
 
 void add_streamed(BatchScores& sums, const nn::CausalLm& model, const Part& part, const nn::ForwardOptions& forward) {
@@ -83,6 +90,25 @@ BatchScores score_windows(const nn::CausalLm& model, const at::Tensor& windows_B
   nn::ForwardOptions own = forward;
   own.valid_BT = part.valid_BT;
   add_scores(scores, model, model.forward_hidden(part.tokens_BT, own), part, 0);
+  return scores;
+}
+
+BatchScores score_rolling(const nn::CausalLm& model, const RollingBatch& batch, const nn::ForwardOptions& forward) {
+  const at::Device device = model.head_weight().device();
+  nn::ForwardOptions own = forward;
+  if (batch.valid_BT.defined()) own.valid_BT = batch.valid_BT.to(device);
+  // Slots would see whole segments of padding behind a row that is shorter than others; causal attention does not.
+  const bool differ = std::any_of(batch.lengths.begin(), batch.lengths.end(),
+                                  [&](int64_t length) { return length != batch.lengths.front(); });
+  if (differ && forward.segment_length > 0) {
+    for (const int64_t length : batch.lengths) own.sequences.push_back({length});
+  }
+  const at::Tensor hidden_BTC = model.forward_hidden(batch.tokens_BT.to(device), own);
+  const at::Tensor targets = batch.targets_BT.reshape({-1});
+  const at::Tensor places = targets.ne(ops::kIgnoredLabel).nonzero().squeeze(1);
+  BatchScores scores;
+  add_token_scores(scores, model, hidden_BTC.reshape({-1, hidden_BTC.size(-1)}).index_select(0, places.to(device)),
+                   targets.index_select(0, places).to(device));
   return scores;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "hici/base/json.h"
+#include "hici/eval/rolling_windows.h"
 #include "hici/nn/causal_lm.h"
 
 #include <nlohmann/json.hpp>
@@ -26,6 +27,8 @@ struct BatchScores {
 // the same call; the forwards of all are as many, and sum to the scores of the batch.
 BatchScores score_windows(const nn::CausalLm& model, const at::Tensor& windows_BT, const nn::ForwardOptions& forward,
                           bool stream_segments);
+// A batch of rolling windows, in one forward of this process alone. Each row is scored as it would be by itself.
+BatchScores score_rolling(const nn::CausalLm& model, const RollingBatch& batch, const nn::ForwardOptions& forward);
 // Number of forwards of a process, for windows of `length` tokens.
 int64_t forwards_of(int64_t length, const nn::ForwardOptions& forward, bool stream_segments);
 

@@ -29,7 +29,8 @@ struct Sums {
   double loss() const { return negative_log_likelihood / static_cast<double>(predicted); }
 };
 
-void check_finite(const BatchScores& scores, const nn::CausalLm& model, const TokenWindows& windows, int64_t batch) {
+template <typename Windows>
+void check_finite(const BatchScores& scores, const nn::CausalLm& model, const Windows& windows, int64_t batch) {
   for (const double value : scores.negative_log_likelihoods) {
     if (!std::isfinite(value)) nn::fail_not_finite(model, "the loss of " + windows.described(batch));
   }
@@ -42,8 +43,15 @@ BatchScores score_batch(const nn::CausalLm& model, const TokenWindows& windows, 
   return scores;
 }
 
-PerplexityResult result_of(const Sums& sums, const TokenWindows& windows, const PerplexityOptions& options,
-                           double seconds) {
+BatchScores score_batch(const nn::CausalLm& model, const RollingWindows& windows, int64_t batch,
+                        const PerplexityOptions& options) {
+  BatchScores scores = score_rolling(model, windows.read(batch), options.forward);
+  check_finite(scores, model, windows, batch);
+  return scores;
+}
+
+template <typename Windows>
+PerplexityResult result_of(const Sums& sums, const Windows& windows, double seconds) {
   PerplexityResult result;
   result.loss = sums.loss();
   result.perplexity = std::exp(result.loss);
@@ -53,17 +61,18 @@ PerplexityResult result_of(const Sums& sums, const TokenWindows& windows, const 
   result.windows = windows.num_windows();
   result.predicted_tokens = sums.predicted;
   result.seconds = seconds;
-  result.tokens_per_second = static_cast<double>(result.windows * options.seq_len) / seconds;
+  result.tokens_per_second = static_cast<double>(windows.input_tokens()) / seconds;
   return result;
 }
 
 // Their order is that of the batches, whoever scored which.
-PerplexityResult result_of(const std::vector<nlohmann::json>& answers, const TokenWindows& windows,
-                           const PerplexityOptions& options, const SharedWork& work, double seconds) {
+template <typename Windows>
+PerplexityResult result_of(const std::vector<nlohmann::json>& answers, const Windows& windows, const SharedWork& work,
+                           double seconds) {
   Sums sums;
   for (const nlohmann::json& value : answers)
     sums.add(scores_from_json(JsonObject(value, work.output.string() + ": scores of a batch")));
-  return result_of(sums, windows, options, seconds);
+  return result_of(sums, windows, seconds);
 }
 
 // The scores of a batch for each group of processes, summed over the processes of the group, in all processes.
@@ -106,31 +115,50 @@ std::vector<nlohmann::json> score_round(const nn::CausalLm& model, const TokenWi
   return answers;
 }
 
-}  // namespace
-
-PerplexityResult evaluate_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens,
-                                     const PerplexityOptions& options,
-                                     const std::function<void(int64_t, int64_t, double)>& on_progress) {
+template <typename Windows>
+PerplexityResult evaluate(const nn::CausalLm& model, const Windows& windows, const PerplexityOptions& options,
+                          const OnProgress& on_progress) {
   const at::NoGradGuard no_grad;
-  const TokenWindows windows(tokens, options.windows());
   Sums sums;
   const double seconds =
       windows.for_each_batch([&](int64_t batch) { sums.add(score_batch(model, windows, batch, options)); },
                              [&](int64_t done) {
                                if (on_progress) on_progress(done, windows.num_windows(), std::exp(sums.loss()));
                              });
-  return result_of(sums, windows, options, seconds);
+  return result_of(sums, windows, seconds);
+}
+
+template <typename Windows>
+void share(const nn::CausalLm& model, const Windows& windows, const PerplexityOptions& options, const SharedWork& work,
+           const std::function<void(const PerplexityResult&)>& write) {
+  const at::NoGradGuard no_grad;
+  auto answer = [&](int64_t batch) { return to_json(score_batch(model, windows, batch, options)); };
+  auto merge = [&](const std::vector<nlohmann::json>& answers, double seconds) {
+    write(result_of(answers, windows, work, seconds));
+  };
+  share_cases(work, windows.num_batches(), answer, merge);
+}
+
+}  // namespace
+
+PerplexityResult evaluate_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens,
+                                     const PerplexityOptions& options, const OnProgress& on_progress) {
+  return evaluate(model, TokenWindows(tokens, options.windows()), options, on_progress);
 }
 
 void share_perplexity(const nn::CausalLm& model, const data::TokenFile& tokens, const PerplexityOptions& options,
                       const SharedWork& work, const std::function<void(const PerplexityResult&)>& write) {
-  const at::NoGradGuard no_grad;
-  const TokenWindows windows(tokens, options.windows());
-  auto answer = [&](int64_t batch) { return to_json(score_batch(model, windows, batch, options)); };
-  auto merge = [&](const std::vector<nlohmann::json>& answers, double seconds) {
-    write(result_of(answers, windows, options, work, seconds));
-  };
-  share_cases(work, windows.num_batches(), answer, merge);
+  share(model, TokenWindows(tokens, options.windows()), options, work, write);
+}
+
+PerplexityResult evaluate_rolling(const nn::CausalLm& model, const data::Documents& documents,
+                                  const PerplexityOptions& options, const OnProgress& on_progress) {
+  return evaluate(model, RollingWindows(documents, options.rolling()), options, on_progress);
+}
+
+void share_rolling(const nn::CausalLm& model, const data::Documents& documents, const PerplexityOptions& options,
+                   const SharedWork& work, const std::function<void(const PerplexityResult&)>& write) {
+  share(model, RollingWindows(documents, options.rolling()), options, work, write);
 }
 
 int share_windows(const nn::CausalLm& model, const data::TokenFile& tokens, const PerplexityOptions& options,
@@ -142,7 +170,7 @@ int share_windows(const nn::CausalLm& model, const data::TokenFile& tokens, cons
     return score_round(model, windows, batches, options, world);
   };
   auto merge = [&](const std::vector<nlohmann::json>& answers, double seconds) {
-    write(result_of(answers, windows, options, work, seconds));
+    write(result_of(answers, windows, work, seconds));
   };
   return work_together(world, work, windows.num_batches(), answer, merge);
 }

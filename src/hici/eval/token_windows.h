@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sliding windows over a token file, as perplexity() of the reference cuts them: they start at 0, stride, 2 * stride,
-// ... while start < tokens - seq_len.
+// ... while start < tokens - seq_len. So a window that ends with the file is left out, and so is what follows the last
+// window.
 #pragma once
 
 #include "hici/data/token_file.h"
+#include "hici/eval/window_batches.h"
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 namespace hici::eval {
@@ -24,29 +25,23 @@ struct WindowOptions {
 };
 
 // The windows in batches. `tokens` must outlive it.
-class TokenWindows {
+class TokenWindows : public WindowBatches {
  public:
   // A file that is not longer than one window is an hici::Error.
   TokenWindows(const data::TokenFile& tokens, const WindowOptions& options);
 
-  int64_t num_windows() const { return num_windows_; }
-  int64_t num_batches() const { return (num_windows_ + options_.batch_size - 1) / options_.batch_size; }
-  int64_t first_window(int64_t batch) const { return batch * options_.batch_size; }
-  int64_t windows_of(int64_t batch) const;
   // "windows 4 to 7 (from token 1024)", for messages.
   std::string described(int64_t batch) const;
   // Position of the first token of a window in the file.
-  int64_t start_of(int64_t window) const { return window * options_.stride; }
+  int64_t start_of(int64_t window) const { return window * stride_; }
   at::Tensor read(int64_t batch) const;  // int64 [B, T], on the host
-  // Calls `on_batch` with each batch, then `on_progress` with the number of finished windows. An hici::Error if a stop
-  // signal came before a batch. Returns the seconds in total.
-  double for_each_batch(const std::function<void(int64_t batch)>& on_batch,
-                        const std::function<void(int64_t windows_done)>& on_progress) const;
+  // Tokens that go through the model, of all windows.
+  int64_t input_tokens() const { return num_windows() * seq_len_; }
 
  private:
   const data::TokenFile& tokens_;
-  WindowOptions options_;
-  int64_t num_windows_;
+  int64_t seq_len_;
+  int64_t stride_;
 };
 
 }  // namespace hici::eval

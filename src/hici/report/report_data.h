@@ -53,7 +53,7 @@ struct PerplexityResult {
   int64_t context = 0;         // tokens
   double perplexity = kNotANumber;
   double accuracy = kNotANumber;
-  int64_t stride = 0;  // tokens between the starts of two windows; 0: not stated
+  int64_t stride = 0;  // tokens between the starts of two windows; 0: not stated, or rolling
   Conditions conditions = {};
   ModelOrigin origin = {};
 };

@@ -3,6 +3,7 @@
 
 #include "hici/base/clean_text.h"
 #include "hici/base/error.h"
+#include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
 #include "hici/base/text_table.h"
@@ -53,18 +54,30 @@ void add_limit(const JsonObject& object, Conditions& conditions) {
   if (limit > 0) conditions.settings.push_back("its first " + std::to_string(limit) + " tokens");
 }
 
+// Rolling windows, or how far windows are apart; the latter in words once all results are there (collect.cpp).
+void add_windows(const JsonObject& object, PerplexityResult& result) {
+  if (object.boolean_or("rolling", false)) {
+    const int64_t documents = object.integer_or("documents", 1, 0, kMaxCount);
+    result.conditions.settings.push_back(hici::detail::concat("rolling windows over ", counted(documents, "document"),
+                                                              ", each behind token ",
+                                                              object.integer_or("prefix_token_id", 0, 0, kMaxCount)));
+    return;
+  }
+  result.stride = object.integer_or("sliding_window", 0, 1, kMaxContext);
+  if (result.stride == 0) result.conditions.unstated.emplace_back("how far the windows are apart");
+}
+
 PerplexityResult parse_perplexity(const JsonObject& object, const fs::path& file) {
   PerplexityResult result{.label = clean_text(object.string("label")),
                           .attention = attention_of(object),
                           .context = object.integer("seq_len", 1, kMaxContext),
                           .perplexity = object.number_or("perplexity", kNotANumber),
                           .accuracy = object.number_or("accuracy", kNotANumber),
-                          .stride = object.integer_or("sliding_window", 0, 1, kMaxContext),
                           .conditions = conditions_on_data(object),
                           .origin = origin_of(object, file, kWindowMethod)};
+  add_windows(object, result);
   add_limit(object, result.conditions);
   add_differences(object, result.conditions.settings);
-  if (result.stride == 0) result.conditions.unstated.emplace_back("how far the windows are apart");
   return result;
 }
 

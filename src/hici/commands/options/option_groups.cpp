@@ -49,6 +49,7 @@ const std::vector<Group>& groups() {
                 "token_type",       "text_file",      "prompt_style",
                 "chat_template",    "max_samples",    "packing",
                 "model_max_length", "max_seq_length", "seq_len",
+                "sliding_window",   "rolling",        "prefix_token_id",
                 "limit_tokens",     "shuffle",        "testcases",
                 "longbench_dir",    "datasets",       "e",
                 "code_ratio",       "max_length",     "max_tokens",
