@@ -105,15 +105,19 @@ TEST(DeepspeedFileTest, GroupsAreOfStage3) {
                     "zero_hpz_partition_size is -1, expected 0 to");
 }
 
-TEST(DeepspeedFileTest, TheOptimizerIsAdamWWithFixedBetas) {
+TEST(DeepspeedFileTest, TheOptimizerIsAdamW) {
   EXPECT_EQ(adam(R"("lr": 1e-4, "weight_decay": 0.1, "betas": "auto", "eps": "auto")").weight_decay, 0.1);
   EXPECT_EQ(adam(R"("lr": "auto", "betas": ["auto", "auto"], "torch_adam": true)").learning_rate, std::nullopt);
   EXPECT_EQ(parsed(R"({"optimizer": {"type": "adam", "params": {"lr": 1e-4}}})").learning_rate, 1e-4);
-  EXPECT_ERROR_SAYS(
-      adam(R"("betas": [0.9, 0.95])"),
-      "ds.json: optimizer: params: betas is [0.9,0.95], hici's AdamW has [0.9,0.999]; write that or \"auto\"");
-  EXPECT_ERROR_SAYS(adam(R"("betas": 0.9)"), "betas is 0.9, hici's AdamW has");
-  EXPECT_ERROR_SAYS(adam(R"("eps": 1e-6)"), "eps is 1e-06, hici's AdamW has 1e-08");
+  EXPECT_EQ(adam(R"("betas": [0.9, 0.95], "eps": 1e-6)").adam_beta2, 0.95);
+  EXPECT_EQ(adam(R"("betas": [0.9, 0.95], "eps": 1e-6)").adam_epsilon, 1e-6);
+  EXPECT_EQ(adam(R"("betas": ["auto", "auto"], "eps": "auto")").adam_beta1, std::nullopt);
+  EXPECT_ERROR_SAYS(adam(R"("betas": 0.9)"),
+                    "ds.json: optimizer: params: betas is 0.9, expected two numbers of 0 to below 1; write [0.9, "
+                    "0.999] or \"auto\"");
+  for (const std::string betas : {"[0.9]", "[0.9, 1]", "[-0.1, 0.9]", "[0.9, \"auto\"]", "[0.9, 0.9, 0.9]"})
+    EXPECT_ERROR_SAYS(adam("\"betas\": " + betas), "expected two numbers");
+  EXPECT_ERROR_SAYS(adam(R"("eps": -1)"), "eps is -1, expected 0 to 1");
   EXPECT_ERROR_SAYS(adam(R"("lr": -1)"), "lr is -1, expected 0 to 10");
   EXPECT_ERROR_SAYS(adam(R"("weight_decay": 1e300)"), "weight_decay is 1e+300, expected 0 to 100");
   EXPECT_ERROR_SAYS(adam(R"("bias_correction": false)"), "bias_correction is false");

@@ -35,7 +35,7 @@ std::string error_of(const std::string& text, const std::string& arguments, int6
 
 TEST(DeepspeedOptionsTest, WhatIsNotTypedIsTheFiles) {
   const Applied applied(R"({"gradient_clipping": 0.5, "bf16": {"enabled": true},
-      "optimizer": {"type": "AdamW", "params": {"lr": 3e-5, "weight_decay": 0.01}},
+      "optimizer": {"type": "AdamW", "params": {"lr": 3e-5, "weight_decay": 0.01, "betas": [0.8, 0.99], "eps": 1e-6}},
       "zero_optimization": {"stage": 3, "zero_hpz_partition_size": 4, "offload_param": {"device": "cpu"},
                             "offload_optimizer": {"device": "cpu"}}})",
                         "");
@@ -43,12 +43,18 @@ TEST(DeepspeedOptionsTest, WhatIsNotTypedIsTheFiles) {
   EXPECT_EQ(o.spec.train.max_grad_norm, 0.5);
   EXPECT_EQ(o.spec.train.learning_rate, 3e-5);
   EXPECT_EQ(o.spec.train.weight_decay, 0.01);
+  EXPECT_EQ(o.spec.train.adam_beta1, 0.8);
+  EXPECT_EQ(o.spec.train.adam_beta2, 0.99);
+  EXPECT_EQ(o.spec.train.adam_epsilon, 1e-6);
   EXPECT_EQ(o.device.resolve_dtype(at::kCPU), at::kBFloat16);
   const config::Sharding sharding = o.sharding.resolve();
   EXPECT_EQ(sharding.kind, config::ShardKind::kFull);
   EXPECT_EQ(sharding.group_size, 4);
   EXPECT_TRUE(sharding.offload_weights && sharding.offload_optimizer);
-  EXPECT_EQ(applied.decided, (Texts{{"bf16", "True"},
+  EXPECT_EQ(applied.decided, (Texts{{"adam_beta1", "0.8"},
+                                    {"adam_beta2", "0.99"},
+                                    {"adam_epsilon", "1e-06"},
+                                    {"bf16", "True"},
                                     {"learning_rate", "3e-05"},
                                     {"max_grad_norm", "0.5"},
                                     {"offload", "weights,optimizer"},

@@ -17,7 +17,6 @@ void parse(const std::vector<std::string>& words) {
   CLI::App app{"Sample", "hici train"};
   add_trainer_options(app);
   parse_options(app, "train", words);
-  check_trainer_options(app);
 }
 
 std::string error_of(const std::vector<std::string>& words) {
@@ -68,6 +67,24 @@ TEST(TrainerOptionsTest, RefusesWhatWouldChangeWhatIsTrained) {
   EXPECT_EQ(error_of({"--lora_dropout", "0.05"}),
             "--lora_dropout: 0.05 is not supported; supported: 0, 0.0, 0.; leave it out");
   EXPECT_EQ(error_of({"--fp16", "True"}), "--fp16: True is not supported; supported: false; use --dtype bfloat16");
+  EXPECT_EQ(error_of({"--average_tokens_across_devices", "no"}),
+            "--average_tokens_across_devices: no is not supported; supported: true; leave it out: every token counts "
+            "the same");
+  EXPECT_EQ(error_of({"--optim", ""}),
+            "--optim: '' is not supported; supported: adamw_torch, adamw_torch_fused, adamw_hf, adamw_apex_fused; "
+            "there is no other optimizer");
+}
+
+TEST(TrainerOptionsTest, NumbersAndTruthValuesHaveManySpellings) {
+  EXPECT_NO_THROW(parse({"--lora_dropout", "0.000", "--label_smoothing_factor", "0.0", "--fp16", "no", "--do_train",
+                         "--push_to_hub", "0", "--neftune_noise_alpha", "None", "--gradient_checkpointing_kwargs",
+                         R"({"use_reentrant": false})"}));
+}
+
+TEST(TrainerOptionsTest, AllThatIsWrongIsToldAtOnce) {
+  EXPECT_EQ(error_of({"--lora_dropout", "0.1", "--fsdp", "full_shard"}),
+            "--lora_dropout: 0.1 is not supported; supported: 0, 0.0, 0.; leave it out; --fsdp: full_shard is not "
+            "supported; supported: false, none; use --shard full");
 }
 
 }  // namespace

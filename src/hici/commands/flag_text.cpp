@@ -20,6 +20,7 @@ const std::map<std::string, std::string>& inherited_names() {
                                                         {"num_epochs", "num_train_epochs"},
                                                         {"num_segments", "num_chunks"},
                                                         {"schedule", "lr_scheduler_type"},
+                                                        {"schedule_kwargs", "lr_scheduler_kwargs"},
                                                         {"sequence_length", "model_max_length"}};
   return names;
 }

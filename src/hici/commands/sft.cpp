@@ -99,7 +99,7 @@ void bind_sft(CLI::App& app, SftOptions& o) {
              "Tokens of a segment; examples are padded to whole segments. 0: an example is one segment");
   add_bool(app, "packing", o.sft.packing,
            "Fill sequences of --model_max_length with several examples that do not see each other");
-  add_option(app, "pretrained_hici_path", o.pretrained_hici_path,
+  add_option(app, "pretrained_hici_path,--pretrained_memory_path", o.pretrained_hici_path,
              "Start from HiCI modules and adapters of this run; the same as --init_adapter");
   o.bind_what_to_train(app);
   o.bind_how_to_train(app);

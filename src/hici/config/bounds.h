@@ -21,6 +21,7 @@ constexpr double kMinLoraAlpha = 1e-6;
 constexpr double kMaxLoraAlpha = 1e6;
 constexpr double kMaxLearningRate = 10;  // an update of AdamW is as large as the rate: beyond 1 nothing is learned
 constexpr double kMaxWeightDecay = 100;
+constexpr double kMaxAdamEpsilon = 1;
 constexpr double kMaxGradNorm = 1e9;
 
 // A usage error when a forward of `batch` sequences of `length` tokens has more than kMaxTokensAtOnce. Both are within

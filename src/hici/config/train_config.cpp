@@ -48,6 +48,11 @@ int64_t TrainConfig::total_steps(int64_t num_blocks) const {
   return std::max<int64_t>(1, static_cast<int64_t>(std::floor(steps)));
 }
 
+int64_t TrainConfig::warmup(int64_t total_steps) const {
+  if (!warmup_ratio) return warmup_steps;
+  return static_cast<int64_t>(std::ceil(static_cast<double>(total_steps) * *warmup_ratio));
+}
+
 void TrainConfig::validate() const {
   Problems problems;
   problems.positive("`batch_size`", batch_size);
@@ -63,6 +68,11 @@ void TrainConfig::validate() const {
   problems.not_negative("`hici_learning_rate`", hici_learning_rate);
   problems.not_negative("`weight_decay`", weight_decay);
   problems.not_negative("`warmup_steps`", static_cast<double>(warmup_steps));
+  const double ratio = warmup_ratio.value_or(0);
+  problems.expect(ratio >= 0 && ratio <= 1, "`warmup_ratio`", ratio, "0 to 1");
+  problems.expect(adam_beta1 >= 0 && adam_beta1 < 1, "`adam_beta1`", adam_beta1, "0 to below 1");
+  problems.expect(adam_beta2 >= 0 && adam_beta2 < 1, "`adam_beta2`", adam_beta2, "0 to below 1");
+  problems.not_negative("`adam_epsilon`", adam_epsilon);
   problems.not_negative("`max_grad_norm`", max_grad_norm);
   problems.not_negative("`hici_grad_clip`", hici_grad_clip);
   problems.not_negative("`save_steps`", static_cast<double>(save_steps));

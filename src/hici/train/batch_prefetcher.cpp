@@ -56,7 +56,7 @@ BatchPrefetcher::BatchPrefetcher(const data::BatchSource& samples, const config:
       share_(share),
       is_pinned_(device.is_cuda()),
       steps_left_(num_steps),
-      sampler_(samples.num_samples(), config.shuffle, config.seed) {
+      sampler_(samples.num_samples(), config.shuffle, config.order_seed()) {
   sampler_.seek(start);
   start_reading();
 }

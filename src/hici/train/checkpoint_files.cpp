@@ -15,6 +15,7 @@
 #include "hici/io/known_files.h"
 #include "hici/io/model_directory.h"
 #include "hici/io/safetensors.h"
+#include "hici/optim/schedule_settings.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -130,11 +131,26 @@ std::map<std::string, std::string> start_options_of(const TrainingRunSpec& spec)
   return options;
 }
 
+// What checkpoints of earlier versions do not have: its absence is the default.
+void add_unless_default(const config::TrainConfig& t, std::map<std::string, std::string>& options) {
+  const config::TrainConfig defaults;
+  const auto add = [&](const char* name, double value, double absent) {
+    if (value != absent) options[name] = shortest_number(value);
+  };
+  add("adam_beta1", t.adam_beta1, defaults.adam_beta1);
+  add("adam_beta2", t.adam_beta2, defaults.adam_beta2);
+  add("adam_epsilon", t.adam_epsilon, defaults.adam_epsilon);
+  const std::string kwargs = optim::canonical_schedule_kwargs(t);
+  if (!kwargs.empty()) options["schedule_kwargs"] = kwargs;
+  if (t.shuffle && t.order_seed() != t.seed) options["data_seed"] = std::to_string(t.order_seed());
+}
+
 }  // namespace
 
 io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedModel& loaded, const TrainingData& data) {
   const config::TrainConfig& t = spec.train;
   const config::HiciConfig& hici = loaded.hici;
+  const int64_t total_steps = t.total_steps(data.identity.num_samples);
   io::TrainingState state;
   state.seed = t.seed;
   state.sequence_length = t.sequence_length;
@@ -159,7 +175,8 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedMode
                    {"max_grad_norm", shortest_number(t.max_grad_norm)},
                    {"hici_grad_clip", shortest_number(t.hici_grad_clip)},
                    {"lr_scheduler_type", t.schedule},
-                   {"warmup_steps", std::to_string(t.warmup_steps)}};
+                   {"warmup_steps", std::to_string(t.warmup(total_steps))}};
+  add_unless_default(t, state.options);
   if (spec.fp8_base) state.options["fp8_base"] = "True";
   if (spec.sft) {
     state.options["prompt_style"] = spec.sft->prompt_style;
@@ -173,8 +190,7 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedMode
     for (const std::string& part : spec.trainable.name_parts) state.options["trainable_params"] += part + ",";
   }
   // A longer run is the same run where the rate does not depend on its end.
-  const bool depends_on_end = t.schedule == "linear" || t.schedule == "cosine";
-  if (depends_on_end) state.options["max_steps"] = std::to_string(t.total_steps(data.identity.num_samples));
+  if (optim::make_schedule(t, total_steps).depends_on_end()) state.options["max_steps"] = std::to_string(total_steps);
   return state;
 }
 

@@ -49,13 +49,37 @@ ResumePoint find_resume_point(const TrainingRunSpec& spec) {
   return point;
 }
 
+// Whether `path` is the run's folder, which stands for its newest checkpoint, or in one of its checkpoints.
+bool is_in_checkpoints(const std::filesystem::path& path, const std::filesystem::path& output_dir) {
+  std::error_code problem;
+  const auto relative = std::filesystem::relative(path, output_dir, problem);
+  if (path.empty() || problem || relative.empty()) return false;
+  const std::string first = relative.begin()->string();
+  return first == "." || first.starts_with("checkpoint-");
+}
+
+// Checkpoints of the old run are moved aside before the first step (RunRecord::begin()): none may be what this run
+// starts from.
+void check_nothing_is_needed(const TrainingRunSpec& spec, const ResumePoint& resume) {
+  for (const auto& start : {spec.model, spec.init_adapter, resume.weights.value_or("")}) {
+    HICI_CHECK_USAGE(!is_in_checkpoints(start, spec.output_dir), "`overwrite_output_dir`: ", start.string(),
+                     " is what this run starts from, and would be moved aside; use another `output_dir`");
+  }
+}
+
 // A new run must not mix its checkpoints with those of an old one.
 void check_output_is_free(const TrainingRunSpec& spec, const ResumePoint& resume) {
-  if (resume.checkpoint) return;
+  if (resume.checkpoint) {
+    if (spec.overwrite_output)
+      log_info("`overwrite_output_dir` has no effect: the run goes on from ", resume.checkpoint->string());
+    return;
+  }
   const auto old = io::find_latest_checkpoint(spec.output_dir);
+  if (old && spec.overwrite_output) return check_nothing_is_needed(spec, resume);
   const bool is_start = old && resume.weights && std::filesystem::equivalent(*old, *resume.weights);
   HICI_CHECK(!old, spec.output_dir.string(), ": already holds ", old ? old->filename().string() : "", "; use ",
-             is_start ? "" : "`resume_from_checkpoint` latest, or ", "another `output_dir`");
+             is_start ? "" : "`resume_from_checkpoint` latest, `overwrite_output_dir` for a new run, or ",
+             "another `output_dir`");
 }
 
 // Files of the run's own are written from the start, so that none of them is data.

@@ -8,6 +8,7 @@
 #include "hici/nn/non_finite.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/optim/clip.h"
+#include "hici/optim/schedule_settings.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -47,8 +48,7 @@ Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, Paramete
       config_(config),
       events_(std::move(events)),
       device_(model.head_weight().device()),
-      schedule_{parse_enum<optim::ScheduleKind>(config.schedule, "`schedule`"), config.warmup_steps,
-                config.total_steps(samples.num_samples())},
+      schedule_(optim::make_schedule(config, config.total_steps(samples.num_samples()))),
       shards_(shards),
       world_(shards.world()),
       optimizer_(optimizer),

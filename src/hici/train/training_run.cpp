@@ -54,7 +54,11 @@ int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inp
               ParameterShards& shards) {
   const parallel::World& world = shards.world();
   const bool state_on_host = spec.sharding.offload_optimizer && spec.device.is_cuda();
-  optim::AdamW optimizer(shards.updated(), {.weight_decay = spec.train.weight_decay, .state_on_host = state_on_host});
+  optim::AdamW optimizer(shards.updated(), {.beta1 = spec.train.adam_beta1,
+                                            .beta2 = spec.train.adam_beta2,
+                                            .epsilon = spec.train.adam_epsilon,
+                                            .weight_decay = spec.train.weight_decay,
+                                            .state_on_host = state_on_host});
   OptimizerState state(shards, optimizer);
   if (start.resume.checkpoint) state.read(*start.resume.checkpoint);
 

@@ -41,6 +41,7 @@ struct TrainingRunSpec {
   // "", "latest" or a checkpoint directory. Fine-tuning starts afresh from the weights of a checkpoint of pre-training.
   std::string resume;
   bool allow_changes_on_resume = false;
+  bool overwrite_output = false;  // checkpoints of another run in output_dir are moved aside
   nn::AttentionKind attention = nn::AttentionKind::kHici;
   config::LoraConfig lora;
   optim::TrainableSelection trainable;

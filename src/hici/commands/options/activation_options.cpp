@@ -11,7 +11,7 @@ void ActivationOptions::bind(CLI::App& command) {
   add_option(command, "activation_policy", policy,
              "What a layer keeps for its backward pass: keep = all, recompute_mlp = all but the MLP's, recompute = its "
              "input, offload = its input in host memory; auto = on a GPU the fastest mix that fits, on a CPU keep");
-  add_bool(command, "gradient_checkpointing", gradient_checkpointing,
+  add_bool(command, "gradient_checkpointing,--activation_checkpointing", gradient_checkpointing,
            "The research code's name: True is --activation_policy recompute, False, where typed, keep");
 }
 

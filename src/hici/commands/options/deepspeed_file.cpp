@@ -4,9 +4,9 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/json.h"
+#include "hici/base/usage_errors.h"
 #include "hici/commands/options/deepspeed_keys.h"
 #include "hici/commands/options/range.h"
-#include "hici/optim/adamw.h"
 
 #include <algorithm>
 #include <cctype>
@@ -125,26 +125,25 @@ std::string lower_case(std::string text) {
   return text;
 }
 
-void check_fixed(const JsonObject& params, const std::string& key, double fixed) {
-  const std::optional<double> said = number_if_said(params, key, {});
-  HICI_CHECK_USAGE(!said || *said == fixed, params.subject(), ": ", key, " is ", shown_json(params.at(key)),
-                   ", hici's AdamW has ", fixed, "; write that or \"auto\"");
-}
-
 void check_true(const JsonObject& params, const std::string& key) {
   HICI_CHECK_USAGE(truth_if_said(params, key).value_or(true), params.subject(), ": ", key,
                    " is false, which hici's AdamW cannot do; write true, or remove it");
 }
 
-void check_betas(const JsonObject& params) {
+void read_betas(const JsonObject& params, DeepspeedSettings& settings) {
   if (!is_said(params, "betas")) return;
-  const optim::AdamWOptions adamw;
-  const nlohmann::json fixed{adamw.beta1, adamw.beta2};
   const nlohmann::json& betas = params.at("betas");
   const bool all_auto = betas.is_array() && !betas.empty() &&
                         std::all_of(betas.begin(), betas.end(), [](const auto& beta) { return beta == "auto"; });
-  HICI_CHECK_USAGE(all_auto || betas == fixed, params.subject(), ": betas is ", shown_json(betas),
-                   ", hici's AdamW has ", shown_json(fixed), "; write that or \"auto\"");
+  if (all_auto) return;
+  const bool is_pair =
+      betas.is_array() && betas.size() == 2 && std::all_of(betas.begin(), betas.end(), [](const auto& beta) {
+        return beta.is_number() && beta.template get<double>() >= 0 && beta.template get<double>() < 1;
+      });
+  HICI_CHECK_USAGE(is_pair, params.subject(), ": betas is ", shown_json(betas),
+                   ", expected two numbers of 0 to below 1; write [0.9, 0.999] or \"auto\"");
+  settings.adam_beta1 = betas[0].get<double>();
+  settings.adam_beta2 = betas[1].get<double>();
 }
 
 void read_optimizer(const JsonObject& config, DeepspeedSettings& settings) {
@@ -164,8 +163,8 @@ void read_optimizer(const JsonObject& config, DeepspeedSettings& settings) {
   if (type == "adam") check_true(params, "adam_w_mode");  // of AdamW, DeepSpeed does not look at it
   check_true(params, "bias_correction");
   check_true(params, "fp32_optimizer_states");
-  check_betas(params);
-  check_fixed(params, "eps", optim::AdamWOptions{}.epsilon);
+  read_betas(params, settings);
+  settings.adam_epsilon = number_if_said(params, "eps", {0, config::kMaxAdamEpsilon});
   settings.learning_rate = number_if_said(params, "lr", {0, config::kMaxLearningRate});
   settings.weight_decay = number_if_said(params, "weight_decay", {0, config::kMaxWeightDecay});
 }
@@ -180,7 +179,7 @@ void refuse_scheduler(const JsonObject& config) {
   const std::string ours = type == "WarmupLR"         ? "constant_with_warmup"
                            : type == "WarmupDecayLR"  ? "linear"
                            : type == "WarmupCosineLR" ? "cosine"
-                                                      : "constant, constant_with_warmup, linear or cosine";
+                                                      : "constant, constant_with_warmup, linear, cosine or another";
   detail::throw_usage_error(scheduler.subject() + ": type " + printable(type, 30) +
                             ": its rates are not those of any schedule here; remove the section, and type "
                             "--lr_scheduler_type " +
@@ -199,20 +198,6 @@ DeepspeedSettings settings_of(const JsonObject& config) {
   settings.accumulation_steps = whole_if_said(config, "gradient_accumulation_steps", kBatch);
   settings.max_grad_norm = number_if_said(config, "gradient_clipping", {0, config::kMaxGradNorm});
   return settings;
-}
-
-// The value of an option is wrong, and not a file that the program needs.
-template <typename Read>
-auto with_usage_errors(const std::string& prefix, Read read) {
-  try {
-    return read();
-  } catch (const UsageError&) {
-    throw;
-  } catch (const InternalError&) {
-    throw;
-  } catch (const Error& e) {
-    detail::throw_usage_error(prefix + e.what());
-  }
 }
 
 }  // namespace

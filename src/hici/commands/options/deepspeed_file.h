@@ -24,6 +24,8 @@ struct DeepspeedSettings {
   std::optional<double> max_grad_norm;  // gradient_clipping; 0: none
   std::optional<double> learning_rate;  // optimizer.params.lr
   std::optional<double> weight_decay;
+  std::optional<double> adam_beta1, adam_beta2;  // optimizer.params.betas
+  std::optional<double> adam_epsilon;            // optimizer.params.eps
   std::optional<bool> bf16;
   std::set<std::string> without_meaning;  // keys that change no number here
 };

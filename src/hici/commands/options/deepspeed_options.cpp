@@ -26,6 +26,9 @@ class Application {
     take("gradient_clipping", o_.max_grad_norm, said_.max_grad_norm);
     take("optimizer: params: lr", o_.learning_rate, said_.learning_rate);
     take("optimizer: params: weight_decay", o_.weight_decay, said_.weight_decay);
+    take("optimizer: params: betas: the first,", o_.adam_beta1, said_.adam_beta1);
+    take("optimizer: params: betas: the second,", o_.adam_beta2, said_.adam_beta2);
+    take("optimizer: params: eps", o_.adam_epsilon, said_.adam_epsilon);
     take_batch();
     take_type();
     return std::move(decided_);

@@ -20,16 +20,16 @@ constexpr const char* kBoolTrue = "BOOL=True";
 constexpr const char* kBoolFalse = "BOOL=False";
 constexpr const char* kTokens = "TOKENS";
 constexpr const char* kBytes = "BYTES";
-constexpr const char* kInherited = "Accepted without effect";
+constexpr const char* kInherited = "Of other programs";
 
 std::string lower_case(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
   return text;
 }
 
-bool parse_bool(const std::string& text, const std::string& name) {
+bool parse_bool(const std::string& text, const std::string& subject) {
   const std::string lower = lower_case(text);
-  HICI_CHECK_USAGE(is_truth_value(lower), "--", name, ": '", text, "' is no truth value; use True or False");
+  HICI_CHECK_USAGE(is_truth_value(lower), subject, ": '", text, "' is no truth value; use True or False");
   return lower == "true" || lower == "1" || lower == "yes" || lower == "on";
 }
 
@@ -135,8 +135,8 @@ CLI::Option* add_bytes(CLI::App& app, const std::string& name, uint64_t& member,
 }
 
 CLI::Option* add_bool(CLI::App& app, const std::string& name, bool& member, const std::string& help) {
-  CLI::callback_t set = [&member, name](const CLI::results_t& results) {
-    member = results.empty() || results.front().empty() || parse_bool(results.front(), name);
+  CLI::callback_t set = [&member, subject = subject_of(name)](const CLI::results_t& results) {
+    member = results.empty() || results.front().empty() || parse_bool(results.front(), subject);
     return true;
   };
   // The default stands in the type name, not in default_str: that is what CLI11 would hand over for a bare `--name`.

@@ -7,6 +7,7 @@
 #include "hici/base/output_place.h"
 #include "hici/commands/command.h"
 #include "hici/commands/options/config_file.h"
+#include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/option_text.h"
 
 #include <algorithm>
@@ -33,7 +34,9 @@ bool takes_several(const CLI::Option& option) { return option.get_expected_max()
 bool is_flag(const CLI::Option& option) { return option.get_expected_max() == 0; }
 // A second file of options would be another run.
 bool is_config(const CLI::Option& option) { return main_name(option) == "config"; }
-bool may_stand_alone(const CLI::Option& option) { return is_bool(option) || is_inherited(option); }
+bool may_stand_alone(const CLI::Option& option) {
+  return is_bool(option) || (is_inherited(option) && option.get_expected_min() == 0);
+}
 
 std::vector<std::string> names_of(const CLI::App& app) {
   std::vector<std::string> names;
@@ -87,7 +90,7 @@ class Parser {
       if (option->get_required() && option->count() == 0)
         missing += (missing.empty() ? "" : ", ") + shown_name(*option);
       if (option->count() == 0 || option == app_.get_help_ptr()) continue;
-      is_inherited(*option) ? inherited.push_back(option) : set(*option);
+      is_inherited(*option) && !is_refused(*option) ? inherited.push_back(option) : set(*option);
     }
     if (!missing.empty()) problem(missing + ": missing; give a value, 'hici help " + command_ + "' says what it is");
     raise();

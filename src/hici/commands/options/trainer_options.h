@@ -7,8 +7,7 @@
 
 namespace hici::commands {
 
+// A value that would change what is trained is a usage error with the way to have it.
 void add_trainer_options(CLI::App& app);
-// After parsing: a usage error for a value that would change what is trained, with the way to have it.
-void check_trainer_options(const CLI::App& app);
 
 }  // namespace hici::commands

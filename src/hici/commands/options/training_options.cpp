@@ -10,7 +10,7 @@
 #include "hici/commands/options/option_values.h"
 #include "hici/commands/options/trainer_options.h"
 #include "hici/config/lora_targets.h"
-#include "hici/optim/schedule.h"
+#include "hici/optim/schedule_settings.h"
 #include "hici/train/segment_streaming.h"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ void check_no_contradiction(const TrainingOptions& o) {
   }
   HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.spec.fp8_base,
                    "--fp8_base: nothing is frozen with --low_rank_training False; leave it out");
-  HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.warmup_steps.typed(),
+  HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.warmup_steps.typed() || o.warmup_steps.value == 0,
                    "--warmup_steps: has no effect with --lr_scheduler_type constant; leave it out or use "
                    "constant_with_warmup");
   HICI_CHECK_USAGE(o.save_strategy != "no" || !o.save_steps.typed(),
@@ -96,6 +96,24 @@ std::vector<std::string> target_modules(const std::string& text) {
   return out;
 }
 
+// As transformers reads them: a fraction is one of all steps, a warm-up in steps goes before one by a ratio, and the
+// constant schedule looks at neither.
+void settle_warmup(TrainingOptions& o) {
+  config::TrainConfig& t = o.spec.train;
+  const bool is_fraction = o.warmup_steps.value > 0 && o.warmup_steps.value < 1;
+  t.warmup_steps = static_cast<int64_t>(o.warmup_steps.value);
+  if (is_fraction) t.warmup_ratio = o.warmup_steps.value;
+  if (!o.warmup_ratio.typed()) return;
+  const bool is_constant = t.schedule == "constant", has_steps = o.warmup_steps.typed() && o.warmup_steps.value > 0;
+  if (is_constant || has_steps) {
+    log_info(o.warmup_ratio.name(), " has no effect with ",
+             is_constant ? std::string("--lr_scheduler_type constant")
+                         : detail::concat(o.warmup_steps.name(), " ", shortest_number(o.warmup_steps.value)));
+    return;
+  }
+  t.warmup_ratio = o.warmup_ratio.value;
+}
+
 // What the options alone say; the causal mode of an adapter or of the model's family is looked at when it is known.
 void check_streaming(const TrainingOptions& o) {
   if (!o.spec.train.stream_segments) return;
@@ -112,8 +130,10 @@ void check_streaming(const TrainingOptions& o) {
 void TrainingOptions::bind_model_and_data(CLI::App& app, const std::string& data_help) {
   add_option(app, "model_name_or_path", model, "Directory of the base model (config.json and weights)")->required();
   add_option(app, "data_path", data_path, data_help)->required();
-  add_option(app, "split", spec.split, "Split of a data set with several");
+  add_option(app, "split,--dataset_split", spec.split, "Split of a data set with several");
   add_option(app, "output_dir", output_dir, "Where checkpoints, metrics.jsonl and the event file go")->required();
+  add_bool(app, "overwrite_output_dir", spec.overwrite_output,
+           "Start a new run where --output_dir holds checkpoints of an old one, which are moved aside");
 }
 
 void TrainingOptions::bind_what_to_train(CLI::App& app) {
@@ -162,9 +182,24 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
              {0, config::kMaxLearningRate});
   add_option(app, "weight_decay", weight_decay, "Decay of matrices, 0 to 100; norms and biases are left alone",
              {0, config::kMaxWeightDecay});
+  add_option(app, "adam_beta1", adam_beta1, "Decay of AdamW's mean of gradients, 0 to below 1", {0, 1});
+  add_option(app, "adam_beta2", adam_beta2, "Decay of AdamW's mean of squared gradients, 0 to below 1", {0, 1});
+  add_option(app, "adam_epsilon", adam_epsilon, "What AdamW adds to the root of that mean, 0 to 1",
+             {0, config::kMaxAdamEpsilon});
   add_option(app, "warmup_steps", warmup_steps,
-             "Steps from rate 0 to the full rate; not for --lr_scheduler_type constant", kFromZero);
-  add_option(app, "lr_scheduler_type", t.schedule, "constant, constant_with_warmup, linear or cosine");
+             "Steps from rate 0 to the full rate, or below 1 their part of all steps; not for --lr_scheduler_type "
+             "constant",
+             {0, static_cast<double>(config::kMaxCount)});
+  add_option(app, "warmup_ratio", warmup_ratio,
+             "The warm-up as a part of all steps, rounded up, where --warmup_steps is not given or 0", {0, 1});
+  add_option(app, "lr_scheduler_type", t.schedule,
+             "As in transformers: constant, constant_with_warmup, linear, cosine, cosine_with_restarts, polynomial, "
+             "inverse_sqrt, cosine_with_min_lr, cosine_warmup_with_min_lr or warmup_stable_decay");
+  add_option(app, "lr_scheduler_kwargs", t.schedule_kwargs,
+             "JSON object of what the schedule takes: num_cycles (cosine kinds, warmup_stable_decay); lr_end, power "
+             "(polynomial); timescale (inverse_sqrt); min_lr or min_lr_rate (*_min_lr); warmup_lr_rate "
+             "(cosine_warmup_with_min_lr); num_decay_steps, num_stable_steps, warmup_type, decay_type, min_lr_ratio "
+             "(warmup_stable_decay)");
   add_option(app, "max_grad_norm", max_grad_norm, "Limit of the norm of all gradients, up to 1e9; 0: none",
              {0, config::kMaxGradNorm});
   add_option(app, "hici_grad_clip", t.hici_grad_clip,
@@ -179,6 +214,8 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
            "Work on one segment at a time, with the memory of one whatever the length; for every causal mode but none");
   add_bool(app, "shuffle", t.shuffle, "Visit the blocks in an order drawn from --seed, a new one in each epoch");
   add_option(app, "seed", t.seed, "Seed of initial values and of the order of the data", kSeeds);
+  add_option(app, "data_seed", data_seed, "Seed of the order of the data, where it is another than --seed", kSeeds)
+      ->default_str("");
   add_option(app, "logging_steps", t.logging_steps, "Steps between two lines of metrics.jsonl", kFromOne);
   add_option(app, "save_strategy", save_strategy, "steps, or no: only at the end");
   add_option(app, "save_steps", save_steps, "Steps between two checkpoints; 0: only at the end", kFromZero);
@@ -205,10 +242,11 @@ void TrainingOptions::bind_rest(CLI::App& command) {
 }
 
 void TrainingOptions::resolve() {
-  check_trainer_options(*declared_in);
   spec.resume = resume_from_typed(spec.resume);
   const OptionTexts decided = deepspeed.empty() ? OptionTexts{} : use_deepspeed_file(*this);
   check_no_contradiction(*this);
+  settle_warmup(*this);
+  if (data_seed.typed()) spec.train.data_seed = data_seed.value;
   spec.model = model;
   spec.output_dir = output_dir;
   spec.data_path = data_path;
@@ -225,8 +263,7 @@ void TrainingOptions::resolve() {
   spec.lora.targets = target_modules(lora_target_modules.value);
   spec.lora.rank_pattern = config::parse_rank_pattern(lora_rank_pattern.value, "--lora_rank_pattern");
   spec.lora.validate();
-  // An unknown one is an error here, before anything is written.
-  parse_enum<optim::ScheduleKind>(spec.train.schedule, "--lr_scheduler_type");
+  optim::make_schedule(spec.train, 1);  // what it does not take is an error here, before anything is written
   spec.sharding = sharding.resolve();
   HICI_CHECK_USAGE(spec.trainable.low_rank || !spec.sharding.moves_frozen(),
                    spec.sharding.offload_weights ? "--offload weights" : "--shard full",

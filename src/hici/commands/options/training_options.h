@@ -34,9 +34,14 @@ struct TrainingOptions {
   Option<int64_t&> accumulation_steps{spec.train.accumulation_steps};
   Option<double&> learning_rate{spec.train.learning_rate};
   Option<double&> weight_decay{spec.train.weight_decay};
+  Option<double&> adam_beta1{spec.train.adam_beta1};
+  Option<double&> adam_beta2{spec.train.adam_beta2};
+  Option<double&> adam_epsilon{spec.train.adam_epsilon};
   Option<double&> max_grad_norm{spec.train.max_grad_norm};
   Option<int64_t&> model_max_length{spec.train.sequence_length};
-  Option<int64_t&> warmup_steps{spec.train.warmup_steps};
+  Option<double> warmup_steps{static_cast<double>(spec.train.warmup_steps)};
+  Option<double> warmup_ratio{0};
+  Option<uint64_t> data_seed{0};
   Option<int64_t&> save_steps{spec.train.save_steps};
   ActivationOptions activations;
   ShardingOptions sharding;
