@@ -13,6 +13,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/flag_text.h"
 #include "hici/commands/options/activation_options.h"
+#include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/commands/options/output_options.h"
@@ -108,8 +109,9 @@ void add_list(CLI::App& app, const std::string& names, std::vector<std::string>&
 }
 
 void bind_runs_and_output(CLI::App& app, BenchOptions& o) {
-  add_option(app, "repetitions", o.spec.repetitions, "Timed runs of each case; medians are shown", kFromOne);
-  add_option(app, "warmup", o.spec.warmup, "Runs before the timed ones", kFromZero);
+  add_option(app, "repetitions,--measure_steps", o.spec.repetitions, "Timed runs of each case; medians are shown",
+             kFromOne);
+  add_option(app, "warmup,--warmup_steps", o.spec.warmup, "Runs before the timed ones", kFromZero);
   add_option(app, "pause_ms", o.spec.pause_ms,
              "Rest of the device before each timed run, for what a GPU does when it is not at its power limit",
              {0, 3600000});
@@ -120,7 +122,7 @@ void bind_runs_and_output(CLI::App& app, BenchOptions& o) {
 }
 
 void bind_common(CLI::App& app, BenchOptions& o, const std::string& length_names, const std::string& length_help) {
-  add_option(app, "model", o.model, bench::model_help());
+  add_option(app, "model,--model_path", o.model, bench::model_help());
   add_list(app, length_names, o.lengths, length_help);
   bind_runs_and_output(app, o);
 }
@@ -182,6 +184,12 @@ void bind_step(CLI::App& app, BenchOptions& o) {
              "Under torchrun, srun or mpirun: processes that share each sequence, by whole segments", kFromOne);
   o.sharding.bind(app);
   o.sharding.bind_memory_limit(app);
+  add_one_meaning(app, {"model_type",
+                        {"llama", "qwen", "qwen3"},
+                        "the model's config.json says the family",
+                        "models of these families are supported"});
+  add_refused(app, "compress_dim", "has another name here", "use --bottleneck_dim");
+  add_refused(app, "output_dir", "each form of the table has a file of its own", "use --csv and --latex");
 }
 
 void bind_attention(CLI::App& app, BenchOptions& o) {

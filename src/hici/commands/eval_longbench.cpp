@@ -10,6 +10,7 @@
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/benchmark_options.h"
+#include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/eval/answer_cases.h"
 #include "hici/eval/case_journal.h"
@@ -182,7 +183,12 @@ CommandEntry eval_longbench_command() {
         add_tokens(app, "max_length", o->max_length,
                    "Tokens of a prompt before the chat template; a longer one loses its middle. 0: what the model's "
                    "context has room for beside the answer");
-        add_option(app, "suffix", o->suffix, "Behind the label in the name of the folder of predictions");
+        add_option(app, "suffix,--output_suffix", o->suffix,
+                   "Behind the label in the name of the folder of predictions");
+        add_refused(app, "model", "pred.py's names of models are not known here", "use --base_model and --label");
+        add_refused(app, "ori", "full attention is the default", "leave it out");
+        add_refused(app, "use_hici_attn", "has another name here", "use --attention hici");
+        add_refused(app, "gpus", "the model is on one device", "use --device cuda:N");
         o->benchmark.output_dir = ".";
         o->benchmark.bind(app);
         return [o] { return run_longbench(*o); };

@@ -11,6 +11,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/options/data_options.h"
 #include "hici/commands/options/dual_chunk_options.h"
+#include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/commands/options/rolling_options.h"
@@ -342,7 +343,8 @@ CommandEntry eval_ppl_command() {
       [](CLI::App& app) -> Runner {
         auto o = std::make_shared<EvalPplOptions>();
         o->app = &app;
-        add_option(app, "base_model", o->base_model, "Directory of the base model (config.json and weights)")
+        add_option(app, "base_model,--model_path", o->base_model,
+                   "Directory of the base model (config.json and weights)")
             ->required();
         add_option(app, "peft_model", o->peft_model, "Directory of an adapter or checkpoint");
         add_option(app, "data_path", o->data_path, kWindowsData)->required();
@@ -370,7 +372,10 @@ CommandEntry eval_ppl_command() {
         add_inherited(app, "cache_dir", "nothing is downloaded");
         add_inherited(app, "flash_attn", "the fastest exact attention of the device is taken by itself");
         add_inherited(app, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
+        add_inherited(app, "use_flash_plus", "the fastest exact attention of the device is taken by itself");
+        add_inherited(app, "recurrence_size", "the research code reads it and uses it nowhere");
         add_inherited(app, "progress_bar_fresh_rate", "the progress line paces itself");
+        add_refused(app, "no_chunk", "attention is what --eval_mode says", "use --eval_mode full");
         o->dual_chunk.bind(app);
         o->sharing.bind(app);
         o->hici.bind(app);

@@ -8,6 +8,7 @@
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/benchmark_options.h"
+#include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/config/rope.h"
 #include "hici/eval/answer_cases.h"
@@ -177,6 +178,27 @@ int run(EvalRetrievalOptions& o) {
   return 0;
 }
 
+// The options of LongEval's eval.py.
+void bind_longeval(CLI::App& app, bool is_topics) {
+  constexpr const char* kDevice = "the model is on one device";
+  add_one_meaning(app, {"task",
+                        {is_topics ? "topics" : "lines"},
+                        "the command says the task",
+                        is_topics ? "use hici eval lines" : "use hici eval topics"});
+  add_refused(app, "model_name_or_path", "has another name here", "use --base_model");
+  add_refused(app, "test_dir", "test cases are given by their files or folder",
+              is_topics ? "use --testcases DIR/topics/testcases" : "use --testcases DIR/lines/testcases");
+  add_inherited_value(app, "num_gpus", kDevice);
+  add_inherited_value(app, "max_gpu_memory", kDevice);
+  for (const char* name : {"longchat_flash_attn", "enable_longlora_flash_attn"})
+    add_inherited(app, name, "the fastest exact attention of the device is taken by itself");
+  add_refused(app, "longchat_ratio", "config.json says the rotary embedding", "use --context_size, which stretches it");
+  add_refused(app, "enable_hici_grouped_attn", "a prompt is one segment here", "use --attention hici");
+  add_refused(app, "hici_segment_size", "a prompt is one segment here", "use --attention hici");
+  add_refused(app, "eval_shortest_only", "test cases are given by their files", "give the file of the shortest ones");
+  add_refused(app, "framework", "hici runs the model itself", "leave it out");
+}
+
 CommandEntry command_of(RetrievalTask task, const std::string& name, const std::string& summary,
                         int64_t max_new_tokens) {
   const auto bind = [=](CLI::App& app) -> Runner {
@@ -193,6 +215,7 @@ CommandEntry command_of(RetrievalTask task, const std::string& name, const std::
     add_tokens(app, "max_new_tokens", o->benchmark.answering.generation.max_new_tokens,
                "Tokens of an answer at the most");
     o->benchmark.bind(app);
+    bind_longeval(app, is_topics);
     return [o] { return run(*o); };
   };
   return {.name = name, .summary = summary, .bind = bind};

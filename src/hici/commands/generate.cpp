@@ -10,6 +10,7 @@
 #include "hici/base/text_table.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/answering_options.h"
+#include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/generate/answer_text.h"
 #include "hici/generate/generator.h"
@@ -34,6 +35,8 @@ struct GenerateCommandOptions {
   Option<std::string> prompt;
   Option<std::string> prompt_file;
   Option<std::string> batch_file;
+  Option<std::string> material;
+  Option<std::string> question;
   std::string output;
   std::string system;
   bool chat = false;
@@ -65,8 +68,10 @@ std::optional<data::PromptStyle> style_of(const GenerateCommandOptions& o) {
 
 // All that the options alone decide, before any file is read.
 void check_options(GenerateCommandOptions& o) {
-  const int sources = o.prompt.typed() + o.prompt_file.typed() + o.batch_file.typed();
-  HICI_CHECK_USAGE(sources <= 1, "--prompt, --prompt_file, --batch_file: give one of them");
+  const int sources = o.prompt.typed() + o.prompt_file.typed() + o.batch_file.typed() + o.material.typed();
+  HICI_CHECK_USAGE(!o.question.typed() || o.material.typed(),
+                   "--question: is asked about the text of --material; give that, or the question as --prompt");
+  HICI_CHECK_USAGE(sources <= 1, "--prompt, --prompt_file, --batch_file, --material: give one of them");
   HICI_CHECK_USAGE(sources == 1 || isatty(STDIN_FILENO) == 0,
                    "--prompt: missing; give a text, --prompt_file, --batch_file, or a text on standard input");
   HICI_CHECK_USAGE(o.chat || o.system.empty(), "--system: has no effect without --chat; give --chat");
@@ -104,6 +109,10 @@ std::vector<generate::Prompt> read_prompts(const GenerateCommandOptions& o) {
   constexpr size_t kMaxPromptBytes = size_t{1} << 30;
   if (!o.batch_file.value.empty()) return generate::read_prompt_file(o.batch_file.value);
   if (o.prompt.typed()) return {{o.prompt.value, nullptr, "--prompt"}};
+  if (o.material.typed()) {
+    const std::string text = read_file(o.material.value, kMaxPromptBytes) + "\n" + o.question.value;
+    return {{text, nullptr, o.material.value}};
+  }
   const std::string& file = o.prompt_file.value;
   if (!file.empty()) return {{without_last_line_end(read_file(file, kMaxPromptBytes)), nullptr, file}};
   std::string text((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
@@ -291,6 +300,8 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
       "prompt,--prompt", o.prompt.value,
       "The prompt; may also stand alone, before the options. Without any of the three, standard input is the prompt"));
   add_option(app, "prompt_file", o.prompt_file, "File whose text is the prompt, without its last line end");
+  add_option(app, "material", o.material, "File whose text is the prompt, with a line end and --question behind it");
+  add_option(app, "question", o.question, "What is asked about --material");
   add_option(
       app, "batch_file", o.batch_file,
       "JSON lines with \"prompt\", or with \"messages\" for --chat, and \"tools\" where the template takes such; "
@@ -309,7 +320,7 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
 
 void bind_answers(CLI::App& app, GenerateCommandOptions& o) {
   auto& sampling = o.generation().sampling;
-  add_tokens(app, "max_new_tokens", o.generation().max_new_tokens, "Tokens of an answer at the most");
+  add_tokens(app, "max_new_tokens,--max_gen_len", o.generation().max_new_tokens, "Tokens of an answer at the most");
   add_tokens(app, "min_new_tokens", o.min_new_tokens,
              "Tokens before which no end-of-text or --stop_token can be chosen; --stop ends the text at any time");
   add_option(app, "temperature", o.temperature, "0 (always the most probable token) to 100", {0, 100});
@@ -341,6 +352,8 @@ CommandEntry generate_command() {
             bind_prompts(app, *o);
             bind_answers(app, *o);
             o->answering.bind(app);
+            add_inherited_value(app, "cache_dir", "nothing is downloaded");
+            add_inherited(app, "flash_attn", "the fastest exact attention of the device is taken by itself");
             return [o] { return run_generate(*o); };
           }};
 }

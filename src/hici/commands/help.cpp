@@ -5,6 +5,7 @@
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/commands/bound_command.h"
+#include "hici/commands/foreign_scripts.h"
 #include "hici/commands/options/option_groups.h"
 #include "hici/commands/options/option_text.h"
 #include "hici/config/model_config_keys.h"
@@ -177,6 +178,7 @@ std::optional<std::string> help_answer(const std::vector<std::string>& words) {
   if (words.size() == 1 && (words[0] == "--version" || words[0] == "-V")) return version_text();
   if (words.size() == 1 && words[0] == "--options_markdown") return options_markdown();
   if (words.size() == 2 && words[0] == "--keys_markdown") return keys_markdown(keys_of_file(words[1]));
+  if (words.size() == 1 && words[0] == "--foreign_flags_markdown") return foreign_flags_markdown();
   if (words.size() == 1 && words[0] == "--help_texts") return launcher_texts();
   const NamedCommand named = find_command(words);
   if (named.name.empty()) return std::nullopt;

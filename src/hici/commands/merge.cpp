@@ -142,6 +142,7 @@ CommandEntry merge_command() {
             add_inherited(app, "cache_dir", "nothing is downloaded");
             add_inherited(app, "use_local_constructor_flash",
                           "local construction never makes the scores' keys and values");
+            add_inherited(app, "use_flash_plus", "the merged weights are the same");
             o->hici.bind(app);
             return [o] { return run_merge(*o); };
           }};

@@ -6,6 +6,7 @@
 #include "hici/base/output_place.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/benchmark_options.h"
+#include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/eval/longbench/scores.h"
 #include "hici/eval/longbench/stored_result.h"
@@ -165,6 +166,7 @@ Runner bind(CLI::App& app) {
              "lcc and repobench-p: levenshtein, fuzz.ratio with python-Levenshtein installed; difflib, without it");
   add_option(app, "table", o->table,
              "Write group means (with -e the scores by length) as CSV, and as LaTeX beside it with .tex");
+  add_refused(app, "model", "folders of predictions are given by their paths", "write pred/NAME without an option");
   return [o] { return run(*o); };
 }
 

@@ -8,6 +8,7 @@
 #include "hici/base/signals.h"
 #include "hici/base/text_table.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/eval/longeval/judge.h"
 #include "hici/eval/longeval/scores.h"
@@ -204,6 +205,7 @@ CommandEntry command_of(RetrievalTask task, const std::string& name, const std::
     const auto o = std::make_shared<ScoreRetrievalOptions>();
     app.add_option("paths", o->paths, "Files of answers, or folders that hold NAME_response.txt");
     add_option(app, "output", o->output, "Write the scores as JSON: {model: {file: [correct, answers]}}");
+    add_refused(app, "test_file", "files of answers are given without an option", "write them behind the command");
     if (task == RetrievalTask::kTopics) bind_judge(app, *o);
     return [o, task, name] { return run(*o, task, name); };
   };
