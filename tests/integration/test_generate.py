@@ -260,6 +260,18 @@ class GenerateTest(FolderTest):
         self.assertNotEqual(self.generate(PROMPTS[2], *short, "--context_size", 1 << 20, "--dca_mscale", True).stdout,
                             self.generate(PROMPTS[2], *short).stdout)
 
+    def test_a_question_about_a_file(self):
+        """As LongLoRA's inference.py: the text of the file as it stands, a line end, the question."""
+        (self.folder / "book.txt").write_text(PROMPTS[1] + "\n")
+        asked = ["--material", self.folder / "book.txt", "--question", PROMPTS[0]]
+        whole = PROMPTS[1] + "\n\n" + PROMPTS[0]
+        self.assertEqual(self.generate(*asked).stdout, self.generate("--prompt", whole).stdout)
+        self.assertNotEqual(self.generate(*asked).stdout, self.generate("--prompt", PROMPTS[1]).stdout)
+        style = ["--prompt_style", "llama2"]
+        length = ["--max_gen_len", 5, "--flash_attn", "True", "--cache_dir", self.folder]
+        self.assertEqual(self.generate(*asked, *style, *length).stdout,
+                         self.generate("--prompt", whole, *style, "--max_new_tokens", 5).stdout)
+
     def test_bad_input_is_one_line_each(self):
         bad_file = self.folder / "bad.jsonl"
         bad_file.write_text('{"prompt": "a"}\n\n{"text": "b"}\n')
@@ -269,7 +281,9 @@ class GenerateTest(FolderTest):
                  (2, ["a", "--top_k", 5], "--top_k, --top_p: have no effect with --temperature 0"),
                  (2, ["a", "--stop_token", "<|eot|>"], "--stop_token: '<|eot|>' is no token of"),
                  (2, ["a", "--stop", ""], "--stop: an empty string would stop everything"),
-                 (2, ["a", "--prompt_file", "b"], "--prompt, --prompt_file, --batch_file: give one of them"),
+                 (2, ["a", "--prompt_file", "b"], "--prompt, --prompt_file, --batch_file, --material: give one of them"),
+                 (2, ["--prompt_file", "b", "--material", "c"], "--prompt, --prompt_file, --batch_file, --material: give one"),
+                 (2, ["a", "--question", "b"], "--question: is asked about the text of --material; give that"),
                  (2, ["a", "--system", "b"], "--system: has no effect without --chat"),
                  (2, ["a", "--prompt_style", "chatml"], "--prompt_style: unknown style 'chatml'; use llama2, llama2_chat, alpaca or"),
                  (2, ["a", "--prompt_style", "alpaca", "--chat"], "--chat, --prompt_style: give one of the two"),
