@@ -31,7 +31,9 @@ TEST(ParseJsonTest, NamesTheByteWhereReadingStopped) {
   EXPECT_ERROR_SAYS(parse_json(R"({"a": 1,})", "f.json"), "before byte 9");
   EXPECT_ERROR_SAYS(parse_json("", "f.json"), "f.json: not JSON");
   EXPECT_ERROR_SAYS(parse_json("{\"a\": 1} x", "f.json"), "f.json: not JSON");
-  EXPECT_ERROR_SAYS(parse_json("{\"a\": NaN}", "f.json"), "f.json: not JSON");
+  for (const char* number : {"{\"a\": NaN}", "[-Infinity]", "{\"a\":Infinity}", "NaN", "[1,\nNaN]"})
+    EXPECT_ERROR_SAYS(parse_json(number, "f.json"), "f.json: not JSON, NaN or Infinity before byte");
+  EXPECT_ERROR_SAYS(parse_json("{\"a\": tN}", "f.json"), "f.json: not JSON, unexpected");
   EXPECT_ERROR_SAYS(parse_json("{\"a\": 1e999}", "f.json"), "number '1e999' is out of range");
   EXPECT_ERROR_SAYS(parse_json(std::string("{\"a\": \"\xff\xfe\"}"), "f.json"), "f.json: not JSON");
   EXPECT_ERROR_SAYS(parse_json(std::string("\x80\x02}q\x00", 5), "f.json"), "f.json: not JSON");

@@ -107,6 +107,14 @@ TEST(ParseSftRowTest, RefusesWhatWouldChangeTheLearnedTokens) {
   EXPECT_EQ(with(R"("history": [], "weight": 1, "images": null, "system": "")").output, "b");
 }
 
+TEST(ParseSftRowTest, ModelsWhoseAnswersWereSharedAreTheAssistant) {
+  for (const char* speaker : {"gpt", "chatgpt", "bing", "bard", "assistant"}) {
+    const nlohmann::json row{
+        {"conversations", {{{"from", "user"}, {"value", "q"}}, {{"from", speaker}, {"value", "a"}}}}};
+    EXPECT_EQ(parse_sft_row(row.dump(), "f").messages[1]["role"], "assistant") << speaker;
+  }
+}
+
 TEST(ParseSftRowTest, NamesTheRowThatHasNoAnswer) {
   EXPECT_ERROR_SAYS(parse_sft_row(R"({"instruction": "a"})", "f: line 3"),
                     "f: line 3: has no 'output', the answer to learn");

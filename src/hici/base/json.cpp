@@ -42,6 +42,13 @@ void check_no_nul(std::string_view text, const std::string& subject) {
 }
 
 // Builds the document from nlohmann's events; unlike json::parse it notices a key that occurs twice.
+// Where a parser gives up at the first letter of NaN or Infinity.
+bool ends_with_no_number(const std::string& token) {
+  const size_t size = token.size();
+  if (size == 0 || (token[size - 1] != 'N' && token[size - 1] != 'I')) return false;
+  return size == 1 || std::string_view(":,[- \t\r\n").find(token[size - 2]) != std::string_view::npos;
+}
+
 class DocumentBuilder {
  public:
   using number_integer_t = json::number_integer_t;
@@ -75,6 +82,9 @@ class DocumentBuilder {
     if (e.id == 406)
       fail(subject_, ": not JSON, number '", printable(last_token, 60), "' is out of range before byte ", position,
            "; the file is damaged");
+    // As Python's json writes numbers that are none.
+    HICI_CHECK(!ends_with_no_number(last_token), subject_, ": not JSON, NaN or Infinity before byte ", position,
+               "; write null, or leave the key out");
     fail(subject_, ": not JSON, unexpected '", printable(last_token, 60), "' before byte ", position,
          "; the file is damaged or of another kind");
   }

@@ -7,7 +7,7 @@
 #include "hici/base/json.h"
 #include "hici/base/sha256.h"
 #include "hici/base/text_table.h"
-#include "hici/eval/longbench/stored_result.h"
+#include "hici/eval/longbench/result_record.h"
 #include "hici/eval/longeval/scores.h"
 #include "hici/report/answer_settings.h"
 #include "hici/report/origin.h"

@@ -22,10 +22,21 @@ constexpr std::array<const char*, 5> kFlags{"weight", "train", "training", "trai
 
 // Names of speakers under "from", and the roles that templates know.
 const std::map<std::string, std::string>& roles_of_speakers() {
-  static const std::map<std::string, std::string> roles{
-      {"human", "user"},         {"user", "user"},         {"gpt", kAssistant},     {kAssistant, kAssistant},
-      {"system", "system"},      {"tool", "tool"},         {"observation", "tool"}, {"function_response", "tool"},
-      {"tool_response", "tool"}, {"function_call", kCall}, {"tool_call", kCall}};
+  static const std::map<std::string, std::string> roles{{"human", "user"},
+                                                        {"user", "user"},
+                                                        {"gpt", kAssistant},
+                                                        {kAssistant, kAssistant},
+                                                        {"system", "system"},
+                                                        {"tool", "tool"},
+                                                        {"observation", "tool"},
+                                                        {"function_response", "tool"},
+                                                        {"tool_response", "tool"},
+                                                        {"function_call", kCall},
+                                                        {"tool_call", kCall},
+                                                        // Of the models whose answers people shared.
+                                                        {"chatgpt", kAssistant},
+                                                        {"bing", kAssistant},
+                                                        {"bard", kAssistant}};
   return roles;
 }
 

@@ -62,16 +62,6 @@ size_t bucket_of(int64_t length) { return length < 4000 ? 0 : length < 8000 ? 1 
 
 double rounded_to_cents(double value) { return std::strtod(fixed_digits(value, 2).c_str(), nullptr); }
 
-const LongBenchTaskScore* LongBenchModelScores::find(const LongBenchTask& task) const {
-  const auto found = std::find_if(tasks.begin(), tasks.end(), [&](const auto& score) { return score.task == &task; });
-  return found == tasks.end() ? nullptr : &*found;
-}
-
-bool LongBenchModelScores::has_code() const {
-  return std::any_of(tasks.begin(), tasks.end(),
-                     [](const auto& score) { return score.task->metric == LongBenchMetric::kCodeSimilarity; });
-}
-
 LongBenchModelScores score_longbench(const fs::path& folder, const LongBenchScoring& options) {
   const std::vector<const LongBenchTask*> tasks = tasks_in(folder, options.datasets);
   std::vector<Job> jobs;

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <filesystem>
@@ -37,9 +38,15 @@ struct LongBenchModelScores {
   std::vector<LongBenchTaskScore> tasks;               // those that have predictions, in LongBench's order
   std::optional<CodeRatio> code_ratio = std::nullopt;  // not known of scores that others made
 
-  const LongBenchTaskScore* find(const LongBenchTask& task) const;
+  const LongBenchTaskScore* find(const LongBenchTask& task) const {
+    const auto found = std::find_if(tasks.begin(), tasks.end(), [&](const auto& score) { return score.task == &task; });
+    return found == tasks.end() ? nullptr : &*found;
+  }
   // True if a data set is scored by code_ratio.
-  bool has_code() const;
+  bool has_code() const {
+    return std::any_of(tasks.begin(), tasks.end(),
+                       [](const auto& score) { return score.task->metric == LongBenchMetric::kCodeSimilarity; });
+  }
 };
 
 struct LongBenchScoring {

@@ -6,10 +6,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/joined.h"
 #include "hici/base/json.h"
-#include "hici/base/log.h"
-#include "hici/base/sha256.h"
 #include "hici/base/text_table.h"
-#include "hici/base/version.h"
 
 #include <cmath>
 #include <limits>
@@ -20,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr size_t kMaxStoredBytes = size_t{4} << 20;
 constexpr double kSameScore = 0.005 - 1e-9;  // both have two decimals
 
 // Python writes NaN for a bucket without rows, which is no JSON.
@@ -35,7 +31,7 @@ std::string with_null_for_nan(std::string text) {
 }
 
 json read_stored(const fs::path& file) {
-  json value = parse_json(with_null_for_nan(read_file(file, kMaxStoredBytes)), file.string(), kMaxStoredBytes);
+  json value = parse_json(with_null_for_nan(read_file(file, kMaxResultBytes)), file.string(), kMaxResultBytes);
   HICI_CHECK(value.is_object(), file.string(), ": is ", shown_json(value), ", expected data sets with their scores");
   return value;
 }
@@ -144,31 +140,6 @@ std::vector<std::string> differences(const JsonObject& stored, const fs::path& f
 
 std::string longbench_result_text(const LongBenchModelScores& scores, bool by_length) {
   return longbench_result(scores, by_length).dump(4) + "\n";
-}
-
-std::string longbench_record_text(const LongBenchModelScores& scores, bool by_length, const std::string& result_text) {
-  HICI_ASSERT(scores.code_ratio, "scores of our own");
-  return nlohmann::ordered_json{{"command", "score longbench"},
-                                {"code_ratio", name_of(*scores.code_ratio)},
-                                {"longbench_e", by_length},
-                                {"result_sha256", sha256_hex(result_text)},
-                                {"library_version", kVersion}}
-             .dump(1) +
-         "\n";
-}
-
-std::optional<CodeRatio> recorded_code_ratio(const fs::path& folder) {
-  const fs::path file = folder / kLongBenchRecordName, result = folder / kLongBenchResultName;
-  if (!is_there(file) || !is_there(result)) return std::nullopt;
-  try {
-    const json value = read_json_file(file, kMaxStoredBytes);
-    const JsonObject record(value, file.string());
-    if (record.string("result_sha256") != sha256_hex(read_file(result, kMaxStoredBytes))) return std::nullopt;
-    return parse_enum<CodeRatio>(record.string("code_ratio"), file.string() + ": code_ratio");
-  } catch (const Error& e) {
-    log_warning(e.what(), "; how ", result.string(), " compares code is taken as not stated");
-    return std::nullopt;
-  }
 }
 
 std::vector<std::string> differences_from_stored(const fs::path& folder, const LongBenchModelScores& scores,
