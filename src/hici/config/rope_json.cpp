@@ -335,13 +335,18 @@ std::string readers_of_rope(const ModelConfig& model) {
   const RopeConfig written = with_context_factor_folded(model);
   if (written.type == RopeType::kLongrope)
     return "its rotary embedding is of type longrope, which transformers (4.43 and later), OpenVINO and hici read; "
-           "mlx-lm, onnxruntime-genai, CTranslate2 and llama.cpp's converter lose or refuse it";
+           "mlx-lm loses the attention_factor, as with yarn, and onnxruntime-genai, CTranslate2 and llama.cpp's "
+           "converter "
+           "lose or refuse it";
   if (written.type == RopeType::kLlama3 && model.family == Family::kQwen3)
-    return "its rotary embedding is of type llama3 on Qwen3, which transformers, mlx-lm and hici read; "
+    return "its rotary embedding is of type llama3 on Qwen3, which transformers, OpenVINO, mlx-lm and hici read; "
            "onnxruntime-genai and CTranslate2 refuse it, and llama.cpp's converter loses it";
   if (written.type == RopeType::kYarn && written.attention_factor &&
       *written.attention_factor != default_attention_factor(written))
-    return "its yarn has an attention_factor of its own, which mlx-lm and llama.cpp's converter lose";
+    return "its yarn has an attention_factor of its own, which transformers, OpenVINO and hici read; mlx-lm, "
+           "onnxruntime-genai and llama.cpp's converter lose it, and CTranslate2 refuses yarn";
+  if (written.type == RopeType::kYarn)
+    return "its rotary embedding is of type yarn, which onnxruntime-genai reads otherwise and CTranslate2 refuses";
   return "";
 }
 
