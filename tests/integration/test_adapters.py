@@ -592,7 +592,7 @@ class DocumentTest(unittest.TestCase):
     def test_lists_of_keys_are_those_of_the_program(self):
         pages = (pathlib.Path(__file__).parents[2] / "docs" / "formats.md").read_text()
         for name in ("adapter_config.json", "config.json", "generation_config.json", "tokenizer_config.json"):
-            self.assertIn(hici("--keys_markdown", name).stdout, pages)
+            self.assertTrue(hici("--keys_markdown", name).stdout in pages, f"the table of {name} is another one")
 
 
 if __name__ == "__main__":
