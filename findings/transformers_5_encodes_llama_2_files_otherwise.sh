@@ -4,9 +4,9 @@
 # vocabulary, merges and post-processor of the file, builds normalizer and pre-tokenizer itself, and drops add_eos_token of
 # tokenizer_config.json. So, without a word:
 # - behind a special token within a text it puts no space, where the file says one and 4 puts one: what a chat template writes
-#   gets other ids. Text without special tokens is the same;
+#   gets other ids. Before a text that begins with a space it puts none either;
 # - a model that was fine-tuned with add_eos_token true gets no </s> behind its texts any more.
-# What it means here: hici encodes as the file says, and a line names each of the two where transformers differs.
+# What it means here: hici encodes as the file says, and lines name where transformers differs.
 # Seen on 2026-11-30:
 #   4.57.6 text ['<s>', '_a', 'b', '</s>'] behind a special token ['<s>', '_a', 'b', '</s>']
 #   5.24.0 text ['<s>', '_a', 'b'] behind a special token ['<s>', 'a', 'b', '</s>']

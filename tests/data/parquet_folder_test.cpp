@@ -66,12 +66,47 @@ TEST_F(ParquetFolderTest, AMissingShardIsNoSmallerDataSet) {
 TEST_F(ParquetFolderTest, SeveralSetsOfOneSplitAreNotMixed) {
   add("en/train-00000-of-00001.parquet");
   add("de/train-00000-of-00001.parquet");
-  EXPECT_ERROR_SAYS(files("train"), "has 2 sets of Parquet files of one split; give a folder with one");
+  EXPECT_ERROR_SAYS(files("train"), "has 2 sets of Parquet files of one split, the first in");
+}
+
+TEST_F(ParquetFolderTest, FoldersInFoldersAreRead) {
+  add("data/2023/b.parquet");
+  add("data/2024/a.parquet");
+  EXPECT_EQ(files("train"), Names({"data/2023/b.parquet", "data/2024/a.parquet"}));
+  std::filesystem::remove_all(folder_ / "data");
+  add("default/train/0000.parquet");
+  add("default/test/0000.parquet");
+  EXPECT_EQ(files("train"), Names({"default/train/0000.parquet"}));
+}
+
+TEST_F(ParquetFolderTest, ACardThatSaysAnotherSplitIsNotPassedOver) {
+  const auto card = [&](const std::string& train, const std::string& test) {
+    write_file_atomically(
+        folder_ / "README.md",
+        "---\nlicense: mit\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: " + train +
+            "\n  - split: test\n    path: " + test + "\n---\n# A data set\n");
+  };
+  add("a/x.parquet");
+  add("b/y.parquet");
+  card("b/*.parquet", "a/*.parquet");
+  EXPECT_ERROR_SAYS(
+      files("train"),
+      "README.md: says under configs which files are which split, and a/x.parquet is not as its name says");
+  std::filesystem::remove_all(folder_ / "a");
+  std::filesystem::remove_all(folder_ / "b");
+  add("data/train-00000-of-00001.parquet");
+  add("data/test-00000-of-00001.parquet");
+  card("data/train-*", "data/test-*");
+  EXPECT_EQ(files("test"), Names({"data/test-00000-of-00001.parquet"}));
+  write_file_atomically(folder_ / "README.md", "---\nconfigs:\n- config_name: x\n  data_files: 'data/train*'\n---\n");
+  EXPECT_ERROR_SAYS(files("train"), "data/test-00000-of-00001.parquet is not as its name says");
+  write_file_atomically(folder_ / "README.md", "# configs:\n- split: x\n");
+  EXPECT_EQ(files("train").size(), 1U);
 }
 
 TEST_F(ParquetFolderTest, AFolderWithoutSuchFilesIsNone) {
   EXPECT_FALSE(is_parquet_folder(folder_.path()));
-  add("a/b/c.parquet");
+  add("a/b/c.txt");
   EXPECT_FALSE(is_parquet_folder(folder_.path()));
   EXPECT_ERROR_SAYS(files("train"), "has no state.json");
   EXPECT_FALSE(is_parquet_folder(folder_ / "none"));

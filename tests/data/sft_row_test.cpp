@@ -115,6 +115,18 @@ TEST(ParseSftRowTest, ModelsWhoseAnswersWereSharedAreTheAssistant) {
   }
 }
 
+TEST(ParseSftRowTest, FlagsOfOtherProgramsAreNotPassedOver) {
+  for (const char* flag : {"calculate_loss", "mask", "masked", "should_train", "training_detail"}) {
+    const nlohmann::json row{
+        {"messages", {{{"role", "user"}, {"content", "q"}}, {{"role", "assistant"}, {"content", "a"}, {flag, 0}}}}};
+    EXPECT_ERROR_SAYS(parse_sft_row(row.dump(), "f"),
+                      "says in other programs which turns are learned; write it as train");
+  }
+  EXPECT_ERROR_SAYS(parse_sft_row(R"({"instruction": "q", "output": "a", "train": false})", "f"),
+                    "'train' is false, a flag of the row: leave rows out");
+  EXPECT_NO_THROW(parse_sft_row(R"({"instruction": "q", "output": "a", "train": true, "loss": 2.5})", "f"));
+}
+
 TEST(ParseSftRowTest, NamesTheRowThatHasNoAnswer) {
   EXPECT_ERROR_SAYS(parse_sft_row(R"({"instruction": "a"})", "f: line 3"),
                     "f: line 3: has no 'output', the answer to learn");

@@ -140,8 +140,9 @@ class GenerateTest(FolderTest):
         self.write_generation_config(do_sample=True, temperature=0.6, top_p=0.9, frobnicate=1)
         self.assertRegex(self.generate(PROMPTS[0], "--max_new_tokens", 2).stderr,
                          "(?s)keys that hici does not know are not used: frobnicate.*"
-                         "asks for do_sample, temperature 0.6, top_p 0.9; without --temperature each token")
-        self.assertNotIn("asks for", self.generate(PROMPTS[0], "--max_new_tokens", 2, "--temperature", 0.6).stderr)
+                         "asks for drawn tokens with temperature 0.6, top_p 0.9; without --temperature each token")
+        self.assertIn("asks for temperature 0.6, top_p 0.9; --temperature, --top_k and --top_p alone say how",
+                      self.generate(PROMPTS[0], "--max_new_tokens", 2, "--temperature", 0.6).stderr)
         self.write_generation_config(do_sample=False, num_beams=4)
         done = self.generate(PROMPTS[0], "--max_new_tokens", 2, code=1)
         self.assert_one_error_line(done, "generate", "generation_config.json: num_beams 4 is not supported (beams)")

@@ -288,12 +288,9 @@ class ParquetTest(TokenInputTest):
         path = self.write("x.parquet", TEXT)
         done = self.run_hici("tokenize", "--tokenizer", self.base, "--text_file", path, "--output", self.folder / "t.bin", code=1)
         self.assert_one_error_line(done, "tokenize", "x.parquet: cannot be read as Parquet")
-        folder = self.folder / "hub" / "data"
-        folder.mkdir(parents=True)
-        pa.parquet.write_table(self.table(), folder / "train-00000-of-00001.parquet")
         path.unlink()
         done = self.run_hici("tokenize", "--tokenizer", self.base, "--text_file", self.folder, "--output", self.folder / "t.bin", code=1)
-        self.assert_one_error_line(done, "tokenize", "has no state.json", f"{folder} has Parquet files: give that")
+        self.assert_one_error_line(done, "tokenize", "has no state.json; expected a folder that datasets.save_to_disk wrote")
 
     def test_a_folder_of_files_is_a_data_set(self):
         table, folder = self.table(), self.folder / "hub" / "data"

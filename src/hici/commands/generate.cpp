@@ -139,15 +139,23 @@ std::vector<int64_t> stop_ids_of(const GenerateCommandOptions& o, const Answerin
   return ids;
 }
 
+// How tokens are drawn is for the options alone.
+void note_other_sampling(const GenerateCommandOptions& o, const io::GenerationConfig& config) {
+  const std::string file = o.answering.base_model + ": its generation_config.json asks for ";
+  if (!o.temperature.typed() && config.do_sample)
+    log_info(file, "drawn tokens", config.sampling.empty() ? "" : " with ", config.sampling,
+             "; without --temperature each token is the most probable one");
+  if (!o.generation().sampling.is_greedy() && !config.sampling.empty())
+    log_info(file, config.sampling, "; --temperature, --top_k and --top_p alone say how tokens are drawn");
+}
+
 // The model's own wishes, where no option says otherwise.
 generate::GenerateOptions generation_of(const GenerateCommandOptions& o, const AnsweringModel& model) {
   generate::GenerateOptions options = o.generation();
   model.configure(options);
   options.stop_ids = stop_ids_of(o, model);
   if (o.repetition_penalty.typed()) options.sampling.repetition_penalty = o.repetition_penalty.value;
-  if (!o.temperature.typed() && !model.generation_config.sampling.empty())
-    log_info(o.answering.base_model, ": its generation_config.json asks for ", model.generation_config.sampling,
-             "; without --temperature each token is the most probable one");
+  note_other_sampling(o, model.generation_config);
   return options;
 }
 
@@ -282,7 +290,6 @@ int run_generate(GenerateCommandOptions& o) {
   if (o.chat && has_tools) chat_for_tools = text::load_chat_template(o.answering.tokenizer_folder(), true);
   const StopSignals signals;
   const AnsweringModel model = o.answering.load();
-  if (o.chat) model.tokenizer.warn_of_other_spaces();
   const generate::PromptEncoder encoder(model.tokenizer, chat, o.system, style_of(o), chat_for_tools);
   const int64_t room = room_for_prompts(o, model);
   std::vector<generate::Ids> ids;

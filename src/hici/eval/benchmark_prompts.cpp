@@ -31,10 +31,7 @@ std::string written_prompt(ChatForm form, const std::string& text) {
 BenchmarkPrompts::BenchmarkPrompts(text::Tokenizer tokenizer, std::optional<ChatForm> form,
                                    const std::filesystem::path& folder)
     : tokenizer_(std::move(tokenizer)), plain_(tokenizer_, std::nullopt, ""), form_(form) {
-  if (form_ == ChatForm::kModel) {
-    template_ = text::load_chat_template(folder);
-    tokenizer_.warn_of_other_spaces();
-  }
+  if (form_ == ChatForm::kModel) template_ = text::load_chat_template(folder);
 }
 
 generate::Ids BenchmarkPrompts::text(const std::string& text, const std::string& subject) const {

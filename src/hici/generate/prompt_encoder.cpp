@@ -2,6 +2,7 @@
 #include "hici/generate/prompt_encoder.h"
 
 #include "hici/base/error.h"
+#include "hici/text/template_check.h"
 
 namespace hici::generate {
 
@@ -26,7 +27,14 @@ Ids PromptEncoder::encode(const Prompt& prompt) const {
     // The template writes BOS and all else itself.
     const text::ChatTemplate& chat_template = prompt.has_tools() && chat_for_tools_ ? *chat_for_tools_ : *chat_;
     const text::ChatRequest request{.add_generation_prompt = true, .variables = prompt.variables};
-    ids = tokenizer_.encode(chat_template.render(messages_of(prompt), request), false);
+    const text::ChatMessages messages = messages_of(prompt);
+    const std::string rendered = chat_template.render(messages, request);
+    try {
+      text::check_all_is_written(chat_template, messages, request, rendered);
+    } catch (const Error& e) {
+      fail(prompt.subject, ": ", e.what());
+    }
+    ids = tokenizer_.encode(rendered, false);
   } else {
     ids = tokenizer_.encode(style_ ? data::make_prompt(*style_, prompt.text, "") : prompt.text, true);
     // An end-of-text token behind the prompt would end it before the answer begins.

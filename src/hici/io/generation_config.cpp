@@ -132,9 +132,9 @@ std::vector<int64_t> stop_ids_of(const JsonObject& object, const config::ModelCo
 }
 
 std::string sampling_of(const JsonObject& object) {
-  if (!object.boolean_or("do_sample", false)) return "";
-  std::vector<std::string> said{"do_sample"};
-  for (const char* name : {"temperature", "top_k", "top_p"})
+  std::vector<std::string> said;
+  for (const char* name :
+       {"temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"})
     if (object.has(name)) said.push_back(detail::concat(name, " ", shown_json(object.at(name))));
   return joined(said);
 }
@@ -149,6 +149,7 @@ GenerationConfig read_generation_config(const std::filesystem::path& dir, const 
   refuse_what_is_not_done(object);
   GenerationConfig read{.stop_ids = stop_ids_of(object, config),
                         .repetition_penalty = object.number_or("repetition_penalty", 1),
+                        .do_sample = object.boolean_or("do_sample", false),
                         .sampling = sampling_of(object)};
   HICI_CHECK(read.repetition_penalty >= 0.01 && read.repetition_penalty <= 100, path.string(), ": repetition_penalty ",
              shown_json(object.at("repetition_penalty")), ", expected 0.01 to 100");

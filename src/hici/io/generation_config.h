@@ -16,7 +16,8 @@ namespace hici::io {
 struct GenerationConfig {
   std::vector<int64_t> stop_ids = {};  // eos_token_id (a number or a list), else those of config.json; may be empty
   double repetition_penalty = 1;
-  std::string sampling = {};  // "temperature 0.6, top_p 0.9" where the file asks for answers that are drawn, else empty
+  bool do_sample = false;               // answers that are drawn
+  std::string sampling = {};            // how: "temperature 0.6, min_p 0.1"; empty where the file says nothing of it
   std::vector<std::string> notes = {};  // what a user should know of the file
 };
 

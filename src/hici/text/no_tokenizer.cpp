@@ -41,7 +41,6 @@ BpeTraining::BpeTraining(const BpeTrainingOptions&) { no_text_support("training 
 std::vector<Ids> Tokenizer::encode_batch(std::span<const std::string>, bool) const { fail(kNoObject); }
 Ids Tokenizer::encode(const std::string&, bool) const { fail(kNoObject); }
 Encoding Tokenizer::encode_with_offsets(const std::string&) const { fail(kNoObject); }
-void Tokenizer::warn_of_other_spaces() const { fail(kNoObject); }
 const Ids& Tokenizer::special_ids_before() const { fail(kNoObject); }
 const Ids& Tokenizer::special_ids_after() const { fail(kNoObject); }
 std::string Tokenizer::decode(std::span<const uint32_t>, bool) const { fail(kNoObject); }

@@ -67,6 +67,7 @@ Tokenizer Tokenizer::from_path(const std::filesystem::path& folder_or_file, int 
   Tokenizer tokenizer =
       load(file, read_tokenizer_config(file.parent_path()), num_threads, is_named ? Links::kAny : Links::kCompanion);
   tokenizer.note_other_special_ids();
+  tokenizer.note_other_spaces();
   return tokenizer;
 }
 
@@ -85,17 +86,21 @@ void Tokenizer::note_other_special_ids() const {
   note("add_eos_token", config.adds_eos, impl_->after, eos_id());
 }
 
-void Tokenizer::warn_of_other_spaces() const {
+// transformers 5 builds the spaces of Llama's classes itself: one in front of a text that begins with none, and one
+// behind special tokens where `legacy` is true.
+void Tokenizer::note_other_spaces() const {
   const TokenizerConfig& config = impl_->config;
   const std::optional<std::string> bos = config.special_token("bos_token");
   if (!bos || !config.tokenizer_class.starts_with("LlamaTokenizer")) return;
   const Ids alone = encode("x", false), behind = encode(*bos + "x", false);
   if (alone.empty() || !id_to_token(alone.front()).value_or("").starts_with("\u2581")) return;
-  const bool adds_space = Ids(behind.begin() + 1, behind.end()) == alone;
-  if (adds_space != config.is_legacy)
-    log_warning(path().string(), adds_space ? ": puts a space" : ": puts no space",
-                " after special tokens within a text; transformers 5 ", adds_space ? "puts none" : "puts one",
-                " (legacy in tokenizer_config.json), so it encodes what the chat template writes otherwise");
+  const bool is_put_before_spaces = encode(" x", false) != alone;
+  const bool is_put_behind = Ids(behind.begin() + 1, behind.end()) == alone;
+  if (is_put_before_spaces || is_put_behind != config.is_legacy)
+    log_info(path().string(), ": spaces are put as this file says and transformers 4 does",
+             is_put_before_spaces ? ", before every text" : "", is_put_behind ? " and behind special tokens" : "",
+             "; transformers 5 puts ", is_put_before_spaces ? "none before a space, and " : "",
+             config.is_legacy ? "one" : "none", " behind special tokens, so ids may differ there");
 }
 
 std::vector<Ids> Tokenizer::encode_batch(std::span<const std::string> texts, bool add_special_tokens) const {

@@ -57,10 +57,6 @@ class Tokenizer {
   std::optional<uint32_t> bos_id() const;
   std::optional<uint32_t> eos_id() const;
 
-  // A line where transformers 5 puts no space after special tokens within a text and this tokenizer does, or the
-  // reverse (Llama-2's class, `legacy`): what a chat template renders then gets other ids there.
-  void warn_of_other_spaces() const;
-
   const std::filesystem::path& path() const;  // of tokenizer.json
   const std::string& sha256() const;          // of its content
 
@@ -72,6 +68,7 @@ class Tokenizer {
   static Tokenizer load(const std::filesystem::path& tokenizer_json, const TokenizerConfig& config, int num_threads,
                         Links links);
   void note_other_special_ids() const;
+  void note_other_spaces() const;
   std::optional<uint32_t> id_of(const std::optional<std::string>& token) const;
   std::shared_ptr<const Impl> impl_;
 };

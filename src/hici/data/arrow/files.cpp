@@ -42,8 +42,6 @@ std::string folder_hint(const std::filesystem::path& folder) {
     const std::filesystem::path name = at->path().filename();
     if (name == "state.json" || name == "dataset_dict.json")
       return "; " + at->path().parent_path().string() + " is one: give that";
-    if (name.extension() == ".parquet")
-      return "; " + at->path().parent_path().string() + " has Parquet files: give that";
   }
   return "";
 }

@@ -2,15 +2,20 @@
 #include "hici/data/arrow/parquet_folder.h"
 
 #include "hici/base/error.h"
+#include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/shown_name.h"
 #include "hici/data/byte_stream.h"
 
 #include <algorithm>
+#include <fnmatch.h>
+
 #include <array>
 #include <cctype>
 #include <map>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -20,6 +25,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxFiles = 100'000;
+constexpr int kMaxDepth = 8;
+constexpr size_t kMaxCardBytes = size_t{4} << 20;
 
 bool is_parquet_name(const fs::path& path) { return format_ending(path) == ".parquet"; }
 
@@ -29,7 +36,7 @@ bool is_skipped(const fs::path& path) {
   return name.starts_with(".") || name.starts_with("_");
 }
 
-// The Parquet files of `folder` and, with `depth` 1, of the folders in it.
+// The Parquet files of `folder` and, with a `depth`, of the folders in it.
 void collect(const fs::path& folder, int depth, std::vector<fs::path>& files) {
   for (const fs::directory_entry& entry :
        fs::directory_iterator(folder, fs::directory_options::skip_permission_denied)) {
@@ -43,7 +50,7 @@ void collect(const fs::path& folder, int depth, std::vector<fs::path>& files) {
 
 std::vector<fs::path> all_files(const fs::path& folder) {
   std::vector<fs::path> files;
-  collect(folder, 1, files);
+  collect(folder, kMaxDepth, files);
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -104,12 +111,14 @@ std::string split_of_name(const std::string& name) {
 
 std::string split_of(const fs::path& folder, const fs::path& file) {
   if (const auto shard = shard_of(file)) return shard->split;
-  const std::string split = split_of_name(file.stem().string());
-  return split.empty() && file.parent_path() != folder ? split_of_name(file.parent_path().filename().string()) : split;
+  std::string split = split_of_name(file.stem().string());
+  for (fs::path in = file.parent_path(); split.empty() && in != folder; in = in.parent_path())
+    split = split_of_name(in.filename().string());
+  return split;
 }
 
 // Every shard once: a file that was not fetched must not be a smaller data set.
-void check_shards(const std::vector<fs::path>& files) {
+void check_shards(const fs::path& folder, const std::vector<fs::path>& files) {
   std::map<std::pair<fs::path, size_t>, std::set<size_t>> sets;
   for (const fs::path& file : files)
     if (const auto shard = shard_of(file)) sets[{file.parent_path(), shard->count}].insert(shard->number);
@@ -117,8 +126,60 @@ void check_shards(const std::vector<fs::path>& files) {
     for (size_t number = 0; number < set.second && number <= numbers.size(); ++number)
       HICI_CHECK(numbers.contains(number), set.first.string(), ": Parquet file ", number, " of ", set.second,
                  " is not there (counted from 0); fetch it, or give the files one by one");
-  HICI_CHECK(sets.size() <= 1, files.front().parent_path().string(), ": has ", sets.size(),
-             " sets of Parquet files of one split; give a folder with one");
+  HICI_CHECK(sets.size() <= 1, folder.string(), ": has ", sets.size(),
+             " sets of Parquet files of one split, the first in ", files.front().parent_path().string(),
+             "; give a folder with one");
+}
+
+std::string trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r-\"'";
+  const size_t begin = text.find_first_not_of(kBlank);
+  return begin == std::string_view::npos ? ""
+                                         : std::string(text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin));
+}
+
+struct CardFiles {
+  std::string split, pattern;
+};
+
+// The lines `split:` and `path:` under `configs:` in the front matter of a data set's card, as the Hub's tools write
+// them. What stands there in another form comes out as a pattern that matches no file.
+std::vector<CardFiles> files_of_card(const std::string& card) {
+  std::vector<CardFiles> all;
+  std::istringstream lines(card);
+  std::string line, split;
+  bool is_inside = std::getline(lines, line) && trimmed(line).empty() && line.starts_with("---"), in_configs = false;
+  while (is_inside && std::getline(lines, line) && !line.starts_with("---")) {
+    if (!line.empty() && line[0] != ' ' && line[0] != '-') in_configs = line.starts_with("configs:");
+    if (!in_configs) continue;
+    const size_t colon = line.find(':');
+    const std::string key = trimmed(line.substr(0, colon)),
+                      value = colon == std::string::npos ? "" : trimmed(line.substr(colon + 1));
+    if (key == "split") split = value;
+    if (key == "path" || key == "data_files" || colon == std::string::npos) {
+      const std::string pattern = colon == std::string::npos ? key : value;
+      if (!pattern.empty()) all.push_back({key == "data_files" || split.empty() ? "train" : split, pattern});
+    }
+  }
+  return all;
+}
+
+// Where the card says which files are which split, it must say what the names say: nobody reads YAML here.
+void check_card(const fs::path& folder, const std::vector<fs::path>& files) {
+  const fs::path file = folder / "README.md";
+  if (!is_there(file)) return;
+  const std::vector<CardFiles> card = files_of_card(read_file(file, kMaxCardBytes, Links::kCompanion));
+  if (card.empty()) return;
+  for (const fs::path& path : files) {
+    const std::string name = path.lexically_relative(folder).generic_string();
+    const std::string split = split_of(folder, path);
+    const auto is_said = [&](const CardFiles& said) {
+      return fnmatch(said.pattern.c_str(), name.c_str(), 0) == 0 && said.split == (split.empty() ? "train" : split);
+    };
+    HICI_CHECK(std::any_of(card.begin(), card.end(), is_said), file.string(),
+               ": says under configs which files are which split, and ", name,
+               " is not as its name says; give the split's files one by one, or a folder with them alone");
+  }
 }
 
 }  // namespace
@@ -146,7 +207,8 @@ std::vector<fs::path> parquet_files(const fs::path& folder, const std::string& s
   const auto found = splits.find(split);
   HICI_CHECK(found != splits.end(), folder.string(), ": has no split '", shown_name(split), "'; `split` takes one of ",
              names);
-  check_shards(found->second);
+  check_card(folder, files);
+  check_shards(folder, found->second);
   return found->second;
 }
 

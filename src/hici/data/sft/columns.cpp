@@ -17,6 +17,7 @@ bool is_in(const auto& names, std::string_view name) {
 bool says_nothing(const nlohmann::json& value, std::string_view name) {
   if (value.is_string()) return value.get_ref<const std::string&>().empty();
   if (value.is_null() || (value.is_structured() && value.empty())) return true;
+  if (name == "train" || name == "loss") return value != false;  // a loss may be one that was measured
   return name.ends_with("weight") && value.is_number() && value == 1;
 }
 

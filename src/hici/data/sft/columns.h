@@ -26,8 +26,9 @@ struct RefusedColumn {
   std::string_view why;
 };
 
-// What would change the learned tokens and is not done, unless it is null, empty, or a weight of 1.
-constexpr std::array<RefusedColumn, 17> kRefusedSftColumns{{
+// What would change the learned tokens and is not done, unless it is null, empty, a weight of 1, or a flag that is no
+// false.
+constexpr std::array<RefusedColumn, 19> kRefusedSftColumns{{
     {"history", "earlier turns of an instruction: write the row as messages"},
     {"functions", "an older form of tools: write the column as tools, [{\"type\": \"function\", \"function\": ...}]"},
     {"function_call", "an older form: write messages with tool_calls"},
@@ -43,6 +44,8 @@ constexpr std::array<RefusedColumn, 17> kRefusedSftColumns{{
     {"videos", "videos: only text is learned"},
     {"audio", "sound: only text is learned"},
     {"audios", "sound: only text is learned"},
+    {"train", "a flag of the row: leave rows out that are not learned"},
+    {"loss", "a flag of the row: leave rows out that are not learned"},
     {"weight", "a weight of the row: every example counts by its tokens; leave rows out, or repeat them"},
     {"sample_weight", "a weight of the row: every example counts by its tokens; leave rows out, or repeat them"},
     {"loss_weight", "a weight of the row: every example counts by its tokens; leave rows out, or repeat them"},

@@ -6,6 +6,7 @@
 #include "hici/base/log.h"
 #include "hici/data/sft/spans.h"
 #include "hici/text/chat_template_files.h"
+#include "hici/text/template_check.h"
 
 #include <algorithm>
 
@@ -42,21 +43,6 @@ SftExample behind(const text::Ids& prompt, text::Ids all) {
   example.is_learned.resize(static_cast<size_t>(end - example.ids.begin()));
   example.is_learned.resize(example.ids.size(), true);
   return example;
-}
-
-// What transformers does too: a template may write nothing for a role. Of roles that every template knows that is its
-// rule, such as for a system message; another role is more likely a mistake.
-void check_other_roles(const SftRow& row, const text::ChatTemplate& chat_template, const std::string& text) {
-  for (size_t i = 0; i < row.messages.size(); ++i) {
-    const auto& role = row.messages[i]["role"];
-    const bool is_usual =
-        role == "system" || role == "user" || role == "assistant" || role == "tool" || role == "developer";
-    if (is_usual) continue;
-    text::ChatMessages others = row.messages;
-    others.erase(i);
-    HICI_CHECK(chat_template.render(others, request_of(row)) != text, "turn ", i, " has the role ",
-               shown_json(nlohmann::json(role)), ", for which the chat template writes nothing; use one that it knows");
-  }
 }
 
 }  // namespace
@@ -112,7 +98,7 @@ SftExample SftEncoder::encode_chat(const SftRow& row) {
   try {
     if (row.form == SftForm::kPromptChat) return encode_answer_to_chat(row, chat_template);
     const text::RenderedChat rendered = chat_template.render_marked(row.messages, request_of(row));
-    check_other_roles(row, chat_template, rendered.text);
+    text::check_all_is_written(chat_template, row.messages, request_of(row), rendered.text);
     warn_of_tools_left_out(row, chat_template, rendered.text);
     const std::vector<text::TextSpan> spans =
         learned_spans({chat_template, row.messages, row.variables, rendered}, row.is_learned, "messages");
@@ -128,7 +114,7 @@ SftExample SftEncoder::encode_answer_to_chat(const SftRow& row, const text::Chat
   auto prompt = text::ChatMessages::array();
   for (size_t i = 0; i < row.num_prompt; ++i) prompt.push_back(row.messages[i]);
   const std::string text = chat_template.render(row.messages, request_of(row));
-  check_other_roles(row, chat_template, text);
+  text::check_all_is_written(chat_template, row.messages, request_of(row), text);
   return behind(tokenizer_.encode(chat_template.render(prompt, request_of(row, true)), false),
                 tokenizer_.encode(text, false));
 }
@@ -136,7 +122,6 @@ SftExample SftEncoder::encode_answer_to_chat(const SftRow& row, const text::Chat
 // As transformers: a model may come with a template of its own for conversations with tools.
 const text::ChatTemplate& SftEncoder::template_for(const SftRow& row) {
   std::optional<text::ChatTemplate>& chat_template = row.has_tools() ? template_for_tools_ : chat_template_;
-  if (!chat_template_ && !template_for_tools_) tokenizer_.warn_of_other_spaces();
   if (!chat_template) chat_template = text::load_chat_template(model_, row.has_tools());
   return *chat_template;
 }

@@ -127,7 +127,15 @@ Json message_of(const Json& turn, const std::string& subject) {
   return message;
 }
 
+// What other programs call the flag of a turn, some of them the other way round.
+constexpr std::array<const char*, 8> kOtherFlags{"calculate_loss", "mask",          "masked",
+                                                 "should_train",   "train_on_turn", "training_detail",
+                                                 "train_detail",   "loss_mask"};
+
 std::optional<bool> flag_of(const Json& message, const std::string& subject) {
+  for (const char* key : kOtherFlags)
+    HICI_CHECK(!member(message, key), subject, ": ", key,
+               " says in other programs which turns are learned; write it as train, true or false");
   std::optional<bool> flag;
   for (const char* key : kFlags) {
     const Json* const value = member(message, key);
