@@ -72,8 +72,9 @@ class GoldenModelTest(MergeTest):
                 self.merged = self.folder / name
                 done = self.merge_golden(name, "--with_hici", "True", *golden_hici_options(name))
                 self.assertIn("hici attention, against base and adapter", done.stdout)
-                self.assertEqual(sorted(os.listdir(self.merged)), ["config.json", "hici_config.json", "hici_merge.json",
-                                                                   "hici_modules.safetensors", "model.safetensors"])
+                self.assertEqual(sorted(os.listdir(self.merged)), ["config.json", "configuration_hici.py", "hici_config.json",
+                                                                   "hici_merge.json", "hici_modules.safetensors",
+                                                                   "model.safetensors", "modeling_hici.py"])
                 separate = self.hici_attention_loss(base, tokens, "--peft_model", adapter, "--context_size", CONTEXT,
                                                     *golden_hici_options(name))
                 self.assert_same_loss(self.hici_attention_loss(self.merged, tokens), separate)

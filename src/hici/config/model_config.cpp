@@ -118,6 +118,14 @@ struct Range {
   int64_t high;
 };
 
+// What `hici merge` writes for its Python files: a directory made of this one has them not, or writes it anew.
+json without_remote_code(json value) {
+  const auto map = value.find("auto_map");
+  if (map != value.end() && map->dump().find("modeling_hici.") != std::string::npos) value.erase(map);
+  value.erase("hici");
+  return value;
+}
+
 }  // namespace
 
 int64_t ModelConfig::num_parameters() const {
@@ -165,7 +173,7 @@ ModelConfig parse_model_config(const json& value, const std::string& subject) {
   config.torch_dtype = parse_dtype(object);
   config.eos_token_id = parse_token_ids(object, "eos_token_id");
   if (object.has("bos_token_id")) config.bos_token_id = object.integer("bos_token_id", -1, kMaxVocabSize);
-  config.source = value;
+  config.source = without_remote_code(value);
   config.validate(subject);
   return config;
 }

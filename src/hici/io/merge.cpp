@@ -12,6 +12,7 @@
 #include "hici/config/rope_json.h"
 #include "hici/io/directory_writer.h"
 #include "hici/io/opened_model.h"
+#include "hici/io/remote_code.h"
 #include "hici/ops/non_finite.h"
 
 #include <ATen/ATen.h>
@@ -218,6 +219,7 @@ class Merge {
     config.torch_dtype = name_of(dtype_);
     config.source["dtype"] = config.torch_dtype;  // transformers 4.56 and later read this name
     config.source.erase("_name_or_path");
+    if (!hici_parts_.empty()) put_remote_code(config, merged_settings());
     return config;
   }
 
@@ -231,6 +233,7 @@ class Merge {
   void write_hici_files(const fs::path& folder, std::vector<TensorToWrite> modules) const {
     write_safetensors(folder / (std::string(kHiciModulesStem) + ".safetensors"), std::move(modules));
     write_file_atomically(folder / "hici_config.json", config::to_json(merged_settings()).dump(2) + "\n");
+    write_remote_code(folder);
   }
 
   // A checkpoint's files that were hashed while they were checked are not read again for it.
