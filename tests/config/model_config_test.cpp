@@ -202,6 +202,16 @@ TEST(ModelConfigTest, KeepsUnknownKeysAndRoundTrips) {
   EXPECT_EQ(to_json(parse(out)), out);
 }
 
+TEST(ModelConfigTest, ForgetsTheCodeThatStandsBesideAMergedModel) {
+  json merged = with(llama(), "auto_map", {{"AutoModelForCausalLM", "modeling_hici.HiciLlamaForCausalLM"}});
+  merged = with(with(merged, "hici", {{"causal_mode", "none"}}), "hici_segment_length", 2048);
+  const ModelConfig config = parse(merged);
+  EXPECT_TRUE(config.notes.empty());
+  EXPECT_EQ(to_json(config), to_json(parse(llama())));
+  const json other = {{"AutoModelForCausalLM", "modeling_other.Model"}};
+  EXPECT_EQ(to_json(parse(with(llama(), "auto_map", other)))["auto_map"], other);
+}
+
 TEST(ModelConfigTest, NamesWhatItDoesNotSupport) {
   EXPECT_ERROR_SAYS(parse(with(llama(), "model_type", "mistral")),
                     "config.json: model_type \"mistral\" is not supported; supported: llama, qwen3");

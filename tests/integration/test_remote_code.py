@@ -30,13 +30,14 @@ SIZES = {"vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 80, "
          "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": CONTEXT, "initializer_range": 0.12,
          "rms_norm_eps": 1e-6, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
 LLAMA, QWEN3 = (transformers.LlamaConfig, transformers.LlamaForCausalLM), (transformers.Qwen3Config, transformers.Qwen3ForCausalLM)
+YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": CONTEXT // 2}
 # family, what the base has, options of HiCI, options of merging
 MODELS = {
     "llama": (LLAMA, {}, {}, []),
     "qwen3": (QWEN3, {"tie_word_embeddings": True}, {}, []),
     "llama.wide": (LLAMA, {"num_key_value_heads": 6}, {"use_bottleneck": False, "shared_compressor": False},
                    ["--max_shard_size", "30KB"]),
-    "qwen3.equal": (QWEN3, {}, {"shared_compress_dim": 16, "shared_compressor": True}, []),
+    "qwen3.yarn": (QWEN3, {"rope_theta": 10000.0, "rope_scaling": YARN}, {"shared_compress_dim": 16}, []),
 }
 TEXT = ("The quick brown fox jumps over the lazy dog, and then it sleeps under a tree. When it wakes up, the sun is low; "
         "far away somebody plays the violin. ") * 8
@@ -78,8 +79,7 @@ def make_model(name):
     torch.manual_seed(11)
     model(config(**{**SIZES, **sizes})).save_pretrained(base)
     ascii_tokenizer([TEXT], VOCABULARY).save(str(base / "tokenizer.json"))
-    (base / "tokenizer_config.json").write_text(json.dumps(
-        {"bos_token": "<|bos|>", "eos_token": "<|eos|>", "tokenizer_class": "PreTrainedTokenizerFast"}))
+    (base / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<|bos|>", "eos_token": "<|eos|>"}))
     tokens = folder / "tokens.bin"
     tokens.write_bytes(struct.pack(f"<{4 * CONTEXT}H", *IDS * 4))
     options = {"num_chunks": CONTEXT // SEGMENT, "num_local_slots": 5, "global_slots": 3, "num_heads": 4, "bottleneck_dim": 16,
@@ -90,6 +90,10 @@ def make_model(name):
     made("merge", "--base_model", base, "--peft_model", run, "--save_path", merged, "--with_hici", "True", *merging)
     randomise(merged / "hici_modules.safetensors")
     return merged
+
+
+def cache_of(out):
+    return getattr(out, "cache" if hasattr(out, "cache") else "past_key_values")  # the name before 5.24
 
 
 class RemoteCodeTest(FolderTest):
@@ -167,7 +171,7 @@ class LogitsTest(RemoteCodeTest):
         wanted = torch.nn.functional.cross_entropy(out.logits[0, :-1], ids[0, 1:])
         self.assertAlmostEqual(out.loss.item(), wanted.item(), places=5)
         self.assertEqual([state.shape for state in out.hidden_states], [(1, CONTEXT, 48)] * 3)
-        self.assertIsNone(out.past_key_values)
+        self.assertIsNone(cache_of(out))
         last = model(inputs_embeds=model.get_input_embeddings()(ids), logits_to_keep=2, return_dict=False)[0]
         self.assertLess(self.difference(last, out.logits[:, -2:]), 1e-6)
 
@@ -210,7 +214,7 @@ class GenerateTest(RemoteCodeTest):
         ids = torch.tensor([IDS[:20]])
         prompt = model(ids, use_cache=True)
         self.assertLess(self.difference(prompt.logits, model(ids, segment_length=20).logits), 1e-6)
-        self.assertEqual(prompt.past_key_values.get_seq_length(), 20)
+        self.assertEqual(cache_of(prompt).get_seq_length(), 20)
 
 
 class FilesTest(RemoteCodeTest):
@@ -223,6 +227,14 @@ class FilesTest(RemoteCodeTest):
             done = subprocess.run([PRINT_LOGITS, folder, "", "0", *map(str, IDS)], text=True, capture_output=True, env=ENVIRONMENT)
             self.assertEqual(done.stderr, "")
             self.assertLess(self.difference(model(torch.tensor([IDS])).logits[0], torch.tensor(json.loads(done.stdout))), 1e-5)
+
+    def test_other_classes_find_what_belongs_to_the_family(self):
+        folder = self.model_of("llama")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+        self.assertEqual(tokenizer("The quick")["input_ids"], transformers.AutoTokenizer.from_pretrained(folder)("The quick")["input_ids"])
+        self.load(folder)
+        plain = transformers.AutoModelForCausalLM.from_pretrained(folder)  # after one with the code, in the same process
+        self.assertIs(type(plain), transformers.LlamaForCausalLM)
 
     def test_save_pretrained_keeps_the_layout_and_hici_reads_it(self):
         for name in ("llama.wide", "qwen3"):
@@ -267,8 +279,9 @@ class ErrorsTest(RemoteCodeTest):
                 ("segment_length 3 and num_segments 2 say the same", lambda: model(ids, num_segments=2, segment_length=3)),
                 ("with a cache the prompt is one segment", lambda: model(ids, num_segments=2, use_cache=True)),
                 ("padding_side = 'left'", lambda: model.generate(ids, attention_mask=right, **generate)),
+                ("StaticCache|static", lambda: model.generate(ids, attention_mask=ones, cache_implementation="static", **generate)),
                 ("use_cache False", lambda: model.generate(ids, attention_mask=ones, use_cache=False, **generate)),
-                ("give the prompt at once", lambda: model(ids, past_key_values=model(ids, use_cache=True).past_key_values)),
+                ("give the prompt at once", lambda: model(ids, past_key_values=cache_of(model(ids, use_cache=True)))),
                 ("attention_mask has 4 dimensions", lambda: model(ids, attention_mask=ones[:, None, None])),
                 ("one of input_ids and inputs_embeds", lambda: model()),
                 ("output_attentions", lambda: model(ids, output_attentions=True)),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// print_logits [--segment_length S] BASE ADAPTER CONTEXT ID... [/ ID...]: the logits of those ids with full attention, or
-// with HiCI attention in segments of S tokens, float32, as a JSON list of rows; a line for each sequence. ADAPTER "" and
-// CONTEXT 0 stand for none. For tests in Python.
+// print_logits [--segment_length S] BASE ADAPTER CONTEXT ID... [/ ID...]: the logits of those ids with full attention,
+// or with HiCI attention in segments of S tokens, float32, as a JSON list of rows; a line for each sequence. ADAPTER ""
+// and CONTEXT 0 stand for none. For tests in Python.
 #include "hici/base/error.h"
 #include "hici/io/load_model.h"
 

@@ -133,7 +133,9 @@ CommandEntry merge_command() {
                        "Tokens of a training sequence, which decide the RoPE factor; -1: what the adapter says",
                        {-1, config::kMaxSequenceTokens});
             add_bool(app, "with_hici", o->with_hici,
-                     "Keep the HiCI modules, in hici_modules.safetensors and hici_config.json of the same directory");
+                     "Keep the HiCI modules, in hici_modules.safetensors and hici_config.json of the same directory, "
+                     "with Python "
+                     "files by which transformers computes HiCI attention");
             add_option(app, "torch_dtype", o->torch_dtype,
                        "Type of the merged weights: auto (the base's), float16, bfloat16 or float32");
             add_bytes(app, "max_shard_size", o->max_shard_bytes, "5GB", "Largest file of weights, as in 5GB or 5GiB");

@@ -122,7 +122,7 @@ struct Range {
 json without_remote_code(json value) {
   const auto map = value.find("auto_map");
   if (map != value.end() && map->dump().find("modeling_hici.") != std::string::npos) value.erase(map);
-  value.erase("hici");
+  for (const char* key : {"hici", "hici_cache_slots", "hici_num_segments", "hici_segment_length"}) value.erase(key);
   return value;
 }
 

@@ -19,7 +19,7 @@ const std::vector<RemoteCodeFile>& remote_code_files() {
 
 void put_remote_code(config::ModelConfig& config, const config::AdapterSettings& settings) {
   const std::string family = config.family == config::Family::kLlama ? "Llama" : "Qwen3";
-  config.source["auto_map"] = {{"AutoConfig", "configuration_hici.Hici" + family + "Config"},
+  config.source["auto_map"] = {{"AutoConfig", "configuration_hici." + family + "Config"},
                                {"AutoModelForCausalLM", "modeling_hici.Hici" + family + "ForCausalLM"}};
   config.source["hici"] = config::to_json(settings);
 }

@@ -10,8 +10,8 @@ if tuple(int(part) for part in transformers.__version__.split(".")[:2]) < OLDEST
     raise ImportError(f"configuration_hici.py, modeling_hici.py: transformers {transformers.__version__} is too old for a "
                       f"HiCI model; install 4.51 or newer, or load it without HiCI (trust_remote_code=False)")
 
-from transformers.models.llama.configuration_llama import LlamaConfig  # noqa: E402
-from transformers.models.qwen3.configuration_qwen3 import Qwen3Config  # noqa: E402
+from transformers.models.llama import configuration_llama  # noqa: E402
+from transformers.models.qwen3 import configuration_qwen3  # noqa: E402
 
 
 class HiciSettings:
@@ -28,9 +28,10 @@ class HiciSettings:
     hici_cache_slots = True
 
 
-class HiciLlamaConfig(HiciSettings, LlamaConfig):
+# The names are those of the families: AutoTokenizer and others look a configuration up by the name of its class.
+class LlamaConfig(HiciSettings, configuration_llama.LlamaConfig):
     pass
 
 
-class HiciQwen3Config(HiciSettings, Qwen3Config):
+class Qwen3Config(HiciSettings, configuration_qwen3.Qwen3Config):
     pass

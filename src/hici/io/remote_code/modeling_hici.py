@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .configuration_hici import HiciLlamaConfig, HiciQwen3Config  # first: it refuses a transformers that is too old
+from .configuration_hici import LlamaConfig, Qwen3Config  # first: it refuses a transformers that is too old
 
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -35,6 +35,8 @@ PARTS = ("local_constructor", "global_integrator")
 CAUSAL_MODES = ("none", "causal_gi", "causal_shift", "causal_shift_g", "causal_gi_gonly")
 SHIFTED = ("causal_shift", "causal_shift_g")  # a segment sees the slots of the one before it, the first none
 GLOBAL_ONLY = ("causal_shift_g", "causal_gi_gonly")
+# What a cache is called: since 5.24 `cache`.
+CACHE_NAME = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
 PLACES = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 
 
@@ -129,9 +131,9 @@ class HiciCall:
     """What the layers of one forward have in common."""
     mode: str
     segments: int                            # N
-    mask: Optional[torch.Tensor]             # additive, of [slots, keys]
+    mask: torch.Tensor                       # additive [R or 1, 1, S, P + keys]
     padding: Optional[torch.Tensor]          # additive [R, 1, 1, S], for the local constructor
-    is_filled: Optional[torch.Tensor]        # [B, N]: segments with a token
+    is_filled: torch.Tensor                  # [B, N]: segments with a token
     makes_slots: bool
     cache: Optional[DynamicCache] = None     # with one segment: the prompt, or a token after it
     slots: Optional[Dict[int, Tuple[torch.Tensor, torch.Tensor]]] = None  # by layer, keys and values of cached slots
@@ -152,13 +154,14 @@ class HiciAttention:
     def make_slots(self, x: torch.Tensor, call: HiciCall) -> torch.Tensor:
         """x [B, T, H] -> the slots that each segment sees [R, P, H]"""
         batch, hidden = x.shape[0], x.shape[2]
-        local = self.local_constructor(x.reshape(batch * call.segments, -1, hidden), call.padding)
+        padding = None if call.padding is None else call.padding.to(x.device)
+        local = self.local_constructor(x.reshape(batch * call.segments, -1, hidden), padding)
         local = local.view(batch, call.segments, -1, hidden)
         shown = []
         if self.global_integrator is not None:
             exact = local.float() if local.dtype in (torch.float16, torch.bfloat16) else local
             if call.mode == "none":
-                made = self.global_integrator(statistics_of_all(exact, call.is_filled).to(x.dtype))
+                made = self.global_integrator(statistics_of_all(exact, call.is_filled.to(x.device)).to(x.dtype))
                 shown.append(made[:, None].expand(-1, call.segments, -1, -1))
             else:
                 made = self.global_integrator(statistics_up_to_each(exact).flatten(0, 1).to(x.dtype))
@@ -203,7 +206,7 @@ class HiciAttention:
             k, v = torch.cat((slots[0], k), 2), torch.cat((slots[1], v), 2)
         kind = self.config._attn_implementation
         attend = eager_attention_forward if kind == "eager" else ALL_ATTENTION_FUNCTIONS[kind]
-        out = attend(self, q, k, v, call.mask, dropout=0.0, scaling=self.scaling)[0]
+        out = attend(self, q, k, v, call.mask.to(q.device), dropout=0.0, scaling=self.scaling)[0]
         return self.o_proj(out.reshape(*hidden_states.shape[:2], -1)), None
 
 
@@ -213,6 +216,15 @@ class HiciLlamaAttention(HiciAttention, LlamaAttention):
 
 class HiciQwen3Attention(HiciAttention, Qwen3Attention):
     pass
+
+
+def rotary_tables(rotary, x: torch.Tensor, position_ids: torch.Tensor):
+    """Cosine and sine [B or 1, T, D] at the frequencies of the family's layer. Angles are in float64, as in hici: far into a
+    sequence float32 is too coarse for them."""
+    exact = torch.float32 if x.device.type == "mps" else torch.float64
+    angles = position_ids.to(x.device, exact)[..., None] * rotary.inv_freq.to(x.device, exact)
+    angles = torch.cat((angles, angles), -1)
+    return tuple((table * rotary.attention_scaling).to(x.dtype) for table in (angles.cos(), angles.sin()))
 
 
 # ----------------------------------------------------------------------------------------- what goes through the layers
@@ -295,12 +307,10 @@ class WholeSequences:
                 sees[:, 0] = False
             sees = sees.flatten(0, 1) if mode in SHIFTED or valid is not None else sees[0, :1]
             allowed = torch.cat((sees, allowed.expand(sees.shape[0], -1, -1)), 2)
-        padding = is_filled = None
+        padding, is_filled = None, torch.ones(batch, segments, dtype=torch.bool, device=device)
         if valid is not None:
             padding = additive(valid.view(batch * segments, 1, 1, length), dtype)
             is_filled = valid.view(batch, segments, length).any(2)
-        else:
-            is_filled = torch.ones(batch, segments, dtype=torch.bool, device=device)
         return HiciCall(mode, segments, additive(allowed[:, None], dtype), padding, is_filled, has_slots)
 
     def restored(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -338,11 +348,9 @@ class CachedTokens:
 
     @staticmethod
     def _checked_length(cache, new: int, attention_mask) -> int:
-        if not isinstance(cache, DynamicCache):
-            raise ValueError(f"past_key_values is a {type(cache).__name__}; HiCI works with a DynamicCache")
         past = cache.get_seq_length()
         if past > 0 and not hasattr(cache, "hici_slots"):
-            raise ValueError("past_key_values holds tokens without their slots; begin with an empty cache")
+            raise ValueError("the cache holds tokens without their slots; begin with an empty one")
         if past > 0 and new > 1:
             raise ValueError(f"{new} tokens after a prompt of a cache: its slots are those of the whole prompt, so give the prompt "
                              f"at once (no prefill_chunk_size, no assistant model), then one token at a time")
@@ -411,29 +419,30 @@ class HiciForCausalLM:
         with open(os.path.join(save_directory, SETTINGS_NAME), "w", encoding="utf-8") as file:
             json.dump(self.config.hici, file, indent=2)
 
-    def prepare_inputs_for_generation(self, input_ids, past_key_values=None, **kwargs):
-        if past_key_values is None:
+    def prepare_inputs_for_generation(self, input_ids, **kwargs):
+        if kwargs.get(CACHE_NAME) is None:
             raise ValueError("use_cache False: HiCI generates with a cache, which holds the slots of the prompt; leave it at True")
-        return super().prepare_inputs_for_generation(input_ids, past_key_values=past_key_values, **kwargs)
+        return super().prepare_inputs_for_generation(input_ids, **kwargs)
 
     def forward(self, input_ids=None, attention_mask=None, position_ids=None, past_key_values=None, inputs_embeds=None,
-                labels=None, use_cache=None, logits_to_keep=0, segment_length=None, num_segments=None,
+                labels=None, use_cache=None, logits_to_keep=0, segment_length=None, num_segments=None, cache=None,
                 output_hidden_states=None, return_dict=None, **kwargs):
-        """segment_length, num_segments: how a whole sequence is cut. With use_cache=True or past_key_values the input is a prompt,
-        one segment, or a token after it."""
-        self._check_input(input_ids, attention_mask, inputs_embeds, kwargs)
+        """segment_length, num_segments: how a whole sequence is cut. With use_cache=True or a cache (past_key_values is its older
+        name) the input is a prompt, one segment, or a token after it."""
+        cache = past_key_values if cache is None else cache
+        if cache is None and use_cache:
+            cache = DynamicCache()
+        self._check_input(input_ids, attention_mask, inputs_embeds, cache, kwargs)
         x = self.model.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        if past_key_values is None and use_cache:
-            past_key_values = DynamicCache()
-        if past_key_values is None:
+        if cache is None:
             length = segment_length_of(self.config, x.shape[1], segment_length, num_segments)
             rows = WholeSequences(self.config, x, attention_mask, position_ids, length)
         elif segment_length is None and num_segments is None:
-            rows = CachedTokens(self.config, x, attention_mask, position_ids, past_key_values)
+            rows = CachedTokens(self.config, x, attention_mask, position_ids, cache)
         else:
             raise ValueError("segment_length and num_segments are for whole sequences; with a cache the prompt is one segment")
         x, states = rows.x, []
-        position_embeddings = self.model.rotary_emb(x, rows.position_ids)
+        position_embeddings = rotary_tables(self.model.rotary_emb, x, rows.position_ids)
         for layer in self.model.layers:
             states.append(x)
             x = layer(x, position_embeddings=position_embeddings, hici_call=rows.call)
@@ -443,14 +452,16 @@ class HiciForCausalLM:
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(rows.restored(x)[:, kept])
         loss = None if labels is None else self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
-        out = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=past_key_values, hidden_states=states)
+        out = CausalLMOutputWithPast(loss=loss, logits=logits, hidden_states=states, **{CACHE_NAME: cache})
         return out.to_tuple() if return_dict is False else out
 
-    def _check_input(self, input_ids, attention_mask, inputs_embeds, kwargs):
+    def _check_input(self, input_ids, attention_mask, inputs_embeds, cache, kwargs):
         if self.model.layers[0].self_attn.local_constructor is None:
             raise ValueError("the model has no weights of HiCI modules: make it with from_pretrained()")
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give one of input_ids and inputs_embeds")
+        if cache is not None and not isinstance(cache, DynamicCache):
+            raise ValueError(f"the cache is a {type(cache).__name__}; HiCI works with a DynamicCache")
         if attention_mask is not None and attention_mask.dim() != 2:
             raise ValueError(f"attention_mask has {attention_mask.dim()} dimensions; give one of [batch, tokens], 0 at padding")
         if kwargs.get("output_attentions"):
@@ -458,10 +469,10 @@ class HiciForCausalLM:
 
 
 class HiciLlamaForCausalLM(HiciForCausalLM, LlamaForCausalLM):
-    config_class = HiciLlamaConfig
+    config_class = LlamaConfig
     attention_class = HiciLlamaAttention
 
 
 class HiciQwen3ForCausalLM(HiciForCausalLM, Qwen3ForCausalLM):
-    config_class = HiciQwen3Config
+    config_class = Qwen3Config
     attention_class = HiciQwen3Attention
