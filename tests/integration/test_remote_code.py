@@ -99,8 +99,8 @@ def cache_of(out):
 class RemoteCodeTest(FolderTest):
     merged = {}
 
-    def model_of(self, name, mode="none"):
-        """A copy of the merged model with this causal mode."""
+    def model_of(self, name, mode="none", **settings):
+        """A copy of the merged model with this causal mode, and other settings of HiCI."""
         if name not in self.merged:
             self.merged[name] = make_model(name)
         folder = self.folder / f"{name}.{mode}"
@@ -108,7 +108,7 @@ class RemoteCodeTest(FolderTest):
         for file, path in (("config.json", ("hici",)), ("hici_config.json", ())):
             value = json.loads((folder / file).read_text())
             inner = value[path[0]] if path else value
-            inner["causal_mode"] = mode
+            inner.update(settings, causal_mode=mode)
             (folder / file).write_text(json.dumps(value))
         return folder
 
@@ -155,6 +155,16 @@ class LogitsTest(RemoteCodeTest):
             for i, one in enumerate(seen):  # they are different models, so a mode that is not applied would show
                 for other in seen[:i]:
                     self.assertGreater((one - other).abs().max().item(), 1e-2)
+
+    def test_local_slots_alone(self):
+        for mode in ("none", "causal_shift"):
+            folder = self.model_of("llama", mode, use_global_integrator=False)
+            file = folder / "hici_modules.safetensors"
+            save_file({name: tensor for name, tensor in load_file(file).items() if "global_integrator" not in name}, file)
+            wanted = self.hici_logits(folder, SEQUENCES, SEGMENT)
+            ids, mask = self.padded("right")
+            for row, m, rows in zip(self.load(folder)(ids, attention_mask=mask).logits, mask, wanted):
+                self.assertLess(self.difference(row[m.bool()], rows), 1e-5)
 
     def test_segments_of_another_length_and_number(self):
         folder = self.model_of("qwen3", "causal_shift")
