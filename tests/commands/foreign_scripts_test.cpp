@@ -202,7 +202,7 @@ TEST(ForeignScriptsTest, EveryFlagHasAMeaningALineOrAWayOut) {
 TEST(ForeignScriptsTest, TheTableSaysWhatTheCommandsDo) {
   const std::string text = foreign_flags_markdown();
   for (const std::string line :
-       {"| `--lora_dropout` | Only 0, 0.0, 0., without effect: hici trains without dropout; for others: leave it out |",
+       {"| `--label_smoothing_factor` | Only 0, without effect: the loss is cross entropy; for others: leave it out |",
         "| `--max_gen_len` | `--max_new_tokens` |",
         "| `--no_chunk` | Refused: attention is what --eval_mode says; use ",
         "**HiCI: prepare_eval_data.py**: `hici tokenize`\n\nThe same here: `--model_path`, `--text_file`, "

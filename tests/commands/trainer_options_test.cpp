@@ -43,8 +43,6 @@ TEST(TrainerOptionsTest, TakesWhatTheScriptsSay) {
                          "none",
                          "--ddp_timeout",
                          "180000000",
-                         "--lora_dropout",
-                         "0.",
                          "--ddp_find_unused_parameters",
                          "False",
                          "--dataloader_num_workers",
@@ -64,8 +62,6 @@ TEST(TrainerOptionsTest, RefusesWhatWouldChangeWhatIsTrained) {
   EXPECT_EQ(error_of({"--optim", "adafactor"}),
             "--optim: adafactor is not supported; supported: adamw_torch, adamw_torch_fused, adamw_hf, "
             "adamw_apex_fused; there is no other optimizer");
-  EXPECT_EQ(error_of({"--lora_dropout", "0.05"}),
-            "--lora_dropout: 0.05 is not supported; supported: 0, 0.0, 0.; leave it out");
   EXPECT_EQ(error_of({"--fp16", "True"}), "--fp16: True is not supported; supported: false; use --dtype bfloat16");
   EXPECT_EQ(error_of({"--average_tokens_across_devices", "no"}),
             "--average_tokens_across_devices: no is not supported; supported: true; leave it out: every token counts "
@@ -76,14 +72,14 @@ TEST(TrainerOptionsTest, RefusesWhatWouldChangeWhatIsTrained) {
 }
 
 TEST(TrainerOptionsTest, NumbersAndTruthValuesHaveManySpellings) {
-  EXPECT_NO_THROW(parse({"--lora_dropout", "0.000", "--label_smoothing_factor", "0.0", "--fp16", "no", "--do_train",
-                         "--push_to_hub", "0", "--neftune_noise_alpha", "None", "--gradient_checkpointing_kwargs",
-                         R"({"use_reentrant": false})"}));
+  EXPECT_NO_THROW(
+      parse({"--label_smoothing_factor", "0.0", "--fp16", "no", "--do_train", "--push_to_hub", "0",
+             "--neftune_noise_alpha", "None", "--gradient_checkpointing_kwargs", R"({"use_reentrant": false})"}));
 }
 
 TEST(TrainerOptionsTest, AllThatIsWrongIsToldAtOnce) {
-  EXPECT_EQ(error_of({"--lora_dropout", "0.1", "--fsdp", "full_shard"}),
-            "--lora_dropout: 0.1 is not supported; supported: 0, 0.0, 0.; leave it out; --fsdp: full_shard is not "
+  EXPECT_EQ(error_of({"--label_smoothing_factor", "0.1", "--fsdp", "full_shard"}),
+            "--label_smoothing_factor: 0.1 is not supported; supported: 0; leave it out; --fsdp: full_shard is not "
             "supported; supported: false, none; use --shard full");
 }
 

@@ -129,7 +129,7 @@ TEST(ModelConfigTest, NamesKeysThatNobodyReadsAndKnowsThoseThatFilesCarry) {
   EXPECT_EQ(parse(with(llama(), "final_logit_softcapping", 30.0)).notes,
             std::vector<std::string>{"keys that hici does not know are not used: final_logit_softcapping"});
   EXPECT_EQ(parse(with(llama(), "attention_dropout", 0.1)).notes,
-            std::vector<std::string>{"attention_dropout 0.1 is not used: hici trains without dropout"});
+            std::vector<std::string>{"attention_dropout 0.1 is not used: hici trains without dropout of attention"});
 }
 
 TEST(ModelConfigTest, WritesBothFormsOfTheRopeWithTheSameValues) {

@@ -19,7 +19,7 @@ using config::CausalMode;
 constexpr double kTolerance = 1e-11;
 constexpr int64_t kSegment = 4;
 
-nn::CausalLm random_model(CausalMode mode) {
+nn::CausalLm random_model(CausalMode mode, bool has_adapters = false) {
   config::ModelConfig config =
       testing::tiny_config({.vocabulary = 23, .hidden = 16, .layers = 2, .heads = 4, .kv_heads = 2, .positions = 64},
                            config::Family::kQwen3);
@@ -32,6 +32,7 @@ nn::CausalLm random_model(CausalMode mode) {
   hici.causal_mode = mode;
   nn::CausalLm model(config, {at::kDouble});
   attach_hierarchy(model, hici, {at::kDouble});
+  if (has_adapters) model.add_lora({.rank = 2, .alpha = 4});
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(7);
   model.visit_parameters([&](const std::string& name, at::Tensor& t) {
     t = at::randn(t.sizes(), generator, at::TensorOptions().dtype(at::kDouble)).mul_(0.3);
@@ -120,6 +121,28 @@ TEST(SequencesTest, EachGivesWhatItGivesAloneInEveryMode) {
     forward.attention = nn::AttentionKind::kHici;
     forward.segment_length = kSegment;
     expect_each_alone(model, forward, {{{7, 8}, {4, 4}, {2, 4}}, {{12, 12}}}, 16);
+  }
+}
+
+// Each has masks of its own: equal tokens at two places of a row give other numbers.
+TEST(SequencesTest, DropoutOfAdaptersIsOfTheirPlaces) {
+  for (const CausalMode mode : {CausalMode::kNone, CausalMode::kCausalGi, CausalMode::kCausalShift}) {
+    const nn::CausalLm model = random_model(mode, /*has_adapters=*/true);
+    const at::Tensor tokens = at::arange(8).repeat({1, 2});
+    const auto hidden = [&](double rate, int64_t segment_length) {
+      nn::ForwardOptions forward;
+      if (segment_length > 0) forward.attention = nn::AttentionKind::kHici;
+      forward.segment_length = segment_length;
+      forward.sequences = {{8, 8}};
+      forward.dropout = {rate, 1, {0}};
+      return model.forward_hidden(tokens, forward);
+    };
+    for (const int64_t segment_length : {kSegment, int64_t{0}}) {
+      const at::Tensor none = hidden(0, segment_length), some = hidden(0.2, segment_length);
+      EXPECT_TRUE(at::allclose(none, hidden(1e-13, segment_length), kTolerance, kTolerance));
+      EXPECT_TRUE(at::allclose(none.narrow(1, 0, 8), none.narrow(1, 8, 8), kTolerance, kTolerance));
+      EXPECT_GT((some.narrow(1, 0, 8) - some.narrow(1, 8, 8)).abs().max().item<double>(), 1e-3);
+    }
   }
 }
 

@@ -400,7 +400,8 @@ class RefusalTest(AdapterTest):
             self.assert_one_error_line(done, "eval ppl", root, "has no config.json", f"{snapshot} holds one, give that")
 
 
-class TrainingTest(AdapterTest):
+class TrainingCase(AdapterTest):
+    """A step of training here, and PEFT's."""
     LENGTH = 64
 
     def train(self, base, *more, code=0, **options):
@@ -426,6 +427,8 @@ class TrainingTest(AdapterTest):
         torch.optim.AdamW(trained, lr=rate, betas=(0.9, 0.95), weight_decay=0).step()
         return peft.get_peft_model_state_dict(model), gradients
 
+
+class TrainingTest(TrainingCase):
     def test_a_step_from_an_adapter_is_that_of_peft(self):
         for kind in ("rslora", "patterns", "rslora and patterns", "layers", "mlp", "expression"):
             with self.subTest(kind):

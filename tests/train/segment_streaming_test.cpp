@@ -195,6 +195,84 @@ TEST(SegmentStreamingTest, PaddedSequencesGiveTheSameGradients) {
   }
 }
 
+nn::ForwardOptions with_dropout(nn::ForwardOptions forward, double rate) {
+  forward.dropout = {rate, 5, {6, 3}};
+  return forward;
+}
+
+constexpr HierarchyKind kHierarchies[] = {{CausalMode::kCausalGi, true},     {CausalMode::kCausalShift, true},
+                                          {CausalMode::kCausalShiftG, true}, {CausalMode::kCausalGiGonly, true},
+                                          {CausalMode::kCausalGi, false},    {CausalMode::kCausalShift, false}};
+
+// The masks of tokens, slots and statistics are those of their places, whichever segment is in hand.
+TEST(SegmentStreamingTest, DropoutOfAdaptersIsTheSame) {
+  for (const HierarchyKind& kind : kHierarchies) {
+    for (const bool bottleneck : {true, false}) {
+      SCOPED_TRACE(::testing::Message() << name_of(kind.mode) << kind.integrator << bottleneck);
+      TestModel test(model_config(kLlama, kShape.layers), hici_config(kind, bottleneck, bottleneck));
+      data::TokenBatch batch = random_batch(kShape, 23);
+      expect_same_step(test, with_dropout(forward_options(kShape, bottleneck), 0.3), batch);
+    }
+  }
+}
+
+std::map<std::string, at::Tensor> gradients_of(TestModel& test, const nn::ForwardOptions& forward) {
+  whole_step(test.model, forward, random_batch(kShape, 23));
+  return test.take_gradients();
+}
+
+TEST(SegmentStreamingTest, DropoutIsTheSameInLayersThatRunAgain) {
+  for (const CausalMode mode : {CausalMode::kNone, CausalMode::kCausalGi}) {
+    TestModel test(model_config(kLlama, kShape.layers), hici_config({mode, true}, true, true));
+    nn::ForwardOptions forward = with_dropout(forward_options(kShape, false), 0.3);
+    const auto expected = gradients_of(test, forward);
+    for (const auto policy : {nn::ActivationPolicy::kRecompute, nn::ActivationPolicy::kRecomputeMlp}) {
+      forward.policies.assign(static_cast<size_t>(kShape.layers), policy);
+      for (const auto& [name, gradient] : gradients_of(test, forward))
+        EXPECT_TRUE(gradient.equal(expected.at(name))) << name;
+    }
+    EXPECT_FALSE(nn::DropoutScope::current().any());
+  }
+}
+
+double largest_difference(const std::map<std::string, at::Tensor>& a, const std::map<std::string, at::Tensor>& b) {
+  double largest = 0;
+  for (const auto& [name, t] : a) {
+    const double scale = std::max(t.abs().max().item<double>(), 1e-12);
+    largest = std::max(largest, (t - b.at(name)).abs().max().item<double>() / scale);
+  }
+  return largest;
+}
+
+// With keys, values and queries of the slots made one by one, as dropout needs them, and nothing dropped.
+TEST(SegmentStreamingTest, DropoutOfAVanishingRateIsNone) {
+  for (HierarchyKind kind :
+       {kHierarchies[0], kHierarchies[1], kHierarchies[4], HierarchyKind{CausalMode::kNone, true}}) {
+    for (const bool padded : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << name_of(kind.mode) << kind.integrator << padded);
+      TestModel test(model_config(kLlama, kShape.layers), hici_config(kind, true, true));
+      nn::ForwardOptions forward = forward_options(kShape, false);
+      if (padded) forward.valid_BT = at::arange(12).unsqueeze(0).lt(at::tensor({7, 12}, at::kLong).unsqueeze(1));
+      const auto expected = gradients_of(test, forward);
+      EXPECT_LT(largest_difference(expected, gradients_of(test, with_dropout(forward, 1e-13))), kTolerance);
+      EXPECT_GT(largest_difference(expected, gradients_of(test, with_dropout(forward, 0.1))), 0.01);
+      EXPECT_EQ(largest_difference(expected, gradients_of(test, with_dropout(forward, 0))), 0);
+    }
+  }
+}
+
+// Another step, another sequence.
+TEST(SegmentStreamingTest, DropoutDependsOnTheKeyAndOnTheNumbersOfTheSequences) {
+  TestModel test(model_config(kLlama, kShape.layers), hici_config({CausalMode::kCausalGi, true}, true, true));
+  nn::ForwardOptions forward = with_dropout(forward_options(kShape, false), 0.1);
+  const auto first = gradients_of(test, forward);
+  EXPECT_EQ(largest_difference(first, gradients_of(test, forward)), 0);
+  for (const nn::Dropout& other : {nn::Dropout{0.1, 6, {6, 3}}, {0.1, 5, {7, 3}}, {0.1, 5, {6, 4}}}) {
+    forward.dropout = other;
+    EXPECT_GT(largest_difference(first, gradients_of(test, forward)), 1e-3);
+  }
+}
+
 TEST(SegmentStreamingTest, PlainSegmentsWithoutAHierarchyStreamInOnePass) {
   config::HiciConfig none = hici_config({CausalMode::kNone, false}, true, true);
   none.use_local_constructor = false;

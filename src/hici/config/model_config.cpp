@@ -70,7 +70,7 @@ void note_what_is_not_used(const JsonObject& object, std::vector<std::string>& n
     notes.push_back(std::move(unknown));
   if (object.number_or("attention_dropout", 0) != 0)
     notes.push_back(detail::concat("attention_dropout ", shown_json(object.at("attention_dropout")),
-                                   " is not used: hici trains without dropout"));
+                                   " is not used: hici trains without dropout of attention"));
 }
 
 std::vector<int64_t> parse_token_ids(const JsonObject& object, const std::string& key) {

@@ -17,7 +17,7 @@ constexpr std::array kKeys{
     KnownKey{"architectures", KeyUse::kRead},
     KnownKey{"attention_bias", KeyUse::kRefused, "unless false"},
     KnownKey{"attention_dropout", KeyUse::kNeutral,
-             "not used: hici trains without dropout; a value other than 0 is named"},
+             "not used: hici trains without dropout of attention; a value other than 0 is named"},
     KnownKey{"auto_map", KeyUse::kNeutral},
     KnownKey{"bad_words_ids", KeyUse::kNeutral},
     KnownKey{"base_model_pp_plan", KeyUse::kNeutral},

@@ -73,6 +73,7 @@ void TrainConfig::validate() const {
   problems.expect(adam_beta1 >= 0 && adam_beta1 < 1, "`adam_beta1`", adam_beta1, "0 to below 1");
   problems.expect(adam_beta2 >= 0 && adam_beta2 < 1, "`adam_beta2`", adam_beta2, "0 to below 1");
   problems.not_negative("`adam_epsilon`", adam_epsilon);
+  problems.expect(lora_dropout >= 0 && lora_dropout < 1, "`lora_dropout`", lora_dropout, "0 to below 1");
   problems.not_negative("`max_grad_norm`", max_grad_norm);
   problems.not_negative("`hici_grad_clip`", hici_grad_clip);
   problems.not_negative("`save_steps`", static_cast<double>(save_steps));

@@ -21,6 +21,7 @@ struct TrainConfig {
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-8;
+  double lora_dropout = 0;  // part of the channels that an adapter does not see (nn/dropout.h)
   int64_t warmup_steps = 20;
   std::optional<double> warmup_ratio = {};        // of all steps, instead of warmup_steps
   std::string schedule = "constant_with_warmup";  // --lr_scheduler_type

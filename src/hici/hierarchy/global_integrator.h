@@ -46,6 +46,11 @@ struct GlobalIntegrator {
 
  private:
   at::Tensor compress(const at::Tensor& statistics_R5C) const;
+  // The weights of the statistics, [R, h, U, 5]: with the queries of prepare(), or where their adapter has dropout with
+  // queries that are made for every row.
+  at::Tensor weights(const at::Tensor& keys_R5hw, const at::Tensor& q_hUw) const;
+  at::Tensor weights_with_dropout(const at::Tensor& keys_R5hw) const;
+  bool drops_in_queries() const;
 };
 
 }  // namespace hici::hierarchy

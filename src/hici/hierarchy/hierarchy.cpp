@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/hierarchy/initialise.h"
 #include "hici/hierarchy/slot_state.h"
+#include "hici/nn/dropout.h"
 #include "hici/ops/slot_statistics.h"
 
 #include <ATen/ATen.h>
@@ -61,6 +62,8 @@ at::Tensor Hierarchy::integrate(const at::Tensor& statistics_R5C, const nn::Tens
 
 at::Tensor Hierarchy::global_slots(const at::Tensor& local_BNMC, const nn::TensorList& prepared) const {
   const int64_t batch = local_BNMC.size(0), segments = local_BNMC.size(1), hidden = local_BNMC.size(3);
+  // All segments are here, whichever of them this process has.
+  const nn::DropoutScope of_statistics(nn::DropoutScope::for_units(0, segments));
   if (config_.causal_mode == CausalMode::kNone) {
     const at::Tensor global_BUC = integrate(ops::statistics_of_all(local_BNMC), prepared);
     // In memory: joining views of one row costs a slow kernel.
@@ -117,6 +120,7 @@ nn::SegmentSlots Hierarchy::make_segment_slots(const at::Tensor& x_BSC, const at
   std::vector<at::Tensor> slots;
   const int64_t segments_seen = shifted ? segment : segment + 1;
   if (integrator_) {
+    const nn::DropoutScope last_seen(nn::DropoutScope::for_units(segments_seen - 1, 1));
     slots.push_back(integrate(statistics_of_state(states.seen, segments_seen * local_BMC.size(1)), prepared));
     made.prefix.num_global = slots.back().size(1);
   }

@@ -2,6 +2,7 @@
 #include "hici/hierarchy/local_constructor.h"
 
 #include "hici/device/sm_carveout.h"
+#include "hici/nn/dropout.h"
 #include "hici/ops/segment_cross_attention.h"
 
 #include <ATen/ATen.h>
@@ -30,7 +31,12 @@ LocalConstructor::LocalConstructor(const config::HiciConfig& config, int64_t hid
   if (config.use_bottleneck) o_proj = nn::Linear(hidden_size, width, options);
 }
 
+bool LocalConstructor::drops_of_weights() const {
+  return nn::DropoutScope::current().any() && (q_proj.has_lora() || k_proj.has_lora() || v_proj.has_lora());
+}
+
 nn::TensorList LocalConstructor::prepare() const {
+  if (drops_of_weights()) return {};
   const int64_t slots = memory_slots.size(0), hidden = memory_slots.size(1);
   const int64_t head_width = q_proj.weight.size(0) / num_heads;
   const at::Tensor q_hMe = q_proj.forward(memory_slots).view({slots, num_heads, head_width}).transpose(0, 1);
@@ -42,15 +48,36 @@ nn::TensorList LocalConstructor::prepare() const {
 
 at::Tensor LocalConstructor::forward(const at::Tensor& x_GSC, const at::Tensor& valid_GS,
                                      const nn::TensorList& prepared) const {
+  const at::Tensor read_GME = drops_of_weights() ? read_with_dropout(x_GSC, valid_GS) : read(x_GSC, valid_GS, prepared);
+  return o_proj.weight.defined() ? o_proj.forward(read_GME) : read_GME;
+}
+
+// Every channel of every token and of every segment's slots is dropped or not by itself.
+at::Tensor LocalConstructor::read_with_dropout(const at::Tensor& x_GSC, const at::Tensor& valid_GS) const {
+  const int64_t segments = x_GSC.size(0), head_width = q_proj.weight.size(0) / num_heads;
+  auto by_head = [&](const at::Tensor& t) {  // [G, rows, E] -> [G, h, rows, e]
+    return t.view({segments, -1, num_heads, head_width}).transpose(1, 2);
+  };
+  const at::Tensor q_GhMe = by_head(q_proj.forward(memory_slots.expand({segments, -1, -1}).contiguous()));
+  const std::vector<at::Tensor> kv = nn::Linear::forward_jointly(x_GSC, {&k_proj, &v_proj});
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_width));
+  at::Tensor score_GhMS = at::matmul(q_GhMe * scale, by_head(kv[0]).transpose(2, 3));
+  if (valid_GS.defined())
+    score_GhMS = score_GhMS.masked_fill(valid_GS.logical_not().unsqueeze(1).unsqueeze(1),
+                                        ops::masked_score(score_GhMS.scalar_type()));
+  return at::matmul(at::softmax(score_GhMS, -1), by_head(kv[1])).transpose(1, 2).flatten(2);
+}
+
+at::Tensor LocalConstructor::read(const at::Tensor& x_GSC, const at::Tensor& valid_GS,
+                                  const nn::TensorList& prepared) const {
   const at::Tensor &absorbed_QC = prepared[0], &value_heC = prepared[1];
   const int64_t segments = x_GSC.size(0), hidden = x_GSC.size(2), slots = memory_slots.size(0);
   const int64_t head_width = value_heC.size(1);
   const at::Tensor mean_QGC = ops::segment_cross_attention(x_GSC, absorbed_QC, valid_GS);
   const at::Tensor read_hYe = read_by_head(mean_QGC.view({num_heads, slots * segments, hidden}), value_heC);
-  const at::Tensor read_GME = read_hYe.view({num_heads, slots, segments, head_width})
-                                  .permute({2, 1, 0, 3})
-                                  .reshape({segments, slots, num_heads * head_width});
-  return o_proj.weight.defined() ? o_proj.forward(read_GME) : read_GME;
+  return read_hYe.view({num_heads, slots, segments, head_width})
+      .permute({2, 1, 0, 3})
+      .reshape({segments, slots, num_heads * head_width});
 }
 
 void LocalConstructor::visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit) {

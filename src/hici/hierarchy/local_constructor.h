@@ -21,12 +21,18 @@ struct LocalConstructor {
   //
   // Keys and values of the tokens are never made: the slots' queries go through W_k once, score the tokens' hidden
   // states directly, and W_v is applied to the M * h weighted means. Associativity makes it exact; adapters are part of
-  // W. Work and memory per token fall from E to M * h columns.
+  // W. Work and memory per token fall from E to M * h columns. With dropout adapters are not part of W: with any on q,
+  // k or v, all three are made as the paper has them, the queries in every segment.
   at::Tensor forward(const at::Tensor& x_GSC, const at::Tensor& valid_GS, const nn::TensorList& prepared) const;
   // The slots' queries times W_k [h * M, C], and W_v by head [h, e, C]. Both depend on weights only.
   nn::TensorList prepare() const;
   void visit_parameters(const std::string& prefix, const nn::ParameterVisitor& visit);
   nn::NamedLinears linears();  // LoRA may adapt them
+
+ private:
+  bool drops_of_weights() const;  // of adapters that are else part of a weight
+  at::Tensor read_with_dropout(const at::Tensor& x_GSC, const at::Tensor& valid_GS) const;
+  at::Tensor read(const at::Tensor& x_GSC, const at::Tensor& valid_GS, const nn::TensorList& prepared) const;
 };
 
 }  // namespace hici::hierarchy

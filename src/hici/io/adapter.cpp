@@ -319,7 +319,7 @@ nlohmann::ordered_json peft_config(const AdapterToWrite& adapter) {
                                 {"task_type", "CAUSAL_LM"},
                                 {"r", adapter.lora.rank},
                                 {"lora_alpha", number_of(adapter.lora.alpha)},
-                                {"lora_dropout", 0.0},
+                                {"lora_dropout", adapter.lora_dropout},
                                 {"bias", "none"},
                                 {"target_modules", adapter.lora.targets},
                                 {"base_model_name_or_path", adapter.base_model},

@@ -84,6 +84,7 @@ struct AdapterToWrite {
   bool settings_are_known = true;         // false: no hici_config.json
   std::optional<ModelIdentity> identity = {};
   AdapterFormat format = AdapterFormat::kSafetensors;
+  double lora_dropout = 0;  // of its training
 };
 
 // The files into `folder`, which is there; each appears whole. Checkpoints call this inside their own unpublished

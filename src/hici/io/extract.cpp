@@ -140,6 +140,7 @@ AdapterToWrite describe(const Adapter& adapter, const ExtractRequest& request, R
   if (adapter.settings) out.settings = *adapter.settings;
   out.identity = adapter.identity;
   out.format = request.format;
+  out.lora_dropout = adapter.peft.lora_dropout.value_or(0);
   out.lora_tensors = reading.tensors(adapter.lora_tensors, all_names(*adapter.lora_tensors));
   // What adapter_config.json says is beside the factors stays there, or PEFT would miss it.
   std::vector<std::string> beside, others;

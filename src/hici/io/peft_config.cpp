@@ -47,7 +47,8 @@ constexpr std::array kKeys{
     KnownKey{"loftq_config", KeyUse::kNeutral, "acts with init_lora_weights loftq, which is refused"},
     KnownKey{"lora_alpha", KeyUse::kRead, ""},
     KnownKey{"lora_bias", KeyUse::kRead, "a bias beside B; not for merging and training"},
-    KnownKey{"lora_dropout", KeyUse::kNeutral, "not applied in evaluation; training here has none"},
+    KnownKey{"lora_dropout", KeyUse::kRead,
+             "of training alone, where the option of this name decides; a line says when they differ"},
     KnownKey{"lora_dtype", KeyUse::kNeutral, "of the factors in training (ms-swift)"},
     KnownKey{"lora_ga_config", KeyUse::kNeutral, "acts with init_lora_weights lora_ga, which is refused"},
     KnownKey{"lorap_emb_lr", KeyUse::kNeutral, "a rate of training (ms-swift)"},
@@ -188,6 +189,7 @@ class PeftConfigParser {
     out_.lora.rank = object_.integer("r", 1, config::kMaxLoraRank);
     out_.lora.alpha = checked_alpha("lora_alpha", object_.number("lora_alpha"));
     out_.lora.use_rslora = object_.boolean_or("use_rslora", false);
+    if (object_.has("lora_dropout")) out_.lora_dropout = object_.number("lora_dropout");
     // In the order of the file: the first key that matches counts.
     const auto ordered = nlohmann::ordered_json::parse(text_);
     for (const auto& [key, ignored] : entries(ordered, "rank_pattern"))

@@ -52,8 +52,9 @@ struct PeftConfig {
       token_rows;  // by end of a module's name, as trainable_token_indices has it
   bool use_dora = false;
   bool lora_bias = false;
-  bool ties_weights = false;         // ensure_weight_tying
-  std::string why_not_trained = {};  // an initialisation whose training differs; empty: none
+  bool ties_weights = false;                // ensure_weight_tying
+  std::optional<double> lora_dropout = {};  // of its training
+  std::string why_not_trained = {};         // an initialisation whose training differs; empty: none
 };
 
 // `text` is the file, `subject` its name.

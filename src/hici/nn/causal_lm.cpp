@@ -62,7 +62,11 @@ at::Tensor DecoderLayer::add_mlp(const at::Tensor& x_BTC, const at::Tensor& atte
   };
   if (!recomputes) return block(x_BTC, attended_BTC);
   // The sum is made outside, so that one tensor is kept and not its two summands.
-  return recompute([block](const TensorList& in) { return TensorList{block(in[0], {})}; }, {x_BTC + attended_BTC})[0];
+  auto again = [block, dropout = DropoutScope::current()](const TensorList& in) {
+    const DropoutScope scope(dropout);
+    return TensorList{block(in[0], {})};
+  };
+  return recompute(again, {x_BTC + attended_BTC})[0];
 }
 
 void DecoderLayer::visit_parameters(const std::string& prefix, const ParameterVisitor& visit) {
@@ -86,6 +90,17 @@ void DecoderLayer::quantise_frozen() {
 }
 
 namespace {
+
+// Position of the first of `length` tokens that this process has of a sequence.
+int64_t first_token(const parallel::SegmentShare& share, int64_t length) {
+  return share.is_whole() ? 0 : share.group->rank() * length;
+}
+
+Dropout dropout_of_tokens(Dropout dropout, int64_t first, int64_t count) {
+  dropout.first = first;
+  dropout.units = count;
+  return dropout;
+}
 
 // layer(inputs, recomputes_mlp) with what the policy says is kept.
 template <typename Layer>
@@ -118,11 +133,14 @@ TensorList CausalLm::with_weights(size_t layer, const Body& body) const {
 
 at::Tensor CausalLm::forward_hidden(const at::Tensor& tokens_BT, const ForwardOptions& options) const {
   AttentionInputs inputs = make_inputs(tokens_BT, options);
+  const int64_t length = tokens_BT.size(1);
+  const Dropout dropout = dropout_of_tokens(options.dropout, first_token(options.share, length), length);
   at::Tensor x = at::embedding(embed_tokens_, tokens_BT);
   ActivationOffloader offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (auto* hici = std::get_if<HierarchicalInputs>(&inputs.kind)) hici->layer = static_cast<int64_t>(i);
-    auto run = [this, i, inputs](const TensorList& in, bool recomputes_mlp) {
+    auto run = [this, i, inputs, dropout](const TensorList& in, bool recomputes_mlp) {
+      const DropoutScope scope(dropout);
       return with_weights(i, [&] { return TensorList{layers_[i].forward(in[0], inputs, recomputes_mlp)}; });
     };
     x = run_layer(run, {x}, policy_of_layer(options.policies, i), offload)[0];
@@ -135,7 +153,7 @@ AttentionInputs CausalLm::make_inputs(const at::Tensor& tokens_BT, const Forward
   HICI_ASSERT((options.attention == AttentionKind::kDca) == bool(options.dual_chunk), "sizes of Dual Chunk Attention");
   AttentionInputs inputs{{options.valid_BT, {}, options.backend}, {}, options.sequences};
   const ops::RotaryFrequencies frequencies = rotary_frequencies();
-  const int64_t length = tokens_BT.size(1), first = options.share.is_whole() ? 0 : options.share.group->rank() * length;
+  const int64_t length = tokens_BT.size(1), first = first_token(options.share, length);
   const at::Tensor positions_T = at::arange(first, first + length, tokens_BT.options());
   const auto type = embed_tokens_.scalar_type();
   if (options.attention == AttentionKind::kDca) {
@@ -178,11 +196,13 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
        segment.backend},
       segment.index,
       segment.share};
+  const Dropout dropout = dropout_of_tokens(segment.dropout, segment.index * length, length);
   SegmentHidden out{at::embedding(embed_tokens_, segment.tokens_BS), {}};
   ActivationOffloader offload;
   for (size_t i = 0; i < layers_.size(); ++i) {
     // The layer's input first, then the tensors of the state; out the same.
-    auto run = [this, i, inputs](const TensorList& in, bool recomputes_mlp) {
+    auto run = [this, i, inputs, dropout](const TensorList& in, bool recomputes_mlp) {
+      const DropoutScope scope(dropout);
       return with_weights(i, [&] {
         const LayerState state(in.begin() + 1, in.end());
         SegmentOutput made = layers_[i].forward_segment(in[0], inputs, state, recomputes_mlp);

@@ -6,6 +6,7 @@
 #include "hici/config/model_config.h"
 #include "hici/nn/activation_policy.h"
 #include "hici/nn/attention/attention.h"
+#include "hici/nn/dropout.h"
 #include "hici/nn/frozen_weights.h"
 
 #include <functional>
@@ -59,6 +60,7 @@ struct ForwardOptions {
   config::DualChunk dual_chunk = {};      // for dca, which has no backward pass
   AttentionObserver* observer = nullptr;  // receives every layer of HiCI attention; twice where it is recomputed
   parallel::SegmentShare share = {};      // for hici: the tokens are these segments of a sequence
+  Dropout dropout = {};                   // of the adapters; `first` and `units` follow from the tokens
 };
 
 // One segment of a sequence that goes through the model segment by segment. Segments of one sequence have one length.
@@ -70,6 +72,7 @@ struct Segment {
   ops::AttentionBackend backend = ops::AttentionBackend::kAuto;
   // Not whole: the processes of the group take neighbouring segments at a time, and this one is one of these.
   parallel::SegmentShare share = {};
+  Dropout dropout = {};  // of the adapters; `first` and `units` follow from index and tokens
 };
 
 // The state of every layer before a segment, or before the segments that several processes take at a time.

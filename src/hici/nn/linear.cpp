@@ -3,10 +3,13 @@
 
 #include "hici/base/error.h"
 #include "hici/device/profile.h"
+#include "hici/nn/dropout.h"
 #include "hici/ops/fp8.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+
+#include <algorithm>
 
 namespace hici::nn {
 
@@ -34,10 +37,13 @@ std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::
                                                 const ops::LinearLayout& layout) {
   std::vector<ops::LoraWeights> weights;
   for (const Linear* layer : layers)
-    weights.push_back(
-        {layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale, layer->transposed, layer->channel_scale});
+    weights.push_back({layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale, layer->transposed,
+                       layer->channel_scale, layer->dropout_key});
+  const bool has_lora = std::any_of(layers.begin(), layers.end(), [](const Linear* each) { return each->has_lora(); });
+  const ops::AdapterDropout dropout =
+      has_lora ? DropoutScope::current().of_rows(x.numel() / x.size(-1), x.device()) : ops::AdapterDropout{};
   std::vector<at::Tensor> outputs = device::profiled(
-      device::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights, layout); }, x);
+      device::Part::kLinear, [&](const at::Tensor& in) { return ops::lora_linears(in, weights, layout, dropout); }, x);
   for (size_t i = 0; i < layers.size(); ++i) {
     if (!layers[i]->lora_bias.defined()) continue;
     HICI_ASSERT(!at::GradMode::is_enabled(), "the bias of an adapter has no backward pass");
@@ -65,7 +71,10 @@ void visit_linears(const NamedLinears& linears, const std::string& prefix, const
 
 void adapt_linears(const NamedLinears& linears, const std::string& prefix, const config::LoraConfig& lora) {
   for (const auto& [name, linear] : linears)
-    if (const auto module = lora.module(prefix + "." + name)) linear->add_lora(*module);
+    if (const auto module = lora.module(prefix + "." + name)) {
+      linear->add_lora(*module);
+      linear->dropout_key = ops::dropout_key_of_name(prefix + "." + name);
+    }
 }
 
 LayerNorm::LayerNorm(int64_t width, const ParameterOptions& options)

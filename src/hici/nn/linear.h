@@ -19,6 +19,7 @@ struct Linear {
   at::Tensor lora_b;     // [out, rank]
   at::Tensor lora_bias;  // [out], undefined for almost all adapters; has no backward pass
   double lora_scale = 0;
+  uint64_t dropout_key = 0;              // of the adapter (nn/dropout.h)
   at::Tensor transposed, channel_scale;  // of a weight in 8 bits, else undefined
 
   Linear() = default;
@@ -29,7 +30,7 @@ struct Linear {
   // The weight, which must be frozen, in 8 bits from now on (ops/fp8.h); its own memory is given back.
   void quantise();
 
-  // x [..., in] -> [..., out]
+  // x [..., in] -> [..., out]. Adapters have the dropout of the DropoutScope.
   at::Tensor forward(const at::Tensor& x) const;
   // Several layers over one input, which is kept once for all of them.
   static std::vector<at::Tensor> forward_jointly(const at::Tensor& x, const std::vector<const Linear*>& layers,

@@ -10,8 +10,8 @@ namespace hici::nn {
 
 // layer(inputs), saving the inputs only. The backward pass runs the layer again with gradients; gradients of its
 // parameters are added to their .grad, exactly as without recomputation. The layer must be a pure function of its
-// inputs and parameters (no dropout) with a fixed number of outputs. Inputs that need no gradient get none; outputs
-// that the loss does not use cost nothing. Outside of gradient mode this is layer(inputs).
+// inputs and parameters (dropout is: nn/dropout.h) with a fixed number of outputs. Inputs that need no gradient get
+// none; outputs that the loss does not use cost nothing. Outside of gradient mode this is layer(inputs).
 //
 // With `offload` the inputs are offloaded to host memory (nn/offload.h) and the backward pass can run once. On a CPU
 // they stay in place.

@@ -6,6 +6,7 @@
 #include "hici/device/sm_carveout.h"
 #include "hici/ops/fp8.h"
 #include "hici/ops/segment_padding.h"
+#include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
 #include <ATen/SequenceNumber.h>
@@ -13,6 +14,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -154,6 +156,83 @@ at::Tensor new_output(const at::Tensor& x, int64_t width, int64_t segment_length
   return at::empty({segments, rows_before + segment_length, width}, x.options()).narrow(1, rows_before, segment_length);
 }
 
+// body(rows, first) for pieces of x [..., C] or, with row gaps, [G, S, C]: `rows` [m, C], a view of x, are those at
+// `first` and after it; of a contiguous x they can be written to. A mask and what it is made of are of one piece.
+template <typename Body>
+void for_pieces(const at::Tensor& x, const Body& body) {
+  constexpr int64_t kElements = int64_t{1} << 22;
+  const bool gapped = has_row_gaps(x);
+  const at::Tensor whole = gapped ? x : x.reshape({1, -1, x.size(-1)});
+  const int64_t length = whole.size(1), step = std::max<int64_t>(1, kElements / whole.size(2));
+  for (int64_t g = 0; g < whole.size(0); ++g)
+    for (int64_t i = 0; i < length; i += step)
+      body(whole.select(0, g).narrow(0, i, std::min(step, length - i)), g * length + i);
+}
+
+// The adapters' own part of a layer where each has a mask of its own. The division by 1 - rate is part of their scales.
+class DroppedInput {
+ public:
+  DroppedInput(const Layers& layers, AdapterDropout dropout, std::vector<int64_t> keys)
+      : layers_(layers), dropout_(std::move(dropout)), keys_(std::move(keys)) {}
+
+  // x A^T of every adapter, [n, sum of ranks]
+  at::Tensor low(const at::Tensor& x, int64_t width) const {
+    at::Tensor low = at::empty({x.numel() / x.size(-1), width}, x.options());
+    for_pieces(x, [&](const at::Tensor& rows, int64_t first) {
+      for_adapters([&](size_t i) {
+        piece(layers_.columns(low, i), rows, first).copy_(at::mm(dropped(rows, first, i), layers_[i].a.t()));
+      });
+    });
+    return low;
+  }
+
+  // out += the gradient of the adapters' input, from that of x A^T
+  void add_input_gradient(const at::Tensor& out, const at::Tensor& dlow) const {
+    for_pieces(out, [&](const at::Tensor& rows, int64_t first) {
+      for_adapters([&](size_t i) {
+        const at::Tensor grad = at::mm(piece(layers_.columns(dlow, i), rows, first), layers_[i].a);
+        drop_channels_(grad, of_piece(rows, first), key(i));
+        rows.add_(grad);
+      });
+    });
+  }
+
+  // Of the joint A, [sum of ranks, in]. Pieces are summed in the wider type.
+  at::Tensor a_gradient(const at::Tensor& x, const at::Tensor& dlow) const {
+    const auto type = accumulation_type(x.scalar_type());
+    at::Tensor sum = at::zeros({x.size(-1), dlow.size(1)}, x.options().dtype(type));
+    for_pieces(x, [&](const at::Tensor& rows, int64_t first) {
+      for_adapters([&](size_t i) {
+        layers_.columns(sum, i).add_(at::mm(dropped(rows, first, i).t(), piece(layers_.columns(dlow, i), rows, first)));
+      });
+    });
+    return sum.to(x.scalar_type()).t();
+  }
+
+ private:
+  template <typename Body>
+  void for_adapters(const Body& body) const {
+    for (size_t i = 0; i < layers_.size(); ++i)
+      if (layers_.has_adapter(i)) body(i);
+  }
+  static at::Tensor piece(const at::Tensor& t, const at::Tensor& rows, int64_t first) {
+    return t.narrow(0, first, rows.size(0));
+  }
+  AdapterDropout of_piece(const at::Tensor& rows, int64_t first) const {
+    return {dropout_.rate, piece(dropout_.rows_n, rows, first)};
+  }
+  uint64_t key(size_t i) const { return static_cast<uint64_t>(keys_[i]); }
+  at::Tensor dropped(const at::Tensor& rows, int64_t first, size_t i) const {
+    at::Tensor out = rows.clone();
+    drop_channels_(out, of_piece(rows, first), key(i));
+    return out;
+  }
+
+  const Layers& layers_;
+  AdapterDropout dropout_;
+  std::vector<int64_t> keys_;
+};
+
 at::Tensor weight_gradient(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& weight) {
   const SmallGemmGuard of_weight(grad, weight);
   return matmul_tn(grad, x);
@@ -200,12 +279,15 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, at::TensorList tensors,
                                const std::vector<double>& scales, const std::vector<int64_t>& ranks, bool reserves_sms,
-                               int64_t segment_length, const std::vector<int64_t>& rows_before) {
+                               int64_t segment_length, const std::vector<int64_t>& rows_before,
+                               const AdapterDropout& dropout, const std::vector<int64_t>& dropout_keys) {
     const Layers layers(tensors, scales, ranks);
     const SmallGemmGuard of_adapters(x);
     const at::Tensor joint_a = layers.joint_a();
     const bool adapters_first = puts_adapters_first(layers, x);
     auto first_factors = [&] {
+      if (dropout.any() && joint_a.defined())
+        return DroppedInput(layers, dropout, dropout_keys).low(x, joint_a.size(0));
       return joint_a.defined() ? matmul_nn(x, joint_a.t()) : at::Tensor();
     };  // [n, sum of ranks]
     at::Tensor low = adapters_first ? first_factors() : at::Tensor();
@@ -245,6 +327,11 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     for (size_t i = 0; i < layers.size(); ++i)
       later.push_back(reinterpret_cast<int64_t>(WeightGradient::of(layers[i].weight)));
     ctx->saved_data["later"] = later;
+    if (dropout.any() && joint_a.defined()) {
+      ctx->saved_data["dropout_rate"] = dropout.rate;
+      ctx->saved_data["dropout_rows"] = dropout.rows_n;
+      ctx->saved_data["dropout_keys"] = dropout_keys;
+    }
     ctx->saved_data["row_gap"] = has_row_gaps(x) ? as_padded_segments(x)->row_gap : 0;
     return outputs;
   }
@@ -260,6 +347,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     const bool adapters_first = puts_adapters_first(layers, output_grads[0]);
     AdapterGradients adapters;
     if (adapters_first && low.defined()) adapters = adapter_gradients(layers, grads, low);
+    const std::optional<DroppedInput> dropped = dropped_input(ctx, layers);
     variable_list result(1);
     if (ctx->needs_input_grad(0)) {
       // x is an output of attention, whose backward needs leading rows in this gradient.
@@ -267,16 +355,18 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
                                           ctx->saved_data["row_gap"].toInt(), grads[0].options());
       std::optional<device::SmCarveout> carveout;
       if (ctx->saved_data["reserves_sms"].toBool()) carveout.emplace(grads[0].device(), device::SmBudget::kReserve);
-      const bool begins_with_adapters = adapters.dlow.defined();
+      const bool begins_with_adapters = adapters.dlow.defined() && !dropped;
       if (begins_with_adapters) add_product(result[0], adapters.dlow, layers.joint_a(), 0);
       for (size_t i = 0; i < layers.size(); ++i)
         add_input_gradient(result[0], grads[i], layers[i], /*accumulate=*/begins_with_adapters || i > 0);
     }
     if (!adapters_first && low.defined()) {
       adapters = adapter_gradients(layers, grads, low);
-      if (result[0].defined()) add_product(result[0], adapters.dlow, layers.joint_a(), 1);
+      if (result[0].defined() && !dropped) add_product(result[0], adapters.dlow, layers.joint_a(), 1);
     }
-    const at::Tensor da = low.defined() ? matmul_tn(adapters.dlow, x) : at::Tensor();  // of the joint A
+    if (result[0].defined() && dropped) dropped->add_input_gradient(result[0], adapters.dlow);
+    at::Tensor da;  // of the joint A
+    if (low.defined()) da = dropped ? dropped->a_gradient(x, adapters.dlow) : matmul_tn(adapters.dlow, x);
     const std::vector<int64_t> later = ctx->saved_data["later"].toIntVector();
     for (size_t i = 0; i < layers.size(); ++i) {
       const LoraWeights& layer = layers[i];
@@ -289,7 +379,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       result.push_back(layers.columns(da.t(), i).t());
       result.push_back(adapters.db[i]);
     }
-    result.resize(static_cast<size_t>(tensors.size()) + 6);  // scales, ranks and layout have no gradient
+    result.resize(static_cast<size_t>(tensors.size()) + 8);  // scales, ranks, layout and dropout have no gradient
     return result;
   }
 
@@ -307,6 +397,14 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
     if (!ops::is_fp8(layer.weight)) return add_product(out, grad, layer.weight, accumulate ? 1 : 0);
     // The GEMM sums over output channels, so their scales are applied to the gradient.
     fp8_product(out, quantise_rows(grad, layer.channel_scale), layer.transposed, {}, accumulate);
+  }
+
+  // Nothing without dropout.
+  static std::optional<DroppedInput> dropped_input(AutogradContext* ctx, const Layers& layers) {
+    const auto rate = ctx->saved_data.find("dropout_rate");
+    if (rate == ctx->saved_data.end()) return std::nullopt;
+    return DroppedInput(layers, {rate->second.toDouble(), ctx->saved_data["dropout_rows"].toTensor()},
+                        ctx->saved_data["dropout_keys"].toIntVector());
   }
 
   static bool needs_input(const Layers& layers) {
@@ -358,21 +456,23 @@ LaterWeightGradients::LaterWeightGradients(bool are_wanted) : previous_(later_nu
 LaterWeightGradients::~LaterWeightGradients() { later_number = previous_; }
 
 std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers,
-                                     const LinearLayout& layout) {
+                                     const LinearLayout& layout, const AdapterDropout& dropout) {
+  HICI_ASSERT(dropout.rate >= 0 && dropout.rate < 1, "rate ", dropout.rate);
   std::vector<at::Tensor> tensors;
   std::vector<double> scales;
-  std::vector<int64_t> ranks;
+  std::vector<int64_t> ranks, dropout_keys;
   for (const LoraWeights& layer : layers) {
     HICI_ASSERT(layer.weight.size(1) == x.size(-1) && layer.a.defined() == layer.b.defined(), "x ", x.sizes(),
                 " weight ", layer.weight.sizes());
     LoraWeights used = layer;
     if (comes_later(x, layer.weight)) used.weight = WeightGradient::stand_in(layer.weight);
     Layers::append(used, tensors);
-    scales.push_back(layer.scale);
+    scales.push_back(dropout.any() ? layer.scale / (1 - dropout.rate) : layer.scale);
+    dropout_keys.push_back(static_cast<int64_t>(layer.dropout_key));
     ranks.push_back(layer.a.defined() ? layer.a.size(0) : 0);
   }
   return LoraLinears::apply(x, at::TensorList(tensors), std::move(scales), std::move(ranks), layout.reserves_sms,
-                            layout.segment_length, layout.rows_before);
+                            layout.segment_length, layout.rows_before, dropout, std::move(dropout_keys));
 }
 
 }  // namespace hici::ops

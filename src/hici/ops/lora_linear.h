@@ -3,6 +3,8 @@
 // G segments, S tokens per segment
 #pragma once
 
+#include "hici/ops/adapter_dropout.h"
+
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -16,6 +18,7 @@ struct LoraWeights {
   at::Tensor a = {}, b = {};  // [rank, in], [out, rank]; undefined: no adapter
   double scale = 0;
   at::Tensor transposed = {}, channel_scale = {};  // of a frozen FP8 weight (fp8.h), else undefined
+  uint64_t dropout_key = 0;                        // of this adapter (adapter_dropout.h)
 };
 
 // Memory layout and SM budget of the outputs.
@@ -32,8 +35,12 @@ struct LinearLayout {
 // requires_grad costs nothing, and frozen layers without adapters do not save the input. GEMMs with FP8 weights
 // quantise their other operand too, in both passes; adapters are never quantised. x [G, S, in] and gradients [G, S,
 // out_i] may have row gaps (segment_padding.h). The gradient of x has as many leading rows as x has gap rows.
+//
+// With `dropout` adapter i reads x with channels of its own dropped, and the others divided by 1 - rate. Nothing more
+// is saved: the backward pass makes the masks again. They cost a pass over x for each adapter and for each of its two
+// gradients, some rows at a time.
 std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers,
-                                     const LinearLayout& layout = {});
+                                     const LinearLayout& layout = {}, const AdapterDropout& dropout = {});
 
 // For a chain of small layers that something else waits for: of those that the calling thread queues while this exists,
 // the weights' gradients are computed after the backward pass of the whole chain, not one by one between its links.

@@ -17,20 +17,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// The lowest finite number, not -inf: a segment without a valid token gets equal weights instead of NaN.
-double lowest_value(at::ScalarType type) {
-  switch (type) {
-    case at::kDouble:
-      return std::numeric_limits<double>::lowest();
-    case at::kFloat:
-      return std::numeric_limits<float>::lowest();
-    case at::kBFloat16:
-      return std::numeric_limits<at::BFloat16>::lowest();
-    default:
-      return std::numeric_limits<at::Half>::lowest();
-  }
-}
-
 // The same queries for every segment, a view. With segments outermost nothing that follows has to be reordered.
 at::Tensor in_every_segment(const at::Tensor& queries_QC, int64_t segments) {
   return queries_QC.expand({segments, -1, -1});
@@ -40,7 +26,7 @@ at::Tensor in_every_segment(const at::Tensor& queries_QC, int64_t segments) {
 at::Tensor weights_of(const at::Tensor& x_GSC, const at::Tensor& queries_QC, const at::Tensor& valid_GS) {
   at::Tensor score_GQS = at::bmm(in_every_segment(queries_QC, x_GSC.size(0)), x_GSC.transpose(1, 2));
   if (valid_GS.defined())
-    score_GQS.masked_fill_(valid_GS.logical_not().unsqueeze(1), lowest_value(score_GQS.scalar_type()));
+    score_GQS.masked_fill_(valid_GS.logical_not().unsqueeze(1), masked_score(score_GQS.scalar_type()));
   return at::softmax(score_GQS, -1);
 }
 
@@ -97,6 +83,19 @@ class SegmentCrossAttention : public torch::autograd::Function<SegmentCrossAtten
 };
 
 }  // namespace
+
+double masked_score(at::ScalarType type) {
+  switch (type) {
+    case at::kDouble:
+      return std::numeric_limits<double>::lowest();
+    case at::kFloat:
+      return std::numeric_limits<float>::lowest();
+    case at::kBFloat16:
+      return std::numeric_limits<at::BFloat16>::lowest();
+    default:
+      return std::numeric_limits<at::Half>::lowest();
+  }
+}
 
 at::Tensor segment_cross_attention(const at::Tensor& x_GSC, const at::Tensor& queries_QC, const at::Tensor& valid_GS) {
   HICI_ASSERT(x_GSC.dim() == 3 && queries_QC.dim() == 2 && queries_QC.size(1) == x_GSC.size(2), "x ", x_GSC.sizes(),

@@ -13,4 +13,8 @@ namespace hici::ops {
 // valid token averages all of its tokens. Hand-written backward; saves the inputs and the weights [G, Q, S].
 at::Tensor segment_cross_attention(const at::Tensor& x_GSC, const at::Tensor& queries_QC, const at::Tensor& valid_GS);
 
+// A score of what is not looked at: the lowest finite number of `type`, not -inf, so that a segment without a valid
+// token gets equal weights instead of NaN.
+double masked_score(at::ScalarType type);
+
 }  // namespace hici::ops

@@ -39,10 +39,11 @@ int64_t hierarchy_bytes(const Sizes& z, const StepShape& shape) {
   const HiciConfig& h = *shape.hici;
   const int64_t segments = shape.tokens / shape.segment_length, G = shape.batch * segments;
   const int64_t X = h.num_heads * h.num_local_slots, width = h.local_width(z.C), slots = h.slots_per_segment();
-  int64_t bytes = z.e * (X * z.C + X * z.n + X * G * z.C);  // absorbed queries, weights, means
-  if (z.rank > 0) bytes += 2 * z.e * width * z.C;           // W + s B A of keys and of values
-  bytes += z.e * G * h.num_local_slots * (width + z.C);     // what was read, and the local slots
-  bytes += z.e * G * slots * (z.C + 2 * z.rank);            // all slots through k and v
+  int64_t bytes = z.e * (X * z.C + X * z.n + X * G * z.C);              // absorbed queries, weights, means
+  if (z.rank > 0) bytes += 2 * z.e * width * z.C;                       // W + s B A of keys and of values
+  if (z.rank > 0 && shape.has_dropout) bytes += 4 * z.e * z.n * width;  // or they themselves, by token and by head
+  bytes += z.e * G * h.num_local_slots * (width + z.C);                 // what was read, and the local slots
+  bytes += z.e * G * slots * (z.C + 2 * z.rank);                        // all slots through k and v
   if (!h.use_global_integrator) return bytes;
   const int64_t rows = h.causal_mode == CausalMode::kNone ? shape.batch : G, W = h.bottleneck_dim;
   const int64_t statistics = ops::kNumStatistics * rows;

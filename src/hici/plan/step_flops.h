@@ -34,6 +34,7 @@ struct StepShape {
   std::optional<config::HiciConfig> hici;  // of kHici
   int64_t lora_rank = 0;                   // on q, k, v and o of the attention and of HiCI; 0: none
   bool trains_head = false;                // the head is the trained embedding
+  bool has_dropout = false;                // of adapters
 };
 
 struct PartFlops {

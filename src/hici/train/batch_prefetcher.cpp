@@ -86,11 +86,13 @@ StepBatches BatchPrefetcher::read() {
 // All processes draw the batches of all, and read their own.
 MicroBatch BatchPrefetcher::read_micro_batch(StepBatches& step) {
   std::vector<int64_t> own;
+  const auto first = static_cast<int64_t>(step.blocks.size()) + share_.data * config_.batch_size;
   for (int64_t i = 0; i < config_.batch_size * share_.of_data; ++i) {
     step.blocks.push_back(sampler_.next());
     if (i / config_.batch_size == share_.data) own.push_back(step.blocks.back());
   }
   MicroBatch micro{samples_.batch(own)};
+  micro.first_sequence = first;
   step.num_targets += micro.batch.num_targets;
   step.num_tokens += micro.batch.num_tokens();
   cut_to_share(micro, share_);

@@ -24,6 +24,7 @@ struct MicroBatch {
   at::Tensor labels_n = {};
   // Segments of a whole sequence; set if the batch has a part of them.
   int64_t num_segments = 0;
+  int64_t first_sequence = 0;  // number of the first row's sequence in the step over all processes; others follow it
 };
 
 struct StepBatches {

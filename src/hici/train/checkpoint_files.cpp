@@ -56,6 +56,7 @@ io::AdapterToWrite adapter_of(const CheckpointContent& content) {
   if (content.loaded.lora) adapter.lora = *content.loaded.lora;
   adapter.settings = settings_of(content);
   adapter.base_model = content.spec.model.string();
+  adapter.lora_dropout = content.spec.train.lora_dropout;
   adapter.identity = content.state.identity;
   for (const optim::TrainedParameter& parameter : content.trained) {
     const auto master = masters.find(parameter.name);
@@ -140,6 +141,7 @@ void add_unless_default(const config::TrainConfig& t, std::map<std::string, std:
   add("adam_beta1", t.adam_beta1, defaults.adam_beta1);
   add("adam_beta2", t.adam_beta2, defaults.adam_beta2);
   add("adam_epsilon", t.adam_epsilon, defaults.adam_epsilon);
+  add("lora_dropout", t.lora_dropout, defaults.lora_dropout);
   const std::string kwargs = optim::canonical_schedule_kwargs(t);
   if (!kwargs.empty()) options["schedule_kwargs"] = kwargs;
   if (t.shuffle && t.order_seed() != t.seed) options["data_seed"] = std::to_string(t.order_seed());

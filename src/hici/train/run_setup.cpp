@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/field_text.h"
+#include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/config/divides.h"
 #include "hici/io/model_facts.h"
@@ -44,6 +45,14 @@ void check_can_train(const TrainingRunSpec& spec, const io::OpenedModel& opened)
     log_info(subject, ": what it adds to ", fold.module,
              " is part of the weight from now on, which is trained whole (`trainable_params`)");
   }
+}
+
+// PEFT goes on with the adapter's own; here the option decides, also where it is not given.
+void tell_dropout(const TrainingRunSpec& spec, const io::OpenedModel& opened) {
+  const std::optional<double> before = opened.adapter ? opened.adapter->peft.lora_dropout : std::nullopt;
+  if (!before || *before == spec.train.lora_dropout) return;
+  log_info("`init_adapter`: ", opened.adapter->path.string(), " was trained with lora_dropout ",
+           shortest_number(*before), ", and goes on with `lora_dropout` ", shortest_number(spec.train.lora_dropout));
 }
 
 // Of the parameters that the adapter stores whole: those that are not trained.
@@ -129,6 +138,7 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   stated.shape.segment_length = forward.segment_length;
   if (attention.hierarchy) stated.shape.hici = loaded.hici;
   if (loaded.lora) stated.shape.lora_rank = loaded.lora->largest_rank();
+  stated.shape.has_dropout = spec.train.lora_dropout > 0;
   stated.dtype = spec.dtype;
   stated.stream_segments = spec.train.stream_segments;
   stated.accumulation_steps = spec.train.accumulation_steps;
@@ -173,6 +183,7 @@ io::ModelRequest model_to_train(const TrainingRunSpec& spec, const ResumePoint& 
 RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, const io::ModelRequest& model,
                       const io::OpenedModel& opened, const config::HiciConfig& hici, const parallel::World& world) {
   RunInputs inputs;
+  if (!resume.checkpoint) tell_dropout(spec, opened);
   inputs.loaded = load_for_training(spec, model, opened, hici, world);
   inputs.forward = make_forward(spec, inputs.loaded);
   inputs.data = open_training_data(spec, inputs.loaded.model->config().vocab_size, world);

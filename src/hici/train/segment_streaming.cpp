@@ -141,7 +141,7 @@ class SegmentStream {
     const at::Tensor valid = forward_.valid_BT.defined() ? cut(forward_.valid_BT, index) : at::Tensor();
     const auto& share = forward_.share;
     const int64_t number = share.is_whole() ? index : index * share.group->size() + share.group->rank();
-    return {cut(tokens_, index), number, valid, frequencies_, forward_.backend, share};
+    return {cut(tokens_, index), number, valid, frequencies_, forward_.backend, share, forward_.dropout};
   }
 
   const nn::CausalLm& model_;

@@ -134,7 +134,18 @@ nn::ForwardOptions Trainer::forward_of(const MicroBatch& micro) const {
   if (micro.batch.valid_BT.defined()) forward.valid_BT = on_device(micro.batch.valid_BT);
   forward.sequences = micro.batch.sequences;
   forward.share = {&world_.segments(), micro.num_segments};
+  forward.dropout = dropout_of(micro);
   return forward;
+}
+
+// From numbers that are the same however many processes share the step, and that a resumed run has too.
+nn::Dropout Trainer::dropout_of(const MicroBatch& micro) const {
+  if (config_.lora_dropout == 0) return {};
+  const auto step = static_cast<uint64_t>(progress_.step + 1);
+  nn::Dropout dropout{config_.lora_dropout, ops::dropout_key({config_.seed, step}), {}};
+  dropout.sequences.resize(static_cast<size_t>(micro.batch.tokens_BT.size(0)));
+  std::iota(dropout.sequences.begin(), dropout.sequences.end(), micro.first_sequence);
+  return dropout;
 }
 
 // The hidden states end here: nothing of the backward pass reads them.

@@ -76,6 +76,7 @@ class Trainer {
   at::Tensor run_micro_batch(const MicroBatch& micro, int64_t targets_in_step);
   at::Tensor on_device(const at::Tensor& t) const;
   nn::ForwardOptions forward_of(const MicroBatch& micro) const;
+  nn::Dropout dropout_of(const MicroBatch& micro) const;
   at::Tensor sum_of_losses(const MicroBatch& micro) const;
   RunEnd stop();
   StepOutcome reduce_and_clip(const at::Tensor& own_loss, const StepCounts& counts);

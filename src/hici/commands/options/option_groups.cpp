@@ -105,6 +105,7 @@ const std::vector<Group>& groups() {
         "use_rslora",
         "lora_target_modules",
         "lora_rank_pattern",
+        "lora_dropout",
         "per_device_train_batch_size",
         "gradient_accumulation_steps",
         "max_steps",

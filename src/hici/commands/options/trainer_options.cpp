@@ -91,7 +91,6 @@ const std::vector<OneMeaning>& options_of_one_meaning() {
       {"use_full_attn", {"false"}, "--attention says the kind", "use --attention full"},
       {"group_by_length", {"false"}, "examples come in the order of --shuffle", kLeaveOut},
       {"train_sampling_strategy", {"random"}, "--shuffle says the order", "use --shuffle False for that of the data"},
-      {"lora_dropout", {"0", "0.0", "0."}, "hici trains without dropout", kLeaveOut},
       {"label_smoothing_factor", {"0"}, "the loss is cross entropy", kLeaveOut},
       {"neftune_noise_alpha", {"none", "0"}, "embeddings get no noise", kLeaveOut},
       {"average_tokens_across_devices",

@@ -26,6 +26,8 @@ void check_no_contradiction(const TrainingOptions& o) {
     HICI_CHECK_USAGE(o.spec.trainable.low_rank || !option->typed(), option->name(),
                      ": has no effect with --low_rank_training False, which trains everything; leave it out");
   }
+  HICI_CHECK_USAGE(o.spec.trainable.low_rank || o.spec.train.lora_dropout == 0, o.lora_dropout.name(),
+                   ": has no effect with --low_rank_training False, which trains everything; leave it out");
   HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.spec.fp8_base,
                    "--fp8_base: nothing is frozen with --low_rank_training False; leave it out");
   HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.warmup_steps.typed() || o.warmup_steps.value == 0,
@@ -161,6 +163,9 @@ void TrainingOptions::bind_what_to_train(CLI::App& app) {
   add_option(app, "lora_rank_pattern", lora_rank_pattern,
              "Other ranks by the ends of names, as in q_proj=16,v_proj=4, or as PEFT's JSON object; the first match "
              "counts");
+  add_option(app, "lora_dropout", lora_dropout,
+             "Part of the channels that each adapter does not see in training, 0 to below 1; the others are scaled up",
+             {0, 1});
   add_bool(
       app, "add_pad_token", add_pad_token,
       "One row more in embedding and head, for [PAD], as the research code adds where a tokenizer has no pad token");

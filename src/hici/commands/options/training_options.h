@@ -28,6 +28,7 @@ struct TrainingOptions {
   Option<bool&> use_rslora{spec.lora.use_rslora};
   Option<std::string> lora_target_modules{"q_proj,k_proj,v_proj,o_proj"};
   Option<std::string> lora_rank_pattern;
+  Option<double&> lora_dropout{spec.train.lora_dropout};
   Option<bool&> add_pad_token{spec.add_pad_token};
   Option<bool&> use_llama_init{spec.copy_attention_init};
   Option<int64_t&> batch_size{spec.train.batch_size};

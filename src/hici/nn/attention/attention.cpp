@@ -2,6 +2,7 @@
 #include "hici/nn/attention/attention.h"
 
 #include "hici/base/error.h"
+#include "hici/nn/dropout.h"
 
 #include <ATen/ATen.h>
 
@@ -57,6 +58,7 @@ at::Tensor Attention::forward_sequences(const at::Tensor& x_BTC, const Attention
                                  inputs.common.backend},
                                 inputs.kind,
                                 {}};
+      const DropoutScope scope(DropoutScope::for_sequence(b, begin));
       parts.push_back(forward(cut(x_BTC), own));
       begin += length;
     }

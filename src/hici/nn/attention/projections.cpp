@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/nn/attention/projections.h"
 
+#include "hici/nn/dropout.h"
+
 #include <ATen/ATen.h>
 
 namespace hici::nn {
@@ -42,6 +44,7 @@ TensorList AttentionProjections::project_tokens(const at::Tensor& x_BTC, int64_t
 
 TensorList AttentionProjections::project_slots(const PrefixSlots& prefix) const {
   if (!prefix.any()) return {};
+  const DropoutScope scope(DropoutScope::for_slots());
   return device::profiled(
       device::Part::kHici,
       [&](const at::Tensor& slots_GPC) { return Linear::forward_jointly(slots_GPC, {&k_proj, &v_proj}); },
