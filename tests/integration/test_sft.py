@@ -145,6 +145,23 @@ class SftTest(SftFolderTest):
                     # float32 sums in another order
                     self.assertLess(abs(value / expected - 1), 2e-6, (name, segment, mode, losses))
 
+    def test_dropout_of_adapters_is_the_same_in_every_layout_but_packing(self):
+        """A row has the masks of its number in the step; a packed one is another row."""
+        data = self.write(instruction_rows(6))
+        layouts = {"alone": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 6},
+                   "padded": {"per_device_train_batch_size": 6, "gradient_accumulation_steps": 1}}
+        for segment, mode in ((16, "causal_shift"), (16, "none"), (0, "causal_gi")):
+            settings = {"sft_segment_length": segment, "causal_mode": mode, "max_steps": 3, "dtype": "float64"}
+            losses = {}
+            for name, changes in {**{name: {"lora_dropout": 0.3, **layout} for name, layout in layouts.items()},
+                                  "none": layouts["alone"], "packed": {"lora_dropout": 0.3, "packing": True}}.items():
+                self.train(data, out=f"{name}{segment}{mode}", **settings, **changes)
+                losses[name] = self.losses(f"{name}{segment}{mode}")
+            for value, expected in zip(losses["padded"], losses["alone"], strict=True):
+                self.assertLess(abs(value / expected - 1), 2e-6, losses)  # float32 sums in another order
+            self.assertGreater(abs(losses["none"][2] / losses["alone"][2] - 1), 1e-5, losses)
+            self.assertTrue(all(0 < value < 10 for value in losses["packed"]), losses)
+
     def test_shifted_sparse_attention_does_not_see_padding(self):
         data = self.write(instruction_rows(6))
         plain = {"attention": "s2", "sft_segment_length": 16, "max_steps": 2, "num_local_slots": None, "global_slots": None,

@@ -50,7 +50,8 @@ Dropout DropoutScope::for_sequence(int64_t row_of_batch, int64_t begin) {
   Dropout out = for_units(0, 1);
   if (!out.any()) return out;
   out.sequences = {out.sequences.at(static_cast<size_t>(row_of_batch))};
-  out.key = ops::dropout_key({out.key, static_cast<uint64_t>(begin)});
+  // The first one is as it is in a row of its own.
+  if (begin > 0) out.key = ops::dropout_key({out.key, static_cast<uint64_t>(begin)});
   return out;
 }
 
