@@ -2,6 +2,7 @@
 #include "hici/generate/sampling.h"
 
 #include "hici/base/error.h"
+#include "hici/base/split_mix.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
@@ -33,13 +34,8 @@ at::Tensor draw(const at::Tensor& probability_BX, const at::Tensor& uniform_B) {
   return at::searchsorted(sum_BX, target_B1, /*out_int32=*/false, /*right=*/true).clamp_max(sum_BX.size(1) - 1);
 }
 
-// splitmix64 (Steele, Lea, Flood 2014): a bijection of 64-bit numbers that passes statistical tests on counters.
-uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
+// A number that says nothing of `x`, the same whenever it is asked for.
+uint64_t mix(uint64_t x) { return split_mix(x + kSplitMixStep); }
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include "hici/base/human.h"
 #include "hici/base/json.h"
 #include "hici/base/known_keys.h"
+#include "hici/base/lower_case.h"
 #include "hici/config/bounds.h"
 
 #include <algorithm>
@@ -230,11 +231,8 @@ class PeftConfigParser {
   void read_targets() {
     TargetRule& rule = out_.targets;
     rule.is_known_ = object_.has("target_modules");
-    std::string all = object_.has("target_modules") && object_.at("target_modules").is_string()
-                          ? object_.string("target_modules")
-                          : "";
-    std::transform(all.begin(), all.end(), all.begin(), [](unsigned char c) { return std::tolower(c); });
-    rule.all_linear_ = all == "all-linear";
+    rule.all_linear_ = object_.has("target_modules") && object_.at("target_modules").is_string() &&
+                       in_lower_case(object_.string("target_modules")) == "all-linear";
     if (!rule.all_linear_) rule.expression_ = expression("target_modules");
     rule.names_ = names("target_modules");
     rule.excluded_expression_ = expression("exclude_modules");

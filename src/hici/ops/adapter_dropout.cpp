@@ -2,6 +2,7 @@
 #include "hici/ops/adapter_dropout.h"
 
 #include "hici/base/error.h"
+#include "hici/base/split_mix.h"
 
 #include <ATen/ATen.h>
 
@@ -11,16 +12,6 @@
 namespace hici::ops {
 namespace {
 
-// The generator SplitMix64: step and finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number
-// generators", 2014). A row is one stream of it, that begins at the row's own number.
-constexpr uint64_t kStep = 0x9E3779B97F4A7C15, kFirstFactor = 0xBF58476D1CE4E5B9, kSecondFactor = 0x94D049BB133111EB;
-
-uint64_t mixed(uint64_t z) {
-  z = (z ^ (z >> 30)) * kFirstFactor;
-  z = (z ^ (z >> 27)) * kSecondFactor;
-  return z ^ (z >> 31);
-}
-
 // Tensors have no unsigned numbers of 64 bits: products wrap alike, and what a shift of the sign brings in is masked.
 int64_t as_signed(uint64_t value) { return static_cast<int64_t>(value); }
 
@@ -28,11 +19,12 @@ void xor_shifted_(at::Tensor& z, int64_t bits) {
   z.bitwise_xor_(at::bitwise_right_shift(z, at::Scalar(bits)).bitwise_and_(as_signed(~uint64_t{0} >> bits)));
 }
 
+// split_mix() of every number. A row is one stream of the generator, that begins at the row's own number.
 void mix_(at::Tensor& z) {
   xor_shifted_(z, 30);
-  z.mul_(as_signed(kFirstFactor));
+  z.mul_(as_signed(kSplitMixFactors[0]));
   xor_shifted_(z, 27);
-  z.mul_(as_signed(kSecondFactor));
+  z.mul_(as_signed(kSplitMixFactors[1]));
   xor_shifted_(z, 31);
 }
 
@@ -45,7 +37,7 @@ int64_t threshold_of(double rate) {
 
 uint64_t dropout_key(const std::vector<uint64_t>& numbers) {
   uint64_t key = 0;
-  for (const uint64_t number : numbers) key = mixed((key ^ mixed(number + kStep)) + kStep);
+  for (const uint64_t number : numbers) key = split_mix((key ^ split_mix(number + kSplitMixStep)) + kSplitMixStep);
   return key;
 }
 
@@ -56,7 +48,7 @@ uint64_t dropout_key_of_name(std::string_view name) {
 at::Tensor dropout_rows(const std::vector<uint64_t>& sequence_keys, int64_t first, int64_t rows, at::Device device) {
   const at::Tensor positions = at::arange(first, first + rows, at::TensorOptions().dtype(at::kLong).device(device));
   std::vector<at::Tensor> keys;
-  for (const uint64_t key : sequence_keys) keys.push_back(positions.mul(as_signed(kStep)).add_(as_signed(key)));
+  for (const uint64_t key : sequence_keys) keys.push_back(positions.mul(as_signed(kSplitMixStep)).add_(as_signed(key)));
   at::Tensor all = at::cat(keys);
   mix_(all);
   return all;
@@ -68,7 +60,7 @@ void drop_channels_(const at::Tensor& t, const AdapterDropout& dropout, uint64_t
   at::Tensor rows = dropout.rows_n.bitwise_xor(as_signed(module_key));
   mix_(rows);
   // A number of 64 bits decides of two channels.
-  const at::Tensor columns = at::arange(1, (channels + 1) / 2 + 1, rows.options()).mul_(as_signed(kStep));
+  const at::Tensor columns = at::arange(1, (channels + 1) / 2 + 1, rows.options()).mul_(as_signed(kSplitMixStep));
   at::Tensor bits = rows.unsqueeze(1) + columns;
   mix_(bits);
   t.masked_fill_(bits.view(at::kInt).narrow(1, 0, channels).lt(threshold_of(dropout.rate)), 0);

@@ -10,13 +10,8 @@
 namespace hici::text {
 namespace {
 
-constexpr size_t kMaxConfigBytes = size_t{16} << 20;
 constexpr size_t kMaxTemplateBytes = size_t{4} << 20;
 constexpr const char* kDefaultName = "default";
-
-nlohmann::json read_json_if_there(const std::filesystem::path& file) {
-  return is_there(file) ? read_companion_json(file, kMaxConfigBytes) : nlohmann::json::object();
-}
 
 std::map<std::string, std::string> templates_of(const nlohmann::json& config, const std::string& subject) {
   const JsonObject object(config, subject);

@@ -93,10 +93,6 @@ bool ends_with(std::string_view text, std::string_view end) {
   return text.size() > end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-json read_if_there(const std::filesystem::path& file) {
-  return is_there(file) ? read_companion_json(file, kMaxConfigBytes) : json::object();
-}
-
 // A token is written as text, or as an object that holds it under "content".
 std::optional<std::string> text_of(const json& value) {
   if (value.is_string()) return value.get<std::string>();
@@ -130,7 +126,7 @@ int64_t parse_id(const std::string& text, const std::string& subject) {
 class ConfigReader {
  public:
   explicit ConfigReader(const std::filesystem::path& folder)
-      : folder_(folder), value_(read_if_there(folder / "tokenizer_config.json")) {
+      : folder_(folder), value_(read_json_if_there(folder / "tokenizer_config.json")) {
     config_.subject = (folder / "tokenizer_config.json").string();
     config_.special_tokens = NamedSpecialTokens::object();
   }
@@ -187,11 +183,11 @@ class ConfigReader {
   }
 
   void read_older_files() {
-    const json map = read_if_there(folder_ / "special_tokens_map.json");
+    const json map = read_json_if_there(folder_ / "special_tokens_map.json");
     for (const auto& [name, value] : map.items())
       if (!value.is_null()) value_[name] = value;
     const std::filesystem::path file = folder_ / "added_tokens.json";
-    const json added = read_if_there(file);
+    const json added = read_json_if_there(file);
     std::map<int64_t, json> by_id;
     for (const auto& [text, id] : added.items()) {
       HICI_CHECK(id.is_number_unsigned(), file.string(), ": '", printable(text), "' has ", shown_json(id),
@@ -248,6 +244,10 @@ std::optional<std::string> TokenizerConfig::special_token(const std::string& nam
   const auto found = special_tokens.find(name);
   if (found == special_tokens.end()) return std::nullopt;
   return found->get<std::string>();
+}
+
+json read_json_if_there(const std::filesystem::path& file) {
+  return is_there(file) ? read_companion_json(file, kMaxConfigBytes) : json::object();
 }
 
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) { return ConfigReader(folder).read(); }

@@ -40,4 +40,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
 std::span<const KnownKey> tokenizer_config_keys();
 
+// A file beside a tokenizer; an empty object where there is none.
+nlohmann::json read_json_if_there(const std::filesystem::path& file);
+
 }  // namespace hici::text

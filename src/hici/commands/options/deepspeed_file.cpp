@@ -4,12 +4,12 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/json.h"
+#include "hici/base/lower_case.h"
 #include "hici/base/usage_errors.h"
 #include "hici/commands/options/deepspeed_keys.h"
 #include "hici/commands/options/range.h"
 
 #include <algorithm>
-#include <cctype>
 #include <initializer_list>
 
 namespace hici::commands {
@@ -120,11 +120,6 @@ void read_types(const JsonObject& config, DeepspeedSettings& settings) {
   settings.without_meaning.emplace("gradient_allreduce_op");
 }
 
-std::string lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
 void check_true(const JsonObject& params, const std::string& key) {
   HICI_CHECK_USAGE(truth_if_said(params, key).value_or(true), params.subject(), ": ", key,
                    " is false, which hici's AdamW cannot do; write true, or remove it");
@@ -153,7 +148,7 @@ void read_optimizer(const JsonObject& config, DeepspeedSettings& settings) {
   check_deepspeed_keys(optimizer, deepspeed_optimizer_keys(), settings.without_meaning);
   HICI_CHECK_USAGE(optimizer.has("type"), optimizer.subject(),
                    ": has no type, and DeepSpeed would ignore it; write AdamW, or remove it");
-  const std::string type = lower_case(optimizer.string("type"));
+  const std::string type = in_lower_case(optimizer.string("type"));
   HICI_CHECK_USAGE(type == "adamw" || type == "adam", optimizer.subject(), ": type is '",
                    printable(optimizer.string("type"), 30),
                    "', hici trains with AdamW; write that, or remove the section");

@@ -4,22 +4,17 @@
 #include "hici/base/error.h"
 #include "hici/base/joined.h"
 #include "hici/base/json.h"
+#include "hici/base/lower_case.h"
 #include "hici/base/parse_number.h"
 #include "hici/commands/command.h"
 #include "hici/commands/options/option_text.h"
 
 #include <algorithm>
-#include <cctype>
 
 namespace hici::commands {
 namespace {
 
 constexpr const char* kRefused = "Refused: ";
-
-std::string in_lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
 
 bool says_true(const std::string& text) { return text == "true" || text == "1" || text == "yes" || text == "on"; }
 

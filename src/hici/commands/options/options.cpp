@@ -2,13 +2,13 @@
 // How one option of a command is declared, and the text of all of them that --config reads.
 #include "hici/base/error.h"
 #include "hici/base/log.h"
+#include "hici/base/lower_case.h"
 #include "hici/commands/command.h"
 #include "hici/commands/options/config_file.h"
 #include "hici/commands/options/option_text.h"
 #include "hici/commands/options/option_values.h"
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <sstream>
 #include <type_traits>
@@ -22,13 +22,8 @@ constexpr const char* kTokens = "TOKENS";
 constexpr const char* kBytes = "BYTES";
 constexpr const char* kInherited = "Of other programs";
 
-std::string lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
 bool parse_bool(const std::string& text, const std::string& subject) {
-  const std::string lower = lower_case(text);
+  const std::string lower = in_lower_case(text);
   HICI_CHECK_USAGE(is_truth_value(lower), subject, ": '", text, "' is no truth value; use True or False");
   return lower == "true" || lower == "1" || lower == "yes" || lower == "on";
 }
@@ -80,7 +75,7 @@ std::string shown_name(const CLI::Option& option) {
 
 bool is_truth_value(const std::string& text) {
   static const std::vector<std::string> words{"true", "false", "1", "0", "yes", "no", "on", "off"};
-  return std::find(words.begin(), words.end(), lower_case(text)) != words.end();
+  return std::find(words.begin(), words.end(), in_lower_case(text)) != words.end();
 }
 
 bool is_bool(const CLI::Option& option) {

@@ -36,21 +36,26 @@ bool is_skipped(const fs::path& path) {
   return name.starts_with(".") || name.starts_with("_");
 }
 
-// The Parquet files of `folder` and, with a `depth`, of the folders in it.
-void collect(const fs::path& folder, int depth, std::vector<fs::path>& files) {
+// The Parquet files of `folder` and, with a `depth`, of the folders in it, until `take` says that it has enough.
+template <typename Take>
+bool walk(const fs::path& folder, int depth, const Take& take) {
   for (const fs::directory_entry& entry :
        fs::directory_iterator(folder, fs::directory_options::skip_permission_denied)) {
     if (is_skipped(entry.path())) continue;
-    if (entry.is_directory() && depth > 0) collect(entry.path(), depth - 1, files);
-    if (entry.is_directory() || !is_parquet_name(entry.path())) continue;
-    HICI_CHECK(files.size() < kMaxFiles, folder.string(), ": has more than ", kMaxFiles, " Parquet files");
-    files.push_back(entry.path());
+    const bool is_folder = entry.is_directory();
+    if (is_folder && depth > 0 && walk(entry.path(), depth - 1, take)) return true;
+    if (!is_folder && is_parquet_name(entry.path()) && take(entry.path())) return true;
   }
+  return false;
 }
 
 std::vector<fs::path> all_files(const fs::path& folder) {
   std::vector<fs::path> files;
-  collect(folder, kMaxDepth, files);
+  walk(folder, kMaxDepth, [&](const fs::path& file) {
+    HICI_CHECK(files.size() < kMaxFiles, folder.string(), ": has more than ", kMaxFiles, " Parquet files");
+    files.push_back(file);
+    return false;
+  });
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -187,7 +192,7 @@ void check_card(const fs::path& folder, const std::vector<fs::path>& files) {
 bool is_parquet_folder(const fs::path& folder) {
   std::error_code problem;
   if (!fs::is_directory(folder, problem)) return false;
-  return !all_files(folder).empty();
+  return walk(folder, kMaxDepth, [](const fs::path&) { return true; });
 }
 
 std::vector<fs::path> parquet_files(const fs::path& folder, const std::string& split) {
