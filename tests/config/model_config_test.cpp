@@ -230,7 +230,12 @@ TEST(ModelConfigTest, NamesWhatItDoesNotSupport) {
                     "RoPE type \"dynamic\" is not supported; supported: default, linear, llama3, yarn, longrope");
   json sliding = with(with(qwen3(), "use_sliding_window", true), "sliding_window", 4096);
   EXPECT_NO_THROW(parse(sliding));  // all 28 layers lie below max_window_layers
-  EXPECT_ERROR_SAYS(parse(with(sliding, "max_window_layers", 14)), "use_sliding_window true is not supported");
+  const json in_half = with(sliding, "max_window_layers", 14);
+  EXPECT_ERROR_SAYS(parse(in_half), "use_sliding_window true is not supported");
+  // transformers since 4.53 goes by layer_types.
+  const auto notes = parse(with(in_half, "layer_types", json(28, "full_attention"))).notes;
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].find("use_sliding_window true contradicts layer_types"), std::string::npos);
   EXPECT_ERROR_SAYS(parse(with(qwen3(), "layer_types", {"full_attention", "sliding_attention"})), "layer_types");
 }
 

@@ -127,6 +127,24 @@ TEST(ParseSftRowTest, FlagsOfOtherProgramsAreNotPassedOver) {
   EXPECT_NO_THROW(parse_sft_row(R"({"instruction": "q", "output": "a", "train": true, "loss": 2.5})", "f"));
 }
 
+// Tables keep what is nested as text.
+TEST(ParseSftRowTest, ReadsNestedListsAsText) {
+  const std::string turns = R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])";
+  const nlohmann::json row{{"messages", turns}, {"tools", {R"({"name": "f"})", R"({"name": "g"})"}}};
+  const SftRow read = parse_sft_row(row.dump(), "f");
+  EXPECT_EQ(read.messages, SftRow{}.messages.parse(turns));
+  EXPECT_EQ(read.variables.dump(), R"({"tools":[{"name":"f"},{"name":"g"}]})");
+  EXPECT_ERROR_SAYS(parse_sft_row(R"({"messages": "[{\"role\""})", "f"), "f: messages: not JSON");
+  EXPECT_ERROR_SAYS(parse_sft_row(R"({"messages": "hello"})", "f"),
+                    "f: messages is \"hello\", expected a list of turns");
+  const nlohmann::json bad{{"messages", turns}, {"tools", {R"({"name": )"}}};
+  EXPECT_ERROR_SAYS(parse_sft_row(bad.dump(), "f"), "f: tools: not JSON");
+}
+
+TEST(ColumnsWithoutEffectTest, ARefusedColumnThatSaysNothingIsKnown) {
+  EXPECT_EQ(columns_without_effect({"history", "id", "notes"}), "history, id; not known here: notes");
+}
+
 TEST(ParseSftRowTest, NamesTheRowThatHasNoAnswer) {
   EXPECT_ERROR_SAYS(parse_sft_row(R"({"instruction": "a"})", "f: line 3"),
                     "f: line 3: has no 'output', the answer to learn");

@@ -13,7 +13,9 @@ void read_json_line(std::string_view bytes) {
 
 std::vector<std::string> json_line_seeds() {
   return {R"({"text": "A line \u00e9\ud83d\ude00 \"quoted\"\n", "meta": {"n": [1, -2.5e3, null, true]}})",
-          R"({"id": 18446744073709551615, "text": ""})"};
+          R"({"id": 18446744073709551615, "text": ""})",
+          // Without its text, a message shows the names as they are.
+          R"({"étiquette": 1, "text": "x"})"};
 }
 
 }  // namespace hici::fuzz

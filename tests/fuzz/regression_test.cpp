@@ -87,7 +87,9 @@ TEST_P(FuzzRegressionTest, TakesLineEndsCleanly) {
 TEST(FuzzHarnessTest, NoticesWhatIsNoCleanRefusal) {
   EXPECT_EQ(outcome([](std::string_view) {}, ""), "accepted");
   EXPECT_EQ(outcome([](std::string_view) { fail("x: bad"); }, ""), "refused");
+  EXPECT_EQ(outcome([](std::string_view) { fail("x: column '\u00e9tiquette'"); }, ""), "refused");
   EXPECT_FALSE(is_clean(outcome([](std::string_view) { fail("two\nlines"); }, "")));
+  EXPECT_FALSE(is_clean(outcome([](std::string_view) { fail("half a character: \xC3"); }, "")));
   EXPECT_FALSE(is_clean(outcome([](std::string_view) { HICI_ASSERT(false, "x"); }, "")));
   EXPECT_FALSE(is_clean(outcome([](std::string_view) { throw std::out_of_range("x"); }, "")));
 }

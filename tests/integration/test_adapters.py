@@ -342,6 +342,15 @@ class RefusalTest(AdapterTest):
         done = self.run_hici("eval", "ppl", "--base_model", base, "--data_path", self.tokens, "--seq_len", LENGTH,
                              "--peft_model", adapter, code=1)
         self.assert_one_error_line(done, "eval ppl", "up_proj.lora_A.weight' is missing")
+        # PEFT's defaults: the other factors would be left out without a word.
+        self.edit_config(adapter, target_modules=None)
+        done = self.run_hici("eval", "ppl", "--base_model", base, "--data_path", self.tokens, "--seq_len", LENGTH,
+                             "--peft_model", adapter, code=1)
+        self.assert_one_error_line(done, "eval ppl", "target_modules", "null: PEFT takes q_proj and v_proj", "k_proj")
+
+    def test_default_targets_are_pefts(self):
+        table = peft.utils.constants.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+        self.assertEqual([table["llama"], table["qwen3"]], [["q_proj", "v_proj"]] * 2)
 
     def refused_in_eval(self, base, adapter, *needles):
         more = () if adapter is None else ("--peft_model", adapter)

@@ -276,6 +276,14 @@ class JoinedTurnsTest(RowsTest):
         rounds = [QUESTION, {**ROUND[0], **thought}, *ROUND[1:], answer("it is", **thought)]
         self.check(rounds, [*rounds, user("and now"), answer("so", **thought)], [*rounds, user("and"), *rounds[1:], user("or"), answer("no")])
 
+    def test_keys_that_a_template_skips_are_named(self):
+        self.use_template(MARKED)
+        rows = [{"messages": [QUESTION, answer("it is", reasoning_content="let me see", id="7")]}] * 2
+        done = self.learn(self.write(rows, "data.jsonl"))
+        self.assertEqual(done.stderr.count("writes nothing of the messages' '"), 1, done.stderr)
+        self.assertIn("line 1: the chat template of ", done.stderr)
+        self.assertIn("writes nothing of the messages' 'reasoning_content'", done.stderr)
+
     def test_answers_that_follow_each_other(self):
         self.check([QUESTION, answer("one"), answer("two"), user("b"), answer("three"), answer("four", reasoning_content="hm")])
 

@@ -58,7 +58,10 @@ TEST(PeftConfigTest, TargetsByPeftsRule) {
   EXPECT_TRUE(excluded.targets.adapts(kLayer1 + "v_proj"));
   const PeftConfig saved = parse({{"modules_to_save", {"self_attn"}}});
   EXPECT_FALSE(saved.targets.adapts(kLayer1 + "q_proj"));
-  EXPECT_FALSE(parse({{"target_modules", nullptr}}).targets.is_known());
+  const TargetRule absent = parse({{"target_modules", nullptr}}).targets;
+  EXPECT_TRUE(absent.is_default());
+  EXPECT_TRUE(absent.adapts(kLayer1 + "q_proj") && absent.adapts(kLayer1 + "v_proj"));
+  EXPECT_FALSE(absent.adapts(kLayer1 + "k_proj"));
 }
 
 TEST(PeftConfigTest, LayersToTransform) {

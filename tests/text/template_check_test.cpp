@@ -43,6 +43,22 @@ TEST(TemplateCheckTest, WhatItWritesIsNone) {
   check(kSkips, R"([{"role": "user", "content": "a", "tool_calls": []}])");
 }
 
+// One rendering answers for all turns, and yet each is known.
+TEST(TemplateCheckTest, EveryTurnWithCallsIsLookedAt) {
+  constexpr const char* kLastAlone =
+      "{% for m in messages %}<{{ m.role }}>{{ m.content or '' }}"
+      "{% if loop.last %}{{ m.tool_calls | default('') }}{% endif %}{% endfor %}";
+  constexpr const char* kTwoCalls =
+      R"([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]},)"
+      R"( {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}])";
+  EXPECT_ERROR_SAYS(check(kLastAlone, kTwoCalls), "turn 0 has tool_calls, of which the chat template writes nothing");
+  check(kWrites, kTwoCalls);
+  // Calls without a name, or under names that a template knows.
+  check(kWrites, R"([{"role": "assistant", "tool_calls": [{"x": 1}]}])");
+  check("{% for m in messages %}{% if m.tool_calls and m.tool_calls[0].name == 'f' %}call{% endif %}{% endfor %}",
+        kCall);
+}
+
 TEST(TemplateCheckTest, AnImageIsNoText) {
   EXPECT_ERROR_SAYS(
       check(kWrites, R"([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}])"),

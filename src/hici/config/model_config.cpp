@@ -40,6 +40,13 @@ void refuse_if_set(const JsonObject& object, const char* key, bool is_set, const
   HICI_CHECK(!is_set, object.subject(), ": ", key, " ", shown_json(object.at(key)), " is not supported; ", supported);
 }
 
+// Of Qwen3, where layer_types says nothing.
+bool says_sliding_window(const JsonObject& object) {
+  return object.boolean_or("use_sliding_window", false) && object.has("sliding_window") &&
+         object.integer_or("max_window_layers", 28, 0, kMaxPositions) <
+             object.integer("num_hidden_layers", 1, kMaxLayers);
+}
+
 // Whatever changes the result of the model must not be skipped over.
 void refuse_unsupported(const JsonObject& object, Family family) {
   refuse_if_set(object, "attention_bias", object.boolean_or("attention_bias", false), "supported: false");
@@ -54,23 +61,26 @@ void refuse_unsupported(const JsonObject& object, Family family) {
   refuse_if_set(object, "quantization_config", object.has("quantization_config"),
                 "use the unquantized weights of the model");
   if (family != Family::kQwen3) return;  // Llama never looks at the keys below
-  const bool in_use =
-      object.boolean_or("use_sliding_window", false) && object.has("sliding_window") &&
-      object.integer_or("max_window_layers", 28, 0, kMaxPositions) < object.integer("num_hidden_layers", 1, kMaxLayers);
-  refuse_if_set(object, "use_sliding_window", in_use, "supported: false");
-  if (!object.has("layer_types")) return;
+  // Layers that are named by layer_types go by it alone; transformers before 4.53 goes by the other keys.
+  const bool has_types = object.has("layer_types");
+  refuse_if_set(object, "use_sliding_window", !has_types && says_sliding_window(object), "supported: false");
+  if (!has_types) return;
   const std::vector<std::string> types = object.strings("layer_types");
   refuse_if_set(object, "layer_types",
                 std::any_of(types.begin(), types.end(), [](const auto& t) { return t != "full_attention"; }),
                 "supported: full_attention in every layer");
 }
 
-void note_what_is_not_used(const JsonObject& object, std::vector<std::string>& notes) {
+void note_what_is_not_used(const JsonObject& object, Family family, std::vector<std::string>& notes) {
   if (std::string unknown = note_of_unknown_keys(object, model_config_keys()); !unknown.empty())
     notes.push_back(std::move(unknown));
   if (object.number_or("attention_dropout", 0) != 0)
     notes.push_back(detail::concat("attention_dropout ", shown_json(object.at("attention_dropout")),
                                    " is not used: hici trains without dropout of attention"));
+  if (family == Family::kQwen3 && object.has("layer_types") && says_sliding_window(object))
+    notes.push_back(
+        "use_sliding_window true contradicts layer_types, which names full attention alone and counts, as in newer "
+        "transformers; older ones, without layer_types, slide a window");
 }
 
 std::vector<int64_t> parse_token_ids(const JsonObject& object, const std::string& key) {
@@ -169,7 +179,7 @@ ModelConfig parse_model_config(const json& value, const std::string& subject) {
   config.rms_norm_eps = object.number_or("rms_norm_eps", 1e-6);
   config.tie_word_embeddings = object.boolean_or("tie_word_embeddings", false);
   config.rope = parse_rope(object, config.max_position_embeddings, config.head_dim, config.notes);
-  note_what_is_not_used(object, config.notes);
+  note_what_is_not_used(object, config.family, config.notes);
   config.torch_dtype = parse_dtype(object);
   config.eos_token_id = parse_token_ids(object, "eos_token_id");
   if (object.has("bos_token_id")) config.bos_token_id = object.integer("bos_token_id", -1, kMaxVocabSize);

@@ -149,7 +149,9 @@ void check_whole_parts(const Adapter& adapter) {
 void check_adapter_is_whole(const Adapter& adapter, const config::ModelConfig& config) {
   check_whole_parts(adapter);
   const TargetRule& rule = adapter.peft.targets;
-  if (!rule.is_known() || adapter.lora_tensors->tensors().empty()) return;
+  if (adapter.lora_tensors->tensors().empty()) return;
+  const char* reason =
+      rule.is_default() ? " (null: PEFT takes q_proj and v_proj) leaves out" : " does not name, so PEFT leaves it out";
   const auto check = [&](const std::string& module) {
     const bool is_embedding = module == "model.embed_tokens";
     const std::string factor = module + (is_embedding ? ".lora_embedding_A" : ".lora_A.weight");
@@ -158,8 +160,8 @@ void check_adapter_is_whole(const Adapter& adapter, const config::ModelConfig& c
     const bool has = adapter.lora_tensors->has(factor), wants = rule.adapts(module) || (has && is_tied_to_target);
     HICI_CHECK(has || !wants, adapter.path.string(), ": tensor '", factor, "' is missing; the adapter is not whole");
     HICI_CHECK(wants || !has, subject_of(*adapter.lora_tensors, factor),
-               " is of a module that target_modules of adapter_config.json does not name, so PEFT leaves it out; name "
-               "it there, or remove its tensors");
+               " is of a module that target_modules of adapter_config.json", reason,
+               "; name it there, or remove its tensors");
   };
   for (const ExpectedTensor& tensor : expected_tensors(config))  // in the order of the model
     if (tensor.shape.size() == 2) check(tensor.name.substr(0, tensor.name.rfind('.')));

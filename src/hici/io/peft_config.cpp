@@ -66,7 +66,7 @@ constexpr std::array kKeys{
     KnownKey{"rank_pattern", KeyUse::kRead, "rank by module, PEFT's matching rule"},
     KnownKey{"revision", KeyUse::kNeutral, "of the base on the Hub"},
     KnownKey{"runtime_config", KeyUse::kNeutral, "where initial values are computed"},
-    KnownKey{"target_modules", KeyUse::kRead, "compared with the tensors, which decide"},
+    KnownKey{"target_modules", KeyUse::kRead, "compared with the tensors; null: q_proj and v_proj, as PEFT"},
     KnownKey{"target_parameters", KeyUse::kRefused, "factors of parameters that are no linear layer"},
     KnownKey{"task_type", KeyUse::kRead, "CAUSAL_LM or null"},
     KnownKey{"trainable_token_indices", KeyUse::kRead, "rows of embedding or head that are stored whole"},
@@ -230,11 +230,12 @@ class PeftConfigParser {
 
   void read_targets() {
     TargetRule& rule = out_.targets;
-    rule.is_known_ = object_.has("target_modules");
+    // PEFT's table has these two for Llama and for Qwen3.
+    rule.is_default_ = !object_.has("target_modules");
     rule.all_linear_ = object_.has("target_modules") && object_.at("target_modules").is_string() &&
                        in_lower_case(object_.string("target_modules")) == "all-linear";
     if (!rule.all_linear_) rule.expression_ = expression("target_modules");
-    rule.names_ = names("target_modules");
+    rule.names_ = rule.is_default_ ? std::vector<std::string>{"q_proj", "v_proj"} : names("target_modules");
     rule.excluded_expression_ = expression("exclude_modules");
     if (!rule.excluded_expression_) rule.excluded_ = names("exclude_modules");
     const std::string& subject = object_.subject();

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 
 namespace hici::train {
@@ -58,6 +59,21 @@ std::string model_options(const TrainingRunSpec& spec, int64_t total_steps) {
   return " `base_model` " + shell_word(spec.model.string()) + " `peft_model` " + shell_word(spec.output_dir.string());
 }
 
+// Where epochs are no whole number of steps: Trainer ends each with a shorter one.
+void log_end_of_epochs(const config::TrainConfig& train, int64_t num_samples, int64_t total_steps) {
+  if (train.max_steps > 0) return;
+  const auto asked = static_cast<int64_t>(std::floor(train.num_epochs * static_cast<double>(num_samples)));
+  const int64_t taken = total_steps * train.sequences_per_step();
+  const std::string epochs = shortest_number(train.num_epochs) + (train.num_epochs == 1 ? " epoch" : " epochs");
+  if (taken < asked)
+    log_info(epochs, " of ", counted(num_samples, "sequence"), ": no step is short, so the last ",
+             asked - taken == 1 ? "sequence is" : std::to_string(asked - taken) + " are", " left out; `max_steps` ",
+             total_steps + 1, " takes them too");
+  if (taken > asked)
+    log_info(epochs, " of ", counted(num_samples, "sequence"), " ", num_samples == 1 ? "is" : "are",
+             " less than a step of ", train.sequences_per_step(), ": sequences come more than once in it");
+}
+
 }  // namespace
 
 void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
@@ -72,6 +88,7 @@ void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
            loaded.model->config().rope.context_factor, structure_text(spec, loaded));
   log_info("data ", spec.data_path.string(), ": ", data.description, "; ", counted(total_steps, "step"), " of ",
            counted(spec.train.sequences_per_step(), "sequence"));
+  log_end_of_epochs(spec.train, data.identity.num_samples, total_steps);
 }
 
 void log_resume(const TrainingRunSpec& spec, const std::filesystem::path& checkpoint, int64_t step,

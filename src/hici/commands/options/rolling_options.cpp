@@ -5,7 +5,9 @@
 #include "hici/base/log.h"
 #include "hici/base/text_table.h"
 
+#include <array>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <numbers>
 
@@ -59,12 +61,25 @@ nlohmann::json rolling_result(const data::Documents& documents, const eval::Perp
   return json;
 }
 
+namespace {
+
+// A word of a model that knows nothing is beyond what anybody reads digit by digit.
+std::string shown_perplexity(double value) {
+  if (!std::isfinite(value)) return "inf";
+  if (value < 1e9) return fixed_digits(value, 4);
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.4e", value);
+  return text.data();
+}
+
+}  // namespace
+
 std::string rolling_text(const nlohmann::json& result) {
   if (!result.contains("words")) return "";
   std::string text;
   for (const char* key : {"word_perplexity", "byte_perplexity", "bits_per_byte"}) {
     const double value = result[key].get<double>();
-    text += std::string(key) + " " + (std::isfinite(value) ? fixed_digits(value, 4) : "inf") + "  ";
+    text += detail::concat(key, " ", shown_perplexity(value), "  ");
   }
   for (char& c : text) c = c == '_' ? ' ' : c;
   return text;

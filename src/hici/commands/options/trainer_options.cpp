@@ -4,6 +4,7 @@
 #include "hici/commands/command.h"
 #include "hici/commands/options/foreign_options.h"
 
+#include <string>
 #include <vector>
 
 namespace hici::commands {
@@ -36,6 +37,8 @@ const std::vector<WithoutMeaning>& options_without_meaning() {
       {{"logging_dir"}, "the event file lies in --output_dir"},
       {{"logging_first_step"}, "--logging_steps says how often"},
       {{"logging_nan_inf_filter"}, "metrics.jsonl has every loss as it is"},
+      {{"debug"}, "a loss or gradient that is not finite is always named"},
+      {{"full_determinism"}, "a run repeats in any case on machines of one kind"},
       {{"log_level", "log_level_replica", "log_on_each_node"}, "the first process tells how the run goes"},
       {{"run_name"}, "a run is called by its --output_dir"},
       {{"disable_tqdm"}, "the progress line paces itself"},
@@ -44,8 +47,12 @@ const std::vector<WithoutMeaning>& options_without_meaning() {
       {{"ddp_bucket_cap_mb"}, "gradients are summed in one piece"},
       {{"ddp_backend"}, "NCCL joins GPUs, and Gloo processes on CPUs"},
       {{"dataloader_num_workers", "dataloader_persistent_workers", "dataloader_prefetch_factor",
-        "dataloader_multiprocessing_context"},
+        "dataloader_multiprocessing_context", "dataloader_in_order"},
        kBatches},
+      {{"dataloader_drop_last"},
+       "no step is short: one that starts at the end of an epoch goes on in the next, and a line says what the last "
+       "epoch "
+       "leaves out"},
       {{"dataloader_pin_memory"}, "batches lie in pinned memory where that helps"},
       {{"remove_unused_columns"}, "columns that are not used are not read"},
       {{"length_column_name"}, "examples come in the order of --shuffle"},
@@ -81,6 +88,8 @@ const std::vector<OneMeaning>& options_of_one_meaning() {
        {"adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused"},
        "the optimizer is AdamW",
        "there is no other optimizer"},
+      {"optim_args", {"none", ""}, "the optimizer is AdamW", "use --adam_beta1, --adam_beta2 and --adam_epsilon"},
+      {"optim_target_modules", {"none"}, "the optimizer is AdamW", "there is no other optimizer"},
       {"adafactor", {"false"}, "the optimizer is AdamW", "there is no other optimizer"},
       {"fp16", {"false"}, "--dtype says the type", "use --dtype bfloat16"},
       {"half_precision_backend", {"auto", "cuda_amp"}, "--dtype says the type", kLeaveOut},
@@ -103,18 +112,27 @@ const std::vector<OneMeaning>& options_of_one_meaning() {
       {"push_to_hub", {"false"}, kNoUpload, "upload the folder yourself"},
       {"use_cpu", {"false"}, "--device says it", "use --device cpu"},
       {"no_cuda", {"false"}, "--device says it", "use --device cpu"},
-      {"fsdp", {"false", "none"}, "--shard says what is cut", "use --shard full"},
+      {"fsdp", {"false", "none", ""}, "--shard says what is cut", "use --shard full"},
+      {"fsdp_config", {"none"}, "--shard says what is cut", "use --shard full"},
+      {"accelerator_config",
+       {"none"},
+       "--per_device_train_batch_size and --gradient_accumulation_steps say the batch of each process",
+       kLeaveOut},
       {"parallelism_config", {"none"}, "--shard and --segment_parallel say it", "use these"},
       {"model_type", {"llama", "qwen3"}, "config.json says the family", "models of these families are supported"},
   };
   return options;
 }
 
+// Trainer takes several values for these.
+constexpr const char* kLists[] = {"report_to", "label_names", "include_for_metrics", "debug"};
+
 }  // namespace
 
 void add_trainer_options(CLI::App& app) {
   for (const WithoutMeaning& options : options_without_meaning())
     for (const char* name : options.names) add_inherited(app, name, options.reason);
+  for (const char* name : kLists) app.get_option(std::string("--").append(name))->expected(0, -1);
   for (const OneMeaning& option : options_of_one_meaning()) add_one_meaning(app, option);
 }
 

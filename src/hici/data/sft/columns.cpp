@@ -6,12 +6,18 @@
 #include "hici/base/shown_name.h"
 
 #include <algorithm>
+#include <array>
 
 namespace hici::data {
 namespace {
 
 bool is_in(const auto& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool is_refused_column(std::string_view name) {
+  return std::any_of(kRefusedSftColumns.begin(), kRefusedSftColumns.end(),
+                     [&](const RefusedColumn& column) { return column.name == name; });
 }
 
 bool says_nothing(const nlohmann::json& value, std::string_view name) {
@@ -23,9 +29,11 @@ bool says_nothing(const nlohmann::json& value, std::string_view name) {
 
 }  // namespace
 
-bool is_sft_column(std::string_view name) {
-  return is_in(kSftColumns, name) || std::any_of(kRefusedSftColumns.begin(), kRefusedSftColumns.end(),
-                                                 [&](const RefusedColumn& column) { return column.name == name; });
+bool is_sft_column(std::string_view name) { return is_in(kSftColumns, name) || is_refused_column(name); }
+
+bool is_neutral_in_message(std::string_view key) {
+  constexpr std::array<std::string_view, 4> kElsewhere{"role", "content", "tool_calls", "tool_call_id"};
+  return is_in(kElsewhere, key) || is_in(kNeutralSftColumns, key);
 }
 
 void check_no_refused_column(const nlohmann::json& row, const std::string& subject) {
@@ -39,7 +47,8 @@ void check_no_refused_column(const nlohmann::json& row, const std::string& subje
 std::string columns_without_effect(const std::set<std::string>& names) {
   std::string known, unknown;
   for (const std::string& name : names) {
-    std::string& list = is_in(kNeutralSftColumns, name) ? known : unknown;
+    // A refused one stands here where it says nothing.
+    std::string& list = is_refused_column(name) || is_in(kNeutralSftColumns, name) ? known : unknown;
     if (list.size() > 400) continue;
     list.append(list.empty() ? "" : ", ").append(shown_name(name));
   }

@@ -58,6 +58,10 @@ constexpr std::array<std::string_view, 22> kNeutralSftColumns{
     "license",  "url",     "model",    "created_at", "timestamp", "score",           "file",
     "num_turns"};
 
+// Whether no line is due when a chat template writes nothing of a message's key: what is looked at elsewhere
+// (text/template_check.h), and what changes nothing.
+bool is_neutral_in_message(std::string_view key);
+
 // Whether parse_sft_row() looks at the column: the first two lists.
 bool is_sft_column(std::string_view name);
 

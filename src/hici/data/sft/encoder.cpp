@@ -4,6 +4,8 @@
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/base/shown_name.h"
+#include "hici/data/sft/columns.h"
 #include "hici/data/sft/spans.h"
 #include "hici/text/chat_template_files.h"
 #include "hici/text/template_check.h"
@@ -100,6 +102,7 @@ SftExample SftEncoder::encode_chat(const SftRow& row) {
     const text::RenderedChat rendered = chat_template.render_marked(row.messages, request_of(row));
     text::check_all_is_written(chat_template, row.messages, request_of(row), rendered.text);
     warn_of_tools_left_out(row, chat_template, rendered.text);
+    warn_of_keys_left_out(row, chat_template, rendered.text);
     const std::vector<text::TextSpan> spans =
         learned_spans({chat_template, row.messages, row.variables, rendered}, row.is_learned, "messages");
     text::Encoding encoding = tokenizer_.encode_with_offsets(rendered.text);
@@ -110,11 +113,12 @@ SftExample SftEncoder::encode_chat(const SftRow& row) {
   }
 }
 
-SftExample SftEncoder::encode_answer_to_chat(const SftRow& row, const text::ChatTemplate& chat_template) const {
+SftExample SftEncoder::encode_answer_to_chat(const SftRow& row, const text::ChatTemplate& chat_template) {
   auto prompt = text::ChatMessages::array();
   for (size_t i = 0; i < row.num_prompt; ++i) prompt.push_back(row.messages[i]);
   const std::string text = chat_template.render(row.messages, request_of(row));
   text::check_all_is_written(chat_template, row.messages, request_of(row), text);
+  warn_of_keys_left_out(row, chat_template, text);
   return behind(tokenizer_.encode(chat_template.render(prompt, request_of(row, true)), false),
                 tokenizer_.encode(text, false));
 }
@@ -134,6 +138,20 @@ void SftEncoder::warn_of_tools_left_out(const SftRow& row, const text::ChatTempl
   without.variables.erase("tools");
   if (chat_template.render(row.messages, without) != text) return;
   log_warning(row.subject, ": the chat template of ", model_.string(), " writes nothing of the row's tools");
+}
+
+// Such as the reasoning_content of an answer, which templates of models that do not reason skip. Once for each key.
+void SftEncoder::warn_of_keys_left_out(const SftRow& row, const text::ChatTemplate& chat_template,
+                                       const std::string& text) {
+  for (const auto& message : row.messages)
+    for (const auto& [key, value] : message.items()) {
+      if (value.empty() || is_neutral_in_message(key) || !checked_keys_.insert(key).second) continue;
+      text::ChatMessages others = row.messages;
+      for (auto& other : others) other.erase(key);
+      if (chat_template.render(others, request_of(row)) == text)
+        log_warning(row.subject, ": the chat template of ", model_.string(), " writes nothing of the messages' '",
+                    shown_name(key), "'");
+    }
 }
 
 }  // namespace hici::data

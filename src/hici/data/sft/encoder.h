@@ -23,6 +23,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace hici::data {
@@ -44,15 +46,17 @@ class SftEncoder {
  private:
   std::vector<SftExample> encode_texts(const std::vector<const SftRow*>& rows) const;
   SftExample encode_chat(const SftRow& row);
-  SftExample encode_answer_to_chat(const SftRow& row, const text::ChatTemplate& chat_template) const;
+  SftExample encode_answer_to_chat(const SftRow& row, const text::ChatTemplate& chat_template);
   const text::ChatTemplate& template_for(const SftRow& row);
   void warn_of_tools_left_out(const SftRow& row, const text::ChatTemplate& chat_template, const std::string& text);
+  void warn_of_keys_left_out(const SftRow& row, const text::ChatTemplate& chat_template, const std::string& text);
 
   std::filesystem::path model_;
   PromptStyle style_;
   text::Tokenizer tokenizer_;
   std::optional<text::ChatTemplate> chat_template_, template_for_tools_;
   bool checked_tools_ = false;
+  std::set<std::string> checked_keys_;  // of messages
 };
 
 }  // namespace hici::data

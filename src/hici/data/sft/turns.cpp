@@ -150,10 +150,20 @@ std::optional<bool> flag_of(const Json& message, const std::string& subject) {
   return flag;
 }
 
+// Tables keep what is nested as text.
+bool is_text_of(const Json& value, char bracket) {
+  if (!value.is_string()) return false;
+  const auto& text = value.get_ref<const std::string&>();
+  const size_t start = text.find_first_not_of(" \t\r\n");
+  return start != std::string::npos && text[start] == bracket;
+}
+
 }  // namespace
 
 Turns turns_of(const Json& list, const std::string& subject) {
-  HICI_CHECK(list.is_array() && !list.empty(), subject, " is ", shown(list), ", expected a list of turns");
+  if (is_text_of(list, '[')) return turns_of(parsed(list.get_ref<const std::string&>(), subject), subject);
+  HICI_CHECK(list.is_array() && !list.empty(), subject, " is ", shown(list),
+             ", expected a list of turns (or its JSON as text)");
   Turns turns{Json::array(), {}};
   for (const Json& turn : list) {
     Json message = message_of(turn, subject);
@@ -174,10 +184,14 @@ Json tools_of(const Json& value, const std::string& subject) {
     return text.find_first_not_of(" \t\r\n") == std::string::npos ? Json(nullptr)
                                                                   : tools_of(parsed(text, subject), subject);
   }
-  const bool is_list =
-      value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& t) { return t.is_object(); });
-  HICI_CHECK(is_list, subject, " is ", shown(value), ", expected a list of objects (or its JSON as text)");
-  return value;
+  HICI_CHECK(value.is_array(), subject, " is ", shown(value), ", expected a list of objects (or its JSON as text)");
+  Json tools = Json::array();
+  for (const Json& tool : value) {
+    tools.push_back(is_text_of(tool, '{') ? parsed(tool.get_ref<const std::string&>(), subject) : tool);
+    HICI_CHECK(tools.back().is_object(), subject, " is ", shown(value),
+               ", expected a list of objects (or its JSON as text)");
+  }
+  return tools;
 }
 
 }  // namespace hici::data

@@ -22,10 +22,11 @@ struct Turns {
 // weight (0 or 1), train, training, trainable, loss (true or false): whether the turn is learned. Such a flag on a turn
 // of another than the assistant may only say no.
 //
-// `list` names it in messages, with the row.
+// `list`: the turns, or their JSON as text; `subject` names it in messages, with the row.
 Turns turns_of(const nlohmann::ordered_json& list, const std::string& subject);
 
-// A list of tools as a row has it: a list of objects, or the text of one. null, "" and blank text: null, no tools.
+// A list of tools as a row has it: a list of objects, or the text of one or of each. null, "" and blank text: null, no
+// tools.
 nlohmann::ordered_json tools_of(const nlohmann::ordered_json& value, const std::string& subject);
 
 }  // namespace hici::data

@@ -97,7 +97,8 @@ void compare_options(const TrainingState& saved, const TrainingState& current, D
     differences.compare(field_text(name), value, found == current.options.end() ? absent : found->second);
   }
   for (const auto& [name, value] : current.options) {
-    if (!saved.options.contains(name)) differences.compare(field_text(name), absent, value);
+    if (!saved.options.contains(name))
+      differences.add(detail::concat(field_text(name), " is ", value, ", and not set in the checkpoint"));
   }
 }
 
