@@ -14,13 +14,17 @@ CTEST_WITHOUT ?= gpu
 CTEST_ENVIRONMENT := $(if $(OMP_WAIT_POLICY)$(GOMP_SPINCOUNT),,GOMP_SPINCOUNT=1000)
 export HICI_TEXT HICI_WHEEL_INDEX
 
-.PHONY: help quickstart test bench build setup setup-test clean
+# Releases of pyarrow, beside the pinned one, that the wheel reads with (one plug-in of 0.5 MB each).
+PYARROWS ?= 22.0.0 23.0.1 24.0.0 25.0.1
+
+.PHONY: help quickstart test bench build wheel setup setup-test clean
 
 help:
 	@echo "make quickstart   set up, build the program, then train HiCI on a real text and show what it gained (SEED=1)"
 	@echo "make test         set up, build program and tests, then run every test that a CPU can run"
 	@echo "make bench        tokens per second of a training step, and the cost of HiCI's parts"
 	@echo "make build        set up and build the program alone, $(BUILD)/bin/hici"
+	@echo "make wheel        a wheel for pip install, in dist/ (PYARROWS=\"25.0.1 ...\")"
 	@echo "make setup        system packages and the wheels in .venv, without building"
 	@echo "make clean        remove build/ (.venv and quickstart/ stay)"
 
@@ -41,6 +45,13 @@ bench: build
 build: setup
 	$(CONFIGURE)
 	cmake --build --preset $(PRESET) --target hici_app
+
+# Into dist/. `make wheel PYARROWS=` is for the pinned pyarrow alone.
+wheel: setup
+	$(CONFIGURE) "-DHICI_ARROW_MORE_DIRS=$$(scripts/fetch_pyarrow $(PYARROWS))"
+	cmake --build --preset $(PRESET) --target hici_app
+	.venv/bin/python3 -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/wheel-tools -r scripts/requirements-wheel.txt
+	PYTHONPATH=build/wheel-tools .venv/bin/python3 scripts/make_wheel --build $(BUILD)
 
 setup:
 	scripts/setup

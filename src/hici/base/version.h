@@ -10,5 +10,6 @@ extern const char* const kTorchVersion;
 extern const char* const kCudaSummary;
 extern const char* const kTextSummary;
 extern const char* const kArrowSummary;
+extern const char* const kArrowFolder;  // of a pyarrow that lies elsewhere than torch; else ""
 
 }  // namespace hici

@@ -49,7 +49,8 @@ Clipping clipping_of(const std::array<double, kNumGroups>& squares, const ClipLi
   Clipping clipping;
   clipping.hici_norm = std::sqrt(squares[kHici]);
   const double hici_factor = clip_factor(clipping.hici_norm, limits.hici);
-  clipping.norm = std::hypot(clipping.hici_norm * hici_factor, std::sqrt(squares[kRest]));
+  const double clipped = clipping.hici_norm * hici_factor;
+  clipping.norm = std::sqrt(clipped * clipped + squares[kRest]);  // squares: finite in float64 whatever the weights are
   const double factor = clip_factor(clipping.norm, limits.all);
   clipping.factors[kHici] = hici_factor * factor;
   clipping.factors[kRest] = factor;

@@ -4,7 +4,6 @@
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/base/shown_name.h"
-#include "hici/data/arrow/files.h"
 #include "hici/data/arrow/parquet.h"
 #include "hici/data/arrow/stream.h"
 
@@ -31,7 +30,7 @@ std::shared_ptr<arrow::RecordBatch> ArrowBatches::next() {
 
 uint64_t ArrowBatches::total_bytes() const {
   uint64_t bytes = 0;
-  for (const std::filesystem::path& file : files_) bytes += std::filesystem::file_size(file);
+  for (const ArrowFile& file : files_) bytes += std::filesystem::file_size(file.path);
   return bytes;
 }
 
@@ -42,9 +41,9 @@ void ArrowBatches::open_first() {
 bool ArrowBatches::open_next_file() {
   rows_before_ = 0;
   if (next_file_ == files_.size()) return false;
-  const std::filesystem::path& file = files_[next_file_++];
-  const auto choose = [&](const arrow::Schema& schema) { return choose_(schema, file.string()); };
-  reader_ = is_parquet(file) ? open_parquet(file, choose) : open_arrow_stream(file, choose);
+  const ArrowFile& file = files_[next_file_++];
+  const auto choose = [&](const arrow::Schema& schema) { return choose_(schema, file.path.string()); };
+  reader_ = file.is_parquet ? open_parquet(file.path, choose) : open_arrow_stream(file.path, choose);
   return true;
 }
 

@@ -5,6 +5,8 @@
 // must validate an array in full before it reads a row of it.
 #pragma once
 
+#include "hici/data/arrow/plugin.h"
+
 #include <arrow/record_batch.h>
 #include <arrow/result.h>
 #include <arrow/status.h>
@@ -61,8 +63,7 @@ class ArrowBatches {
   // As ChooseColumns, with the file's name.
   using Choose = std::function<std::vector<int>(const arrow::Schema&, const std::string& subject)>;
 
-  ArrowBatches(std::vector<std::filesystem::path> files, Choose choose)
-      : files_(std::move(files)), choose_(std::move(choose)) {}
+  ArrowBatches(std::vector<ArrowFile> files, Choose choose) : files_(std::move(files)), choose_(std::move(choose)) {}
 
   // The next batch, null behind the last file. The batch before must be gone: only one is ever in memory.
   std::shared_ptr<arrow::RecordBatch> next();
@@ -80,7 +81,7 @@ class ArrowBatches {
  private:
   bool open_next_file();
 
-  std::vector<std::filesystem::path> files_;
+  std::vector<ArrowFile> files_;
   Choose choose_;
   size_t next_file_ = 0;
   uint64_t closed_bytes_ = 0;
@@ -91,7 +92,7 @@ class ArrowBatches {
 // Row by row through the batches of several files, each validated in full.
 class ArrowRowCursor {
  public:
-  ArrowRowCursor(std::vector<std::filesystem::path> files, ArrowBatches::Choose choose)
+  ArrowRowCursor(std::vector<ArrowFile> files, ArrowBatches::Choose choose)
       : batches_(std::move(files), std::move(choose)) {}
 
   // To the next row, at first the first; false behind the last.

@@ -2,10 +2,9 @@
 #include "hici/data/arrow/ids.h"
 
 #include "hici/base/error.h"
-#include "hici/base/log.h"
 #include "hici/base/shown_name.h"
 #include "hici/data/arrow/batches.h"
-#include "hici/data/arrow/files.h"
+#include "hici/data/arrow/plugin.h"
 
 #include <arrow/array.h>
 #include <arrow/type.h>
@@ -100,7 +99,7 @@ bool is_looked_at(const std::string& name) {
 
 class ArrowIds : public IdRows {
  public:
-  ArrowIds(std::vector<std::filesystem::path> files, std::string column, int64_t vocab_size)
+  ArrowIds(std::vector<ArrowFile> files, std::string column, int64_t vocab_size)
       : column_(std::move(column)),
         vocab_size_(vocab_size),
         cursor_(std::move(files), [this](const auto& schema, const auto& subject) { return choose(schema, subject); }) {
@@ -166,16 +165,15 @@ class ArrowIds : public IdRows {
 };
 
 // The column of ids by the schema of the first file; empty: none.
-std::string ids_column(const std::vector<std::filesystem::path>& files, const std::string& text_field,
-                       bool says_choice) {
+std::string ids_column(const std::vector<ArrowFile>& files, const std::string& text_field, std::string& hint) {
   std::string column;
   ArrowBatches batches({files.front()}, [&](const arrow::Schema& schema, const std::string& subject) {
     const int named = find_column(schema, text_field, subject), usual = find_column(schema, kIdsColumn, subject);
     if (named >= 0 && is_list_of_numbers(*schema.field(named)->type())) column = text_field;
     if (named < 0 && usual >= 0) column = kIdsColumn;
-    if (says_choice && column.empty() && usual >= 0)
-      log_info(subject, ": has columns '", shown_name(text_field), "' and '", kIdsColumn,
-               "'; the text is tokenized here, ", "`text_field` ", kIdsColumn, " takes the ids");
+    if (column.empty() && usual >= 0)
+      hint = detail::concat(subject, ": has columns '", shown_name(text_field), "' and '", kIdsColumn,
+                            "'; the text is tokenized here, `text_field` ", kIdsColumn, " takes the ids");
     return std::vector<int>{};
   });
   batches.open_first();
@@ -184,11 +182,10 @@ std::string ids_column(const std::vector<std::filesystem::path>& files, const st
 
 }  // namespace
 
-std::unique_ptr<IdRows> open_arrow_ids(const std::filesystem::path& path, const std::string& split,
-                                       const std::string& text_field, int64_t vocab_size, bool says_choice) {
-  const std::vector<std::filesystem::path> files = arrow_files(path, split);
-  std::string column = ids_column(files, text_field, says_choice);
-  return column.empty() ? nullptr : std::make_unique<ArrowIds>(files, std::move(column), vocab_size);
+std::unique_ptr<IdRows> open_ids_files(std::vector<ArrowFile> files, const std::string& text_field, int64_t vocab_size,
+                                       std::string& hint) {
+  std::string column = ids_column(files, text_field, hint);
+  return column.empty() ? nullptr : std::make_unique<ArrowIds>(std::move(files), std::move(column), vocab_size);
 }
 
 }  // namespace hici::data

@@ -26,7 +26,7 @@ class IdRows {
 // kIdsColumn where there is no column `text_field`. Null: the data set holds no ids, but text; with `says_choice` a
 // line says so where it holds both. An id that is negative or not below `vocab_size` is an error. So is a row in which
 // a mask (attention_mask and the like), labels or position_ids say something else than that every token is learned in
-// its place. In a binary built without libarrow this throws an error that says so.
+// its place. Without libarrow (arrow/plugin.h) this throws an error that says so.
 std::unique_ptr<IdRows> open_arrow_ids(const std::filesystem::path& path, const std::string& split,
                                        const std::string& text_field, int64_t vocab_size, bool says_choice);
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/data/arrow/rows.h"
-
 #include "hici/base/error.h"
 #include "hici/base/shown_name.h"
 #include "hici/data/arrow/batches.h"
-#include "hici/data/arrow/files.h"
+#include "hici/data/arrow/plugin.h"
 #include "hici/data/arrow/values.h"
 #include "hici/data/sft/columns.h"
 
@@ -18,7 +16,7 @@ namespace {
 
 class ArrowRows : public JsonRows {
  public:
-  explicit ArrowRows(std::vector<std::filesystem::path> files)
+  explicit ArrowRows(std::vector<ArrowFile> files)
       : cursor_(std::move(files), [this](const auto& schema, const auto& subject) { return choose(schema, subject); }) {
   }
 
@@ -60,8 +58,8 @@ class ArrowRows : public JsonRows {
 
 }  // namespace
 
-std::unique_ptr<JsonRows> open_arrow_rows(const std::filesystem::path& path, const std::string& split) {
-  return std::make_unique<ArrowRows>(arrow_files(path, split));
+std::unique_ptr<JsonRows> open_rows_files(std::vector<ArrowFile> files) {
+  return std::make_unique<ArrowRows>(std::move(files));
 }
 
 }  // namespace hici::data

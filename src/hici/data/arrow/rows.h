@@ -12,7 +12,7 @@ namespace hici::data {
 
 // Of each row the columns that fine-tuning looks at (sft/columns.h), as far as there are such; arrow/values.h says what
 // they hold. left_out() names the other columns. Rows in messages are counted from 0 within their file.
-// In a binary built without libarrow this throws an error that says so.
+// Without libarrow (arrow/plugin.h) this throws an error that says so.
 std::unique_ptr<JsonRows> open_arrow_rows(const std::filesystem::path& path, const std::string& split);
 
 }  // namespace hici::data

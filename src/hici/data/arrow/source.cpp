@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hici/data/arrow/source.h"
-
 #include "hici/base/error.h"
 #include "hici/base/shown_name.h"
 #include "hici/data/arrow/batches.h"
-#include "hici/data/arrow/files.h"
+#include "hici/data/arrow/plugin.h"
 #include "hici/data/arrow/values.h"
 #include "hici/text/utf8.h"
 
@@ -61,7 +59,7 @@ int column_index(const arrow::Schema& schema, const std::string& column, const s
 
 class ArrowSource : public TextSource {
  public:
-  ArrowSource(std::vector<std::filesystem::path> files, std::string column)
+  ArrowSource(std::vector<ArrowFile> files, std::string column)
       : column_(std::move(column)), batches_(std::move(files), [this](const auto& schema, const auto& subject) {
           return std::vector<int>{column_index(schema, column_, subject)};
         }) {
@@ -109,8 +107,8 @@ class ArrowSource : public TextSource {
 
 }  // namespace
 
-std::unique_ptr<TextSource> open_arrow_source(const std::filesystem::path& path, const TextSourceOptions& options) {
-  return std::make_unique<ArrowSource>(arrow_files(path, options.split), options.text_field);
+std::unique_ptr<TextSource> open_source_files(std::vector<ArrowFile> files, const std::string& text_field) {
+  return std::make_unique<ArrowSource>(std::move(files), text_field);
 }
 
 }  // namespace hici::data

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// An open file of the system, for the .cpp files that read and write files.
+#pragma once
+
+#include <filesystem>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace hici {
+
+// Closes on every way out.
+struct Descriptor {
+  int value = -1;
+  explicit Descriptor(int descriptor) : value(descriptor) {}
+  Descriptor(const std::filesystem::path& path, int flags) : value(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
+  ~Descriptor() {
+    if (value >= 0) ::close(value);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int release() { return std::exchange(value, -1); }
+};
+
+}  // namespace hici
