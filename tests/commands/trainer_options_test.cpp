@@ -25,13 +25,7 @@ std::string error_of(const std::vector<std::string>& words) {
 
 // The words of the research code's and LongLoRA's scripts.
 TEST(TrainerOptionsTest, TakesWhatTheScriptsSay) {
-  EXPECT_NO_THROW(parse({"--per_device_eval_batch_size",
-                         "2",
-                         "--evaluation_strategy",
-                         "no",
-                         "--eval_strategy",
-                         "no",
-                         "--use_flash_plus",
+  EXPECT_NO_THROW(parse({"--use_flash_plus",
                          "False",
                          "--use_full_attn",
                          "False",
@@ -54,9 +48,7 @@ TEST(TrainerOptionsTest, TakesWhatTheScriptsSay) {
 }
 
 TEST(TrainerOptionsTest, RefusesWhatWouldChangeWhatIsTrained) {
-  EXPECT_EQ(
-      error_of({"--evaluation_strategy", "steps"}),
-      "--evaluation_strategy: steps is not supported; supported: no, false; run hici eval ppl on the checkpoints");
+  EXPECT_EQ(error_of({"--eval_delay", "5"}), "--eval_delay: 5 is not supported; supported: none, 0; leave it out");
   EXPECT_EQ(error_of({"--use_full_attn"}),
             "--use_full_attn: True is not supported; supported: false; use --attention full");
   EXPECT_EQ(error_of({"--optim", "adafactor"}),

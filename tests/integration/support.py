@@ -96,7 +96,7 @@ def metrics(folder):
     """metrics.jsonl without what a clock or the memory of this process decides. JSON numbers keep every bit."""
     lines = [json.loads(line) for line in (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
-        for name in ("tokens_per_second", "peak_memory_bytes", "seconds"):
+        for name in ("eval_seconds",) if "eval_loss" in line else ("tokens_per_second", "peak_memory_bytes", "seconds"):
             line.pop(name)
         for name in ("slowest_rank", "slowest_rank_time"):  # of several processes
             line.pop(name, None)

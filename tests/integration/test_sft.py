@@ -10,6 +10,8 @@ import unittest
 from sft_runs import STEPS, WORDS, SftFolderTest  # first: sets what the libraries read when they are imported
 
 import pyarrow
+import torch
+from transformers import LlamaForCausalLM
 
 from support import metrics, num_metric_lines, start_hici, stop_now, wait_until
 
@@ -76,6 +78,31 @@ class SftTest(SftFolderTest):
                                                model_max_length=256, per_device_train_batch_size=1,
                                                gradient_accumulation_steps=1)
         self.assertIn("packed into 1 sequence", done.stderr)
+
+    def test_losses_of_evaluations_are_those_of_transformers_on_the_checkpoints(self):
+        """Of examples of many lengths: the mean over the tokens of all answers. Packed, and a batch of several, the same."""
+        rows, held_out = self.write(instruction_rows(10)), instruction_rows(7, seed=2)
+        changes = {"attention": "full", "low_rank_training": False, "num_local_slots": None, "global_slots": None,
+                   "num_heads": None, "bottleneck_dim": None, "shared_compress_dim": None, "lora_r": None, "max_steps": 4,
+                   "save_steps": 2, "eval_data_path": self.write(held_out, "eval.json"), "eval_on_start": True}
+        self.train(rows, **changes)
+        evaluations = {line["step"]: line for line in metrics(self.folder / "out") if "eval_loss" in line}
+        self.assertEqual(sorted(evaluations), [0, 2, 4])
+        for step, line in evaluations.items():
+            model = LlamaForCausalLM.from_pretrained(self.folder / "out" / f"checkpoint-{step}" if step else self.base,
+                                                     dtype=torch.float32, attn_implementation="eager")
+            total, targets = 0, 0
+            with torch.no_grad():
+                for ids, labels in self.instruction_examples(held_out):
+                    logits, wanted = model(torch.tensor([ids])).logits[0, :-1], torch.tensor(labels[1:])
+                    total += torch.nn.functional.cross_entropy(logits.double(), wanted, ignore_index=-100, reduction="sum").item()
+                    targets += (wanted != -100).sum().item()
+            self.assertEqual(line["eval_tokens"], targets)
+            self.assertAlmostEqual(line["eval_loss"], total / targets, delta=1e-6)
+        for name, layout in (("packed", {"packing": True, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}),
+                             ("three", {"per_device_eval_batch_size": 3})):
+            self.train(rows, name, **{**changes, **layout, "max_steps": 1})
+            self.assertAlmostEqual(metrics(self.folder / name)[0]["eval_loss"], evaluations[0]["eval_loss"], delta=1e-6)
 
     def chat_examples(self, rows, template):
         self.tokenizer.chat_template = template

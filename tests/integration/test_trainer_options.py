@@ -190,6 +190,29 @@ class TrainerTest(FolderTest):
                                warmup_steps=0.3, adam_beta2=0.95, adam_epsilon=1e-3, max_grad_norm=0)
 
 
+    def test_losses_of_evaluations(self):
+        """Of data with a rest behind the last block, before the first step, every two steps and behind the last one."""
+        data = self.folder / "eval.bin"
+        chance = random.Random(6)
+        data.write_bytes(b"".join(chance.randrange(VOCABULARY).to_bytes(2, "little") for _ in range(LENGTH * 5 + 7)))
+        settings = {"learning_rate": 1e-2, "lr_scheduler_type": "constant"}
+        model = transformers.AutoModelForCausalLM.from_pretrained(self.base, dtype=torch.float32)
+        trainer = InOrder(model=model, train_dataset=Blocks(tokens_of(self.tokens)), eval_dataset=Blocks(tokens_of(data)),
+                          args=transformers.TrainingArguments(
+                              output_dir=self.folder / "trainer", use_cpu=True, report_to=[], save_strategy="no",
+                              max_steps=self.STEPS, per_device_train_batch_size=1, gradient_accumulation_steps=2,
+                              optim="adamw_torch", disable_tqdm=True, eval_strategy="steps", eval_steps=2,
+                              per_device_eval_batch_size=1, eval_on_start=True, **settings))
+        trainer.train()
+        expected = {entry["step"]: entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry}
+        self.by_hici(**settings, eval_data_path=data, eval_strategy="steps", eval_steps=2, per_device_eval_batch_size=2,
+                     eval_on_start=True)
+        mine = {line["step"]: line["eval_loss"] for line in metrics(self.folder / "hici") if "eval_loss" in line}
+        self.assertEqual(sorted(mine), sorted(expected))
+        for step, loss in expected.items():
+            self.assertAlmostEqual(mine[step], loss, delta=1e-6, msg=f"step {step}")
+
+
 class IdentityTest(FolderTest):
     """Whatever changes numbers is compared when a run goes on."""
 

@@ -152,6 +152,26 @@ TEST_F(CheckpointStoreTest, ABrokenCheckpointDoesNotPushOutAWholeOne) {
   EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-1", "checkpoint-2", "checkpoint-3"}));
 }
 
+TEST_F(CheckpointStoreTest, RotationLeavesTheOneToKeepAndTheNewest) {
+  CheckpointStore store(out_, 1);
+  save_steps(store, {1, 2});
+  store.keep(2);
+  save_steps(store, {3, 4});
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-2", "checkpoint-4"}));
+  store.keep(4);
+  store.rotate();
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-4"}));
+  CheckpointStore of_three(out_, 3);
+  of_three.keep(4);
+  save_steps(of_three, {5, 6, 7, 8});
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-4", "checkpoint-7", "checkpoint-8"})) << "it is one of three";
+  damage(4);
+  fs::remove(checkpoint_path(out_, 4) / kManifestName);
+  save_steps(of_three, {9});
+  EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-4", "checkpoint-7", "checkpoint-8", "checkpoint-9"}))
+      << "a broken one counts for nothing";
+}
+
 TEST_F(CheckpointStoreTest, ANegativeLimitIsAUsageError) { EXPECT_THROW(CheckpointStore(out_, -1), UsageError); }
 
 TEST_F(CheckpointStoreTest, ABrokenCheckpointOfTheSameStepIsMovedAside) {

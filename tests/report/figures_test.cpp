@@ -60,6 +60,18 @@ TEST(FiguresTest, TheLossAxisIsLogarithmicWhenTheLossesSpanMuch) {
   EXPECT_EQ(loss_plot({run}, Looks({})).y.scale, Scale::kLinear);
 }
 
+TEST(FiguresTest, EvaluationsAreALineOfTheirOwnBesideTheTrainingLoss) {
+  TrainingRun run{.name = "r", .steps = {{.step = 1, .loss = 3}, {.step = 2, .loss = 2}}};
+  EXPECT_EQ(loss_plot({run}, Looks({})).series.size(), 1U);
+  run.evaluations = {{0, 3.5}, {2, 2.5}};
+  const Plot plot = loss_plot({run}, Looks({}));
+  ASSERT_EQ(plot.series.size(), 2U);
+  EXPECT_EQ(plot.series[1].name, "r, evaluation");
+  ASSERT_EQ(plot.series[1].points.size(), 2U);
+  EXPECT_EQ(plot.series[1].points[0].x, 0);
+  EXPECT_EQ(plot.series[1].points[1].y, 2.5) << "not smoothed";
+}
+
 TEST(FiguresTest, RowsAreNamedByTheirModelAndByTheirAttentionWhereTheyShareIt) {
   const Table table{.name_columns = {"model", "attention"},
                     .rows = {{{"base", "full"}, {}}, {{"HiCI", "full"}, {}}, {{"HiCI", "HiCI, dtype Float"}, {}}}};

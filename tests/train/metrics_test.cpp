@@ -122,6 +122,37 @@ TEST(MetricsTest, TheLowestLossOfAResumedRunMayLieBeforeIt) {
   EXPECT_EQ(resumed.losses().last, 1.25);
 }
 
+EvaluationMetrics evaluation_of(int64_t step, double loss) {
+  EvaluationMetrics evaluation;
+  evaluation.step = step;
+  evaluation.loss = loss;
+  evaluation.targets = 4200;
+  evaluation.seconds = 1.2;
+  return evaluation;
+}
+
+TEST(MetricsTest, EvaluationsHaveLinesOfTheirOwnThatAResumedRunGoesOnWith) {
+  const testing::TemporaryFolder folder;
+  {
+    MetricsWriter before(folder.path(), 0, 10);
+    said([&] { before.log_evaluation(evaluation_of(0, 4.0)); });
+    for (int step = 1; step <= 4; ++step) {
+      before.log(metrics_of(step, 9.0));
+      said([&] { before.log_evaluation(evaluation_of(step, 3.0 - step / 8.0)); });
+    }
+    EXPECT_EQ(before.losses().lowest, 9.0) << "of training alone";
+  }
+  const MetricsWriter resumed(folder.path(), 2, 10);
+  EXPECT_EQ(resumed.evaluations(), (std::map<int64_t, double>{{0, 4.0}, {1, 2.875}, {2, 2.75}}));
+  EXPECT_EQ(steps_in(folder / "metrics.jsonl"), (std::vector<int64_t>{0, 1, 1, 2, 2}));
+  const nlohmann::json line = read_json_lines(folder / "metrics.jsonl").back().value;
+  EXPECT_EQ(line.at("eval_perplexity").get<double>(), std::exp(2.75));
+  EXPECT_EQ(line.at("eval_tokens"), 4200);
+  EXPECT_FALSE(line.contains("loss"));
+  EXPECT_EQ(evaluation_text(evaluation_of(2, 2.75), 300),
+            "step 2/300  evaluation loss 2.7500  perplexity 15.64  4.2k target tokens in 1.20 s");
+}
+
 TEST(MetricsTest, ANewRunKeepsTheLinesOfAnotherAside) {
   const testing::TemporaryFolder folder;
   for (int64_t run = 1; run <= 3; ++run) MetricsWriter(folder.path(), 0, 10).log(metrics_of(run, 1.0));

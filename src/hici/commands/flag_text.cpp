@@ -16,6 +16,7 @@ using Names = std::set<std::string>;
 const std::map<std::string, std::string>& inherited_names() {
   static const std::map<std::string, std::string> names{{"accumulation_steps", "gradient_accumulation_steps"},
                                                         {"batch_size", "per_device_train_batch_size"},
+                                                        {"eval_batch_size", "per_device_eval_batch_size"},
                                                         {"hici_learning_rate", "hici_lr"},
                                                         {"num_epochs", "num_train_epochs"},
                                                         {"num_segments", "num_chunks"},

@@ -2,6 +2,7 @@
 #include "hici/eval/batch_scores.h"
 
 #include "hici/eval/shared_work.h"
+#include "hici/nn/streamed_forward.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/parallel/segment_cut.h"
 
@@ -9,7 +10,6 @@
 
 #include <algorithm>
 #include <string>
-#include <utility>
 
 namespace hici::eval {
 namespace {
@@ -58,20 +58,6 @@ void add_scores(BatchScores& sums, const nn::CausalLm& model, const at::Tensor& 
   add_token_scores(sums, model, hidden, targets);
 }
 
-void add_streamed(BatchScores& sums, const nn::CausalLm& model, const Part& part, const nn::ForwardOptions& forward) {
-  const int64_t length = forward.segment_length, here = part.tokens_BT.size(1) / length;
-  const ops::RotaryFrequencies frequencies = model.rotary_frequencies();
-  nn::ModelState state = model.empty_state(part.tokens_BT.size(0));
-  for (int64_t i = 0; i < here; ++i) {
-    const auto cut = [&](const at::Tensor& t) { return t.defined() ? t.narrow(1, i * length, length) : t; };
-    nn::SegmentHidden out = model.forward_segment({cut(part.tokens_BT), part.cut.number_of(i, here), cut(part.valid_BT),
-                                                   frequencies, forward.backend, forward.share},
-                                                  state);
-    add_scores(sums, model, out.hidden_BSC, part, i * length);
-    state = std::move(out.after);
-  }
-}
-
 }  // namespace
 
 int64_t forwards_of(int64_t length, const nn::ForwardOptions& forward, bool stream_segments) {
@@ -83,12 +69,13 @@ BatchScores score_windows(const nn::CausalLm& model, const at::Tensor& windows_B
                           bool stream_segments) {
   const Part part = part_of(windows_BT, forward, stream_segments, model.head_weight().device());
   BatchScores scores;
-  if (stream_segments) {
-    add_streamed(scores, model, part, forward);
-    return scores;
-  }
   nn::ForwardOptions own = forward;
   own.valid_BT = part.valid_BT;
+  if (stream_segments) {
+    const auto add = [&](const at::Tensor& hidden_BSC, int64_t at) { add_scores(scores, model, hidden_BSC, part, at); };
+    nn::forward_by_segments(model, part.tokens_BT, own, add);
+    return scores;
+  }
   add_scores(scores, model, model.forward_hidden(part.tokens_BT, own), part, 0);
   return scores;
 }

@@ -11,6 +11,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace hici::report {
 namespace {
@@ -78,6 +79,12 @@ Plot loss_plot(const std::vector<TrainingRun>& runs, const Looks& looks) {
             .series = {}};
   for (const TrainingRun& run : runs) {
     plot.series.push_back(smoothed_series(run, looks, [](const LoggedStep& step) { return step.loss; }));
+    if (run.evaluations.empty()) continue;
+    Series evaluated{run.name + ", evaluation", {}, {}, looks.second_of(run.name)};
+    for (const LoggedEvaluation& each : run.evaluations)
+      evaluated.points.push_back({static_cast<double>(each.step), each.loss});
+    evaluated.points = thinned(evaluated.points, kMaxPoints);
+    plot.series.push_back(std::move(evaluated));
   }
   set_step_axes(plot, scale_for(values_of(plot.series, &Point::y)));
   return plot;

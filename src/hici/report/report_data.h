@@ -30,9 +30,16 @@ struct LoggedStep {
   double seconds = kNotANumber;  // since its process started to train
 };
 
+// An evaluation during training, on data that were not trained on.
+struct LoggedEvaluation {
+  int64_t step = 0;
+  double loss = kNotANumber;
+};
+
 struct TrainingRun {
   std::string name;  // of its directory
   std::vector<LoggedStep> steps;
+  std::vector<LoggedEvaluation> evaluations = {};
   Conditions conditions = {};
   std::string folder = {};
 };

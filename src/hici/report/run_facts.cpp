@@ -54,6 +54,14 @@ double final_loss(const TrainingRun& run) {
   return sum / static_cast<double>(count);
 }
 
+double lowest_evaluation(const TrainingRun& run) {
+  double lowest = kNotANumber;
+  for (const LoggedEvaluation& each : run.evaluations) {
+    if (std::isfinite(each.loss) && !(lowest <= each.loss)) lowest = each.loss;
+  }
+  return lowest;
+}
+
 // `seconds` starts again at zero in every process of a run that was resumed.
 double total_seconds(const TrainingRun& run) {
   const std::vector<double> seconds = finite_values(run, [](const LoggedStep& step) { return step.seconds; });
@@ -84,6 +92,7 @@ std::vector<Fact> facts_of(const TrainingRun& run) {
       {"Epochs", shown(last(run, [](const LoggedStep& s) { return s.epoch; }), shown_epochs)},
       {"Training tokens", shown(last(run, [](const LoggedStep& s) { return s.tokens; }), human_count)},
       {"Final loss (mean of last tenth)", shown(final_loss(run), shown_loss)},
+      {"Lowest evaluation loss", shown(lowest_evaluation(run), shown_loss)},
       {"Peak learning rate", shown(largest(run, [](const LoggedStep& s) { return s.learning_rate; }), shown_rate)},
       {"Peak learning rate, HiCI",
        shown(largest(run, [](const LoggedStep& s) { return s.hici_learning_rate; }), shown_rate)},

@@ -26,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr const char* kEvaluationLoss = "eval_loss";
 constexpr const char* kHiciGradient = "hici_grad_norm";
 constexpr std::string_view kCheckpoint = "checkpoint-";
 constexpr size_t kMaxOptionsBytes = size_t{1} << 20;
@@ -50,7 +51,9 @@ LoggedStep parse_step(const json& line) {
 // Every run logs a rate for HiCI parameters. Without any the norm of their gradients is 0 at every step.
 bool trains_hici(const std::vector<JsonLine>& lines) {
   const auto has_norm = [](const JsonLine& line) { return line.value.contains(kHiciGradient); };
-  const auto is_zero = [](const JsonLine& line) { return number_or_nan(line.value, kHiciGradient) == 0; };
+  const auto is_zero = [](const JsonLine& line) {
+    return line.value.contains(kEvaluationLoss) || number_or_nan(line.value, kHiciGradient) == 0;
+  };
   return std::none_of(lines.begin(), lines.end(), has_norm) || !std::all_of(lines.begin(), lines.end(), is_zero);
 }
 
@@ -120,6 +123,7 @@ TrainingRun read_run(const fs::path& metrics) {
   const fs::path folder = fs::weakly_canonical(metrics).parent_path();
   TrainingRun run{.name = clean_text(folder.filename().string()),
                   .steps = {},
+                  .evaluations = {},
                   .conditions = {},
                   .folder = clean_text(folder.string())};
   const std::vector<JsonLine> lines = read_json_lines(metrics);
@@ -128,6 +132,10 @@ TrainingRun read_run(const fs::path& metrics) {
     const auto step = line.value.find("step");
     constexpr double kMostSteps = 0x1p53;  // beyond it a double, and a file of ours, counts no steps
     if (step == line.value.end() || !step->is_number_integer() || std::abs(step->get<double>()) > kMostSteps) continue;
+    if (line.value.contains(kEvaluationLoss)) {
+      run.evaluations.push_back({step->get<int64_t>(), number_or_nan(line.value, kEvaluationLoss)});
+      continue;
+    }
     run.steps.push_back(parse_step(line.value));
     if (!has_hici) run.steps.back().hici_learning_rate = kNotANumber;
   }

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 
@@ -18,6 +19,8 @@ namespace hici::train {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kEvaluationLoss = "eval_loss";
 
 std::string fixed(double value, const char* format) {
   std::array<char, 64> text{};
@@ -37,7 +40,7 @@ void keep_aside(const fs::path& file) {
 }
 
 // Leaves only whole lines of steps up to `resume_step`: what came later was lost with the dead run.
-void cut_after(const fs::path& file, int64_t resume_step, RunLosses& losses) {
+void cut_after(const fs::path& file, int64_t resume_step, RunLosses& losses, std::map<int64_t, double>& evaluations) {
   std::string kept;
   for (const JsonLine& line : read_json_lines(file)) {
     const auto step = line.value.find("step");
@@ -46,17 +49,22 @@ void cut_after(const fs::path& file, int64_t resume_step, RunLosses& losses) {
     kept += line.text + "\n";
     const auto loss = line.value.find("loss");
     if (loss != line.value.end() && loss->is_number()) losses.add(step->get<int64_t>(), loss->get<double>());
+    const auto evaluation = line.value.find(kEvaluationLoss);
+    if (evaluation == line.value.end()) continue;
+    evaluations[step->get<int64_t>()] =
+        evaluation->is_number() ? evaluation->get<double>() : std::numeric_limits<double>::quiet_NaN();
   }
   write_file_atomically(file, kept);
 }
 
-fs::path prepared_metrics_file(const fs::path& output_dir, int64_t resume_step, RunLosses& losses) {
+fs::path prepared_metrics_file(const fs::path& output_dir, int64_t resume_step, RunLosses& losses,
+                               std::map<int64_t, double>& evaluations) {
   const fs::path file = output_dir / MetricsWriter::kFileName;
   if (!fs::exists(file)) return file;
   if (resume_step == 0) {
     keep_aside(file);
   } else {
-    cut_after(file, resume_step, losses);
+    cut_after(file, resume_step, losses, evaluations);
   }
   return file;
 }
@@ -66,8 +74,10 @@ fs::path prepared_metrics_file(const fs::path& output_dir, int64_t resume_step, 
 MetricsWriter::MetricsWriter(const fs::path& output_dir, int64_t resume_step, int64_t total_steps)
     : resume_step_(resume_step),
       total_steps_(total_steps),
-      lines_(prepared_metrics_file(output_dir, resume_step, losses_)),
+      lines_(prepared_metrics_file(output_dir, resume_step, losses_, evaluations_)),
       events_(output_dir, resume_step > 0 ? resume_step + 1 : 0) {}
+
+double EvaluationMetrics::perplexity() const { return std::exp(loss); }
 
 void RunLosses::add(int64_t step, double loss) {
   last = loss;
@@ -100,6 +110,14 @@ void MetricsWriter::log(const StepMetrics& metrics) {
   } else {
     log_info(line_for_people(metrics));
   }
+}
+
+void MetricsWriter::log_evaluation(const EvaluationMetrics& metrics) {
+  evaluations_[metrics.step] = metrics.loss;
+  lines_.append(metrics_line(metrics));
+  events_.add_scalars(metrics.step, std::array{Scalar{"eval/loss", static_cast<float>(metrics.loss)},
+                                               Scalar{"eval/perplexity", static_cast<float>(metrics.perplexity())}});
+  log_info(evaluation_text(metrics, total_steps_));
 }
 
 void MetricsWriter::finish() const {
@@ -138,6 +156,17 @@ std::string metrics_line(const StepMetrics& metrics) {
   return line.dump() + "\n";
 }
 
+std::string metrics_line(const EvaluationMetrics& metrics) {
+  nlohmann::ordered_json line;
+  line["step"] = metrics.step;
+  line["epoch"] = metrics.epoch;
+  line[kEvaluationLoss] = metrics.loss;
+  line["eval_perplexity"] = metrics.perplexity();
+  line["eval_tokens"] = metrics.targets;
+  line["eval_seconds"] = metrics.seconds;
+  return line.dump() + "\n";
+}
+
 std::string step_text(const StepMetrics& metrics, int64_t total_steps, double seconds_left) {
   std::string text = "step " + std::to_string(metrics.step) + "/" + std::to_string(total_steps);
   text += "  loss " + fixed(metrics.loss, "%.4f") + "  grad " + fixed(metrics.grad_norm, "%.3g");
@@ -148,6 +177,13 @@ std::string step_text(const StepMetrics& metrics, int64_t total_steps, double se
     text += hici::detail::concat("  slowest rank ", *metrics.slowest_rank, " +", fixed(behind, "%.0f"), " %");
   text += "  " + human_bytes(metrics.peak_memory_bytes) + "  " + human_duration(seconds_left) + " left";
   return text;
+}
+
+std::string evaluation_text(const EvaluationMetrics& metrics, int64_t total_steps) {
+  return hici::detail::concat("step ", metrics.step, "/", total_steps, "  evaluation loss ",
+                              fixed(metrics.loss, "%.4f"), "  perplexity ", fixed(metrics.perplexity(), "%.4g"), "  ",
+                              human_count(static_cast<double>(metrics.targets)), " target tokens in ",
+                              short_duration(metrics.seconds));
 }
 
 }  // namespace hici::train

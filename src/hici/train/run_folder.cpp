@@ -7,11 +7,13 @@
 #include "hici/base/log.h"
 #include "hici/io/checkpoint/manifest.h"
 #include "hici/io/known_files.h"
+#include "hici/train/best_checkpoint.h"
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/metrics.h"
 
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace hici::train {
 namespace {
@@ -84,10 +86,15 @@ void check_output_is_free(const TrainingRunSpec& spec, const ResumePoint& resume
 
 // Files of the run's own are written from the start, so that none of them is data.
 const std::filesystem::path& checked_folder(const TrainingRunSpec& spec) {
-  for (const char* name : {kOptionsName, RunLock::kFileName, MetricsWriter::kFileName}) {
-    std::error_code ignored;
-    HICI_CHECK(!std::filesystem::equivalent(spec.data_path, spec.output_dir / name, ignored), spec.data_path.string(),
-               ": is a name that the run in ", spec.output_dir.string(), " writes itself; give the data another name");
+  std::vector<std::filesystem::path> data{spec.data_path};
+  if (spec.evaluation) data.push_back(spec.evaluation->data_path);
+  for (const std::filesystem::path& path : data) {
+    for (const char* name : {kOptionsName, RunLock::kFileName, MetricsWriter::kFileName, kBestCheckpointName}) {
+      std::error_code ignored;
+      HICI_CHECK(!std::filesystem::equivalent(path, spec.output_dir / name, ignored), path.string(),
+                 ": is a name that the run in ", spec.output_dir.string(),
+                 " writes itself; give the data another name");
+    }
   }
   return spec.output_dir;
 }

@@ -52,11 +52,12 @@ std::string machine_options(const TrainingRunSpec& spec) {
   return text;
 }
 
-// Base and adapter, or the whole model that the run has made.
-std::string model_options(const TrainingRunSpec& spec, int64_t total_steps) {
-  if (!spec.trainable.low_rank)
-    return " `base_model` " + shell_word(io::checkpoint_path(spec.output_dir, total_steps).string());
-  return " `base_model` " + shell_word(spec.model.string()) + " `peft_model` " + shell_word(spec.output_dir.string());
+// Base and adapter, or the whole model that the run has made. Its folder stands for its newest checkpoint.
+std::string model_options(const TrainingRunSpec& spec, int64_t total_steps, std::optional<int64_t> best) {
+  const std::string checkpoint = shell_word(io::checkpoint_path(spec.output_dir, best.value_or(total_steps)).string());
+  if (!spec.trainable.low_rank) return " `base_model` " + checkpoint;
+  return " `base_model` " + shell_word(spec.model.string()) + " `peft_model` " +
+         (best ? checkpoint : shell_word(spec.output_dir.string()));
 }
 
 // Where epochs are no whole number of steps: Trainer ends each with a shorter one.
@@ -103,19 +104,37 @@ void log_resume(const TrainingRunSpec& spec, const std::filesystem::path& checkp
            spec.init_adapter.empty() ? "" : "; its weights go before `init_adapter` " + spec.init_adapter.string());
 }
 
-void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const RunLosses& losses, double seconds,
-                  int64_t steps, int64_t total_steps) {
-  log_info(spec.output_dir.string(), ": finished ", counted(steps, "step"), " in ", short_duration(seconds), "; loss ",
-           four_decimals(losses.last), ", lowest ", four_decimals(losses.lowest), " at step ", losses.lowest_step);
-  const std::string next = next_command(spec, data, total_steps);
+void log_evaluation_plan(const TrainingData& data, int64_t steps) {
+  log_info("evaluation ", data.identity.path, ": ", data.description, "; ",
+           steps == 0 ? "after the last step" : "every " + counted(steps, "step") + " and after the last one");
+}
+
+void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const RunRecord& record, int64_t steps,
+                  int64_t total_steps) {
+  const RunLosses& losses = record.losses();
+  log_info(spec.output_dir.string(), ": finished ", counted(steps, "step"), " in ", short_duration(record.seconds()),
+           "; loss ", four_decimals(losses.last), ", lowest ", four_decimals(losses.lowest), " at step ",
+           losses.lowest_step);
+  std::optional<int64_t> best;
+  if (record.last_evaluation()) {
+    const double loss = record.last_evaluation()->loss;
+    log_info("evaluation: loss ", four_decimals(loss), ", perplexity ", four_decimals(std::exp(loss)), "; ",
+             record.best() ? hici::detail::concat("the best checkpoint is ",
+                                                  io::checkpoint_path(spec.output_dir, record.best()->step).string(),
+                                                  ", with loss ", four_decimals(record.best()->eval_loss))
+                           : std::string("no checkpoint was evaluated"));
+    if (spec.evaluation->loads_best && record.best()) best = record.best()->step;
+  }
+  const std::string next = next_command(spec, data, total_steps, best);
   if (next.empty()) return;
   log_info("next: ", next);
   if (!spec.sft)
     log_info("  (that is the text it was trained on; for a result give `data_path` text that it has not seen)");
 }
 
-std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, int64_t total_steps) {
-  const std::string model = model_options(spec, total_steps);
+std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, int64_t total_steps,
+                         std::optional<int64_t> best) {
+  const std::string model = model_options(spec, total_steps, best);
   if (spec.sft) {
     const std::string form = data.is_chat ? " `chat`" : " `prompt_style` " + spec.sft->prompt_style;
     return "hici generate hello" + form + model + machine_options(spec);

@@ -2,10 +2,12 @@
 #include "hici/train/run_record.h"
 
 #include "hici/base/file.h"
+#include "hici/base/log.h"
 #include "hici/train/run_folder.h"
 
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <string>
 #include <utility>
@@ -56,21 +58,67 @@ TrainerEvents RunRecord::events() {
   events.on_segment = [this](StreamPass pass, int64_t done, int64_t total) { segments_.update(pass, done, total); };
   events.save = [this](const Progress& progress) {
     const CheckpointContent content = content_at(progress);
-    store_.save(progress.step, checkpoint_bytes(content),
-                [&](const std::filesystem::path& folder) { write_checkpoint_files(folder, content); });
+    const bool is_saved =
+        store_.save(progress.step, checkpoint_bytes(content),
+                    [&](const std::filesystem::path& folder) { write_checkpoint_files(folder, content); });
+    if (!is_saved) return;
+    saved_step_ = progress.step;
+    offer_as_best(progress.step);
+  };
+  events.on_evaluation_batches = [this](int64_t done, int64_t total) {
+    if (!evaluating_) evaluating_.emplace("evaluation batches", total, ProgressUnit::kItems, kQuiet);
+    evaluating_->update(done);
+    if (done == total) evaluating_.reset();
+  };
+  events.on_evaluation = [this](const EvaluationMetrics& evaluation) {
+    metrics_->log_evaluation(evaluation);
+    last_evaluation_ = evaluation;
+    offer_as_best(evaluation.step);
   };
   return events;
 }
 
-void RunRecord::begin(const Progress& start, int64_t total_steps) {
-  store_.check_room(checkpoint_bytes(content_at(start)),
-                    saves_to_come(start.step, total_steps, spec_.train.save_steps));
+void RunRecord::begin(const Progress& start, int64_t total_steps, const std::string& eval_data) {
+  store_.check_room(checkpoint_bytes(content_at(start)), saves_to_come(start.step, total_steps, spec_.train.save_steps),
+                    !eval_data.empty());
   write_file_atomically(spec_.output_dir / kOptionsName, options_text(spec_, loaded_, identity_));
   store_.set_aside_after(start.step);
   metrics_.emplace(spec_.output_dir, start.step, total_steps);
+  eval_data_ = eval_data;
+  saved_step_ = start.step;
+  find_best(start.step);
+}
+
+// The best of a run that goes on is the best of all its checkpoints; a new run has none yet, whatever another one left.
+void RunRecord::find_best(int64_t step) {
+  std::optional<StoredBest> stored = read_best_checkpoint(spec_.output_dir);
+  if (!stored) return;
+  const std::filesystem::path file = spec_.output_dir / kBestCheckpointName;
+  const bool is_other = !eval_data_.empty() && stored->eval_data != eval_data_;
+  if (is_other && step > 0)
+    log_info(file.string(), ": is of other evaluation data; the best checkpoint is looked for from here on");
+  if (step > 0 && !is_other) best_ = best_at(spec_.output_dir, step, stored, metrics_->evaluations());
+  if (!best_) {
+    std::filesystem::remove(file);
+    return;
+  }
+  store_.keep(best_->step);
+  write_best_checkpoint(spec_.output_dir, {*best_, stored->eval_data});
+}
+
+// The file names a checkpoint that is there at any moment: the one before may go once it names the new one.
+void RunRecord::offer_as_best(int64_t step) {
+  if (!last_evaluation_ || last_evaluation_->step != step || saved_step_ != step || step == 0) return;
+  const double loss = last_evaluation_->loss;
+  if (!std::isfinite(loss) || (best_ && loss >= best_->eval_loss)) return;
+  best_ = {step, loss};
+  write_best_checkpoint(spec_.output_dir, {*best_, eval_data_});
+  store_.keep(step);
+  store_.rotate();
 }
 
 void RunRecord::finish() {
+  evaluating_.reset();
   segments_.finish();
   metrics_->finish();
 }

@@ -4,11 +4,13 @@
 
 #include "hici/base/progress.h"
 #include "hici/io/checkpoint/store.h"
+#include "hici/train/best_checkpoint.h"
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/metrics.h"
 #include "hici/train/trainer.h"
 
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace hici::train {
@@ -34,15 +36,23 @@ class RunRecord {
   TrainerEvents events();
 
   // Before the first step. A disk without room is an error before anything that an earlier run left is changed.
-  void begin(const Progress& start, int64_t total_steps);
+  // `eval_data`: hash of the data set of the evaluations; empty: there are none.
+  void begin(const Progress& start, int64_t total_steps, const std::string& eval_data);
+  // Whether an evaluation after `step` is in the record.
+  bool has_evaluation(int64_t step) const { return metrics_->evaluations().contains(step); }
   // Ends the live line; a line says so when log lines were lost.
   void finish();
 
   const RunLosses& losses() const { return metrics_->losses(); }
   double seconds() const { return seconds_; }  // of the steps of this process
+  const std::optional<BestCheckpoint>& best() const { return best_; }
+  const std::optional<EvaluationMetrics>& last_evaluation() const { return last_evaluation_; }
 
  private:
   CheckpointContent content_at(const Progress& progress) const;
+  void find_best(int64_t step);
+  // After the checkpoint of a step, and after its evaluation.
+  void offer_as_best(int64_t step);
 
   const TrainingRunSpec& spec_;
   const io::LoadedModel& loaded_;
@@ -52,6 +62,11 @@ class RunRecord {
   io::CheckpointStore& store_;
   std::optional<MetricsWriter> metrics_;
   SegmentProgress segments_;
+  std::optional<hici::Progress> evaluating_;
+  std::string eval_data_;
+  std::optional<BestCheckpoint> best_;
+  std::optional<EvaluationMetrics> last_evaluation_;
+  int64_t saved_step_ = -1;  // of the newest checkpoint
   double seconds_ = 0;
 };
 

@@ -153,9 +153,11 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
 }
 
 parallel::Facts facts_of(const RunInputs& inputs) {
-  return io::facts_of_run({{"the content of the data", inputs.data.identity.fingerprint},
-                           {"the number of samples", std::to_string(inputs.data.identity.num_samples)}},
-                          inputs.loaded.identity);
+  parallel::Facts facts{{"the content of the data", inputs.data.identity.fingerprint},
+                        {"the number of samples", std::to_string(inputs.data.identity.num_samples)}};
+  if (inputs.evaluation)
+    facts.emplace_back("the content of the evaluation data", inputs.evaluation->identity.fingerprint);
+  return io::facts_of_run(facts, inputs.loaded.identity);
 }
 
 }  // namespace
@@ -188,6 +190,11 @@ RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, co
   inputs.forward = make_forward(spec, inputs.loaded);
   inputs.data = open_training_data(spec, inputs.loaded.model->config().vocab_size, world);
   inputs.identity = settle_run(spec, resume, inputs.loaded, inputs.data);
+  if (spec.evaluation) {
+    inputs.evaluation = open_evaluation_data(spec, inputs.loaded.model->config().vocab_size, world);
+    io::warn_of_foreign_tokens(spec.evaluation->data_path.string(), inputs.evaluation->tokenizer_sha256,
+                               spec.model.string(), inputs.loaded);
+  }
   inputs.total_steps = spec.train.total_steps(inputs.data.identity.num_samples);
   if (world.size() > 1) parallel::check_same(world, facts_of(inputs));
   return inputs;

@@ -10,6 +10,7 @@
 #include "hici/train/run_folder.h"
 #include "hici/train/training_data.h"
 
+#include <optional>
 #include <vector>
 
 namespace hici::train {
@@ -18,6 +19,7 @@ struct RunInputs {
   io::LoadedModel loaded;
   nn::ForwardOptions forward;  // without activation policies
   TrainingData data;
+  std::optional<TrainingData> evaluation;
   io::TrainingState identity;  // what this run is, for its checkpoints
   int64_t total_steps = 0;
 };

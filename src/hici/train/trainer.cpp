@@ -41,12 +41,13 @@ std::string list_blocks(const StepBatches& step) {
 
 Trainer::Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, ParameterShards& shards,
                  optim::AdamW& optimizer, const data::BatchSource& samples, const config::TrainConfig& config,
-                 TrainerEvents events)
+                 TrainerEvents events, const EvaluationPlan& evaluation)
     : model_(model),
       forward_(std::move(forward)),
       samples_(samples),
       config_(config),
       events_(std::move(events)),
+      evaluation_(evaluation),
       device_(model.head_weight().device()),
       schedule_(optim::make_schedule(config, config.total_steps(samples.num_samples()))),
       shards_(shards),
@@ -63,6 +64,7 @@ RunEnd Trainer::run(const Progress& start) {
       samples_, config_, start.position, total_steps() - start.step, device_,
       BatchShare::of(world_.mesh(), world_.rank(), forward_.segment_length, config_.stream_segments));
   started_ = last_report_ = Clock::now();
+  if (evaluation_.is_first && !evaluate()) return stop();
   while (progress_.step < total_steps()) {
     world_.set_step(progress_.step + 1);
     const StepBatches step = batches.next();
@@ -77,6 +79,7 @@ RunEnd Trainer::run(const Progress& start) {
     progress_.tokens_seen += outcome.tokens;
     progress_.position = step.position;
     if (updated) report(outcome);
+    if (evaluation_.is_due_after(progress_.step, total_steps()) && !evaluate()) return stop();
     save_if_due();
   }
   save_unless_saved();
@@ -130,10 +133,7 @@ at::Tensor Trainer::run_micro_batch(const MicroBatch& micro, int64_t targets_in_
 at::Tensor Trainer::on_device(const at::Tensor& t) const { return t.to(device_, /*non_blocking=*/true); }
 
 nn::ForwardOptions Trainer::forward_of(const MicroBatch& micro) const {
-  nn::ForwardOptions forward = forward_;
-  if (micro.batch.valid_BT.defined()) forward.valid_BT = on_device(micro.batch.valid_BT);
-  forward.sequences = micro.batch.sequences;
-  forward.share = {&world_.segments(), micro.num_segments};
+  nn::ForwardOptions forward = forward_over(micro, forward_, world_, device_);
   forward.dropout = dropout_of(micro);
   return forward;
 }
@@ -206,8 +206,7 @@ void Trainer::report(const StepOutcome& outcome) {
   const double factor = schedule_.factor(progress_.step);
   StepMetrics metrics;
   metrics.step = progress_.step;
-  metrics.epoch = static_cast<double>(progress_.position.epoch) +
-                  static_cast<double>(progress_.position.index) / static_cast<double>(samples_.num_samples());
+  metrics.epoch = epoch();
   metrics.loss = outcome.loss;
   metrics.grad_norm = outcome.grad_norm;
   metrics.hici_grad_norm = outcome.hici_grad_norm;
@@ -227,6 +226,23 @@ void Trainer::report(const StepOutcome& outcome) {
   if (!logged) return;
   last_report_ = now;
   tokens_since_report_ = 0;
+}
+
+double Trainer::epoch() const {
+  return static_cast<double>(progress_.position.epoch) +
+         static_cast<double>(progress_.position.index) / static_cast<double>(samples_.num_samples());
+}
+
+// Its time is none of the training steps', whose speed is reported.
+bool Trainer::evaluate() {
+  const Clock::time_point begin = Clock::now();
+  const auto mean = evaluation_.evaluator->run([this] { return should_stop(); }, events_.on_evaluation_batches);
+  if (!mean) return false;
+  const Clock::time_point end = Clock::now();
+  if (events_.on_evaluation)
+    events_.on_evaluation({progress_.step, epoch(), mean->loss, mean->targets, seconds_between(begin, end)});
+  last_report_ += Clock::now() - begin;
+  return true;
 }
 
 void Trainer::add_slowest_rank(StepMetrics& metrics) {

@@ -9,6 +9,7 @@
 #include "hici/optim/adamw.h"
 #include "hici/optim/schedule.h"
 #include "hici/train/batch_prefetcher.h"
+#include "hici/train/evaluator.h"
 #include "hici/train/gradient_accumulator.h"
 #include "hici/train/metrics.h"
 #include "hici/train/parameter_shards.h"
@@ -33,6 +34,20 @@ struct TrainerEvents {
   // Within a step, with stream_segments.
   std::function<void(StreamPass, int64_t done, int64_t total)> on_segment;
   std::function<void(const Progress&)> save;  // may throw; a full disk is the callee's to report
+  std::function<void(int64_t done, int64_t total)> on_evaluation_batches = {};
+  // Before the checkpoint of that step is saved.
+  std::function<void(const EvaluationMetrics&)> on_evaluation = {};
+};
+
+// When a run evaluates: after every `steps`-th step and after the last one.
+struct EvaluationPlan {
+  const Evaluator* evaluator = nullptr;  // null: never
+  int64_t steps = 0;                     // 0: only at the end
+  bool is_first = false;                 // also before the first step of this process
+
+  bool is_due_after(int64_t step, int64_t total_steps) const {
+    return evaluator != nullptr && ((steps > 0 && step % steps == 0) || step == total_steps);
+  }
 };
 
 enum class RunEnd { kFinished, kStopped };
@@ -42,12 +57,13 @@ class Trainer {
   // Shards and optimizer are lent: who makes the run restores and saves their state. The optimizer updates
   // shards.updated(). Of several processes all run theirs alike, each on its share of a step.
   Trainer(const nn::CausalLm& model, nn::ForwardOptions forward, ParameterShards& shards, optim::AdamW& optimizer,
-          const data::BatchSource& samples, const config::TrainConfig& config, TrainerEvents events);
+          const data::BatchSource& samples, const config::TrainConfig& config, TrainerEvents events,
+          const EvaluationPlan& evaluation = {});
 
   // From `start` to the last step, or until a stop signal (base/signals.h) arrives in one of the processes: then the
-  // step in hand is dropped, the state before it is saved, and kStopped returned. Throws when --max_nonfinite_steps
-  // steps in a row had a loss or gradient that is not finite, and at the first such step when no update was made before
-  // and a weight is not finite.
+  // step or evaluation in hand is dropped, the state before it is saved, and kStopped returned. Throws when
+  // --max_nonfinite_steps steps in a row had a loss or gradient that is not finite, and at the first such step when no
+  // update was made before and a weight is not finite.
   RunEnd run(const Progress& start);
 
   const Progress& progress() const { return progress_; }
@@ -77,6 +93,8 @@ class Trainer {
   at::Tensor on_device(const at::Tensor& t) const;
   nn::ForwardOptions forward_of(const MicroBatch& micro) const;
   nn::Dropout dropout_of(const MicroBatch& micro) const;
+  double epoch() const;  // passes over the data, with the fraction of the present one
+  bool evaluate();       // false when a stop signal came
   at::Tensor sum_of_losses(const MicroBatch& micro) const;
   RunEnd stop();
   StepOutcome reduce_and_clip(const at::Tensor& own_loss, const StepCounts& counts);
@@ -92,6 +110,7 @@ class Trainer {
   const data::BatchSource& samples_;
   config::TrainConfig config_;
   TrainerEvents events_;
+  EvaluationPlan evaluation_;
   at::Device device_;
   optim::Schedule schedule_;
   ParameterShards& shards_;

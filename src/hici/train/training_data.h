@@ -27,5 +27,7 @@ struct TrainingData {
 //
 // The leader does that, and the others open what it has made.
 TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world);
+// The same for the data of spec.evaluation, all of them. A data set shorter than one block is an error.
+TrainingData open_evaluation_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world);
 
 }  // namespace hici::train

@@ -49,6 +49,28 @@ int exit_code_of(RunEnd end, int64_t failed_saves, const Trainer& trainer) {
   return 128 + trainer.stop_signal();
 }
 
+std::optional<Evaluator> make_evaluator(const TrainingRunSpec& spec, const RunInputs& inputs, const RunStep& step,
+                                        const parallel::World& world) {
+  if (!spec.evaluation) return std::nullopt;
+  const int64_t batch = spec.evaluation->batch_size > 0 ? spec.evaluation->batch_size : spec.train.batch_size;
+  return Evaluator(*inputs.loaded.model, step.forward, *inputs.evaluation->samples, batch, spec.train.stream_segments,
+                   world);
+}
+
+EvaluationPlan plan_of(const TrainingRunSpec& spec, const std::optional<Evaluator>& evaluator) {
+  if (!evaluator) return {};
+  return {&*evaluator, spec.evaluation->steps > 0 ? spec.evaluation->steps : spec.train.save_steps};
+}
+
+// Before the first step of this process: where it was asked for, and where a stop came between a step and its
+// evaluation.
+bool evaluates_first(const TrainingRunSpec& spec, const RunRecord& record, const EvaluationPlan& plan, int64_t step,
+                     int64_t total_steps) {
+  if (!spec.evaluation) return false;
+  if (step == 0) return spec.evaluation->on_start;
+  return plan.is_due_after(step, total_steps) && !record.has_evaluation(step);
+}
+
 // From the step of the checkpoint to the last one, or to a stop signal.
 int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inputs, const RunStep& step,
               ParameterShards& shards) {
@@ -65,21 +87,26 @@ int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inp
   const int64_t total_steps = inputs.total_steps;
   const Progress from = progress_of(start.resume.state);
   std::optional<RunRecord> record;
+  const std::optional<Evaluator> evaluator = make_evaluator(spec, inputs, step, world);
+  EvaluationPlan evaluation = plan_of(spec, evaluator);
   parallel::on_leader(world, [&] {
     record.emplace(spec, inputs.loaded, step.trained, state, inputs.identity, start.folder->store);
-    record->begin(from, total_steps);
+    record->begin(from, total_steps, inputs.evaluation ? inputs.evaluation->identity.fingerprint : "");
     log_start(spec, inputs.loaded, step.trained, inputs.data, total_steps);
+    if (spec.evaluation) log_evaluation_plan(*inputs.evaluation, evaluation.steps);
+    evaluation.is_first = evaluates_first(spec, *record, evaluation, from.step, total_steps);
   });
+  evaluation.is_first = parallel::largest_of(world, int64_t{evaluation.is_first}) != 0;
   TrainerEvents events = record ? record->events() : TrainerEvents{};
   events.save = [&, save = events.save](const Progress& progress) { state.write_together([&] { save(progress); }); };
   Trainer trainer(*inputs.loaded.model, step.forward, shards, optimizer, *inputs.data.samples, spec.train,
-                  std::move(events));
+                  std::move(events), evaluation);
 
   const RunEnd end = run_or_say_what_fits(trainer, from, step.planned);
   if (record) record->finish();
   const int64_t failed_saves = parallel::largest_of(world, start.folder ? start.folder->store.failed_saves() : 0);
   if (record && end == RunEnd::kFinished && failed_saves == 0)
-    log_finished(spec, inputs.data, record->losses(), record->seconds(), total_steps - from.step, total_steps);
+    log_finished(spec, inputs.data, *record, total_steps - from.step, total_steps);
   return exit_code_of(end, failed_saves, trainer);
 }
 
@@ -94,6 +121,9 @@ void check_segment_parallel(const TrainingRunSpec& spec) {
       !spec.sft || spec.train.batch_size == 1,
       "`segment_parallel`: examples of one forward may have different numbers of segments; use `batch_size` "
       "1, and more `accumulation_steps`");
+  HICI_CHECK_USAGE(!spec.sft || !spec.evaluation || spec.evaluation->batch_size <= 1,
+                   "`segment_parallel`: examples of one forward may have different numbers of segments; leave "
+                   "`eval_batch_size` out");
 }
 
 void check_enough_segments(const TrainingRunSpec& spec, const RunInputs& inputs) {

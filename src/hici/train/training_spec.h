@@ -28,11 +28,22 @@ struct SftSpec {
   bool packing = false;
 };
 
+// Evaluation between steps, on data that are not trained on.
+struct EvaluationSpec {
+  std::filesystem::path data_path;  // of the kinds that the run's own data may have
+  std::string split = {};           // of an Arrow data set with several; empty: that of training
+  int64_t steps = 0;                // between two evaluations; 0: those of --save_steps
+  int64_t batch_size = 0;           // sequences in one forward; 0: that of training
+  bool on_start = false;            // also before the first step
+  bool loads_best = false;          // what the run says to do next is for the best checkpoint
+};
+
 struct TrainingRunSpec {
   std::filesystem::path model;  // --model_name_or_path
   std::filesystem::path output_dir;
   std::filesystem::path data_path;  // a token file, or text (data::is_text_source) that is tokenized first; or examples
   std::optional<SftSpec> sft = {};  // nullopt: pre-training
+  std::optional<EvaluationSpec> evaluation = {};
   std::string text_field = "text";  // of text data
   std::string split = "train";
   // As the user said; else the file's sidecar or the vocabulary decides.

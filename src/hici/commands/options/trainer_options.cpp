@@ -10,7 +10,8 @@
 namespace hici::commands {
 namespace {
 
-constexpr const char* kNoEvaluation = "nothing is evaluated during training";
+constexpr const char* kBest = "the best checkpoint is that of the lowest evaluation loss";
+constexpr const char* kEvalType = "an evaluation has the type of training, --dtype";
 constexpr const char* kEvaluate = "run hici eval ppl on the checkpoints";
 constexpr const char* kRecords = "metrics.jsonl and a TensorBoard event file are always written";
 constexpr const char* kNoUpload = "nothing is uploaded";
@@ -26,11 +27,10 @@ struct WithoutMeaning {
 // Whatever their value.
 const std::vector<WithoutMeaning>& options_without_meaning() {
   static const std::vector<WithoutMeaning> options = {
-      {{"per_device_eval_batch_size", "eval_accumulation_steps", "eval_steps", "eval_delay", "eval_do_concat_batches",
-        "eval_use_gather_object", "prediction_loss_only", "include_for_metrics", "include_inputs_for_metrics",
-        "batch_eval_metrics", "bf16_full_eval", "fp16_full_eval", "metric_for_best_model", "greater_is_better",
-        "label_names"},
-       kNoEvaluation},
+      {{"eval_accumulation_steps", "eval_do_concat_batches", "eval_use_gather_object", "prediction_loss_only",
+        "include_for_metrics", "include_inputs_for_metrics", "batch_eval_metrics"},
+       "an evaluation gives the loss, and keeps its sum alone"},
+      {{"label_names"}, "labels are those of the data"},
       {{"report_to", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"}, kRecords},
       {{"include_num_input_tokens_seen", "include_tokens_per_second", "skip_memory_metrics"},
        "metrics.jsonl always has tokens, speed and memory"},
@@ -76,13 +76,13 @@ const std::vector<WithoutMeaning>& options_without_meaning() {
 
 const std::vector<OneMeaning>& options_of_one_meaning() {
   static const std::vector<OneMeaning> options = {
-      {"evaluation_strategy", {"no", "false"}, kNoEvaluation, kEvaluate},
-      {"eval_strategy", {"no", "false"}, kNoEvaluation, kEvaluate},
-      {"eval_on_start", {"false"}, kNoEvaluation, kEvaluate},
+      {"eval_delay", {"none", "0"}, "the first evaluation is after --eval_steps", kLeaveOut},
+      {"metric_for_best_model", {"eval_loss", "loss", "none"}, kBest, kLeaveOut},
+      {"greater_is_better", {"false", "none"}, kBest, kLeaveOut},
+      {"bf16_full_eval", {"false"}, kEvalType, kLeaveOut},
+      {"fp16_full_eval", {"false"}, kEvalType, kLeaveOut},
       {"do_train", {"true"}, "hici train and hici sft train", kEvaluate},
-      {"do_eval", {"false"}, kNoEvaluation, kEvaluate},
-      {"do_predict", {"false"}, kNoEvaluation, kEvaluate},
-      {"load_best_model_at_end", {"false"}, kNoEvaluation, kLeaveOut},
+      {"do_predict", {"false"}, "training predicts nothing", kEvaluate},
       {"logging_strategy", {"steps"}, "--logging_steps says how often", "use --logging_steps"},
       {"optim",
        {"adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused"},

@@ -224,7 +224,9 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
   add_option(app, "logging_steps", t.logging_steps, "Steps between two lines of metrics.jsonl", kFromOne);
   add_option(app, "save_strategy", save_strategy, "steps, or no: only at the end");
   add_option(app, "save_steps", save_steps, "Steps between two checkpoints; 0: only at the end", kFromZero);
-  add_option(app, "save_total_limit", t.save_total_limit, "Checkpoints that are kept; 0: all", kFromZero);
+  add_option(app, "save_total_limit", t.save_total_limit,
+             "Checkpoints that are kept, among them the best that was evaluated; 0: all", kFromZero);
+  evaluation.bind(app);
 }
 
 void TrainingOptions::bind_rest(CLI::App& command) {
@@ -264,6 +266,7 @@ void TrainingOptions::resolve() {
   spec.trainable.name_parts = split_at_commas(trainable_params.value);
   spec.copy_attention_init = spec.copy_attention_init || use_attn_init.value;
   if (save_strategy == "no") spec.train.save_steps = 0;
+  spec.evaluation = evaluation.resolve(spec.train.save_steps);
   spec.train.validate();
   spec.lora.targets = target_modules(lora_target_modules.value);
   spec.lora.rank_pattern = config::parse_rank_pattern(lora_rank_pattern.value, "--lora_rank_pattern");

@@ -4,6 +4,7 @@
 
 #include "hici/commands/command.h"
 #include "hici/commands/options/activation_options.h"
+#include "hici/commands/options/evaluation_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/sharding_options.h"
 #include "hici/train/training_run.h"
@@ -45,6 +46,7 @@ struct TrainingOptions {
   Option<uint64_t> data_seed{0};
   Option<int64_t&> save_steps{spec.train.save_steps};
   ActivationOptions activations;
+  EvaluationOptions evaluation;
   ShardingOptions sharding;
   HiciOptions hici;
   DeviceOptions device;

@@ -207,13 +207,13 @@ void CheckpointStore::clean_up() const {
   }
 }
 
-void CheckpointStore::check_room(uint64_t bytes_each, int64_t saves) const {
+void CheckpointStore::check_room(uint64_t bytes_each, int64_t saves, bool keeps_best) const {
   if (saves == 0) return;
   int64_t there = 0;
   for (const FoundCheckpoint& checkpoint : list_checkpoints(output_dir_))
     if (fault_of(checkpoint, VerifyDepth::kSizes).empty()) ++there;
-  const int64_t at_once =
-      save_total_limit_ == 0 ? saves : std::min(saves, std::max<int64_t>(1, save_total_limit_ + 1 - there));
+  const int64_t most = std::max<int64_t>(save_total_limit_, keeps_best ? 2 : 1);
+  const int64_t at_once = save_total_limit_ == 0 ? saves : std::min(saves, std::max<int64_t>(1, most + 1 - there));
   const uint64_t available = free_bytes_(output_dir_);
   const auto room = static_cast<int64_t>(available / (bytes_each + kManifestRoom));
   if (room >= at_once) return;
@@ -269,11 +269,22 @@ void CheckpointStore::check_space(int64_t step, uint64_t bytes_needed) const {
 
 void CheckpointStore::rotate() {
   if (save_total_limit_ == 0) return;
-  int64_t kept = 0;
-  for (const FoundCheckpoint& checkpoint : list_checkpoints(output_dir_)) {
-    if (kept < save_total_limit_) {
+  const std::vector<FoundCheckpoint> found = list_checkpoints(output_dir_);
+  const bool has_kept = std::any_of(found.begin(), found.end(), [&](const auto& each) {
+    return each.step == kept_step_ && fault_of(each, VerifyDepth::kSizes).empty();
+  });
+  int64_t kept = has_kept ? 1 : 0;
+  bool has_newest = false;
+  for (const FoundCheckpoint& checkpoint : found) {
+    if (has_kept && checkpoint.step == kept_step_) {
+      has_newest = true;
+      continue;
+    }
+    if (kept < save_total_limit_ || !has_newest) {
       // A broken one must not push out a whole one, so it does not count; sizes are a cheap look for that.
-      if (fault_of(checkpoint, VerifyDepth::kSizes).empty()) ++kept;
+      if (!fault_of(checkpoint, VerifyDepth::kSizes).empty()) continue;
+      ++kept;
+      has_newest = true;
       continue;
     }
     const std::string fault = fault_of(checkpoint, VerifyDepth::kHashes);

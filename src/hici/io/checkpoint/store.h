@@ -58,7 +58,8 @@ class CheckpointStore {
   // To be called before the first step: checks the disk for a run with `saves` checkpoints of `bytes_each`. An error
   // without room for the first one, or for the number that --save_total_limit needs at once (an old one is deleted
   // after the new one is complete). A warning if all are to be kept and do not fit.
-  void check_room(uint64_t bytes_each, int64_t saves) const;
+  // With `keeps_best` one of them may be that of keep().
+  void check_room(uint64_t bytes_each, int64_t saves, bool keeps_best = false) const;
 
   // A checkpoint has three steps, so that several processes can write one. One process begins, all write files into
   // folder() of the writer, and one publishes after all have written. Each step may throw an hici::Error; the caller
@@ -78,9 +79,11 @@ class CheckpointStore {
   // Number of failed saves, for the exit code of the run.
   int64_t failed_saves() const { return failed_saves_; }
 
-  // Deletes the oldest valid checkpoints until `save_total_limit` are left. Never deletes the newest valid one or a
-  // broken one.
+  // Deletes the oldest valid checkpoints until `save_total_limit` are left. Never deletes the newest valid one, the one
+  // of keep(), or a broken one: so two stay with a limit of 1.
   void rotate();
+  // The checkpoint that rotation leaves however old it is, in place of the one before.
+  void keep(int64_t step) { kept_step_ = step; }
 
   // Renames checkpoints after `step`, so that a run which returned to an earlier one does not find them again.
   void set_aside_after(int64_t step) const;
@@ -93,6 +96,7 @@ class CheckpointStore {
   int64_t save_total_limit_;
   FreeBytes free_bytes_;
   int64_t failed_saves_ = 0;
+  int64_t kept_step_ = -1;
   std::set<int64_t> reported_;  // broken checkpoints that rotation has named
 };
 
