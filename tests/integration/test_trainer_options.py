@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What users of transformers' Trainer set means the same here: rates of every step, AdamW's numbers, seeds, folders."""
+import dataclasses
 import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import unittest
 import warnings
@@ -318,6 +320,23 @@ class FolderOfAnOldRunTest(FolderTest):
 class TableTest(FolderTest):
     def test_the_page_has_the_table(self):
         self.assertIn(hici("--foreign_flags_markdown").stdout, (DOCS / "research-code.md").read_text())
+
+    def test_every_field_of_trainer_is_known(self):
+        """Of the installed transformers: each has its meaning, or a line, or is refused by name."""
+        fields = [f"--{field.name}" for field in dataclasses.fields(transformers.TrainingArguments)]
+        unknown = hici("train", *(text for field in fields for text in (field, "x"))).stderr
+        self.assertNotIn("unknown option", unknown)
+        self.assertEqual(hici("train", "--no_field_of_trainer", "x").stderr.count("unknown option"), 1)
+
+    def test_lists_and_ends_of_epochs(self):
+        """Several values where Trainer takes them; a line where its last step would be a short one."""
+        out = self.folder / "out"
+        done = self.run_hici(*train_options(out, max_steps=None, num_train_epochs=1, save_steps=100), "--report_to", "wandb", "tensorboard",
+                             "--dataloader_drop_last", "True")
+        self.assertIn("--report_to has no meaning here", done.stderr)
+        left_out = re.search(r"no step is short, so the last (.+) left out; --max_steps (\d+) takes", done.stderr)
+        steps = len(metrics(out))
+        self.assertEqual(int(left_out.group(2)), steps + 1, done.stderr)
 
 
 if __name__ == "__main__":
