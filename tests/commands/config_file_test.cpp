@@ -63,6 +63,20 @@ TEST_F(ConfigFileTest, QuotesKeepWhatIsInThem) {
   EXPECT_ERROR_SAYS(read("a = # b\n"), "# b is a comment where a value belongs; put it in quotes where it is one");
 }
 
+TEST_F(ConfigFileTest, OtherFormsOfTomlAreRefused) {
+  EXPECT_EQ(error_of("a = 'runs/x'  # b\n"),
+            ": line 1: 'runs/x' is a text or list of TOML that is not read; write it in double quotes");
+  EXPECT_EQ(error_of("a = 1\nb = [\"x\", 'y']\n"),
+            ": line 2: [\"x\", 'y'] is a text or list of TOML that is not read; write the values in double quotes, one "
+            "behind the other");
+  EXPECT_EQ(values_of("\"'x'\""), Words{"'x'"});
+  EXPECT_EQ(values_of("it's"), Words{"it's"});
+  EXPECT_EQ(values_of("'"), Words{"'"});
+  EXPECT_EQ(values_of("[a] b"), Words{"[a] b"});
+  for (const std::string value : {"'x'", "[1, 2]", "it's", "'"})
+    EXPECT_EQ(values_of(config_line_value({value}, "--a")), Words{value});
+}
+
 TEST_F(ConfigFileTest, ASectionIsTheCommandsOrTheDefault) {
   EXPECT_EQ(read("[default]  # for all\na = 1\n[ eval ppl ]\nb = 2\n").size(), 2U);
   EXPECT_EQ(error_of("a = 1\n[train]\n"),

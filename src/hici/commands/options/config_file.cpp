@@ -52,6 +52,12 @@ std::vector<std::string> quoted_values(std::string text, const std::string& sour
   return values;
 }
 
+// Other forms of TOML's, which as they stand would be another value.
+bool is_other_toml(const std::string& value) {
+  return value.size() > 1 &&
+         ((value.front() == '\'' && value.back() == '\'') || (value.front() == '[' && value.back() == ']'));
+}
+
 std::vector<std::string> read_values(std::string_view text, const std::string& source) {
   std::string value = trimmed(text);
   if (!value.empty() && value[0] == '"') return quoted_values(value, source);
@@ -60,7 +66,11 @@ std::vector<std::string> read_values(std::string_view text, const std::string& s
   for (size_t i = 1; i < value.size(); ++i) {
     if (begins_comment(value[i]) && is_space(value[i - 1])) value.resize(i);
   }
-  return {trimmed(value)};
+  value = trimmed(value);
+  HICI_CHECK_USAGE(
+      !is_other_toml(value), source, ": ", printable(value), " is a text or list of TOML that is not read; ",
+      value[0] == '[' ? "write the values in double quotes, one behind the other" : "write it in double quotes");
+  return {value};
 }
 
 void check_section(const std::string& line, const std::string& command, const std::string& source) {
@@ -126,7 +136,7 @@ std::string config_line_value(const std::vector<std::string>& values, const std:
   for (const std::string& value : values) {
     HICI_CHECK_USAGE(value.find_first_of(std::string_view("\n\r\0", 3)) == std::string::npos, subject,
                      ": has a line end or a NUL in it, which the file of options in force cannot hold; leave it out");
-    const bool is_plain = values.size() == 1 && !value.empty() && value == trimmed(value) &&
+    const bool is_plain = values.size() == 1 && !value.empty() && value == trimmed(value) && !is_other_toml(value) &&
                           value.find_first_of("\"#;") == std::string::npos;
     if (!line.empty()) line += ' ';
     if (is_plain) return value;
