@@ -29,7 +29,7 @@ help:
 	@echo "make clean        remove build/ (.venv and quickstart/ stay)"
 
 quickstart: build
-	scripts/quickstart --hici $(BUILD)/bin/hici $(if $(SEED),--seed $(SEED))
+	$(BUILD)/bin/hici quickstart $(if $(SEED),--seed $(SEED))
 
 test: setup-test
 	$(CONFIGURE)

@@ -27,7 +27,8 @@ class InstallTest(FolderTest):
         run("cmake", "--install", BUILD, "--prefix", prefix)
         installed = prefix / "bin" / "hici"
         self.assertEqual(run(installed, "--version"), run(HICI, "--version"))
-        self.assertEqual(sorted(path.name for path in prefix.iterdir()), ["bin", "include", "lib"])
+        self.assertEqual(sorted(path.name for path in prefix.iterdir()), ["bin", "include", "lib", "share"])
+        self.check_share(installed, prefix / "share")
 
         build = self.folder / "examples"
         run("cmake", "-S", ROOT / "examples", "-B", build, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}",
@@ -43,6 +44,23 @@ class InstallTest(FolderTest):
             done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=60)
             self.assertEqual(done.returncode, 1)
             self.assertIn("no-model", done.stderr)
+
+    def check_share(self, installed, share):
+        """The program finds its text there, by any name."""
+        taken = self.folder / "taken"
+        taken.mkdir()
+        (taken / "file").write_text("")
+        link = self.folder / "link"
+        link.symlink_to(installed)
+        for program in (installed, link):
+            done = subprocess.run([program, "quickstart", "--output_dir", taken], capture_output=True, text=True, timeout=60)
+            self.assertIn("is not empty and no folder of 'hici quickstart'", done.stderr)
+        (share / "hici").rename(share / "gone")
+        done = subprocess.run([installed, "quickstart"], capture_output=True, text=True, timeout=60, cwd=self.folder)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"comes with hici and is in none of {installed.resolve().parent}/share/hici, ", done.stderr)
+        self.assertTrue(done.stderr.endswith("; give a text by --text_file\n"), done.stderr)
+        (share / "gone").rename(share / "hici")
 
     def check_training_step(self, example, model):
         losses = [float(line.split("loss ")[1]) for line in run(example, model).splitlines()]

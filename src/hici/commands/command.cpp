@@ -69,8 +69,9 @@ std::string program_name(int argc, const char* const* argv) {
   return name.empty() ? "hici" : "hici " + name;
 }
 
-int run_command_line(int argc, const char* const* argv) {
-  const std::vector<std::string> words = words_of(argc, argv);
+int run_command_line(int argc, const char* const* argv) { return run_words(words_of(argc, argv)); }
+
+int run_words(const std::vector<std::string>& words) {
   if (const std::optional<std::string> text = help_answer(words)) {
     write_stdout(*text);
     return 0;

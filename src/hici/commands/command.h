@@ -35,6 +35,9 @@ const std::vector<CommandEntry>& command_table();
 // Parses, validates and runs, or prints what help or the version is. Throws hici::Error and its kinds; `main` is the
 // only catch.
 int run_command_line(int argc, const char* const* argv);
+// The same for the words behind "hici", also from within a command. From then on messages name fields as options of
+// that command (flag_text.h).
+int run_words(const std::vector<std::string>& words);
 
 // "hici eval ppl": what begins an error line. "hici" where the words name no command.
 std::string program_name(int argc, const char* const* argv);

@@ -7,6 +7,7 @@ namespace hici::commands {
 const std::vector<CommandEntry>& command_table() {
   // clang-format off: one command a line
   static const std::vector<CommandEntry> table = {
+      quickstart_command(),
       train_command(),
       sft_command(),
       eval_ppl_command(),

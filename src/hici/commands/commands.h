@@ -25,6 +25,7 @@ CommandEntry init_command();
 CommandEntry inspect_command();
 CommandEntry merge_command();
 CommandEntry plan_command();
+CommandEntry quickstart_command();
 CommandEntry report_command();
 CommandEntry score_lines_command();
 CommandEntry score_longbench_command();

@@ -2,6 +2,7 @@
 #include "hici/device/cuda_plugin.h"
 
 #include "hici/base/error.h"
+#include "hici/base/installed_data.h"
 #include "hici/base/version.h"
 #include "hici/device/cuda_device.h"
 #include "hici/device/kernel_table.h"
@@ -26,8 +27,7 @@ struct Plugin {
 
 std::string plugin_path() {
   if (const char* path = std::getenv("HICI_CUDA_PLUGIN")) return path;
-  std::error_code ignored;
-  return (std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / "libhici_cuda.so").string();
+  return (program_folder() / "libhici_cuda.so").string();
 }
 
 // dlerror's text begins with the file that failed, which may be a library that ours needs.

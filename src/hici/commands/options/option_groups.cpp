@@ -111,6 +111,7 @@ const std::vector<Group>& groups() {
         "per_device_train_batch_size",
         "gradient_accumulation_steps",
         "max_steps",
+        "steps",
         "num_train_epochs",
         "learning_rate",
         "hici_lr",
