@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What `cmake --install` puts where: the program with its data, libhici.a with its headers, and a package for
-# find_package(hici).
+# What `cmake --install` puts where: the program with its data, completions and manual page, libhici.a with its headers, and a
+# package for find_package(hici).
 # The program's parts lie together in lib/hici, because they look for each other beside themselves; bin/hici is a link.
 # LibTorch and Arrow stay in their wheels: the paths of this build are kept.
 #
@@ -23,9 +23,11 @@ install(CODE "
   file(MAKE_DIRECTORY \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
   file(CREATE_LINK \"../${hici_program_dir}/hici\" \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/hici\" SYMBOLIC)")
 
-# What the program reads, which it finds from its own folder (src/hici/base/installed_data.h).
+# What the program reads, which it finds from its own folder (src/hici/base/installed_data.h); and what it wrote about itself.
 install(DIRECTORY "${CMAKE_SOURCE_DIR}/share/hici" DESTINATION share)
+install(DIRECTORY "${CMAKE_BINARY_DIR}/apps/hici/share/" DESTINATION share)
 install(DIRECTORY "${CMAKE_SOURCE_DIR}/share/hici" DESTINATION share COMPONENT package EXCLUDE_FROM_ALL)
+install(DIRECTORY "${CMAKE_BINARY_DIR}/apps/hici/share/" DESTINATION share COMPONENT package EXCLUDE_FROM_ALL)
 
 # A component of its own, which a plain install leaves out.
 set(hici_packaged hici_app hici_main ${hici_arrow_plugins})

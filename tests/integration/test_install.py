@@ -46,7 +46,10 @@ class InstallTest(FolderTest):
             self.assertIn("no-model", done.stderr)
 
     def check_share(self, installed, share):
-        """The program finds its text there, by any name."""
+        """Completions and manual page are what the program prints, and it finds its text there, by any name."""
+        for words, name in ((["--completion", "bash"], "bash-completion/completions/hici"),
+                            (["--completion", "zsh"], "zsh/site-functions/_hici"), (["--man"], "man/man1/hici.1")):
+            self.assertEqual((share / name).read_text(), run(HICI, *words))
         taken = self.folder / "taken"
         taken.mkdir()
         (taken / "file").write_text("")

@@ -13,6 +13,7 @@
 #include "hici/commands/options/dual_chunk_options.h"
 #include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/commands/options/rolling_options.h"
 #include "hici/commands/options/sharing_options.h"
@@ -338,50 +339,54 @@ int run_eval_ppl(const EvalPplOptions& o) {
 }  // namespace
 
 CommandEntry eval_ppl_command() {
-  return {
-      "eval ppl", "Perplexity and next-token accuracy over sliding windows of a token file",
-      [](CLI::App& app) -> Runner {
-        auto o = std::make_shared<EvalPplOptions>();
-        o->app = &app;
-        add_option(app, "base_model,--model_path", o->base_model,
-                   "Directory of the base model (config.json and weights)")
-            ->required();
-        add_option(app, "peft_model", o->peft_model, "Directory of an adapter or checkpoint");
-        add_option(app, "data_path", o->data_path, kWindowsData)->required();
-        add_option(app, "token_type", o->token_type, kTokenTypeHelp);
-        bind_text_columns(app, o->text_field, o->split);
-        add_tokens(app, "seq_len", o->seq_len, "Tokens of a window", {2, config::kMaxSequenceTokens});
-        add_tokens(app, "context_size", o->context_size,
-                   "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
-        add_option(app, "batch_size", o->batch_size, "Windows in one forward", kBatch);
-        add_tokens(app, "sliding_window", o->sliding_window,
-                   "Tokens between the starts of two windows; one that would end with the data is left out",
-                   kTokensFromOne);
-        o->rolling.bind(app);
-        add_option(app, "eval_mode", o->eval_mode,
-                   "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2; dca: "
-                   "Dual Chunk Attention, which takes a base beyond its context without training");
-        add_bool(app, "stream_segments", o->stream_segments,
-                 "Work on one segment at a time, with the memory of one; for every causal mode but none");
-        add_option(app, "segment_parallel", o->segment_parallel,
-                   "Processes that share each window, by whole segments; started by torchrun, srun or mpirun",
-                   kFromOne);
-        add_tokens(app, "limit_tokens", o->limit_tokens, "Use the first N tokens only; 0: all", kFromZero);
-        add_option(app, "output", o->output, "Write the result and all that repeats it as JSON");
-        add_option(app, "label", o->label, "Name of this row in reports");
-        add_inherited(app, "cache_dir", "nothing is downloaded");
-        add_inherited(app, "flash_attn", "the fastest exact attention of the device is taken by itself");
-        add_inherited(app, "use_local_constructor_flash", "local construction never makes the scores' keys and values");
-        add_inherited(app, "use_flash_plus", "the fastest exact attention of the device is taken by itself");
-        add_inherited(app, "recurrence_size", "the research code reads it and uses it nowhere");
-        add_inherited(app, "progress_bar_fresh_rate", "the progress line paces itself");
-        add_refused(app, "no_chunk", "attention is what --eval_mode says", "use --eval_mode full");
-        o->dual_chunk.bind(app);
-        o->sharing.bind(app);
-        o->hici.bind(app);
-        o->device.bind(app);
-        return [o] { return run_eval_ppl(*o); };
-      }};
+  return {"eval ppl", "Perplexity and next-token accuracy over sliding windows of a token file",
+          [](CLI::App& app) -> Runner {
+            auto o = std::make_shared<EvalPplOptions>();
+            o->app = &app;
+            add_option(app, "base_model,--model_path", o->base_model,
+                       "Directory of the base model (config.json and weights)")
+                ->required();
+            add_option(app, "peft_model", o->peft_model, "Directory of an adapter or checkpoint");
+            add_option(app, "data_path", o->data_path, kWindowsData)->required();
+            with_choices(add_option(app, "token_type", o->token_type, kTokenTypeHelp),
+                         {"uint16", "uint32", "forced_uint16", "forced_uint32"});
+            bind_text_columns(app, o->text_field, o->split);
+            add_tokens(app, "seq_len", o->seq_len, "Tokens of a window", {2, config::kMaxSequenceTokens});
+            add_tokens(app, "context_size", o->context_size,
+                       "Context that decides the RoPE factor; 0: the adapter's, else the base as it is");
+            add_option(app, "batch_size", o->batch_size, "Windows in one forward", kBatch);
+            add_tokens(app, "sliding_window", o->sliding_window,
+                       "Tokens between the starts of two windows; one that would end with the data is left out",
+                       kTokensFromOne);
+            o->rolling.bind(app);
+            with_choices(
+                add_option(
+                    app, "eval_mode", o->eval_mode,
+                    "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2; dca: "
+                    "Dual Chunk Attention, which takes a base beyond its context without training"),
+                {"full", "hici", "chunked", "None", "full_hierarchical", "s2", "dca"});
+            add_bool(app, "stream_segments", o->stream_segments,
+                     "Work on one segment at a time, with the memory of one; for every causal mode but none");
+            add_option(app, "segment_parallel", o->segment_parallel,
+                       "Processes that share each window, by whole segments; started by torchrun, srun or mpirun",
+                       kFromOne);
+            add_tokens(app, "limit_tokens", o->limit_tokens, "Use the first N tokens only; 0: all", kFromZero);
+            add_option(app, "output", o->output, "Write the result and all that repeats it as JSON");
+            add_option(app, "label", o->label, "Name of this row in reports");
+            add_inherited(app, "cache_dir", "nothing is downloaded");
+            add_inherited(app, "flash_attn", "the fastest exact attention of the device is taken by itself");
+            add_inherited(app, "use_local_constructor_flash",
+                          "local construction never makes the scores' keys and values");
+            add_inherited(app, "use_flash_plus", "the fastest exact attention of the device is taken by itself");
+            add_inherited(app, "recurrence_size", "the research code reads it and uses it nowhere");
+            add_inherited(app, "progress_bar_fresh_rate", "the progress line paces itself");
+            add_refused(app, "no_chunk", "attention is what --eval_mode says", "use --eval_mode full");
+            o->dual_chunk.bind(app);
+            o->sharing.bind(app);
+            o->hici.bind(app);
+            o->device.bind(app);
+            return [o] { return run_eval_ppl(*o); };
+          }};
 }
 
 }  // namespace hici::commands

@@ -8,6 +8,7 @@
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/option.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/io/extract.h"
 
@@ -72,7 +73,8 @@ CommandEntry extract_command() {
                    "Whole parameters to take, by parts of their names, such as embed,norm,hici (hici: both HiCI "
                    "modules); default: of a full dump embedding, norms and HiCI modules, else all that are there");
         add_option(app, "output_dir", o->output_dir, "New directory for the files; default: --checkpoint_path");
-        add_option(app, "format", o->format, "safetensors, or bin: torch.save's files, for the research code");
+        with_choices_of<io::AdapterFormat>(
+            add_option(app, "format", o->format, "safetensors, or bin: torch.save's files, for the research code"));
         add_option(app, "lora_alpha", o->lora_alpha,
                    "Scale of LoRA times its rank, for a full dump without adapter_config.json; 0: not given",
                    {0, config::kMaxLoraAlpha});

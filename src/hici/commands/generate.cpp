@@ -11,6 +11,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/options/answering_options.h"
 #include "hici/commands/options/foreign_options.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/generate/answer_text.h"
 #include "hici/generate/generator.h"
@@ -316,13 +317,14 @@ void bind_prompts(CLI::App& app, GenerateCommandOptions& o) {
   add_option(app, "output", o.output, "File for the JSON lines of answers; empty: stdout");
   o.overwrite.bind(app);
   add_bool(app, "chat", o.chat, "Through the model's chat template: the prompt is what the user says");
-  add_option(
+  with_choices_of<data::PromptStyle>(add_option(
       app, "prompt_style", o.prompt_style,
       "The prompt is an instruction in the style of hici sft: llama2, llama2_chat, alpaca or vicuna; empty: as it "
-      "stands");
+      "stands"));
   add_option(app, "system", o.system, "System message in front, with --chat");
-  add_option(app, "truncate", o.truncate,
-             "A prompt longer than the context without --max_new_tokens: error, or drop its middle or left");
+  with_choices_of<generate::Truncation>(
+      add_option(app, "truncate", o.truncate,
+                 "A prompt longer than the context without --max_new_tokens: error, or drop its middle or left"));
 }
 
 void bind_answers(CLI::App& app, GenerateCommandOptions& o) {

@@ -5,7 +5,10 @@
 #include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/commands/bound_command.h"
+#include "hici/commands/completion.h"
 #include "hici/commands/foreign_scripts.h"
+#include "hici/commands/man_page.h"
+#include "hici/commands/option_help.h"
 #include "hici/commands/options/option_groups.h"
 #include "hici/commands/options/option_text.h"
 #include "hici/config/model_config_keys.h"
@@ -14,7 +17,6 @@
 #include "hici/text/tokenizer_config.h"
 
 #include <algorithm>
-#include <cctype>
 #include <sstream>
 
 namespace hici::commands {
@@ -45,50 +47,10 @@ void add_entry(std::string& out, const std::string& head, const std::string& tex
   out += line + "\n";
 }
 
-std::string joined_names(const CLI::Option& option) {
-  std::string names;
-  for (const std::string& name : option.get_snames()) names += (names.empty() ? "-" : ", -") + name;
-  for (const std::string& name : option.get_lnames()) names += (names.empty() ? "--" : ", --") + name;
-  return names;
-}
-
-// "RUNS...", "[PROMPT]"
-std::string positional_usage(const CLI::Option& option) {
-  std::string name = main_name(option);
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
-  if (option.get_expected_max() > 1) name += "...";
-  return option.get_required() ? name : "[" + name + "]";
-}
-
-// What may follow the name: "TOKENS", "True|False"; "" for flags and inherited names.
-std::string value_text(const CLI::Option& option) {
-  if (is_bool(option)) return "BOOL";
-  if (option.get_expected_max() == 0 || is_inherited(option)) return "";
-  return option.get_type_name() + (option.get_expected_max() > 1 ? " ..." : "");
-}
-
 std::string option_head(const CLI::Option& option) {
   if (option.get_lnames().empty()) return positional_usage(option);
   const std::string value = value_text(option);
   return joined_names(option) + (value.empty() ? "" : " " + value);
-}
-
-std::string option_meaning(const CLI::Option& option) {
-  std::string text = option.get_description();
-  if (option.get_required()) text += " (required)";
-  if (!shown_default(option).empty()) text += " [" + shown_default(option) + "]";
-  return text;
-}
-
-std::string usage_line(const BoundCommand& command) {
-  std::string usage = "hici " + command.entry->name;
-  for (const CLI::Option* option : command.app->get_options())
-    if (option->get_positional()) usage += " " + positional_usage(*option);
-  return usage + " [OPTIONS]";
-}
-
-std::vector<const CLI::Option*> options_of_group(const CLI::App& app, const std::string& group) {
-  return app.get_options([&](const CLI::Option* option) { return option->get_group() == group; });
 }
 
 std::string command_help(const CommandEntry& entry) {
@@ -116,6 +78,8 @@ std::string root_help() {
   out += "\nOptions:\n";
   add_entry(out, "help [COMMAND]", "The options of a command; 'hici COMMAND --help' is the same");
   add_entry(out, "-h, --help", "Print this text");
+  add_entry(out, "--completion SHELL", "Print the completion of a shell, bash or zsh");
+  add_entry(out, "--man", "Print the manual page; man -l shows it");
   add_entry(out, "-V, --version", "Print version, git revision, LibTorch and CUDA of this program");
   return out;
 }
@@ -170,6 +134,15 @@ std::span<const KnownKey> keys_of_file(const std::string& name) {
   return text::tokenizer_config_keys();
 }
 
+// `words`: "--completion" and what follows.
+std::string completion_of(const std::vector<std::string>& words) {
+  const std::string shell = words.size() == 2 ? words[1] : "";
+  HICI_CHECK_USAGE(shell == "bash" || shell == "zsh", "--completion: ",
+                   words.size() == 2 ? printable(shell) + " is no shell that is known" : "takes one shell",
+                   "; use bash or zsh");
+  return shell == "bash" ? bash_completion() : zsh_completion();
+}
+
 }  // namespace
 
 std::optional<std::string> help_answer(const std::vector<std::string>& words) {
@@ -180,6 +153,8 @@ std::optional<std::string> help_answer(const std::vector<std::string>& words) {
   if (words.size() == 2 && words[0] == "--keys_markdown") return keys_markdown(keys_of_file(words[1]));
   if (words.size() == 1 && words[0] == "--foreign_flags_markdown") return foreign_flags_markdown();
   if (words.size() == 1 && words[0] == "--help_texts") return launcher_texts();
+  if (words.size() == 1 && words[0] == "--man") return man_page();
+  if (words[0] == "--completion") return completion_of(words);
   const NamedCommand named = find_command(words);
   if (named.name.empty()) return std::nullopt;
   const auto end = std::find(words.begin(), words.end(), "--");

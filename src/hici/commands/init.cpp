@@ -5,6 +5,7 @@
 #include "hici/base/output_place.h"
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/io/random_model.h"
 
 namespace hici::commands {
@@ -104,7 +105,7 @@ CommandEntry init_command() {
   return {"init", "Make a randomly initialised model directory from sizes", [](CLI::App& app) -> Runner {
             auto o = std::make_shared<InitOptions>();
             add_option(app, "output_dir", o->output_dir, "Directory to make; must not exist, or be empty")->required();
-            add_option(app, "family", o->family, "llama or qwen3");
+            with_choices_of<config::Family>(add_option(app, "family", o->family, "llama or qwen3"));
             add_option(app, "tokenizer", o->tokenizer,
                        "Folder of a tokenizer: its files are copied, its vocabulary size is taken");
             add_option(app, "vocab_size", o->vocab_size, "Rows of the embedding; 0: the tokenizer's", kFromZero);
@@ -123,7 +124,9 @@ CommandEntry init_command() {
             add_option(app, "rms_norm_eps", o->rms_norm_eps, "Epsilon of the norms, 1e-12 to 0.1", {1e-12, 0.1});
             add_bool(app, "tie_word_embeddings", o->tie_word_embeddings, "The output head is the embedding");
             add_option(app, "seed", o->seed, "The same seed gives the same weights", kSeeds);
-            add_option(app, "dtype", o->dtype, "Type of the weights: float32, bfloat16, float16 or float64");
+            with_choices(
+                add_option(app, "dtype", o->dtype, "Type of the weights: float32, bfloat16, float16 or float64"),
+                {"float32", "bfloat16", "float16", "float64"});
             return [o] { return run_init(*o); };
           }};
 }

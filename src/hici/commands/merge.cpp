@@ -9,6 +9,7 @@
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/io/merge.h"
 
@@ -136,8 +137,9 @@ CommandEntry merge_command() {
                      "Keep the HiCI modules, in hici_modules.safetensors and hici_config.json of the same directory, "
                      "with Python "
                      "files by which transformers computes HiCI attention");
-            add_option(app, "torch_dtype", o->torch_dtype,
-                       "Type of the merged weights: auto (the base's), float16, bfloat16 or float32");
+            with_choices(add_option(app, "torch_dtype", o->torch_dtype,
+                                    "Type of the merged weights: auto (the base's), float16, bfloat16 or float32"),
+                         {"auto", "float16", "bfloat16", "float32"});
             add_bytes(app, "max_shard_size", o->max_shard_bytes, "5GB", "Largest file of weights, as in 5GB or 5GiB");
             add_option(app, "compress_dim", o->compress_dim, "Another name of --bottleneck_dim, checked like it",
                        {1, config::kMaxDim});

@@ -8,6 +8,7 @@
 #include "hici/commands/flag_text.h"
 #include "hici/commands/options/activation_options.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/commands/options/sharding_options.h"
@@ -117,7 +118,8 @@ CommandEntry plan_command() {
                 ->default_str("8192,16384,32768,65536");
             add_option(app, "memory", o->memory,
                        "Memory of the GPU, in GiB unless a unit says otherwise: 80 (H100), 141GiB (H200), 24GB");
-            add_option(app, "device", o->device, "cuda: the memory of a GPU; cpu: of the process");
+            with_choices(add_option(app, "device", o->device, "cuda: the memory of a GPU; cpu: of the process"),
+                         {"cuda", "cpu"});
             add_option(app, "processes,--num_gpus", o->processes,
                        "Processes of the step, one per GPU; the plan is that of one of them", {1, kMostProcesses});
             add_option(app, "segment_parallel", o->segment_parallel, "Processes that share each sequence", kFromOne);
@@ -132,11 +134,14 @@ CommandEntry plan_command() {
                        {0.001, 1e6});
             add_option(app, "gpu_tflops", o->gpu_tflops, "TFLOP/s that the products of a step reach on the GPU",
                        {0.001, 1e6});
-            add_option(app, "attention", o->attention, "hici, full, s2, or segments: inside segments, no slots");
+            with_choices(
+                add_option(app, "attention", o->attention, "hici, full, s2, or segments: inside segments, no slots"),
+                {"hici", "full", "s2", "segments"});
             add_option(app, "per_device_train_batch_size", o->spec.batch_size, "Sequences in one forward", kBatch);
             add_option(app, "gradient_accumulation_steps", o->spec.accumulation_steps,
                        "Forwards in one optimizer step; with several, their sum in float32 waits meanwhile", kBatch);
-            add_option(app, "dtype", o->dtype, "Type of the weights: bfloat16 or float32");
+            with_choices(add_option(app, "dtype", o->dtype, "Type of the weights: bfloat16 or float32"),
+                         {"bfloat16", "float32"});
             add_bool(app, "low_rank_training", o->spec.trainable.low_rank,
                      "LoRA and --trainable_params; False: every parameter");
             add_option(app, "trainable_params", o->trainable_params,

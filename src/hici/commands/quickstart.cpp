@@ -17,6 +17,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/flag_text.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/config/bounds.h"
 #include "hici/data/held_out_text.h"
 #include "hici/data/token_sidecar.h"
@@ -307,7 +308,7 @@ CommandEntry quickstart_command() {
             add_option(app, "steps", o->steps, "Optimizer steps of the base model; the extension has a quarter of them",
                        {kExtensionPart, config::kMaxCount});
             add_option(app, "seed", o->seed, "Of weights and order; each has a folder of its own", kSeeds);
-            add_option(app, "device", o->device, "auto, cpu, cuda or cuda:N");
+            with_choices(add_option(app, "device", o->device, "auto, cpu, cuda or cuda:N"), {"auto", "cpu", "cuda"});
             return [o] { return run_quickstart(*o); };
           }};
 }

@@ -7,6 +7,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/options/benchmark_options.h"
 #include "hici/commands/options/foreign_options.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/eval/longbench/scores.h"
 #include "hici/eval/longbench/stored_result.h"
@@ -162,8 +163,9 @@ Runner bind(CLI::App& app) {
   app.add_option("--datasets", o->datasets, "Score these data sets only, a,b,c; all that have a file unless told");
   // A flag, which takes no True or False: the folder that may follow would be read as one.
   app.add_flag("-e,--e", o->by_length, "The predictions are those of LongBench-E: scores by length of the context");
-  add_option(app, "code_ratio", o->code_ratio,
-             "lcc and repobench-p: levenshtein, fuzz.ratio with python-Levenshtein installed; difflib, without it");
+  with_choices_of<eval::CodeRatio>(add_option(
+      app, "code_ratio", o->code_ratio,
+      "lcc and repobench-p: levenshtein, fuzz.ratio with python-Levenshtein installed; difflib, without it"));
   add_option(app, "table", o->table,
              "Write group means (with -e the scores by length) as CSV, and as LaTeX beside it with .tex");
   add_refused(app, "model", "folders of predictions are given by their paths", "write pred/NAME without an option");

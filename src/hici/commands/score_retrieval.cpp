@@ -9,6 +9,7 @@
 #include "hici/base/text_table.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/foreign_options.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/eval/longeval/judge.h"
 #include "hici/eval/longeval/scores.h"
@@ -186,8 +187,9 @@ int run(const ScoreRetrievalOptions& o, RetrievalTask task, const std::string& c
 }
 
 void bind_judge(CLI::App& app, ScoreRetrievalOptions& o) {
-  add_option(app, "judge", o.judge,
-             "Ask a model as well: openai, a server with chat completions; key in OPENAI_API_KEY");
+  with_choices(add_option(app, "judge", o.judge,
+                          "Ask a model as well: openai, a server with chat completions; key in OPENAI_API_KEY"),
+               {"openai"});
   eval::JudgeOptions& judging = o.judging;
   o.judge_options = {
       add_option(app, "judge_url", judging.url, "Where the judge is, up to the part before /chat/completions"),

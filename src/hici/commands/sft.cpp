@@ -3,6 +3,7 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/training_options.h"
 #include "hici/config/divides.h"
 #include "hici/data/sft/prompt.h"
@@ -86,14 +87,14 @@ void bind_sft(CLI::App& app, SftOptions& o) {
       app,
       "Rows of {instruction, input?, output}, or conversations under messages {role, content} or "
       "conversations {from, value}: .json, .jsonl (also .gz, .zst), .parquet, a folder of them or of save_to_disk");
-  add_option(
+  with_choices_of<data::PromptStyle>(add_option(
       app, "prompt_style", o.sft.prompt_style,
       "How instructions are written: llama2 = [INST]{instruction}[/INST]; llama2_chat = [INST] <<SYS>> (Llama-2's "
       "system prompt) <</SYS>> {instruction} [/INST]; alpaca = Below is an instruction that describes a task. ... "
       "### Instruction: {instruction} ### Response:; vicuna = A chat between ... USER: {instruction} ASSISTANT:. An "
       "input "
       "follows its instruction on a line of its own (alpaca: "
-      "under ### Input:). Conversations take the tokenizer's chat template");
+      "under ### Input:). Conversations take the tokenizer's chat template"));
   add_option(app, "max_samples", o.sft.max_samples, "Rows that are read, the first ones; 0: all", kFromZero);
   add_tokens(app, "sft_segment_length", o.sft.segment_length,
              "Tokens of a segment; examples are padded to whole segments. 0: an example is one segment");

@@ -9,6 +9,7 @@
 #include "hici/commands/command.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/data_options.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/data/tokenize_corpus.h"
 #include "hici/io/checkpoint/folder_check.h"
@@ -49,7 +50,8 @@ void bind_options(CLI::App& app, TokenizeOptions& o) {
   add_option(app, "output", o.output, "Token file to write; FILE.json beside it states what it holds");
   add_option(app, "output_dir", o.output_dir,
              "Folder to write to instead: the file is named after the first text file, with .bin");
-  add_option(app, "token_type", o.token_type, "uint16 or uint32; empty: uint16 when every id of the tokenizer fits");
+  with_choices_of<data::TokenType>(add_option(app, "token_type", o.token_type,
+                                              "uint16 or uint32; empty: uint16 when every id of the tokenizer fits"));
   add_bool(app, "add_special_tokens", o.add_special_tokens,
            "Around every document what tokenizer.json asks for, as Python's encode() does");
   add_bool(app, "add_bos", o.add_bos, "BOS before every document, unless it is there already");

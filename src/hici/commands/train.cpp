@@ -3,6 +3,7 @@
 #include "hici/base/error.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/data_options.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/training_options.h"
 #include "hici/config/divides.h"
 
@@ -47,7 +48,8 @@ void bind_train(CLI::App& app, TrainOptions& o) {
       "Token file (hici tokenize makes one), or text or ids: .txt, .jsonl, .json (also .gz, .zst), .parquet, a "
       "folder of them or of save_to_disk");
   add_option(app, "text_field", o.spec.text_field, kTextFieldHelp);
-  add_option(app, "token_type", o.token_type, kTokenTypeHelp);
+  with_choices(add_option(app, "token_type", o.token_type, kTokenTypeHelp),
+               {"uint16", "uint32", "forced_uint16", "forced_uint32"});
   o.bind_what_to_train(app);
   o.bind_how_to_train(app);
   add_tokens(app, "segment_length", o.segment_length,

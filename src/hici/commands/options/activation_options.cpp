@@ -2,15 +2,19 @@
 #include "hici/commands/options/activation_options.h"
 
 #include "hici/base/error.h"
+#include "hici/commands/options/option_choices.h"
 
 namespace hici::commands {
 
 using nn::ActivationPolicy;
 
 void ActivationOptions::bind(CLI::App& command) {
-  add_option(command, "activation_policy", policy,
-             "What a layer keeps for its backward pass: keep = all, recompute_mlp = all but the MLP's, recompute = its "
-             "input, offload = its input in host memory; auto = on a GPU the fastest mix that fits, on a CPU keep");
+  with_choices_of<ActivationPolicy>(
+      add_option(
+          command, "activation_policy", policy,
+          "What a layer keeps for its backward pass: keep = all, recompute_mlp = all but the MLP's, recompute = its "
+          "input, offload = its input in host memory; auto = on a GPU the fastest mix that fits, on a CPU keep"),
+      {"auto"});
   add_bool(command, "gradient_checkpointing,--activation_checkpointing", gradient_checkpointing,
            "The research code's name: True is --activation_policy recompute, False, where typed, keep");
 }

@@ -6,6 +6,7 @@
 #include "hici/base/log.h"
 #include "hici/base/version.h"
 #include "hici/commands/command.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/config/rope.h"
 #include "hici/io/checkpoint/folder_check.h"
@@ -38,9 +39,11 @@ void AnsweringOptions::bind(CLI::App& command) {
       command, "context_size", context_size,
       "Context that decides the RoPE factor; 0: the adapter's, else the base as it is. With dca: tokens of prompt "
       "and answer at the most; the RoPE of a base stays as it is");
-  add_option(command, "attention", attention,
-             "Over the prompt: full; hici: the prompt is one segment with its slots in front; dca: Dual Chunk "
-             "Attention, which takes a base beyond its context without training");
+  with_choices(
+      add_option(command, "attention", attention,
+                 "Over the prompt: full; hici: the prompt is one segment with its slots in front; dca: Dual Chunk "
+                 "Attention, which takes a base beyond its context without training"),
+      {"full", "hici", "dca"});
   add_bool(command, "cache_slots", cache_slots, "With hici: the answer's tokens see the slots too");
   add_tokens(command, "prefill_chunk", generation.prefill_chunk, "Tokens of a prompt in one forward; bounds its memory",
              kTokensFromOne);

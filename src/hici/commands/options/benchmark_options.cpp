@@ -7,6 +7,7 @@
 #include "hici/base/log.h"
 #include "hici/base/sha256.h"
 #include "hici/commands/command.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/option_values.h"
 #include "hici/eval/longbench/tasks.h"
 #include "hici/ops/types.h"
@@ -39,11 +40,15 @@ void BenchmarkOptions::bind(CLI::App& app) {
   add_option(app, "output_dir", output_dir, "Folder for the answers; a folder of the model's label is made in it");
   add_option(app, "label", label,
              "Name of the model in the answers' path; empty: that of the folder of --peft_model, else --base_model");
-  add_option(app, "prompt_style", prompt_style, "chat: as what a user says; continue: the text as it stands");
-  add_option(
-      app, "chat_template", chat_template,
-      "For chat: model (its own template), vicuna, llama2, llama2_chat, alpaca, or auto: model where it has one, "
-      "else llama2");
+  with_choices(
+      add_option(app, "prompt_style", prompt_style, "chat: as what a user says; continue: the text as it stands"),
+      {"chat", "continue"});
+  with_choices_of<eval::ChatForm>(
+      add_option(
+          app, "chat_template", chat_template,
+          "For chat: model (its own template), vicuna, llama2, llama2_chat, alpaca, or auto: model where it has one, "
+          "else llama2"),
+      {"auto"});
   add_option(app, "batch_size", batch_size, "Prompts that are answered together", kBatch);
   add_bool(app, "resume", resume, "Keep finished files and answers of work that was stopped, and go on from there");
   answering.bind(app);

@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/log.h"
 #include "hici/base/process_rank.h"
+#include "hici/commands/options/option_choices.h"
 #include "hici/config/divides.h"
 #include "hici/config/rope.h"
 #include "hici/device/cuda_plugin.h"
@@ -48,12 +49,13 @@ void HiciOptions::bind(CLI::App& command) {
   add_bool(command, "use_global_integrator", use_global_integrator, "Global slots");
   add_bool(command, "use_hierarchical_forward", use_hierarchical_forward,
            "False: plain attention inside segments, no slots");
-  add_option(command, "causal_mode", causal_mode,
-             "What a segment's tokens see before their own: none = G of all segments (looks ahead) and L_i (default "
-             "for Llama); "
-             "causal_gi = G of segments 1..i and L_i (default for Qwen3); causal_shift = G and L of the segments "
-             "before i, nothing "
-             "for the first; causal_shift_g = that G alone; causal_gi_gonly = G of segments 1..i alone");
+  with_choices_of<config::CausalMode>(add_option(
+      command, "causal_mode", causal_mode,
+      "What a segment's tokens see before their own: none = G of all segments (looks ahead) and L_i (default "
+      "for Llama); "
+      "causal_gi = G of segments 1..i and L_i (default for Qwen3); causal_shift = G and L of the segments "
+      "before i, nothing "
+      "for the first; causal_shift_g = that G alone; causal_gi_gonly = G of segments 1..i alone"));
 }
 
 void HiciOptions::use_where_not_typed(const config::HiciConfig& settings) {
@@ -134,15 +136,18 @@ void HiciOptions::note_without_effect(const std::string& why) const {
 }
 
 void DeviceOptions::bind(CLI::App& command) {
-  add_option(command, "dtype", dtype,
-             "Type of the weights and of the work: auto, float32, bfloat16, float64 (auto: float32 on a CPU, bfloat16 "
-             "on a GPU)");
-  add_option(command, "device", device, "auto, cpu, cuda or cuda:N");
+  with_choices(
+      add_option(
+          command, "dtype", dtype,
+          "Type of the weights and of the work: auto, float32, bfloat16, float64 (auto: float32 on a CPU, bfloat16 "
+          "on a GPU)"),
+      {"auto", "float32", "bfloat16", "float64"});
+  with_choices(add_option(command, "device", device, "auto, cpu, cuda or cuda:N"), {"auto", "cpu", "cuda"});
   add_bool(command, "bf16", bf16, "The same as --dtype bfloat16");
-  add_option(
+  with_choices_of<ops::AttentionBackend>(add_option(
       command, "attention_backend", attention_backend,
       "Who computes attention: cudnn (Hopper and newer), flash (FlashAttention-2; on a CPU its counterpart), math "
-      "(plain products, scores held whole), or auto: the fastest that the device, type and head size allow");
+      "(plain products, scores held whole), or auto: the fastest that the device, type and head size allow"));
 }
 
 at::ScalarType DeviceOptions::resolve_dtype(at::Device target) const {

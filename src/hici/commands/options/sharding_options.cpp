@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/sharding_options.h"
 
 #include "hici/base/error.h"
@@ -10,15 +11,19 @@
 namespace hici::commands {
 
 void ShardingOptions::bind(CLI::App& command) {
-  add_option(command, "shard", shard,
-             "What several processes cut among themselves: optimizer (master weights and moments), full (the layers' "
-             "frozen weights too) or none");
+  with_choices_of<config::ShardKind>(add_option(
+      command, "shard", shard,
+      "What several processes cut among themselves: optimizer (master weights and moments), full (the layers' "
+      "frozen weights too) or none"));
   add_option(command, "shard_group_size", group_size,
              "With --shard full: neighbouring processes that cut the frozen weights, such as those of a node; 0: all",
              kFromZero);
-  add_option(command, "offload", offload,
-             "A list of weights (frozen weights of the layers) and optimizer (master weights and moments): they wait "
-             "in host memory")
+  with_choices(
+      add_option(
+          command, "offload", offload,
+          "A list of weights (frozen weights of the layers) and optimizer (master weights and moments): they wait "
+          "in host memory"),
+      {"weights", "optimizer"})
       ->expected(1, -1);
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/training_options.h"
 
 #include "hici/base/error.h"
@@ -148,8 +149,9 @@ void TrainingOptions::bind_what_to_train(CLI::App& app) {
       "a checkpoint directory");
   add_bool(app, "allow_changes_on_resume", spec.allow_changes_on_resume,
            "Resume although data, batch or schedule differ from the checkpoint's");
-  add_option(app, "attention", attention,
-             "hici, full (causal over everything) or s2 (LongLoRA's shifted sparse attention)");
+  with_choices(add_option(app, "attention", attention,
+                          "hici, full (causal over everything) or s2 (LongLoRA's shifted sparse attention)"),
+               {"hici", "full", "s2"});
   add_bool(app, "low_rank_training", spec.trainable.low_rank, "LoRA and --trainable_params; False: every parameter");
   add_option(app, "trainable_params", trainable_params,
              "Parts of names that are trained beside LoRA and HiCI, separated by commas");
@@ -197,9 +199,10 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
              {0, static_cast<double>(config::kMaxCount)});
   add_option(app, "warmup_ratio", warmup_ratio,
              "The warm-up as a part of all steps, rounded up, where --warmup_steps is not given or 0", {0, 1});
-  add_option(app, "lr_scheduler_type", t.schedule,
-             "As in transformers: constant, constant_with_warmup, linear, cosine, cosine_with_restarts, polynomial, "
-             "inverse_sqrt, cosine_with_min_lr, cosine_warmup_with_min_lr or warmup_stable_decay");
+  with_choices_of<optim::ScheduleKind>(add_option(
+      app, "lr_scheduler_type", t.schedule,
+      "As in transformers: constant, constant_with_warmup, linear, cosine, cosine_with_restarts, polynomial, "
+      "inverse_sqrt, cosine_with_min_lr, cosine_warmup_with_min_lr or warmup_stable_decay"));
   add_option(app, "lr_scheduler_kwargs", t.schedule_kwargs,
              "JSON object of what the schedule takes: num_cycles (cosine kinds, warmup_stable_decay); lr_end, power "
              "(polynomial); timescale (inverse_sqrt); min_lr or min_lr_rate (*_min_lr); warmup_lr_rate "
@@ -222,7 +225,7 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
   add_option(app, "data_seed", data_seed, "Seed of the order of the data, where it is another than --seed", kSeeds)
       ->default_str("");
   add_option(app, "logging_steps", t.logging_steps, "Steps between two lines of metrics.jsonl", kFromOne);
-  add_option(app, "save_strategy", save_strategy, "steps, or no: only at the end");
+  with_choices(add_option(app, "save_strategy", save_strategy, "steps, or no: only at the end"), {"steps", "no"});
   add_option(app, "save_steps", save_steps, "Steps between two checkpoints; 0: only at the end", kFromZero);
   add_option(app, "save_total_limit", t.save_total_limit,
              "Checkpoints that are kept, among them the best that was evaluated; 0: all", kFromZero);
