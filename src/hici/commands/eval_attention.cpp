@@ -10,7 +10,6 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/options/data_options.h"
 #include "hici/commands/options/model_options.h"
-#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/commands/options/sharing_options.h"
 #include "hici/config/bounds.h"
@@ -224,8 +223,7 @@ void bind_options(CLI::App& app, EvalAttentionOptions& o) {
       ->required();
   add_option(app, "peft_model", o.peft_model, "Directory of an adapter or checkpoint");
   add_option(app, "data_path", o.data_path, kWindowsData)->required();
-  with_choices(add_option(app, "token_type", o.token_type, kTokenTypeHelp),
-               {"uint16", "uint32", "forced_uint16", "forced_uint32"});
+  bind_token_type(app, o.token_type);
   bind_text_columns(app, o.text_field, o.split);
   add_tokens(app, "seq_len", o.seq_len, "Tokens of a window", kTokensFromOne);
   add_tokens(app, "context_size", o.context_size,

@@ -79,6 +79,14 @@ EvalMode parse_eval_mode(const std::string& name) {
                                                    "full_hierarchical (one segment), s2 or dca"})};
 }
 
+void bind_eval_mode(CLI::App& app, std::string& eval_mode) {
+  CLI::Option* option =
+      add_option(app, "eval_mode", eval_mode,
+                 "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2; dca: "
+                 "Dual Chunk Attention, which takes a base beyond its context without training");
+  with_choices(option, {"full", "hici", "chunked", "None", "full_hierarchical", "s2", "dca"});
+}
+
 void check_options(const EvalPplOptions& o) {
   o.rolling.check({&o.sliding_window, &o.limit_tokens, &o.stream_segments, &o.segment_parallel});
   config::check_tokens_at_once("--batch_size", o.batch_size, "--seq_len", o.seq_len);
@@ -348,8 +356,7 @@ CommandEntry eval_ppl_command() {
                 ->required();
             add_option(app, "peft_model", o->peft_model, "Directory of an adapter or checkpoint");
             add_option(app, "data_path", o->data_path, kWindowsData)->required();
-            with_choices(add_option(app, "token_type", o->token_type, kTokenTypeHelp),
-                         {"uint16", "uint32", "forced_uint16", "forced_uint32"});
+            bind_token_type(app, o->token_type);
             bind_text_columns(app, o->text_field, o->split);
             add_tokens(app, "seq_len", o->seq_len, "Tokens of a window", {2, config::kMaxSequenceTokens});
             add_tokens(app, "context_size", o->context_size,
@@ -359,12 +366,7 @@ CommandEntry eval_ppl_command() {
                        "Tokens between the starts of two windows; one that would end with the data is left out",
                        kTokensFromOne);
             o->rolling.bind(app);
-            with_choices(
-                add_option(
-                    app, "eval_mode", o->eval_mode,
-                    "full; hici, chunked or None: as in training; full_hierarchical: HiCI with one segment; s2; dca: "
-                    "Dual Chunk Attention, which takes a base beyond its context without training"),
-                {"full", "hici", "chunked", "None", "full_hierarchical", "s2", "dca"});
+            bind_eval_mode(app, o->eval_mode);
             add_bool(app, "stream_segments", o->stream_segments,
                      "Work on one segment at a time, with the memory of one; for every causal mode but none");
             add_option(app, "segment_parallel", o->segment_parallel,

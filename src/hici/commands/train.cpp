@@ -3,7 +3,6 @@
 #include "hici/base/error.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/data_options.h"
-#include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/training_options.h"
 #include "hici/config/divides.h"
 
@@ -48,8 +47,7 @@ void bind_train(CLI::App& app, TrainOptions& o) {
       "Token file (hici tokenize makes one), or text or ids: .txt, .jsonl, .json (also .gz, .zst), .parquet, a "
       "folder of them or of save_to_disk");
   add_option(app, "text_field", o.spec.text_field, kTextFieldHelp);
-  with_choices(add_option(app, "token_type", o.token_type, kTokenTypeHelp),
-               {"uint16", "uint32", "forced_uint16", "forced_uint32"});
+  bind_token_type(app, o.token_type);
   o.bind_what_to_train(app);
   o.bind_how_to_train(app);
   add_tokens(app, "segment_length", o.segment_length,

@@ -2,6 +2,7 @@
 #include "hici/data/arrow/plugin.h"
 
 #include "hici/base/error.h"
+#include "hici/base/installed_data.h"
 #include "hici/base/log.h"
 #include "hici/base/version.h"
 #include "hici/data/arrow/files.h"
@@ -21,11 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kLibrary = "libarrow.so.", kPluginBegin = "libhici_arrow_", kPluginEnd = ".so";
-
-fs::path program_folder() {
-  std::error_code ignored;
-  return fs::read_symlink("/proc/self/exe", ignored).parent_path();
-}
 
 // Where packages are installed, by the LibTorch of this process: SITE_PACKAGES/torch/lib/libc10.so.
 fs::path folder_of_packages() {
