@@ -104,6 +104,46 @@ class SftTest(SftFolderTest):
             self.train(rows, name, **{**changes, **layout, "max_steps": 1})
             self.assertAlmostEqual(metrics(self.folder / name)[0]["eval_loss"], evaluations[0]["eval_loss"], delta=1e-6)
 
+    def test_samples_of_evaluations_are_what_generate_says_of_the_checkpoints(self):
+        rows = self.write(instruction_rows(10))
+        words = {"eval_data_path": rows, "eval_steps": 2, "save_steps": 2, "max_steps": 4, "sample_tokens": 12}
+        prompt = "of the lord"
+        done = self.train(rows, **words, sample_prompt=prompt)
+        lines = [json.loads(line) for line in (self.folder / "out" / "samples.jsonl").read_text().splitlines()]
+        self.assertEqual([line["step"] for line in lines], [2, 4])
+        for line in lines:
+            answer = self.run_hici("generate", prompt, "--base_model", self.base, "--peft_model",
+                                   self.folder / "out" / f"checkpoint-{line['step']}", "--prompt_style", "llama2",
+                                   "--max_new_tokens", 12, "--device", "cpu").stdout
+            self.assertEqual(line["text"] + "\n", answer)
+            self.assertIn(f"step {line['step']}  sample {json.dumps(line['text'], ensure_ascii=False)}\n", done.stderr)
+            self.assertEqual((line["prompt"], line["finish_reason"] in ("length", "stop")), (prompt, True))
+        self.train(rows, "without", **{**words, "sample_tokens": None})
+        self.assertEqual(metrics(self.folder / "out"), metrics(self.folder / "without"), "it changes no number")
+        self.train(rows, **{**words, "max_steps": 6}, sample_prompt=prompt, resume_from_checkpoint="latest")
+        more = [json.loads(line) for line in (self.folder / "out" / "samples.jsonl").read_text().splitlines()]
+        self.assertEqual(more[:2], lines)
+        self.assertEqual([line["step"] for line in more], [2, 4, 6])
+
+    def test_samples_without_what_they_need(self):
+        rows = self.write(instruction_rows(4))
+        for told, changes in (
+                ("--sample_prompt: is for evaluations, and there are none; give --eval_data_path", {}),
+                ("--sample_tokens: has no effect without --sample_prompt", {"sample_prompt": None, "sample_tokens": 3}),
+                ("--sample_prompt: is empty", {"sample_prompt": "", "eval_data_path": rows}),
+                ("--sample_tokens: 300 leaves no room for a prompt in the context of 256; use fewer",
+                 {"sample_tokens": 300, "eval_data_path": rows}),
+                ("--sample_prompt: generation needs all weights in one process, not --shard full",
+                 {"shard": "full", "eval_data_path": rows})):
+            with self.subTest(told=told):
+                done = self.run_hici(*self.options(rows, **{"sample_prompt": "a", **changes}), code=2)
+                self.assert_one_error_line(done, "sft", told)
+        (self.base / "tokenizer.json").unlink()
+        tokens = self.folder / "tokens.bin"
+        tokens.write_bytes(b"\1\0" * 512)
+        done = self.run_hici(*self.options(tokens, command="train", eval_data_path=tokens, sample_prompt="a"), code=2)
+        self.assert_one_error_line(done, "train", f"--sample_prompt: {self.base} has no tokenizer.json; leave it out")
+
     def chat_examples(self, rows, template):
         self.tokenizer.chat_template = template
         examples = []

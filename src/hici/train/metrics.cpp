@@ -2,11 +2,10 @@
 #include "hici/train/metrics.h"
 
 #include "hici/base/error.h"
-#include "hici/base/file.h"
 #include "hici/base/human.h"
-#include "hici/base/json_lines.h"
 #include "hici/base/live_line.h"
 #include "hici/base/log.h"
+#include "hici/train/record_file.h"
 
 #include <nlohmann/json.hpp>
 
@@ -28,44 +27,20 @@ std::string fixed(double value, const char* format) {
   return text.data();
 }
 
-// metrics.jsonl of a new run in a used directory: the lines of the other run stay, under a name that is free.
-void keep_aside(const fs::path& file) {
-  for (int number = 1;; ++number) {
-    const fs::path aside = file.parent_path() / ("metrics." + std::to_string(number) + ".jsonl");
-    if (fs::exists(aside)) continue;
-    fs::rename(file, aside);
-    log_info(file.string(), ": lines of an earlier run, kept as ", aside.filename().string());
-    return;
-  }
-}
-
-// Leaves only whole lines of steps up to `resume_step`: what came later was lost with the dead run.
-void cut_after(const fs::path& file, int64_t resume_step, RunLosses& losses, std::map<int64_t, double>& evaluations) {
-  std::string kept;
-  for (const JsonLine& line : read_json_lines(file)) {
-    const auto step = line.value.find("step");
-    const bool is_kept = step != line.value.end() && step->is_number_integer() && step->get<int64_t>() <= resume_step;
-    if (!is_kept) continue;
-    kept += line.text + "\n";
-    const auto loss = line.value.find("loss");
-    if (loss != line.value.end() && loss->is_number()) losses.add(step->get<int64_t>(), loss->get<double>());
-    const auto evaluation = line.value.find(kEvaluationLoss);
-    if (evaluation == line.value.end()) continue;
-    evaluations[step->get<int64_t>()] =
-        evaluation->is_number() ? evaluation->get<double>() : std::numeric_limits<double>::quiet_NaN();
-  }
-  write_file_atomically(file, kept);
+// What the record says of the steps before.
+void take_in(const JsonLine& line, RunLosses& losses, std::map<int64_t, double>& evaluations) {
+  const int64_t step = line.value.at("step").get<int64_t>();
+  const auto loss = line.value.find("loss");
+  if (loss != line.value.end() && loss->is_number()) losses.add(step, loss->get<double>());
+  const auto evaluation = line.value.find(kEvaluationLoss);
+  if (evaluation == line.value.end()) return;
+  evaluations[step] = evaluation->is_number() ? evaluation->get<double>() : std::numeric_limits<double>::quiet_NaN();
 }
 
 fs::path prepared_metrics_file(const fs::path& output_dir, int64_t resume_step, RunLosses& losses,
                                std::map<int64_t, double>& evaluations) {
   const fs::path file = output_dir / MetricsWriter::kFileName;
-  if (!fs::exists(file)) return file;
-  if (resume_step == 0) {
-    keep_aside(file);
-  } else {
-    cut_after(file, resume_step, losses, evaluations);
-  }
+  for (const JsonLine& line : prepare_record_file(file, resume_step)) take_in(line, losses, evaluations);
   return file;
 }
 

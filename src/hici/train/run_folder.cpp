@@ -10,6 +10,7 @@
 #include "hici/train/best_checkpoint.h"
 #include "hici/train/checkpoint_files.h"
 #include "hici/train/metrics.h"
+#include "hici/train/run_record.h"
 
 #include <string>
 #include <utility>
@@ -89,7 +90,8 @@ const std::filesystem::path& checked_folder(const TrainingRunSpec& spec) {
   std::vector<std::filesystem::path> data{spec.data_path};
   if (spec.evaluation) data.push_back(spec.evaluation->data_path);
   for (const std::filesystem::path& path : data) {
-    for (const char* name : {kOptionsName, RunLock::kFileName, MetricsWriter::kFileName, kBestCheckpointName}) {
+    for (const char* name :
+         {kOptionsName, RunLock::kFileName, MetricsWriter::kFileName, kBestCheckpointName, RunRecord::kSamplesName}) {
       std::error_code ignored;
       HICI_CHECK(!std::filesystem::equivalent(path, spec.output_dir / name, ignored), path.string(),
                  ": is a name that the run in ", spec.output_dir.string(),

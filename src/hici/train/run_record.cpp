@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/train/run_record.h"
 
+#include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/log.h"
+#include "hici/base/signals.h"
+#include "hici/train/record_file.h"
 #include "hici/train/run_folder.h"
+
+#include <nlohmann/json.hpp>
 
 #include <array>
 #include <chrono>
@@ -41,13 +46,14 @@ void SegmentProgress::update(StreamPass pass, int64_t done, int64_t total) {
 
 RunRecord::RunRecord(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
                      const std::vector<optim::TrainedParameter>& trained, const OptimizerState& optimizer,
-                     io::TrainingState identity, io::CheckpointStore& store)
+                     io::TrainingState identity, io::CheckpointStore& store, Sampler sampler)
     : spec_(spec),
       loaded_(loaded),
       trained_(trained),
       optimizer_(optimizer),
       identity_(std::move(identity)),
-      store_(store) {}
+      store_(store),
+      sampler_(std::move(sampler)) {}
 
 TrainerEvents RunRecord::events() {
   TrainerEvents events;
@@ -74,6 +80,7 @@ TrainerEvents RunRecord::events() {
     metrics_->log_evaluation(evaluation);
     last_evaluation_ = evaluation;
     offer_as_best(evaluation.step);
+    if (sampler_) write_sample(evaluation.step);
   };
   return events;
 }
@@ -84,6 +91,11 @@ void RunRecord::begin(const Progress& start, int64_t total_steps, const std::str
   write_file_atomically(spec_.output_dir / kOptionsName, options_text(spec_, loaded_, identity_));
   store_.set_aside_after(start.step);
   metrics_.emplace(spec_.output_dir, start.step, total_steps);
+  if (sampler_) {
+    const std::filesystem::path samples = spec_.output_dir / kSamplesName;
+    prepare_record_file(samples, start.step);
+    samples_.emplace(samples);
+  }
   eval_data_ = eval_data;
   saved_step_ = start.step;
   find_best(start.step);
@@ -104,6 +116,28 @@ void RunRecord::find_best(int64_t step) {
   }
   store_.keep(best_->step);
   write_best_checkpoint(spec_.output_dir, {*best_, stored->eval_data});
+}
+
+// No training run ends for want of a sample. One that a stop signal cut short is none.
+void RunRecord::write_sample(int64_t step) {
+  try {
+    const Sample sample = sampler_();
+    if (stop_requested() != 0) return;
+    const auto text_of = [](const nlohmann::ordered_json& json) {
+      return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    };
+    samples_->append(text_of({{"step", step},
+                              {"prompt", spec_.sample->prompt},
+                              {"text", sample.text},
+                              {"tokens", sample.tokens},
+                              {"finish_reason", sample.finish_reason}}) +
+                     "\n");
+    log_info("step ", step, "  sample ", text_of(sample.text));
+  } catch (const InternalError&) {
+    throw;
+  } catch (const Error& e) {
+    log_warning("step ", step, ": no sample: ", e.what());
+  }
 }
 
 // The file names a checkpoint that is there at any moment: the one before may go once it names the new one.

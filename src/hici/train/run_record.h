@@ -2,6 +2,7 @@
 // What a run writes and shows while it goes on: checkpoints, metrics, options.ini, the live line.
 #pragma once
 
+#include "hici/base/append_file.h"
 #include "hici/base/progress.h"
 #include "hici/io/checkpoint/store.h"
 #include "hici/train/best_checkpoint.h"
@@ -27,10 +28,13 @@ class SegmentProgress {
 
 class RunRecord {
  public:
-  // All are kept by reference but for `identity`: the run as describe_run() and its start options say.
+  static constexpr const char* kSamplesName = "samples.jsonl";
+
+  // All are kept by reference but for `identity`: the run as describe_run() and its start options say, and `sampler`,
+  // which is called after each evaluation.
   RunRecord(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
             const std::vector<optim::TrainedParameter>& trained, const OptimizerState& optimizer,
-            io::TrainingState identity, io::CheckpointStore& store);
+            io::TrainingState identity, io::CheckpointStore& store, Sampler sampler = {});
 
   // Those of the leader. A checkpoint is for write_together() of the optimizer's state.
   TrainerEvents events();
@@ -51,6 +55,7 @@ class RunRecord {
  private:
   CheckpointContent content_at(const Progress& progress) const;
   void find_best(int64_t step);
+  void write_sample(int64_t step);
   // After the checkpoint of a step, and after its evaluation.
   void offer_as_best(int64_t step);
 
@@ -60,7 +65,9 @@ class RunRecord {
   const OptimizerState& optimizer_;
   io::TrainingState identity_;
   io::CheckpointStore& store_;
+  Sampler sampler_;
   std::optional<MetricsWriter> metrics_;
+  std::optional<AppendFile> samples_;
   SegmentProgress segments_;
   std::optional<hici::Progress> evaluating_;
   std::string eval_data_;

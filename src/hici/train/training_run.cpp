@@ -90,7 +90,9 @@ int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inp
   const std::optional<Evaluator> evaluator = make_evaluator(spec, inputs, step, world);
   EvaluationPlan evaluation = plan_of(spec, evaluator);
   parallel::on_leader(world, [&] {
-    record.emplace(spec, inputs.loaded, step.trained, state, inputs.identity, start.folder->store);
+    Sampler sampler;
+    if (spec.sample) sampler = spec.sample->make(spec, inputs.loaded, inputs.data.is_chat);
+    record.emplace(spec, inputs.loaded, step.trained, state, inputs.identity, start.folder->store, std::move(sampler));
     record->begin(from, total_steps, inputs.evaluation ? inputs.evaluation->identity.fingerprint : "");
     log_start(spec, inputs.loaded, step.trained, inputs.data, total_steps);
     if (spec.evaluation) log_evaluation_plan(*inputs.evaluation, evaluation.steps);

@@ -38,12 +38,30 @@ struct EvaluationSpec {
   bool loads_best = false;          // what the run says to do next is for the best checkpoint
 };
 
+// What a model writes behind a prompt.
+struct Sample {
+  std::string text;  // without the prompt
+  int64_t tokens = 0;
+  std::string finish_reason;  // as `hici generate` calls it
+};
+using Sampler = std::function<Sample()>;
+
+struct TrainingRunSpec;
+
+// A sample at every evaluation. Generation is no part of this library's training: who makes the spec brings it.
+struct SampleSpec {
+  std::string prompt;
+  // Once, before the first step, in one process. `is_chat`: most examples are conversations. The model is lent.
+  std::function<Sampler(const TrainingRunSpec& spec, const io::LoadedModel& loaded, bool is_chat)> make;
+};
+
 struct TrainingRunSpec {
   std::filesystem::path model;  // --model_name_or_path
   std::filesystem::path output_dir;
   std::filesystem::path data_path;  // a token file, or text (data::is_text_source) that is tokenized first; or examples
   std::optional<SftSpec> sft = {};  // nullopt: pre-training
   std::optional<EvaluationSpec> evaluation = {};
+  std::optional<SampleSpec> sample = {};
   std::string text_field = "text";  // of text data
   std::string split = "train";
   // As the user said; else the file's sidecar or the vocabulary decides.

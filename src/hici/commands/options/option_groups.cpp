@@ -155,6 +155,8 @@ const std::vector<Group>& groups() {
         "eval_on_start",
         "do_eval",
         "load_best_model_at_end",
+        "sample_prompt",
+        "sample_tokens",
         "label",
         "suffix",
         "figure",

@@ -230,6 +230,7 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
   add_option(app, "save_total_limit", t.save_total_limit,
              "Checkpoints that are kept, among them the best that was evaluated; 0: all", kFromZero);
   evaluation.bind(app);
+  sample.bind(app);
 }
 
 void TrainingOptions::bind_rest(CLI::App& command) {
@@ -286,6 +287,7 @@ void TrainingOptions::resolve() {
   spec.memory_limit = sharding.resolve_memory_limit(spec.device);
   spec.dtype = device.resolve_dtype(spec.device);
   spec.attention_backend = device.resolve_attention_backend();
+  spec.sample = sample.resolve(spec);
   for (const DeclaredOption* option : OptionList{&lora_r, &lora_alpha, &use_rslora, &lora_target_modules,
                                                  &lora_rank_pattern, &use_llama_init, &add_pad_token}) {
     if (option->typed()) spec.typed_start_options.insert(option->key());

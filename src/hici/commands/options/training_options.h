@@ -6,6 +6,7 @@
 #include "hici/commands/options/activation_options.h"
 #include "hici/commands/options/evaluation_options.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/sample_options.h"
 #include "hici/commands/options/sharding_options.h"
 #include "hici/train/training_run.h"
 
@@ -47,6 +48,7 @@ struct TrainingOptions {
   Option<int64_t&> save_steps{spec.train.save_steps};
   ActivationOptions activations;
   EvaluationOptions evaluation;
+  SampleOptions sample;
   ShardingOptions sharding;
   HiciOptions hici;
   DeviceOptions device;
