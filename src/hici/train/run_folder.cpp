@@ -101,6 +101,14 @@ const std::filesystem::path& checked_folder(const TrainingRunSpec& spec) {
   return spec.output_dir;
 }
 
+// What RunFolder finds, without a trace.
+ResumePoint look_at_folder(const TrainingRunSpec& spec) {
+  checked_folder(spec);
+  ResumePoint resume = find_resume_point(spec);
+  check_output_is_free(spec, resume);
+  return resume;
+}
+
 }  // namespace
 
 RunFolder::RunFolder(const TrainingRunSpec& spec)
@@ -112,8 +120,8 @@ RunFolder::RunFolder(const TrainingRunSpec& spec)
 
 RunStart::RunStart(const TrainingRunSpec& spec, const parallel::World& world) {
   const std::string found = parallel::from_leader(world, [&] {
-    folder.emplace(spec);
-    resume = folder->resume;
+    if (!spec.dry_run) folder.emplace(spec);
+    resume = folder ? folder->resume : look_at_folder(spec);
     const auto text_of = [](const auto& path) { return path ? path->string() : std::string(); };
     return text_of(resume.checkpoint) + '\0' + text_of(resume.weights);
   });

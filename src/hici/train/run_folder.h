@@ -36,11 +36,13 @@ struct RunFolder {
 
 // What all processes of a run know of its folder.
 struct RunStart {
+  // In a dry run the folder is looked at alone.
+  //
   // The leader prepares the folder, and all look at the checkpoint that it found there: an error where a process does
   // not see it.
   RunStart(const TrainingRunSpec& spec, const parallel::World& world);
 
-  std::optional<RunFolder> folder;  // in the leader
+  std::optional<RunFolder> folder;  // in the leader, but for a dry run
   ResumePoint resume;
 };
 

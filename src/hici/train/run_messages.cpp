@@ -5,6 +5,7 @@
 #include "hici/base/log.h"
 #include "hici/io/checkpoint/store.h"
 #include "hici/ops/types.h"
+#include "hici/plan/step_traffic.h"
 
 #include <algorithm>
 #include <array>
@@ -107,6 +108,21 @@ void log_resume(const TrainingRunSpec& spec, const std::filesystem::path& checkp
 void log_evaluation_plan(const TrainingData& data, int64_t steps) {
   log_info("evaluation ", data.identity.path, ": ", data.description, "; ",
            steps == 0 ? "after the last step" : "every " + counted(steps, "step") + " and after the last one");
+}
+
+void log_dry_run(const TrainingRunSpec& spec, const plan::PlannedStep& planned, const SavesToCome& saves,
+                 int64_t steps) {
+  const int64_t tokens = steps * spec.train.sequences_per_step() * spec.train.sequence_length;
+  std::string time = "the time of a step on a CPU is not predicted";
+  if (spec.device.is_cuda()) {
+    const plan::StepPrediction step = plan::predict_step(planned.problem, planned.plan.policies, plan::kNvlinkRates);
+    time = "about " + human_duration((step.compute_seconds + step.exposed_seconds) * static_cast<double>(steps)) +
+           " at the rates of hici plan";
+  }
+  log_info("dry run: nothing is written; ", counted(steps, "step"), " of ",
+           counted(spec.train.sequences_per_step(), "sequence"), ", ", spec.sft ? "at most " : "",
+           human_count(static_cast<double>(tokens)), " tokens; ", counted(saves.saves, "checkpoint"), " of ",
+           human_bytes(static_cast<int64_t>(saves.bytes_each)), "; ", time);
 }
 
 void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const RunRecord& record, int64_t steps,

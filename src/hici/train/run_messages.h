@@ -4,6 +4,7 @@
 
 #include "hici/io/load_model.h"
 #include "hici/optim/adamw.h"
+#include "hici/plan/step_plan.h"
 #include "hici/train/run_record.h"
 #include "hici/train/training_data.h"
 #include "hici/train/training_spec.h"
@@ -21,6 +22,10 @@ void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
 
 // "evaluation FILE: 12 blocks of 96 tokens; after every 2nd step and the last one"
 void log_evaluation_plan(const TrainingData& data, int64_t steps);
+
+// What a dry run found: steps, tokens, checkpoints, and on GPUs the time that the plan predicts.
+void log_dry_run(const TrainingRunSpec& spec, const plan::PlannedStep& planned, const SavesToCome& saves,
+                 int64_t steps);
 
 // "resuming from RUN/checkpoint-6: 6 of 12 steps are done", or that there is nothing to do.
 void log_resume(const TrainingRunSpec& spec, const std::filesystem::path& checkpoint, int64_t step,

@@ -85,9 +85,15 @@ TrainerEvents RunRecord::events() {
   return events;
 }
 
+SavesToCome RunRecord::check_room(const Progress& start, int64_t total_steps, bool evaluates) const {
+  const SavesToCome to_come{checkpoint_bytes(content_at(start)),
+                            saves_to_come(start.step, total_steps, spec_.train.save_steps)};
+  store_.check_room(to_come.bytes_each, to_come.saves, evaluates);
+  return to_come;
+}
+
 void RunRecord::begin(const Progress& start, int64_t total_steps, const std::string& eval_data) {
-  store_.check_room(checkpoint_bytes(content_at(start)), saves_to_come(start.step, total_steps, spec_.train.save_steps),
-                    !eval_data.empty());
+  check_room(start, total_steps, !eval_data.empty());
   write_file_atomically(spec_.output_dir / kOptionsName, options_text(spec_, loaded_, identity_));
   store_.set_aside_after(start.step);
   metrics_.emplace(spec_.output_dir, start.step, total_steps);

@@ -26,6 +26,12 @@ class SegmentProgress {
   std::optional<hici::Progress> line_;
 };
 
+// What the checkpoints to come take on the disk.
+struct SavesToCome {
+  uint64_t bytes_each = 0;
+  int64_t saves = 0;
+};
+
 class RunRecord {
  public:
   static constexpr const char* kSamplesName = "samples.jsonl";
@@ -39,6 +45,8 @@ class RunRecord {
   // Those of the leader. A checkpoint is for write_together() of the optimizer's state.
   TrainerEvents events();
 
+  // A disk without room is an error.
+  SavesToCome check_room(const Progress& start, int64_t total_steps, bool evaluates) const;
   // Before the first step. A disk without room is an error before anything that an earlier run left is changed.
   // `eval_data`: hash of the data set of the evaluations; empty: there are none.
   void begin(const Progress& start, int64_t total_steps, const std::string& eval_data);

@@ -34,6 +34,14 @@ std::filesystem::path token_path(const Source& source) {
   return data::is_text_source(source.path) ? source.made_tokens : source.path;
 }
 
+data::ModelData model_data_of(const TrainingRunSpec& spec, const Source& source, int64_t vocab_size) {
+  return {.path = source.path,
+          .model = spec.model,
+          .vocab_size = vocab_size,
+          .text_field = spec.text_field,
+          .split = source.split};
+}
+
 // Makes what token_path() says, where it must be made.
 void prepare_tokens(const TrainingRunSpec& spec, const Source& source, int64_t vocab_size) {
   if (!data::is_text_source(source.path)) return;
@@ -45,20 +53,21 @@ void prepare_tokens(const TrainingRunSpec& spec, const Source& source, int64_t v
   const bool is_kept = is_of_tokenizer && made->sources == std::vector<std::string>{source.path.string()} &&
                        std::filesystem::exists(output);
   if (!spec.resume.empty() && is_kept) return;
-  const data::TokenizeResult result = data::write_token_file({.path = source.path,
-                                                              .model = spec.model,
-                                                              .vocab_size = vocab_size,
-                                                              .text_field = spec.text_field,
-                                                              .split = source.split},
-                                                             output);
+  const data::TokenizeResult result = data::write_token_file(model_data_of(spec, source, vocab_size), output);
   log_info(source.path.string(), ": ", counted(result.counts.num_tokens, "token"), " of ",
            counted(result.counts.num_documents, "document"), ", kept as ", output.string());
 }
 
+// A dry run has its token file in a temporary folder.
+data::TokenFile open_token_file(const TrainingRunSpec& spec, const Source& source, int64_t vocab_size) {
+  if (spec.dry_run && data::is_text_source(source.path))
+    return data::open_tokens(model_data_of(spec, source, vocab_size), std::nullopt);
+  return data::TokenFile::open(token_path(source), {.vocab_size = vocab_size, .type = spec.token_type});
+}
+
 TrainingData open_blocks(const TrainingRunSpec& spec, const Source& source, int64_t vocab_size) {
   TrainingData data;
-  data.tokens = std::make_unique<data::TokenFile>(
-      data::TokenFile::open(token_path(source), {.vocab_size = vocab_size, .type = spec.token_type}));
+  data.tokens = std::make_unique<data::TokenFile>(open_token_file(spec, source, vocab_size));
   auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, "`sequence_length`");
   data.identity = {source.path.string(), data.tokens->sha256(), blocks->num_blocks()};
   if (data.tokens->info()) data.tokenizer_sha256 = data.tokens->info()->tokenizer_sha256;
@@ -92,7 +101,7 @@ TrainingData open_examples(const TrainingRunSpec& spec, const Source& source, in
 
 TrainingData open_data(const TrainingRunSpec& spec, const Source& source, int64_t vocab_size,
                        const parallel::World& world) {
-  if (!spec.sft) parallel::on_leader(world, [&] { prepare_tokens(spec, source, vocab_size); });
+  if (!spec.sft && !spec.dry_run) parallel::on_leader(world, [&] { prepare_tokens(spec, source, vocab_size); });
   TrainingData data = spec.sft ? open_examples(spec, source, vocab_size) : open_blocks(spec, source, vocab_size);
   // A tokenizer takes as much as a small model. It is gone by now, but what it took is still the process's, in holes
   // that no tensor fits.

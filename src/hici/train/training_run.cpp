@@ -71,6 +71,25 @@ bool evaluates_first(const TrainingRunSpec& spec, const RunRecord& record, const
   return plan.is_due_after(step, total_steps) && !record.has_evaluation(step);
 }
 
+Sampler make_sampler(const TrainingRunSpec& spec, const RunInputs& inputs) {
+  return spec.sample ? spec.sample->make(spec, inputs.loaded, inputs.data.is_chat) : Sampler{};
+}
+
+// In place of the first step.
+int rehearse(const TrainingRunSpec& spec, const RunInputs& inputs, const RunStep& step, const OptimizerState& state,
+             const Progress& from, const EvaluationPlan& evaluation, const parallel::World& world) {
+  parallel::on_leader(world, [&] {
+    io::CheckpointStore store(spec.output_dir, spec.train.save_total_limit);
+    const RunRecord record(spec, inputs.loaded, step.trained, state, inputs.identity, store,
+                           make_sampler(spec, inputs));
+    const SavesToCome saves = record.check_room(from, inputs.total_steps, spec.evaluation.has_value());
+    log_start(spec, inputs.loaded, step.trained, inputs.data, inputs.total_steps);
+    if (spec.evaluation) log_evaluation_plan(*inputs.evaluation, evaluation.steps);
+    log_dry_run(spec, step.planned, saves, inputs.total_steps - from.step);
+  });
+  return 0;
+}
+
 // From the step of the checkpoint to the last one, or to a stop signal.
 int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inputs, const RunStep& step,
               ParameterShards& shards) {
@@ -89,10 +108,10 @@ int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inp
   std::optional<RunRecord> record;
   const std::optional<Evaluator> evaluator = make_evaluator(spec, inputs, step, world);
   EvaluationPlan evaluation = plan_of(spec, evaluator);
+  if (spec.dry_run) return rehearse(spec, inputs, step, state, from, evaluation, world);
   parallel::on_leader(world, [&] {
-    Sampler sampler;
-    if (spec.sample) sampler = spec.sample->make(spec, inputs.loaded, inputs.data.is_chat);
-    record.emplace(spec, inputs.loaded, step.trained, state, inputs.identity, start.folder->store, std::move(sampler));
+    record.emplace(spec, inputs.loaded, step.trained, state, inputs.identity, start.folder->store,
+                   make_sampler(spec, inputs));
     record->begin(from, total_steps, inputs.evaluation ? inputs.evaluation->identity.fingerprint : "");
     log_start(spec, inputs.loaded, step.trained, inputs.data, total_steps);
     if (spec.evaluation) log_evaluation_plan(*inputs.evaluation, evaluation.steps);

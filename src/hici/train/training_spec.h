@@ -70,6 +70,7 @@ struct TrainingRunSpec {
   // "", "latest" or a checkpoint directory. Fine-tuning starts afresh from the weights of a checkpoint of pre-training.
   std::string resume;
   bool allow_changes_on_resume = false;
+  bool dry_run = false;           // all that comes before the first step, with nothing written
   bool overwrite_output = false;  // checkpoints of another run in output_dir are moved aside
   nn::AttentionKind attention = nn::AttentionKind::kHici;
   config::LoraConfig lora;

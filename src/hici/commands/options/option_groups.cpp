@@ -155,6 +155,7 @@ const std::vector<Group>& groups() {
         "eval_on_start",
         "do_eval",
         "load_best_model_at_end",
+        "dry_run",
         "sample_prompt",
         "sample_tokens",
         "label",

@@ -231,6 +231,8 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
              "Checkpoints that are kept, among them the best that was evaluated; 0: all", kFromZero);
   evaluation.bind(app);
   sample.bind(app);
+  add_bool(app, "dry_run", spec.dry_run,
+           "Do all that comes before the first step, say what the run would take, and write nothing");
 }
 
 void TrainingOptions::bind_rest(CLI::App& command) {
