@@ -12,6 +12,7 @@ namespace hici::commands {
 namespace {
 
 struct TrainOptions : TrainingOptions {
+  Option<std::string> data_mix;
   std::string token_type;
   Option<int64_t> segment_length{0};  // 0: --num_chunks decides
 };
@@ -29,7 +30,15 @@ void check_segments(const TrainOptions& o) {
                          o.spec.train.sequence_length);
 }
 
+void resolve_data(TrainOptions& o) {
+  HICI_CHECK_USAGE(o.data_mix.typed() != !o.data_path.empty(),
+                   o.data_mix.typed() ? "--data_mix: says the same as --data_path; give one of them"
+                                      : "--data_path: missing; give it, or several data sets as --data_mix");
+  if (o.data_mix.typed()) o.spec.mix = data::parse_mix(o.data_mix.value, "--data_mix");
+}
+
 int run_train(TrainOptions& o) {
+  resolve_data(o);
   check_segments(o);
   if (!o.token_type.empty()) o.spec.token_type = data::parse_token_type(o.token_type, "--token_type");
   o.resolve();
@@ -46,6 +55,9 @@ void bind_train(CLI::App& app, TrainOptions& o) {
       app,
       "Token file (hici tokenize makes one), or text or ids: .txt, .jsonl, .json (also .gz, .zst), .parquet, a "
       "folder of them or of save_to_disk");
+  add_option(app, "data_mix", o.data_mix,
+             "Several data sets in place of --data_path, with the weights by which sequences are drawn from them: "
+             "a.bin:0.7,b.bin:0.3");
   add_option(app, "text_field", o.spec.text_field, kTextFieldHelp);
   bind_token_type(app, o.token_type);
   o.bind_what_to_train(app);

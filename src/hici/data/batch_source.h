@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace hici::data {
@@ -26,11 +27,29 @@ struct TokenBatch {
   int64_t num_tokens() const { return valid_BT.defined() ? valid_BT.sum().item<int64_t>() : tokens_BT.numel(); }
 };
 
+// Where an order stands: `index` samples of epoch `epoch` have been handed out.
+struct SamplerPosition {
+  int64_t epoch = 0;
+  int64_t index = 0;
+  bool operator==(const SamplerPosition&) const = default;
+};
+
+// The endless order in which samples are visited, with a position that a checkpoint can hold.
+class SampleOrder {
+ public:
+  virtual ~SampleOrder() = default;
+  virtual int64_t next() = 0;
+  virtual SamplerPosition position() const = 0;
+  virtual void seek(const SamplerPosition& position) = 0;
+};
+
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
   virtual int64_t num_samples() const = 0;
   virtual TokenBatch batch(const std::vector<int64_t>& samples) const = 0;
+  // That of a BlockSampler (block_sampler.h), where a source has none of its own.
+  virtual std::unique_ptr<SampleOrder> order(bool shuffle, uint64_t seed) const;
 };
 
 }  // namespace hici::data

@@ -2,27 +2,22 @@
 // The order in which blocks of a data set are visited, with a position that a checkpoint can hold.
 #pragma once
 
+#include "hici/data/batch_source.h"
+
 #include <cstdint>
 #include <vector>
 
 namespace hici::data {
 
-// Where a sampler stands: `index` blocks of epoch `epoch` have been handed out.
-struct SamplerPosition {
-  int64_t epoch = 0;
-  int64_t index = 0;
-  bool operator==(const SamplerPosition&) const = default;
-};
-
 // Endless: after the last block of an epoch comes the first of the next. With shuffling, every epoch is a permutation
 // that depends on (seed, epoch) and on nothing else: the same on every platform.
-class BlockSampler {
+class BlockSampler : public SampleOrder {
  public:
   BlockSampler(int64_t num_blocks, bool shuffle, uint64_t seed);
 
-  int64_t next();
-  SamplerPosition position() const { return position_; }
-  void seek(const SamplerPosition& position);
+  int64_t next() override;
+  SamplerPosition position() const override { return position_; }
+  void seek(const SamplerPosition& position) override;
   int64_t num_blocks() const { return num_blocks_; }
 
  private:

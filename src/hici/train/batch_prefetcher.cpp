@@ -13,8 +13,8 @@ BatchPrefetcher::BatchPrefetcher(const data::BatchSource& samples, const config:
       share_(share),
       is_pinned_(device.is_cuda()),
       steps_left_(num_steps),
-      sampler_(samples.num_samples(), config.shuffle, config.order_seed()) {
-  sampler_.seek(start);
+      order_(samples.order(config.shuffle, config.order_seed())) {
+  order_->seek(start);
   start_reading();
 }
 
@@ -36,7 +36,7 @@ StepBatches BatchPrefetcher::read() {
   for (int64_t i = 0; i < config_.accumulation_steps; ++i) {
     step.micro_batches.push_back(read_micro_batch(step));
   }
-  step.position = sampler_.position();
+  step.position = order_->position();
   return step;
 }
 
@@ -45,7 +45,7 @@ MicroBatch BatchPrefetcher::read_micro_batch(StepBatches& step) {
   std::vector<int64_t> own;
   const auto first = static_cast<int64_t>(step.blocks.size()) + share_.data * config_.batch_size;
   for (int64_t i = 0; i < config_.batch_size * share_.of_data; ++i) {
-    step.blocks.push_back(sampler_.next());
+    step.blocks.push_back(order_->next());
     if (i / config_.batch_size == share_.data) own.push_back(step.blocks.back());
   }
   MicroBatch micro{samples_.batch(own)};

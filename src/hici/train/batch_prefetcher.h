@@ -4,10 +4,10 @@
 
 #include "hici/config/train_config.h"
 #include "hici/data/batch_source.h"
-#include "hici/data/block_sampler.h"
 #include "hici/train/micro_batch.h"
 
 #include <future>
+#include <memory>
 #include <vector>
 
 namespace hici::train {
@@ -42,9 +42,9 @@ class BatchPrefetcher {
   config::TrainConfig config_;
   BatchShare share_;
   bool is_pinned_;
-  int64_t steps_left_;             // not yet started
-  data::BlockSampler sampler_;     // used by one read at a time, one step ahead of the trainer
-  std::future<StepBatches> next_;  // last, so that its destructor, which waits for the thread, runs first
+  int64_t steps_left_;                        // not yet started
+  std::unique_ptr<data::SampleOrder> order_;  // used by one read at a time, one step ahead of the trainer
+  std::future<StepBatches> next_;             // last, so that its destructor, which waits for the thread, runs first
 };
 
 }  // namespace hici::train

@@ -88,6 +88,7 @@ void check_output_is_free(const TrainingRunSpec& spec, const ResumePoint& resume
 // Files of the run's own are written from the start, so that none of them is data.
 const std::filesystem::path& checked_folder(const TrainingRunSpec& spec) {
   std::vector<std::filesystem::path> data{spec.data_path};
+  for (const data::MixPart& part : spec.mix) data.emplace_back(part.path);
   if (spec.evaluation) data.push_back(spec.evaluation->data_path);
   for (const std::filesystem::path& path : data) {
     for (const char* name :

@@ -88,7 +88,7 @@ void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
   log_info("attention ", nn::attention_kind_name(spec.attention), ", ", ops::dtype_name(spec.dtype),
            spec.fp8_base ? " over frozen matrices in 8 bits" : "", " on ", spec.device.str(), ", RoPE factor ",
            loaded.model->config().rope.context_factor, structure_text(spec, loaded));
-  log_info("data ", spec.data_path.string(), ": ", data.description, "; ", counted(total_steps, "step"), " of ",
+  log_info("data ", data.identity.path, ": ", data.description, "; ", counted(total_steps, "step"), " of ",
            counted(spec.train.sequences_per_step(), "sequence"));
   log_end_of_epochs(spec.train, data.identity.num_samples, total_steps);
 }
@@ -141,6 +141,7 @@ void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const R
                            : std::string("no checkpoint was evaluated"));
     if (spec.evaluation->loads_best && record.best()) best = record.best()->step;
   }
+  if (!spec.mix.empty()) log_info("shares of the data: ", mix_shares(data, record.position(), spec.train.order_seed()));
   const std::string next = next_command(spec, data, total_steps, best);
   if (next.empty()) return;
   log_info("next: ", next);

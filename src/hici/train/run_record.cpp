@@ -69,6 +69,7 @@ TrainerEvents RunRecord::events() {
                     [&](const std::filesystem::path& folder) { write_checkpoint_files(folder, content); });
     if (!is_saved) return;
     saved_step_ = progress.step;
+    position_ = progress.position;
     offer_as_best(progress.step);
   };
   events.on_evaluation_batches = [this](int64_t done, int64_t total) {

@@ -58,6 +58,7 @@ class RunRecord {
   const RunLosses& losses() const { return metrics_->losses(); }
   double seconds() const { return seconds_; }  // of the steps of this process
   const std::optional<BestCheckpoint>& best() const { return best_; }
+  const data::SamplerPosition& position() const { return position_; }  // in the data, of the newest checkpoint
   const std::optional<EvaluationMetrics>& last_evaluation() const { return last_evaluation_; }
 
  private:
@@ -82,6 +83,7 @@ class RunRecord {
   std::optional<BestCheckpoint> best_;
   std::optional<EvaluationMetrics> last_evaluation_;
   int64_t saved_step_ = -1;  // of the newest checkpoint
+  data::SamplerPosition position_;
   double seconds_ = 0;
 };
 

@@ -102,7 +102,7 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, io::ModelRequest 
 // What this run is, for its checkpoints. One that goes on must be what its checkpoint was.
 io::TrainingState settle_run(const TrainingRunSpec& spec, const ResumePoint& resume, const io::LoadedModel& loaded,
                              const TrainingData& data) {
-  io::warn_of_foreign_tokens(spec.data_path.string(), data.tokenizer_sha256, spec.model.string(), loaded);
+  io::warn_of_foreign_tokens(data.identity.path, data.tokenizer_sha256, spec.model.string(), loaded);
   io::TrainingState run = describe_run(spec, loaded, data);
   io::TrainingState saved = resume.state;
   saved.start_options = start_options_in_force(spec, loaded, resume.checkpoint ? &resume.state : nullptr);

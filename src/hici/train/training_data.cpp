@@ -5,10 +5,17 @@
 #include "hici/base/human.h"
 #include "hici/base/log.h"
 #include "hici/base/memory.h"
+#include "hici/base/sha256.h"
+#include "hici/base/text_table.h"
 #include "hici/data/arrow/files.h"
 #include "hici/data/sft/load_sft.h"
 #include "hici/data/token_blocks.h"
+#include "hici/data/token_mix.h"
 #include "hici/data/tokenize_corpus.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
 
 namespace hici::train {
 namespace {
@@ -76,6 +83,33 @@ TrainingData open_blocks(const TrainingRunSpec& spec, const Source& source, int6
   return data;
 }
 
+// Of each file the blocks; its text, if it is any, becomes a token file of its own.
+TrainingData open_mix(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world) {
+  TrainingData data;
+  std::vector<std::unique_ptr<data::BatchSource>> parts;
+  std::vector<double> weights;
+  Sha256 hash;
+  for (const data::MixPart& part : spec.mix) {
+    const Source source{part.path, spec.split, 0,
+                        spec.output_dir / hici::detail::concat("data-", parts.size() + 1, ".bin")};
+    if (!spec.dry_run) parallel::on_leader(world, [&] { prepare_tokens(spec, source, vocab_size); });
+    TrainingData one = open_blocks(spec, source, vocab_size);
+    data.description += (parts.empty() ? "" : "; ") + part.path + ": " + one.description;
+    data.identity.path += (parts.empty() ? "" : ",") + part.path + ":" + shortest_number(part.weight);
+    data.identity.num_samples += one.identity.num_samples;
+    // Of tokenizers that differ, one that is not the model's is named.
+    if (data.tokenizer_sha256.empty() || one.tokenizer_sha256 != io::tokenizer_sha256_in(spec.model))
+      data.tokenizer_sha256 = one.tokenizer_sha256;
+    hash.update(one.identity.fingerprint.data(), one.identity.fingerprint.size());
+    parts.push_back(std::move(one.samples));
+    weights.push_back(part.weight);
+    data.mixed.push_back({part.path, part.weight, one.identity.fingerprint, std::move(one.tokens)});
+  }
+  data.identity.fingerprint = hash.hex_digest();
+  data.samples = std::make_unique<data::TokenMix>(std::move(parts), std::move(weights));
+  return data;
+}
+
 TrainingData open_examples(const TrainingRunSpec& spec, const Source& source, int64_t vocab_size) {
   const SftSpec& sft = *spec.sft;
   const data::SftLayout layout{.max_length = spec.train.sequence_length,
@@ -111,7 +145,31 @@ TrainingData open_data(const TrainingRunSpec& spec, const Source& source, int64_
 
 }  // namespace
 
+std::string mix_identity(const TrainingData& data) {
+  std::string text;
+  for (const MixedData& each : data.mixed)
+    text += (text.empty() ? "" : ",") + each.sha256 + ":" + shortest_number(each.weight);
+  return text;
+}
+
+std::string mix_shares(const TrainingData& data, const data::SamplerPosition& position, uint64_t seed) {
+  const auto& mix = dynamic_cast<const data::TokenMix&>(*data.samples);
+  const std::vector<int64_t> counts = mix.counts_before(position, seed);
+  const auto all = static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
+  std::string text;
+  for (size_t i = 0; i < counts.size(); ++i)
+    text += hici::detail::concat(i == 0 ? "" : ", ", data.mixed[i].path, " ",
+                                 fixed_digits(static_cast<double>(counts[i]) / std::max(all, 1.0), 4), " (",
+                                 counted(counts[i], "sequence"), ")");
+  return text;
+}
+
 TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world) {
+  if (!spec.mix.empty()) {
+    TrainingData data = open_mix(spec, vocab_size, world);
+    release_freed_memory();
+    return data;
+  }
   return open_data(spec, training_source(spec), vocab_size, world);
 }
 

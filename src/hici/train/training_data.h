@@ -10,11 +10,21 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace hici::train {
 
+// One of several data sets that are mixed.
+struct MixedData {
+  std::string path;
+  double weight = 0;
+  std::string sha256;
+  std::unique_ptr<data::TokenFile> tokens;
+};
+
 struct TrainingData {
-  std::unique_ptr<data::TokenFile> tokens;  // of `samples`, when these are blocks
+  std::unique_ptr<data::TokenFile> tokens;  // of `samples`, when these are blocks of one file
+  std::vector<MixedData> mixed = {};        // with --data_mix, whose `samples` are a data::TokenMix
   std::unique_ptr<data::BatchSource> samples;
   io::DataIdentity identity;
   bool is_chat = false;          // examples of fine-tuning, and more conversations than instructions
@@ -27,6 +37,11 @@ struct TrainingData {
 //
 // The leader does that, and the others open what it has made.
 TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world);
+// Weights and contents: what must be the same when a run goes on. Empty without a mix.
+std::string mix_identity(const TrainingData& data);
+// "a.bin 0.71 (142 sequences), b.bin 0.29 (58)": what each data set had up to a position of the order of this seed.
+std::string mix_shares(const TrainingData& data, const data::SamplerPosition& position, uint64_t seed);
+
 // The same for the data of spec.evaluation, all of them. A data set shorter than one block is an error.
 TrainingData open_evaluation_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world);
 

@@ -5,6 +5,7 @@
 #include "hici/config/hici_config.h"
 #include "hici/config/sharding.h"
 #include "hici/config/train_config.h"
+#include "hici/data/token_mix.h"
 #include "hici/data/token_sidecar.h"
 #include "hici/io/load_model.h"
 #include "hici/nn/activation_policy.h"
@@ -17,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace hici::train {
 
@@ -59,7 +61,8 @@ struct TrainingRunSpec {
   std::filesystem::path model;  // --model_name_or_path
   std::filesystem::path output_dir;
   std::filesystem::path data_path;  // a token file, or text (data::is_text_source) that is tokenized first; or examples
-  std::optional<SftSpec> sft = {};  // nullopt: pre-training
+  std::vector<data::MixPart> mix = {};  // --data_mix: several data sets with weights, in place of data_path
+  std::optional<SftSpec> sft = {};      // nullopt: pre-training
   std::optional<EvaluationSpec> evaluation = {};
   std::optional<SampleSpec> sample = {};
   std::string text_field = "text";  // of text data

@@ -47,6 +47,7 @@ const std::vector<Group>& groups() {
         "tie_word_embeddings"}},
       {"Data",
        {"data_path",
+        "data_mix",
         "split",
         "eval_data_path",
         "eval_split",
