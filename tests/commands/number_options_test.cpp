@@ -67,7 +67,7 @@ TEST(NumberOptionsTest, EveryCommandTakesTheSameSeeds) {
                         std::string("--seed: ") + value + " is out of range; use 0 to 9223372036854775807");
     }
   }
-  EXPECT_EQ(num_commands, 2 * 4);
+  EXPECT_EQ(num_commands, 2 * 5);
 }
 
 }  // namespace
