@@ -18,10 +18,10 @@ namespace {
 constexpr const char* kFind = R"script(
 # $1: what is typed of the word; then the whole words between hici and it.
 _hici_find() {
-  local typed=$1 begin='help --help --version --completion --man' command= last= word=
+  local typed=$1 begin='help --help --version --completion --man' command='' last='' word=''
   shift
   if [[ $# -gt 0 && $1 == help ]]; then
-    begin=
+    begin=''
     shift
   fi
   _hici_table '' ''
@@ -49,9 +49,9 @@ _hici_find() {
   fi
   _hici_table "$command" "$last"
   if [[ -z $begin ]]; then # of help
-    values= kind=none
+    values='' kind=none
   elif [[ $typed == -* || ( -z $values && -z $kind && -z $typed ) ]]; then
-    values=$names kind=
+    values=$names kind=''
   elif [[ -z $values && -z $kind ]]; then
     kind=files
   fi
@@ -60,12 +60,12 @@ _hici_find() {
 
 constexpr const char* kBash = R"script(
 _hici() {
-  local names= values= kind= typed=${COMP_WORDS[COMP_CWORD]}
+  local names='' values='' kind='' typed=${COMP_WORDS[COMP_CWORD]}
   local before=("${COMP_WORDS[@]:1:COMP_CWORD-1}")
   local count=${#before[@]}
   # --name=value is three words here.
   if [[ $typed == = ]]; then
-    typed=
+    typed=''
   elif [[ $count -gt 0 && ${before[count-1]} == = ]]; then
     unset 'before[count-1]'
   fi
@@ -92,7 +92,7 @@ complete -F _hici hici
 
 constexpr const char* kZsh = R"script(
 _hici() {
-  local names= values= kind= typed=${words[CURRENT]}
+  local names='' values='' kind='' typed=${words[CURRENT]}
   local -a before
   [[ $CURRENT -gt 2 ]] && before=("${(@)words[2,CURRENT-1]}")
   if [[ $typed == --*=* ]]; then
@@ -163,7 +163,7 @@ std::string command_case(const CommandEntry& entry) {
 
 // $1: a command, a group of commands or ''; $2: the word before.
 std::string table() {
-  std::string out = "_hici_table() {\n  names= values= kind=\n  case $1 in\n";
+  std::string out = "_hici_table() {\n  names='' values='' kind=''\n  case $1 in\n";
   out += "    '') values='" + joined(first_words(), " ") + "' ;;\n    --completion) values='bash zsh' ;;\n";
   for (const std::string& word : first_words()) {
     const std::vector<std::string> names = commands_of_group(word);
