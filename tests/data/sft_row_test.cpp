@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/data/sft/row.h"
 
+#include "hici/data/sft/columns.h"
 #include "hici/data/sft/prompt.h"
 #include "support/error_message.h"
 

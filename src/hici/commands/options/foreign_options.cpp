@@ -26,6 +26,12 @@ bool means(const std::string& typed, const std::string& value) {
   return number && wanted && *number == *wanted;
 }
 
+// "none, ''".
+std::string shown_values(std::vector<std::string> values) {
+  std::replace(values.begin(), values.end(), std::string(), std::string("''"));
+  return joined(values);
+}
+
 // The option that add_inherited() declares, with another text and a look at the value before its line.
 void add_checked(CLI::App& app, const std::string& name, const std::string& reason, const std::string& text,
                  const std::function<void(const std::string&)>& check) {
@@ -49,10 +55,10 @@ void add_one_meaning(CLI::App& app, const OneMeaning& option) {
     const bool is_neutral = std::any_of(option.values.begin(), option.values.end(),
                                         [&](const std::string& each) { return means(value, each); });
     HICI_CHECK_USAGE(is_neutral, "--", option.name, ": ", typed.empty() ? "''" : printable(typed),
-                     " is not supported; supported: ", joined(option.values), "; ", option.otherwise);
+                     " is not supported; supported: ", shown_values(option.values), "; ", option.otherwise);
   };
   add_checked(app, option.name, option.reason,
-              detail::concat("Only ", joined(option.values), ", without effect: ", option.reason,
+              detail::concat("Only ", shown_values(option.values), ", without effect: ", option.reason,
                              "; for others: ", option.otherwise),
               check);
   const bool may_stand_alone = is_truth_value(option.values.front()) && !parse_number<double>(option.values.front());

@@ -134,7 +134,8 @@ class Parser {
     if (is_flag(option)) return false;
     // What may stand alone leaves a text to the positionals.
     if (may_stand_alone(option)) {
-      return count == 0 && !looks_like_option(word) && (!has_positionals_ || is_truth_value(word));
+      const bool is_wanted = count == 0 || (takes_several(option) && !has_positionals_);
+      return is_wanted && !looks_like_option(word) && (!has_positionals_ || is_truth_value(word));
     }
     if (count == 0) return !names_option(word);
     return takes_several(option) && option.get_allow_extra_args() && !looks_like_option(word);
