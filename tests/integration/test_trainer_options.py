@@ -331,7 +331,7 @@ class TableTest(FolderTest):
     def test_lists_and_ends_of_epochs(self):
         """Several values where Trainer takes them; a line where its last step would be a short one."""
         out = self.folder / "out"
-        done = self.run_hici(*train_options(out, max_steps=None, num_train_epochs=1, save_steps=100), "--report_to", "wandb", "tensorboard",
+        done = self.run_hici(*train_options(out, max_steps=None, num_train_epochs=1, gradient_accumulation_steps=7, save_steps=100), "--report_to", "wandb", "tensorboard",
                              "--dataloader_drop_last", "True")
         self.assertIn("--report_to has no meaning here", done.stderr)
         left_out = re.search(r"no step is short, so the last (.+) left out; --max_steps (\d+) takes", done.stderr)
