@@ -84,10 +84,9 @@ int run_sft(SftOptions& o) {
 
 void bind_sft(CLI::App& app, SftOptions& o) {
   o.bind_model_and_data(
-       app,
-       "Rows of {instruction, input?, output}, or conversations under messages {role, content} or "
-       "conversations {from, value}: .json, .jsonl (also .gz, .zst), .parquet, a folder of them or of save_to_disk")
-      ->required();
+      app,
+      "Rows of {instruction, input?, output}, or conversations under messages {role, content} or "
+      "conversations {from, value}: .json, .jsonl (also .gz, .zst), .parquet, a folder of them or of save_to_disk");
   with_choices_of<data::PromptStyle>(add_option(
       app, "prompt_style", o.sft.prompt_style,
       "How instructions are written: llama2 = [INST]{instruction}[/INST]; llama2_chat = [INST] <<SYS>> (Llama-2's "

@@ -13,6 +13,7 @@ namespace {
 
 struct TrainOptions : TrainingOptions {
   Option<std::string> data_mix;
+  std::string packing = "blocks";
   std::string token_type;
   Option<int64_t> segment_length{0};  // 0: --num_chunks decides
 };
@@ -31,9 +32,15 @@ void check_segments(const TrainOptions& o) {
 }
 
 void resolve_data(TrainOptions& o) {
-  HICI_CHECK_USAGE(o.data_mix.typed() != !o.data_path.empty(),
-                   o.data_mix.typed() ? "--data_mix: says the same as --data_path; give one of them"
-                                      : "--data_path: missing; give it, or several data sets as --data_mix");
+  HICI_CHECK_USAGE(!o.data_mix.typed() || o.data_path.empty(),
+                   "--data_mix: stands in place of --data_path; give one of them");
+  HICI_CHECK_USAGE(o.packing == "blocks" || o.packing == "document", "--packing: unknown way '", o.packing,
+                   "'; use blocks or document");
+  o.spec.packs_documents = o.packing == "document";
+  HICI_CHECK_USAGE(!o.spec.packs_documents || !o.data_mix.typed(),
+                   "--packing: document has no form with --data_mix; leave one of them out");
+  HICI_CHECK_USAGE(!o.spec.packs_documents || !o.spec.train.stream_segments,
+                   "--stream_segments: cannot be used with --packing document; leave out one of them");
   if (o.data_mix.typed()) o.spec.mix = data::parse_mix(o.data_mix.value, "--data_mix");
 }
 
@@ -51,13 +58,18 @@ int run_train(TrainOptions& o) {
 }
 
 void bind_train(CLI::App& app, TrainOptions& o) {
-  o.bind_model_and_data(
+  CLI::Option* const data = o.bind_model_and_data(
       app,
       "Token file (hici tokenize makes one), or text or ids: .txt, .jsonl, .json (also .gz, .zst), .parquet, a "
       "folder of them or of save_to_disk");
   add_option(app, "data_mix", o.data_mix,
              "Several data sets in place of --data_path, with the weights by which sequences are drawn from them: "
-             "a.bin:0.7,b.bin:0.3");
+             "a.bin:0.7,b.bin:0.3")
+      ->excludes(data);
+  add_option(
+      app, "packing", o.packing,
+      "blocks: the tokens in a row, cut every --model_max_length; document: whole documents, which end with EOS or "
+      "begin with BOS, fill sequences and do not see each other");
   add_option(app, "text_field", o.spec.text_field, kTextFieldHelp);
   bind_token_type(app, o.token_type);
   o.bind_what_to_train(app);

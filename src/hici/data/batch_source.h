@@ -3,6 +3,8 @@
 // examples of fine-tuning (sft/examples.h).
 #pragma once
 
+#include "hici/data/sample_order.h"
+
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -25,22 +27,6 @@ struct TokenBatch {
   SequenceLengths sequences = {};
 
   int64_t num_tokens() const { return valid_BT.defined() ? valid_BT.sum().item<int64_t>() : tokens_BT.numel(); }
-};
-
-// Where an order stands: `index` samples of epoch `epoch` have been handed out.
-struct SamplerPosition {
-  int64_t epoch = 0;
-  int64_t index = 0;
-  bool operator==(const SamplerPosition&) const = default;
-};
-
-// The endless order in which samples are visited, with a position that a checkpoint can hold.
-class SampleOrder {
- public:
-  virtual ~SampleOrder() = default;
-  virtual int64_t next() = 0;
-  virtual SamplerPosition position() const = 0;
-  virtual void seek(const SamplerPosition& position) = 0;
 };
 
 class BatchSource {

@@ -20,10 +20,6 @@ uint64_t draw_below(std::mt19937_64& engine, uint64_t bound) {
 
 }  // namespace
 
-std::unique_ptr<SampleOrder> BatchSource::order(bool shuffle, uint64_t seed) const {
-  return std::make_unique<BlockSampler>(num_samples(), shuffle, seed);
-}
-
 BlockSampler::BlockSampler(int64_t num_blocks, bool shuffle, uint64_t seed)
     : num_blocks_(num_blocks), shuffle_(shuffle), seed_(seed) {
   HICI_ASSERT(num_blocks > 0, "a sampler over nothing");

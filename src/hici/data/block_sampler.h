@@ -2,7 +2,7 @@
 // The order in which blocks of a data set are visited, with a position that a checkpoint can hold.
 #pragma once
 
-#include "hici/data/batch_source.h"
+#include "hici/data/sample_order.h"
 
 #include <cstdint>
 #include <vector>

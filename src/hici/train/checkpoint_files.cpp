@@ -180,6 +180,7 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedMode
                    {"warmup_steps", std::to_string(t.warmup(total_steps))}};
   add_unless_default(t, state.options);
   if (spec.fp8_base) state.options["fp8_base"] = "True";
+  if (spec.packs_documents) state.options["packing"] = "document";
   if (!spec.mix.empty()) state.options["data_mix"] = mix_identity(data);
   if (spec.sft) {
     state.options["prompt_style"] = spec.sft->prompt_style;

@@ -188,10 +188,11 @@ RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, co
   if (!resume.checkpoint) tell_dropout(spec, opened);
   inputs.loaded = load_for_training(spec, model, opened, hici, world);
   inputs.forward = make_forward(spec, inputs.loaded);
-  inputs.data = open_training_data(spec, inputs.loaded.model->config().vocab_size, world);
+  const DataUse use = data_use(spec, inputs.loaded.model->config(), inputs.forward.segment_length);
+  inputs.data = open_training_data(spec, use, world);
   inputs.identity = settle_run(spec, resume, inputs.loaded, inputs.data);
   if (spec.evaluation) {
-    inputs.evaluation = open_evaluation_data(spec, inputs.loaded.model->config().vocab_size, world);
+    inputs.evaluation = open_evaluation_data(spec, use, world);
     io::warn_of_foreign_tokens(spec.evaluation->data_path.string(), inputs.evaluation->tokenizer_sha256,
                                spec.model.string(), inputs.loaded);
   }

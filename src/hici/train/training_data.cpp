@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/human.h"
+#include "hici/base/is_there.h"
 #include "hici/base/log.h"
 #include "hici/base/memory.h"
 #include "hici/base/sha256.h"
@@ -12,6 +13,7 @@
 #include "hici/data/token_blocks.h"
 #include "hici/data/token_mix.h"
 #include "hici/data/tokenize_corpus.h"
+#include "hici/text/tokenizer.h"
 
 #include <algorithm>
 #include <numeric>
@@ -72,19 +74,36 @@ data::TokenFile open_token_file(const TrainingRunSpec& spec, const Source& sourc
   return data::TokenFile::open(token_path(source), {.vocab_size = vocab_size, .type = spec.token_type});
 }
 
-TrainingData open_blocks(const TrainingRunSpec& spec, const Source& source, int64_t vocab_size) {
+void use_documents(const TrainingRunSpec& spec, const Source& source, const DataUse& use, TrainingData& data) {
+  const int64_t length = spec.train.sequence_length;
+  auto rows = std::make_unique<data::DocumentRows>(*data.tokens, use.marks,
+                                                   data::DocumentLayout{length, use.segment_length}, "`packing`");
+  data.identity = {source.path.string(), data.tokens->sha256(), rows->num_samples()};
+  const double share =
+      100.0 * static_cast<double>(rows->num_tokens()) / static_cast<double>(rows->num_samples() * length);
+  data.description = hici::detail::concat(counted(rows->num_documents(), "document"), " in ",
+                                          counted(rows->num_samples(), "row"), " of ", counted(length, "token"), ", ",
+                                          fixed_digits(share, 1), " % filled; ", rows->num_cut(), " longer ones cut");
+  data.samples = std::move(rows);
+}
+
+TrainingData open_blocks(const TrainingRunSpec& spec, const Source& source, const DataUse& use) {
   TrainingData data;
-  data.tokens = std::make_unique<data::TokenFile>(open_token_file(spec, source, vocab_size));
+  data.tokens = std::make_unique<data::TokenFile>(open_token_file(spec, source, use.vocab_size));
+  if (data.tokens->info()) data.tokenizer_sha256 = data.tokens->info()->tokenizer_sha256;
+  if (spec.packs_documents) {
+    use_documents(spec, source, use, data);
+    return data;
+  }
   auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, "`sequence_length`");
   data.identity = {source.path.string(), data.tokens->sha256(), blocks->num_blocks()};
-  if (data.tokens->info()) data.tokenizer_sha256 = data.tokens->info()->tokenizer_sha256;
   data.description = counted(blocks->num_blocks(), "block") + " of " + counted(blocks->block_length(), "token");
   data.samples = std::move(blocks);
   return data;
 }
 
 // Of each file the blocks; its text, if it is any, becomes a token file of its own.
-TrainingData open_mix(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world) {
+TrainingData open_mix(const TrainingRunSpec& spec, const DataUse& use, const parallel::World& world) {
   TrainingData data;
   std::vector<std::unique_ptr<data::BatchSource>> parts;
   std::vector<double> weights;
@@ -92,8 +111,8 @@ TrainingData open_mix(const TrainingRunSpec& spec, int64_t vocab_size, const par
   for (const data::MixPart& part : spec.mix) {
     const Source source{part.path, spec.split, 0,
                         spec.output_dir / hici::detail::concat("data-", parts.size() + 1, ".bin")};
-    if (!spec.dry_run) parallel::on_leader(world, [&] { prepare_tokens(spec, source, vocab_size); });
-    TrainingData one = open_blocks(spec, source, vocab_size);
+    if (!spec.dry_run) parallel::on_leader(world, [&] { prepare_tokens(spec, source, use.vocab_size); });
+    TrainingData one = open_blocks(spec, source, use);
     data.description += (parts.empty() ? "" : "; ") + part.path + ": " + one.description;
     data.identity.path += (parts.empty() ? "" : ",") + part.path + ":" + shortest_number(part.weight);
     data.identity.num_samples += one.identity.num_samples;
@@ -110,7 +129,7 @@ TrainingData open_mix(const TrainingRunSpec& spec, int64_t vocab_size, const par
   return data;
 }
 
-TrainingData open_examples(const TrainingRunSpec& spec, const Source& source, int64_t vocab_size) {
+TrainingData open_examples(const TrainingRunSpec& spec, const Source& source, const DataUse& use) {
   const SftSpec& sft = *spec.sft;
   const data::SftLayout layout{.max_length = spec.train.sequence_length,
                                .segment_length = spec.attention == nn::AttentionKind::kFull ? 0 : sft.segment_length,
@@ -122,7 +141,7 @@ TrainingData open_examples(const TrainingRunSpec& spec, const Source& source, in
                                .max_samples = source.max_samples,
                                .model = spec.model,
                                .prompt_style = parse_enum<data::PromptStyle>(sft.prompt_style, "`prompt_style`"),
-                               .vocab_size = vocab_size},
+                               .vocab_size = use.vocab_size},
                               layout));
   TrainingData data;
   data.identity = {source.path.string(), examples->fingerprint(), examples->num_samples()};
@@ -133,10 +152,10 @@ TrainingData open_examples(const TrainingRunSpec& spec, const Source& source, in
   return data;
 }
 
-TrainingData open_data(const TrainingRunSpec& spec, const Source& source, int64_t vocab_size,
+TrainingData open_data(const TrainingRunSpec& spec, const Source& source, const DataUse& use,
                        const parallel::World& world) {
-  if (!spec.sft && !spec.dry_run) parallel::on_leader(world, [&] { prepare_tokens(spec, source, vocab_size); });
-  TrainingData data = spec.sft ? open_examples(spec, source, vocab_size) : open_blocks(spec, source, vocab_size);
+  if (!spec.sft && !spec.dry_run) parallel::on_leader(world, [&] { prepare_tokens(spec, source, use.vocab_size); });
+  TrainingData data = spec.sft ? open_examples(spec, source, use) : open_blocks(spec, source, use);
   // A tokenizer takes as much as a small model. It is gone by now, but what it took is still the process's, in holes
   // that no tensor fits.
   release_freed_memory();
@@ -144,6 +163,21 @@ TrainingData open_data(const TrainingRunSpec& spec, const Source& source, int64_
 }
 
 }  // namespace
+
+// BOS and EOS of config.json and of the tokenizer. An id that is both ends documents: Qwen's <|endoftext|>.
+DataUse data_use(const TrainingRunSpec& spec, const config::ModelConfig& config, int64_t segment_length) {
+  DataUse use{config.vocab_size, segment_length, {}};
+  if (!spec.packs_documents) return use;
+  use.marks.ends.insert(config.eos_token_id.begin(), config.eos_token_id.end());
+  if (config.bos_token_id) use.marks.starts.insert(*config.bos_token_id);
+  if (is_there(spec.model / "tokenizer.json")) {
+    const text::Tokenizer tokenizer = text::Tokenizer::from_path(spec.model, 1);
+    if (tokenizer.eos_id()) use.marks.ends.insert(*tokenizer.eos_id());
+    if (tokenizer.bos_id()) use.marks.starts.insert(*tokenizer.bos_id());
+  }
+  for (const int64_t id : use.marks.ends) use.marks.starts.erase(id);
+  return use;
+}
 
 std::string mix_identity(const TrainingData& data) {
   std::string text;
@@ -164,17 +198,17 @@ std::string mix_shares(const TrainingData& data, const data::SamplerPosition& po
   return text;
 }
 
-TrainingData open_training_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world) {
+TrainingData open_training_data(const TrainingRunSpec& spec, const DataUse& use, const parallel::World& world) {
   if (!spec.mix.empty()) {
-    TrainingData data = open_mix(spec, vocab_size, world);
+    TrainingData data = open_mix(spec, use, world);
     release_freed_memory();
     return data;
   }
-  return open_data(spec, training_source(spec), vocab_size, world);
+  return open_data(spec, training_source(spec), use, world);
 }
 
-TrainingData open_evaluation_data(const TrainingRunSpec& spec, int64_t vocab_size, const parallel::World& world) {
-  return open_data(spec, evaluation_source(spec), vocab_size, world);
+TrainingData open_evaluation_data(const TrainingRunSpec& spec, const DataUse& use, const parallel::World& world) {
+  return open_data(spec, evaluation_source(spec), use, world);
 }
 
 }  // namespace hici::train

@@ -65,6 +65,7 @@ struct TrainingRunSpec {
   std::optional<SftSpec> sft = {};      // nullopt: pre-training
   std::optional<EvaluationSpec> evaluation = {};
   std::optional<SampleSpec> sample = {};
+  bool packs_documents = false;     // pre-training: whole documents to a row, which do not see each other
   std::string text_field = "text";  // of text data
   std::string split = "train";
   // As the user said; else the file's sidecar or the vocabulary decides.

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cctype>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace hici::commands {
@@ -82,12 +83,18 @@ class Parser {
     }
   }
 
+  // Another option stands in its place.
+  static bool is_replaced(const CLI::Option& option) {
+    const std::set<CLI::Option*>& others = option.get_excludes();
+    return std::any_of(others.begin(), others.end(), [](const CLI::Option* other) { return other->count() > 0; });
+  }
+
   // Converts and sets the values, and raises what was wrong.
   void finish() {
     std::vector<CLI::Option*> inherited;  // they log, which belongs to a command that runs
     std::string missing;
     for (CLI::Option* option : app_.get_options()) {
-      if (option->get_required() && option->count() == 0)
+      if (option->get_required() && option->count() == 0 && !is_replaced(*option))
         missing += (missing.empty() ? "" : ", ") + shown_name(*option);
       if (option->count() == 0 || option == app_.get_help_ptr()) continue;
       is_inherited(*option) && !is_refused(*option) ? inherited.push_back(option) : set(*option);

@@ -132,7 +132,7 @@ void check_streaming(const TrainingOptions& o) {
 
 CLI::Option* TrainingOptions::bind_model_and_data(CLI::App& app, const std::string& data_help) {
   add_option(app, "model_name_or_path", model, "Directory of the base model (config.json and weights)")->required();
-  CLI::Option* const data = add_option(app, "data_path", data_path, data_help);
+  CLI::Option* const data = add_option(app, "data_path", data_path, data_help)->required();
   add_option(app, "split,--dataset_split", spec.split, "Split of a data set with several");
   add_option(app, "output_dir", output_dir, "Where checkpoints, metrics.jsonl and the event file go")->required();
   add_bool(app, "overwrite_output_dir", spec.overwrite_output,

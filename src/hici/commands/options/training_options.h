@@ -54,7 +54,7 @@ struct TrainingOptions {
   DeviceOptions device;
   CLI::App* declared_in = nullptr;  // the command, for the text of its options
 
-  // -> the option of the data, which a command may ask for.
+  // -> the option of the data, in whose place a command may have others.
   CLI::Option* bind_model_and_data(CLI::App& app, const std::string& data_help);
   void bind_what_to_train(CLI::App& app);
   void bind_how_to_train(CLI::App& app);

@@ -4,23 +4,13 @@
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/sha256.h"
-#include "hici/ops/linear_cross_entropy.h"
-
-#include <ATen/ATen.h>
+#include "hici/data/packed_rows.h"
 
 #include <algorithm>
 #include <iomanip>
-#include <map>
-#include <numeric>
 #include <sstream>
 
 namespace hici::data {
-namespace {
-
-int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
-
-}  // namespace
-
 void SftExamples::add(const SftExample& example, bool is_chat) {
   const auto whole = static_cast<int64_t>(example.ids.size()), length = std::min(whole, layout_.max_length);
   counts_.truncated += whole > length ? 1 : 0;
@@ -47,65 +37,41 @@ void SftExamples::finish() {
 }
 
 int64_t SftExamples::padded_length(const ExampleSpan& span) const {
-  return layout_.segment_length > 0 ? round_up(span.length, layout_.segment_length) : span.length;
+  return padded_to_segments(span.length, layout_.segment_length);
 }
 
-// Best fit, longest example first: each example goes into the fullest row that can hold it. Afterwards rows are in the
-// file order of their first examples, and the examples of a row in file order.
 void SftExamples::pack() {
-  std::vector<size_t> order(spans_.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return padded_length(spans_[a]) > padded_length(spans_[b]); });
-  std::multimap<int64_t, size_t> rows_by_room;
-  for (const size_t example : order) {
-    const int64_t length = padded_length(spans_[example]);
-    auto fitting = rows_by_room.lower_bound(length);
-    if (fitting == rows_by_room.end()) {
-      fitting = rows_by_room.emplace(layout_.max_length, samples_.size());
-      samples_.emplace_back();
-    }
-    const auto [room, row] = *fitting;
-    rows_by_room.erase(fitting);
-    samples_[row].push_back(example);
-    rows_by_room.emplace(room - length, row);
+  std::vector<int64_t> padded;
+  for (const ExampleSpan& span : spans_) padded.push_back(padded_length(span));
+  samples_ = pack_rows(padded, layout_.max_length);
+}
+
+int64_t SftExamples::fill(const ExampleSpan& span, int64_t* tokens, int64_t* labels) const {
+  int64_t targets = 0;
+  for (int64_t t = 0; t < span.length; ++t) {
+    const size_t from = span.begin + static_cast<size_t>(t);
+    tokens[t] = ids_[from];
+    if (t == 0 || !is_learned_[from]) continue;
+    labels[t - 1] = ids_[from];
+    ++targets;
   }
-  for (std::vector<size_t>& sample : samples_) std::sort(sample.begin(), sample.end());
-  std::sort(samples_.begin(), samples_.end());
+  return targets;
 }
 
 TokenBatch SftExamples::batch(const std::vector<int64_t>& samples) const {
-  SequenceLengths lengths;
-  int64_t longest = 0;
+  const auto span_of = [&](size_t row, size_t i) -> const ExampleSpan& {
+    return spans_[samples_[static_cast<size_t>(samples[row])][i]];
+  };
+  std::vector<std::vector<RowSequence>> rows;
   for (const int64_t sample : samples) {
-    std::vector<int64_t>& row = lengths.emplace_back();
-    for (const size_t example : samples_[static_cast<size_t>(sample)]) row.push_back(padded_length(spans_[example]));
-    longest = std::max(longest, std::accumulate(row.begin(), row.end(), int64_t{0}));
+    std::vector<RowSequence>& row = rows.emplace_back();
+    for (const size_t example : samples_[static_cast<size_t>(sample)])
+      row.push_back({spans_[example].length, padded_length(spans_[example])});
   }
-  const std::vector<int64_t> shape{static_cast<int64_t>(samples.size()), longest};
-  TokenBatch batch{at::zeros(shape, at::kLong), at::full(shape, ops::kIgnoredLabel, at::kLong), 0, samples};
-  at::Tensor valid_BT = at::zeros(shape, at::kBool);
-  for (size_t row = 0; row < samples.size(); ++row) {
-    int64_t at = static_cast<int64_t>(row) * longest;
-    for (size_t i = 0; i < lengths[row].size(); ++i) {
-      const ExampleSpan& span = spans_[samples_[static_cast<size_t>(samples[row])][i]];
-      for (int64_t t = 0; t < span.length; ++t) {
-        const size_t from = span.begin + static_cast<size_t>(t);
-        batch.tokens_BT.mutable_data_ptr<int64_t>()[at + t] = ids_[from];
-        valid_BT.mutable_data_ptr<bool>()[at + t] = true;
-        if (t == 0 || !is_learned_[from]) continue;
-        batch.labels_BT.mutable_data_ptr<int64_t>()[at + t - 1] = ids_[from];
-        ++batch.num_targets;
-      }
-      at += lengths[row][i];
-    }
-  }
-  if (!valid_BT.all().item<bool>()) batch.valid_BT = valid_BT;
-  const bool same_length = std::all_of(lengths.begin(), lengths.end(),
-                                       [&](const auto& row) { return row.size() == 1 && row.front() == longest; });
   const bool by_itself = layout_.packing || (layout_.segment_length > 0 && layout_.drops_empty_segments);
-  if (by_itself && !same_length) batch.sequences = std::move(lengths);
-  return batch;
+  return lay_out_rows(samples, rows, by_itself, [&](size_t row, size_t i, int64_t* tokens, int64_t* labels) {
+    return fill(span_of(row, i), tokens, labels);
+  });
 }
 
 std::string SftExamples::fingerprint() const {

@@ -57,6 +57,8 @@ class SftExamples : public BatchSource {
   };
   int64_t padded_length(const ExampleSpan& span) const;
   void pack();
+  // -> the number of labels.
+  int64_t fill(const ExampleSpan& span, int64_t* tokens, int64_t* labels) const;
 
   SftLayout layout_;
   SftCounts counts_;
