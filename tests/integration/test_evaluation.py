@@ -3,15 +3,12 @@
 import json
 import math
 import os
-import pathlib
 import random
-import shutil
 import signal
 import unittest
 
 from processes import ProcessesTest
-from support import (GOLDEN, FolderTest, UndisturbedRuns, hici, metrics, start_hici, stop_now, train_options,
-                     wait_until)
+from support import GOLDEN, hici, metrics, num_metric_lines, start_hici, stop_now, train_options, wait_until
 
 STEPS, LENGTH, VOCABULARY = 6, 96, 113
 ADAPTED = {"init_adapter": GOLDEN / "llama-gqa" / "adapter"}  # adapters that are not zero, on the HiCI modules too
@@ -56,7 +53,8 @@ class LossTest(EvaluationTest):
         self.train("out", model=model, **changes)
         evaluations = self.evaluations()
         self.assertEqual(sorted(evaluations), [2, 4, 6])
-        for step, loss in evaluations.items():
+        for step in (2, 6):
+            loss = evaluations[step]
             result = self.folder / f"ppl-{step}.json"
             checkpoint = self.folder / "out" / f"checkpoint-{step}"
             whole = changes.get("low_rank_training") is False
@@ -129,17 +127,22 @@ class ResumeTest(EvaluationTest):
         self.assertEqual(self.best("out"), self.best("whole"))
 
     def test_an_evaluation_that_was_stopped_is_made_first(self):
-        data = tokens_file(self.folder / "long.bin", 400)
-        out = self.folder / "out"
-        process = start_hici(*self.options("out", eval_data_path=data, save_steps=0))
-        self.assertTrue(wait_until(process, lambda: out.exists() and any(out.glob("metrics.jsonl")) and
-                                   len(self.steps("out")) == 2))
-        code, stderr = stop_now(process, signal.SIGTERM)
-        self.assertEqual(code, 143, stderr)
-        self.assertEqual(self.evaluations("out"), {}, "the evaluation ended before it could be stopped; make it longer")
-        self.train("out", eval_data_path=data, save_steps=0, resume_from_checkpoint="latest")
-        self.train("whole", eval_data_path=data, save_steps=0)
-        self.assertEqual(self.records("out"), self.records("whole"))
+        """In the middle of a run, and behind its last step."""
+        words = {"eval_data_path": tokens_file(self.folder / "long.bin", 150), "save_steps": 0}
+        for steps in (3, 2):
+            out, whole = f"out-{steps}", f"whole-{steps}"
+            process = start_hici(*self.options(out, max_steps=steps, **words))
+            self.assertTrue(wait_until(process, lambda: num_metric_lines(self.folder / out) == 2))
+            code, stderr = stop_now(process, signal.SIGTERM)
+            self.assertEqual(code, 143, stderr)
+            self.assertEqual(self.evaluations(out), {}, "the evaluation ended before it could be stopped; make it longer")
+            done = self.train(out, max_steps=steps, resume_from_checkpoint="latest", **words)
+            self.assertEqual("all 2 steps are done" in done.stderr, steps == 2, done.stderr)
+            self.train(whole, max_steps=steps, **words)
+            self.assertEqual(self.records(out), self.records(whole))
+            self.assertEqual(self.best(out), self.best(whole))
+            done = self.train(out, max_steps=steps, resume_from_checkpoint="latest", **words)
+            self.assertIn(": nothing to do: all", done.stderr)
 
     def test_the_best_checkpoint_outlives_its_limit_and_a_resume(self):
         """Rates at which the losses of other data rise after the first steps."""

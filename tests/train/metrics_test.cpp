@@ -150,7 +150,7 @@ TEST(MetricsTest, EvaluationsHaveLinesOfTheirOwnThatAResumedRunGoesOnWith) {
   EXPECT_EQ(line.at("eval_tokens"), 4200);
   EXPECT_FALSE(line.contains("loss"));
   EXPECT_EQ(evaluation_text(evaluation_of(2, 2.75), 300),
-            "step 2/300  evaluation loss 2.7500  perplexity 15.64  4.2k target tokens in 1.20 s");
+            "step 2/300  evaluation loss 2.7500  perplexity 15.64  4.20k target tokens in 1.20 s");
 }
 
 TEST(MetricsTest, ANewRunKeepsTheLinesOfAnotherAside) {

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -109,6 +110,13 @@ std::string MetricsWriter::line_for_people(const StepMetrics& metrics) const {
   const auto left = static_cast<double>(total_steps_ - metrics.step);
   const double seconds_left = done > 0 ? metrics.seconds / done * left : std::numeric_limits<double>::quiet_NaN();
   return step_text(metrics, total_steps_, seconds_left);
+}
+
+bool has_evaluation(const fs::path& output_dir, int64_t step) {
+  const std::vector<JsonLine> lines = read_json_lines(output_dir / MetricsWriter::kFileName);
+  return std::any_of(lines.begin(), lines.end(), [&](const JsonLine& line) {
+    return line.value.contains(kEvaluationLoss) && line.value.value("step", nlohmann::json()) == step;
+  });
 }
 
 std::string metrics_line(const StepMetrics& metrics) {

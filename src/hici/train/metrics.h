@@ -85,6 +85,9 @@ class MetricsWriter {
   EventFileWriter events_;
 };
 
+// Whether the metrics.jsonl of a run has an evaluation after `step`.
+bool has_evaluation(const std::filesystem::path& output_dir, int64_t step);
+
 // A line of metrics.jsonl, with its end. A number that is not finite is written as null: JSON has no other word for it.
 std::string metrics_line(const StepMetrics& metrics);
 std::string metrics_line(const EvaluationMetrics& metrics);

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/log.h"
 #include "hici/base/signals.h"
 #include "hici/train/record_file.h"
@@ -104,7 +105,9 @@ void RunRecord::begin(const Progress& start, int64_t total_steps, const std::str
     samples_.emplace(samples);
   }
   eval_data_ = eval_data;
-  saved_step_ = start.step;
+  position_ = start.position;
+  // A run may go on from a checkpoint of another folder.
+  if (is_there(io::checkpoint_path(spec_.output_dir, start.step))) saved_step_ = start.step;
   find_best(start.step);
 }
 
@@ -152,10 +155,16 @@ void RunRecord::offer_as_best(int64_t step) {
   if (!last_evaluation_ || last_evaluation_->step != step || saved_step_ != step || step == 0) return;
   const double loss = last_evaluation_->loss;
   if (!std::isfinite(loss) || (best_ && loss >= best_->eval_loss)) return;
-  best_ = {step, loss};
-  write_best_checkpoint(spec_.output_dir, {*best_, eval_data_});
-  store_.keep(step);
-  store_.rotate();
+  try {
+    write_best_checkpoint(spec_.output_dir, {{step, loss}, eval_data_});
+    best_ = {step, loss};
+    store_.keep(step);
+    store_.rotate();
+  } catch (const InternalError&) {
+    throw;
+  } catch (const Error& e) {  // a full disk: the one before stays the best
+    log_warning(e.what());
+  }
 }
 
 void RunRecord::finish() {

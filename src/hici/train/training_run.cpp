@@ -22,11 +22,25 @@ Progress progress_of(const io::TrainingState& state) {
   return {state.step, state.tokens, {state.epoch, state.next_sample}};
 }
 
+// A stop may come between the last step and its evaluation.
+bool lacks_last_evaluation(const TrainingRunSpec& spec, int64_t step, const parallel::World& world) {
+  if (!spec.evaluation) return false;
+  const bool leader_finds_none = world.is_leader() && !has_evaluation(spec.output_dir, step);
+  return parallel::largest_of(world, int64_t{leader_finds_none}) != 0;
+}
+
 // Says where a run goes on from. True when nothing is left to do.
-bool is_done(const TrainingRunSpec& spec, const ResumePoint& resume, int64_t total_steps) {
+bool is_done(const TrainingRunSpec& spec, const ResumePoint& resume, int64_t total_steps,
+             const parallel::World& world) {
   if (!resume.checkpoint) return false;
+  const bool has_steps = resume.state.step < total_steps;
+  if (!has_steps && lacks_last_evaluation(spec, resume.state.step, world)) {
+    log_info(spec.output_dir.string(), ": all ", counted(total_steps, "step"), " are done (",
+             resume.checkpoint->string(), "), and the last evaluation is to come");
+    return false;
+  }
   log_resume(spec, *resume.checkpoint, resume.state.step, total_steps);
-  return resume.state.step >= total_steps;
+  return !has_steps;
 }
 
 // An allocation that fails ends the run: the checkpoints stay as they are.
@@ -68,7 +82,7 @@ bool evaluates_first(const TrainingRunSpec& spec, const RunRecord& record, const
                      int64_t total_steps) {
   if (!spec.evaluation) return false;
   if (step == 0) return spec.evaluation->on_start;
-  return plan.is_due_after(step, total_steps) && !record.has_evaluation(step);
+  return (plan.is_due_after(step, total_steps) || step > total_steps) && !record.has_evaluation(step);
 }
 
 Sampler make_sampler(const TrainingRunSpec& spec, const RunInputs& inputs) {
@@ -90,6 +104,19 @@ int rehearse(const TrainingRunSpec& spec, const RunInputs& inputs, const RunStep
   return 0;
 }
 
+// The record of a run that begins, in the process that leads it; and whether an evaluation comes first.
+void begin_record(std::optional<RunRecord>& record, const TrainingRunSpec& spec, RunStart& start,
+                  const RunInputs& inputs, const RunStep& step, const OptimizerState& state,
+                  EvaluationPlan& evaluation) {
+  const Progress from = progress_of(start.resume.state);
+  record.emplace(spec, inputs.loaded, step.trained, state, inputs.identity, start.folder->store,
+                 make_sampler(spec, inputs));
+  record->begin(from, inputs.total_steps, inputs.evaluation ? inputs.evaluation->identity.fingerprint : "");
+  log_start(spec, inputs.loaded, step.trained, inputs.data, inputs.total_steps);
+  if (spec.evaluation) log_evaluation_plan(*inputs.evaluation, evaluation.steps);
+  evaluation.is_first = evaluates_first(spec, *record, evaluation, from.step, inputs.total_steps);
+}
+
 // From the step of the checkpoint to the last one, or to a stop signal.
 int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inputs, const RunStep& step,
               ParameterShards& shards) {
@@ -105,18 +132,11 @@ int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inp
 
   const int64_t total_steps = inputs.total_steps;
   const Progress from = progress_of(start.resume.state);
-  std::optional<RunRecord> record;
   const std::optional<Evaluator> evaluator = make_evaluator(spec, inputs, step, world);
   EvaluationPlan evaluation = plan_of(spec, evaluator);
   if (spec.dry_run) return rehearse(spec, inputs, step, state, from, evaluation, world);
-  parallel::on_leader(world, [&] {
-    record.emplace(spec, inputs.loaded, step.trained, state, inputs.identity, start.folder->store,
-                   make_sampler(spec, inputs));
-    record->begin(from, total_steps, inputs.evaluation ? inputs.evaluation->identity.fingerprint : "");
-    log_start(spec, inputs.loaded, step.trained, inputs.data, total_steps);
-    if (spec.evaluation) log_evaluation_plan(*inputs.evaluation, evaluation.steps);
-    evaluation.is_first = evaluates_first(spec, *record, evaluation, from.step, total_steps);
-  });
+  std::optional<RunRecord> record;
+  parallel::on_leader(world, [&] { begin_record(record, spec, start, inputs, step, state, evaluation); });
   evaluation.is_first = parallel::largest_of(world, int64_t{evaluation.is_first}) != 0;
   TrainerEvents events = record ? record->events() : TrainerEvents{};
   events.save = [&, save = events.save](const Progress& progress) { state.write_together([&] { save(progress); }); };
@@ -135,9 +155,9 @@ int run_steps(const TrainingRunSpec& spec, RunStart& start, const RunInputs& inp
 void check_segment_parallel(const TrainingRunSpec& spec) {
   if (spec.segment_processes == 1) return;
   nn::check_stays_in_segments(spec.attention, "`segment_parallel`");
-  HICI_CHECK_USAGE(!spec.sft || !spec.sft->packing,
-                   "`segment_parallel`: has no form with `packing` True, where a row holds several sequences; leave "
-                   "one of them out");
+  HICI_CHECK_USAGE(!spec.packs_documents && (!spec.sft || !spec.sft->packing),
+                   "`segment_parallel`: has no form with `packing` ", spec.sft ? "True" : "document",
+                   ", where a row holds several sequences; leave one of them out");
   HICI_CHECK_USAGE(
       !spec.sft || spec.train.batch_size == 1,
       "`segment_parallel`: examples of one forward may have different numbers of segments; use `batch_size` "
@@ -166,7 +186,7 @@ int TrainingRun::run(const config::HiciConfig& hici) {
   const RunInputs inputs = load_inputs(spec_, start_.resume, request_, *opened_, hici, world_);
   opened_.reset();  // a checkpoint of them may be removed, whose space a mapped file would keep
   check_enough_segments(spec_, inputs);
-  if (is_done(spec_, start_.resume, inputs.total_steps)) return 0;
+  if (is_done(spec_, start_.resume, inputs.total_steps, world_)) return 0;
   const RunStep step = build_step(spec_, inputs, world_);
   ParameterShards shards(step.trained, world_, spec_.sharding.kind);
   return run_steps(spec_, start_, inputs, step, shards);
