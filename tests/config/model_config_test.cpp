@@ -192,6 +192,20 @@ TEST(ModelConfigTest, ReadsALongropeThatDoesNotDependOnTheLength) {
                     "short_factor is \"many\", expected a number for each");
 }
 
+TEST(ModelConfigTest, AContextFactorOnLongropeKeepsItsUsualAttentionFactor) {
+  const std::vector<double> factors(64, 2.0);
+  ModelConfig config = parse(with(qwen3(), "rope_scaling",
+                                  {{"rope_type", "longrope"},
+                                   {"short_factor", factors},
+                                   {"long_factor", factors},
+                                   {"factor", 4.0},
+                                   {"original_max_position_embeddings", 4096}}));
+  config.rope.context_factor = 3;
+  const ModelConfig again = parse(to_json(config));
+  EXPECT_EQ(again.rope.factor, 12);
+  EXPECT_EQ(rope_attention_scale(again.rope), rope_attention_scale(config.rope));
+}
+
 TEST(ModelConfigTest, KeepsUnknownKeysAndRoundTrips) {
   const json source = with(qwen3(), "transformers_version", "4.51.0");
   const json out = to_json(parse(source));

@@ -210,6 +210,8 @@ RopeConfig with_context_factor_folded(const ModelConfig& model) {
   if (rope.context_factor == 1) return rope;
   if (rope.type == RopeType::kLlama3 || rope.type == RopeType::kYarn) return as_longrope(model);
   if (rope.type == RopeType::kDefault) rope.type = RopeType::kLinear;
+  // The usual one follows from the factor, which grows.
+  if (rope.type == RopeType::kLongrope) rope.attention_factor = rope_attention_scale(rope);
   rope.factor *= rope.context_factor;
   for (double& factor : rope.pair_factors) factor *= rope.context_factor;
   rope.context_factor = 1;
