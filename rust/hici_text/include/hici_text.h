@@ -82,6 +82,9 @@ uint32_t hici_tokenizer_largest_id(const HiciTokenizer* tokenizer);
 /* False when there is no such token. */
 bool hici_tokenizer_token_to_id(const HiciTokenizer* tokenizer, HiciTextView token, uint32_t* id);
 bool hici_tokenizer_id_to_token(const HiciTokenizer* tokenizer, uint32_t id, HiciTextBytes* token);
+/* The content of a tokenizer.json that makes the same ids, in the form of the crate `tokenizers`: with the tokens that
+ * were added, without the post-processor (hici_tokenizer_special_ids). */
+bool hici_tokenizer_to_json(const HiciTokenizer* tokenizer, HiciTextBytes* json, char** error);
 
 /* Encodes every text by itself, on all threads: long ones in pieces (hici_tokenizer_encode_part). */
 bool hici_tokenizer_encode_batch(const HiciTokenizer* tokenizer, const HiciTextView* texts, size_t num_texts,

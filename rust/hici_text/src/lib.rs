@@ -129,6 +129,16 @@ pub unsafe extern "C" fn hici_tokenizer_id_to_token(tokenizer: *const Tokenizer,
 }
 
 /// # Safety
+/// `tokenizer` is NULL or valid, `json` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn hici_tokenizer_to_json(tokenizer: *const Tokenizer, json: *mut Bytes, error: *mut *mut c_char) -> bool {
+    guard(error, false, || {
+        *ffi::out(json)? = Bytes::from(ffi::object(tokenizer)?.to_json()?);
+        Ok(true)
+    })
+}
+
+/// # Safety
 /// `tokenizer` is NULL or valid, `texts` points to `num_texts` valid views, `ids` and `error` are writable.
 #[no_mangle]
 pub unsafe extern "C" fn hici_tokenizer_encode_batch(

@@ -161,6 +161,16 @@ impl Tokenizer {
         self.run(num_bytes, move |inner| inner.decode(&ids, skip_special_tokens).map_err(|e| e.to_string()))
     }
 
+    /// The content of a tokenizer.json that makes the same ids, without a post-processor.
+    pub fn to_json(&self) -> Result<String> {
+        let inner = self.inner.clone();
+        let bounds = Bounds::relative(LOADING, 0, LOADING_BYTES_FOR_EACH, Duration::ZERO);
+        let write = move || inner.to_string(false).map_err(|e| e.to_string());
+        bounds::run_apart(bounds, STACK_BYTES, write).map_err(|e| match e {
+            Failure::Job(message) | Failure::Bound(message) => message,
+        })
+    }
+
     /// True when some token of the model holds the two characters side by side. A pair that none holds is never merged.
     pub fn has_bigram(&self, x: char, y: char) -> bool {
         let collect = || {

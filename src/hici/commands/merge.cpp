@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `hici merge`: base and adapter to one model directory.
+#include "hici/base/enum_names.h"
 #include "hici/base/error.h"
 #include "hici/base/human.h"
 #include "hici/base/log.h"
@@ -9,6 +10,7 @@
 #include "hici/base/signals.h"
 #include "hici/commands/commands.h"
 #include "hici/commands/options/model_options.h"
+#include "hici/commands/options/option.h"
 #include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/output_options.h"
 #include "hici/io/merge.h"
@@ -21,12 +23,19 @@
 namespace hici::commands {
 namespace {
 
+enum class MergeFormat { kSafetensors, kGguf };
+constexpr EnumNames<MergeFormat, 2> names_of(MergeFormat) {
+  return {"format", {{{MergeFormat::kSafetensors, "safetensors"}, {MergeFormat::kGguf, "gguf"}}}};
+}
+
 struct MergeOptions {
   std::string base_model;
   std::string peft_model;
   std::string save_path;
-  std::string torch_dtype = "auto";
-  uint64_t max_shard_bytes = 5000000000;
+  std::string format = name_of(MergeFormat::kSafetensors);
+  Option<std::string> gguf_type{"auto"};
+  Option<std::string> torch_dtype{"auto"};
+  Option<uint64_t> max_shard_bytes{5000000000};
   int64_t context_size = -1;
   Option<int64_t> compress_dim{512};
   bool with_hici = false;
@@ -41,6 +50,22 @@ std::optional<at::ScalarType> parse_dtype(const std::string& name) {
   HICI_CHECK_USAGE(name == "float32", "--torch_dtype: '", name,
                    "' is not known; use auto, float16, bfloat16 or float32");
   return at::kFloat;
+}
+
+// What the options say of a GGUF file; nothing for a directory of safetensors.
+std::optional<io::GgufRequest> gguf_request(const MergeOptions& o) {
+  if (parse_enum<MergeFormat>(o.format, "--format") == MergeFormat::kSafetensors) {
+    HICI_CHECK_USAGE(!o.gguf_type.typed(), "--gguf_type: has no effect without --format gguf; leave it out");
+    return std::nullopt;
+  }
+  HICI_CHECK_USAGE(!o.with_hici,
+                   "--format gguf: llama.cpp has no HiCI attention; leave out --with_hici for a model "
+                   "with full attention, or use --format safetensors, whose Python files compute it");
+  HICI_CHECK_USAGE(!o.torch_dtype.typed(), "--torch_dtype: has no effect with --format gguf; use --gguf_type");
+  HICI_CHECK_USAGE(!o.max_shard_bytes.typed(), "--max_shard_size: --format gguf writes one file; leave it out");
+  io::GgufRequest out;
+  if (o.gguf_type.value != "auto") out.type = parse_enum<io::gguf::TensorType>(o.gguf_type.value, "--gguf_type");
+  return out;
 }
 
 // The research code has one width for local construction and another name for the integrator's; here they are one.
@@ -80,7 +105,8 @@ class Stages {
 
 std::string result_text(const MergeOptions& o, const io::MergeResult& result) {
   std::ostringstream out;
-  out << o.save_path << ": " << name_of(result.config.family) << " in " << result.config.torch_dtype << ", "
+  out << o.save_path << ": " << name_of(result.config.family) << " in "
+      << (result.gguf_type ? detail::concat("GGUF ", name_of(*result.gguf_type)) : result.config.torch_dtype) << ", "
       << human_bytes(static_cast<int64_t>(result.bytes)) << "; LoRA folded into "
       << counted(static_cast<int64_t>(result.folded), "weight") << ", " << result.replaced << " from the adapter whole";
   if (result.hici_tensors > 0) out << ", " << result.hici_tensors << " of HiCI modules in hici_modules.safetensors";
@@ -95,8 +121,9 @@ std::string result_text(const MergeOptions& o, const io::MergeResult& result) {
 
 int run_merge(const MergeOptions& o) {
   io::MergeRequest request;
-  request.dtype = parse_dtype(o.torch_dtype);
-  request.max_shard_bytes = o.max_shard_bytes;
+  request.gguf = gguf_request(o);
+  request.dtype = parse_dtype(o.torch_dtype.value);
+  request.max_shard_bytes = o.max_shard_bytes.value;
   HICI_CHECK_USAGE(o.context_size == -1 || o.context_size > 0, "--context_size: ", o.context_size,
                    " is no context; use the tokens of a training sequence, or -1 for what the adapter says");
   check_new_folder(o.save_path, read_places_of_model(o.base_model, o.peft_model));
@@ -140,7 +167,16 @@ CommandEntry merge_command() {
             with_choices(add_option(app, "torch_dtype", o->torch_dtype,
                                     "Type of the merged weights: auto (the base's), float16, bfloat16 or float32"),
                          {"auto", "float16", "bfloat16", "float32"});
-            add_bytes(app, "max_shard_size", o->max_shard_bytes, "5GB", "Largest file of weights, as in 5GB or 5GiB");
+            o->max_shard_bytes.declare(add_bytes(app, "max_shard_size", o->max_shard_bytes.value, "5GB",
+                                                 "Largest file of weights, as in 5GB or 5GiB"));
+            with_choices(
+                add_option(app, "format", o->format,
+                           "safetensors: a directory as transformers has it. gguf: one file for llama.cpp, with the "
+                           "tokenizer, in a directory; without HiCI modules"),
+                {"safetensors", "gguf"});
+            with_choices(add_option(app, "gguf_type", o->gguf_type,
+                                    "Type of the matrices of a GGUF file: auto (the base's), F32, F16, BF16 or Q8_0"),
+                         {"auto", "F32", "F16", "BF16", "Q8_0"});
             add_option(app, "compress_dim", o->compress_dim, "Another name of --bottleneck_dim, checked like it",
                        {1, config::kMaxDim});
             add_inherited(app, "cache_dir", "nothing is downloaded");

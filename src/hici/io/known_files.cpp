@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/io/known_files.h"
 
+#include "hici/base/error.h"
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/temporary.h"
@@ -73,6 +74,13 @@ const std::vector<CompanionGroup>& companion_groups() {
          return is_there(folder / "generation_config.json");
        }}};
   return groups;
+}
+
+fs::path companion_folder(std::string_view group, const fs::path& from, const fs::path& first) {
+  for (const CompanionGroup& known : companion_groups())
+    if (known.name == group) return !first.empty() && known.is_in(first) ? first : from;
+  HICI_ASSERT(false, "no companions are called ", group);
+  return from;
 }
 
 const std::vector<std::string>& companion_files() {

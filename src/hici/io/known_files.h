@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace hici::io {
@@ -24,6 +25,9 @@ struct CompanionGroup {
   bool (*is_in)(const std::filesystem::path& folder);
 };
 const std::vector<CompanionGroup>& companion_groups();
+// The folder that a group's files are taken from: `first` where that has them (it may be empty), else `from`.
+std::filesystem::path companion_folder(std::string_view group, const std::filesystem::path& from,
+                                       const std::filesystem::path& first);
 
 // True for a folder that holds only files of a checkpoint's writer, under final or temporary names; also for an empty
 // one.

@@ -11,12 +11,13 @@
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope_json.h"
 #include "hici/io/directory_writer.h"
+#include "hici/io/gguf/model.h"
+#include "hici/io/known_files.h"
+#include "hici/io/merge_part.h"
 #include "hici/io/opened_model.h"
 #include "hici/io/remote_code.h"
-#include "hici/ops/non_finite.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <ctime>
 
@@ -46,45 +47,10 @@ at::ScalarType dtype_of(const config::ModelConfig& config, const fs::path& base)
        "' is not known; give `torch_dtype` float16, bfloat16 or float32");
 }
 
-bool is_exact(at::ScalarType from, at::ScalarType to) {
-  return from == to || to == at::kDouble || (to == at::kFloat && (from == at::kHalf || from == at::kBFloat16));
+gguf::TensorType gguf_type_of(at::ScalarType dtype) {
+  if (dtype == at::kHalf) return gguf::TensorType::kF16;
+  return dtype == at::kBFloat16 ? gguf::TensorType::kBF16 : gguf::TensorType::kF32;
 }
-
-// One weight of the result: where it comes from, and what the adapter makes of it.
-struct Part {
-  std::string name;
-  const TensorSource* source;   // of the weight, folded where no layer computes with the factors
-  const TensorSource* adapter;  // of the factors
-  std::optional<Fold> fold;     // nothing: the weight as it is
-  bool is_in_source;            // the source has folded it
-  at::ScalarType dtype;
-
-  bool is_rounded() const { return fold || !is_exact(source->info(name).dtype, dtype); }
-
-  at::Tensor read() const {
-    const at::NoGradGuard no_grad;
-    at::Tensor out = !fold || is_in_source ? source->read(name, dtype) : with_factors().to(dtype);
-    if (!ops::first_non_finite(out).empty()) fail_not_finite();
-    return out;
-  }
-
- private:
-  // Damaged weights, or values that the type cannot hold, which became infinite.
-  [[noreturn]] void fail_not_finite() const {
-    for (const std::string& factor : fold ? fold->tensors() : std::vector<std::string>{})
-      check_finite(adapter->read(factor), *adapter, factor);
-    check_finite(source->read(name), *source, name);
-    if (dtype == at::kHalf)
-      fail(source->file_of(name), ": tensor '", printable(name),
-           "' has values that float16 cannot hold (above 65504); use `torch_dtype` bfloat16");
-    fail(source->file_of(name), ": tensor '", printable(name), "' has values that ", name_of(dtype),
-         " cannot hold once its LoRA factors are added; is the adapter of this model?");
-  }
-
-  at::Tensor with_factors() const {
-    return folded(source->read(name, dtype == at::kDouble ? at::kDouble : at::kFloat), *fold, *adapter);
-  }
-};
 
 class Merge {
  public:
@@ -93,6 +59,8 @@ class Merge {
         opened_(opened),
         loaded_(describe(hici)),
         dtype_(request.dtype ? *request.dtype : dtype_of(opened_.base.config(), opened_.base.path())) {
+    if (request_.gguf) result_.gguf_type = request_.gguf->type.value_or(gguf_type_of(dtype_));
+    HICI_ASSERT(!result_.gguf_type || !request_.with_hici, "a GGUF file with HiCI modules");
     HICI_CHECK(!request_.with_hici || loaded_.has_hierarchy, "`with_hici` True: neither ",
                opened_.adapter->path.string(), " nor ", opened_.base.path().string(),
                " has HiCI modules; leave it out");
@@ -100,7 +68,17 @@ class Merge {
   }
 
   MergeResult run() {
-    ModelToWrite model{.config = merged_config(),
+    result_.config = merged_config();
+    if (result_.gguf_type)
+      write_gguf();
+    else
+      write_directory();
+    return std::move(result_);
+  }
+
+ private:
+  void write_directory() {
+    ModelToWrite model{.config = result_.config,
                        .tensors = tensors(model_parts_),
                        .copy_from = opened_.base.path(),
                        .copy_first = opened_.adapter->path,
@@ -108,28 +86,89 @@ class Merge {
     std::vector<TensorToWrite> modules = tensors(hici_parts_);
     result_.bytes = total_bytes_;
     DirectoryWriter writer(request_.output, model_bytes(model) + safetensors_bytes(modules));
-    result_.config = model.config;
     write_model_files(writer, std::move(model));
     if (const std::string readers = config::readers_of_rope(result_.config); !readers.empty())
       log_warning(request_.output.string(), ": ", readers);
     if (!modules.empty()) write_hici_files(writer.folder(), std::move(modules));
-    result_.check = check_merged({.model = request_.model,
-                                  .opened = opened_,
-                                  .hici = loaded_.hici,
-                                  .merged = writer.folder(),
-                                  .stored = dtype_,
-                                  .with_hici = !hici_parts_.empty(),
-                                  .rounded = rounded_,
-                                  .progress = [&](uint64_t total, uint64_t done) { report("checking", total, done); }});
+    check_and_publish(writer, check_request(writer.folder(), dtype_));
+  }
+
+  void write_gguf() {
+    const gguf::TensorType type = *result_.gguf_type;
+    const std::string subject = opened_.base.path().string();
+    const config::ModelConfig config = gguf::written_config(result_.config, subject);
+    const gguf::ModelFile model =
+        gguf::model_file({.config = config,
+                          .type = type,
+                          .folders = {companion_folder("tokenizer"), companion_folder("chat template"),
+                                      companion_folder("generation config")},
+                          .subject = subject},
+                         gguf_weights());
+    for (const gguf::TensorToWrite& tensor : model.tensors) result_.bytes += gguf::num_bytes(tensor.type, tensor.shape);
+    DirectoryWriter writer(request_.output, gguf::file_bytes(model.metadata, model.tensors) + (uint64_t{1} << 20));
+    const fs::path file = writer.folder() / gguf::file_name(type);
+    gguf::write_file(file, model.metadata, model.tensors);
+    // The check computes in float64 where the weights have all of float32's digits.
+    MergeCheckRequest check =
+        check_request(writer.folder(), type == gguf::TensorType::kF32 ? at::kFloat : at::kBFloat16);
+    check.open = [&](const ModelRequest&) {
+      auto source = std::make_shared<gguf::ModelSource>(file, config, model);
+      return OpenedModel{ModelDirectory::of(file, config, std::move(source)), {}, {}, {}, {}};
+    };
+    check.tokenizer = companion_folder("tokenizer");
+    check.rounding_error = [type](const at::Tensor& numbers) {
+      return gguf::rounding_error(gguf::stored_type(type, numbers.sizes().vec()), numbers);
+    };
+    check_and_publish(writer, check);
+  }
+
+  std::vector<gguf::WeightToWrite> gguf_weights() {
+    std::vector<gguf::WeightToWrite> out;
+    for (const MergePart& part : model_parts_) {
+      const std::vector<int64_t> shape = part.source->info(part.name).shape;
+      const gguf::TensorType type = gguf::stored_type(*result_.gguf_type, shape);
+      gguf::check_rows(type, shape, part.source->file_of(part.name) + ": tensor '" + printable(part.name) + "'");
+      const uint64_t bytes = gguf::num_bytes(type, shape);
+      total_bytes_ += bytes;
+      out.push_back({part.name, shape, [this, &part, bytes] { return read_and_report(part, bytes); }});
+    }
+    return out;
+  }
+
+  at::Tensor read_and_report(const MergePart& part, uint64_t bytes) {
+    at::Tensor tensor = part.read();
+    done_bytes_ += bytes;
+    report("merging", total_bytes_, done_bytes_);
+    return tensor;
+  }
+
+  // Of base and adapter, that which brings files of this kind.
+  fs::path companion_folder(const char* group) const {
+    return io::companion_folder(group, opened_.base.path(), opened_.adapter->path);
+  }
+
+  MergeCheckRequest check_request(const fs::path& merged, at::ScalarType stored) const {
+    return {.model = request_.model,
+            .opened = opened_,
+            .hici = loaded_.hici,
+            .merged = merged,
+            .stored = stored,
+            .with_hici = !hici_parts_.empty(),
+            .rounded = rounded_,
+            .progress = [&](uint64_t total, uint64_t done) { report("checking", total, done); },
+            .open = open_model,
+            .tokenizer = merged};
+  }
+
+  void check_and_publish(DirectoryWriter& writer, const MergeCheckRequest& check) {
+    result_.check = check_merged(check);
     opened_.finish_checks();
     opened_.warn_of_other_base();
     opened_.warn_of_other_tokenizer();
     write_file_atomically(writer.folder() / kMergeRecordName, record().dump(2) + "\n");
     writer.publish();
-    return std::move(result_);
   }
 
- private:
   LoadedModel describe(const config::HiciConfig& hici) const {
     check_new_folder(request_.output);
     HICI_ASSERT(opened_.adapter, "a merge without adapter");
@@ -178,7 +217,7 @@ class Merge {
     result_.hici_tensors = hici_parts_.size();
   }
 
-  void add_part(const std::string& name, const std::vector<int64_t>& shape, std::vector<Part>& parts) {
+  void add_part(const std::string& name, const std::vector<int64_t>& shape, std::vector<MergePart>& parts) {
     const TensorSource* source = opened_.source_of(name);
     HICI_CHECK(source != nullptr, opened_.adapter->path.string(), ": has no tensor '", name, "', nor has ",
                opened_.base.path().string(), "; the files are not whole");
@@ -186,10 +225,32 @@ class Merge {
                shown_shape(source->info(name).shape), ", expected ", shown_shape(shape),
                "; does it belong to another model?");
     const bool is_in_source = source == opened_.folded.get();
-    parts.push_back({name, source, opened_.adapter->lora_tensors.get(), fold_of(name), is_in_source, dtype_});
+    const std::optional<Fold> fold = fold_of(name);
+    const at::ScalarType dtype = result_.gguf_type ? gguf_dtype(*source, name, fold.has_value()) : dtype_;
+    parts.push_back({name, source, opened_.adapter->lora_tensors.get(), fold, is_in_source, dtype,
+                     result_.gguf_type ? "`gguf_type` BF16" : "`torch_dtype` bfloat16"});
     if (parts.back().fold) ++result_.folded;
     if (opened_.adapter->trainables->has(name)) ++result_.replaced;
-    if (parts.back().is_rounded()) rounded_.insert(name);
+    if (parts.back().is_rounded() || (result_.gguf_type == gguf::TensorType::kQ8_0 && shape.size() > 1))
+      rounded_.insert(name);
+  }
+
+  // In which type a weight is computed that GGUF's type is made of; what only changes its type stays in its own.
+  at::ScalarType gguf_dtype(const TensorSource& source, const std::string& name, bool is_folded) const {
+    const TensorInfo& info = source.info(name);
+    switch (gguf::stored_type(*result_.gguf_type, info.shape)) {
+      case gguf::TensorType::kF16:
+        return at::kHalf;
+      case gguf::TensorType::kBF16:
+        return at::kBFloat16;
+      case gguf::TensorType::kQ8_0:
+        if (!is_folded && (info.dtype == at::kHalf || info.dtype == at::kBFloat16)) return info.dtype;
+        return at::kFloat;
+      case gguf::TensorType::kF32:
+        return at::kFloat;
+    }
+    HICI_ASSERT(false, "type ", static_cast<uint32_t>(*result_.gguf_type));
+    return at::kFloat;
   }
 
   std::optional<Fold> fold_of(const std::string& name) const {
@@ -200,15 +261,12 @@ class Merge {
     return fold.lora ? std::optional(fold) : std::nullopt;
   }
 
-  std::vector<TensorToWrite> tensors(const std::vector<Part>& parts) {
+  std::vector<TensorToWrite> tensors(const std::vector<MergePart>& parts) {
     std::vector<TensorToWrite> out;
-    for (const Part& part : parts) {
-      out.emplace_back(part.name, dtype_, part.source->info(part.name).shape, [this, &part] {
-        at::Tensor tensor = part.read();
-        done_bytes_ += tensor.nbytes();
-        report("merging", total_bytes_, done_bytes_);
-        return tensor;
-      });
+    for (const MergePart& part : parts) {
+      const TensorInfo info{dtype_, part.source->info(part.name).shape};
+      out.emplace_back(part.name, dtype_, info.shape,
+                       [this, &part, bytes = info.num_bytes()] { return read_and_report(part, bytes); });
       total_bytes_ += out.back().num_bytes();
     }
     return out;
@@ -271,7 +329,8 @@ class Merge {
             {"adapter", described(opened_.adapter->path, adapter_files, *opened_.adapter->check)},
             {"options", request_.options},
             {"with_hici", !hici_parts_.empty()},
-            {"torch_dtype", name_of(dtype_)},
+            {result_.gguf_type ? "gguf_type" : "torch_dtype",
+             result_.gguf_type ? hici::name_of(*result_.gguf_type) : name_of(dtype_)},
             {"context_size", loaded_.context_size},
             {"rope_factor", loaded_.model->config().rope.context_factor},
             {"lora_scale", lora_scale()},
@@ -298,7 +357,7 @@ class Merge {
   const OpenedModel& opened_;
   LoadedModel loaded_;
   at::ScalarType dtype_;
-  std::vector<Part> model_parts_, hici_parts_;
+  std::vector<MergePart> model_parts_, hici_parts_;
   std::set<std::string> rounded_;
   uint64_t total_bytes_ = 0, done_bytes_ = 0;
   MergeResult result_;

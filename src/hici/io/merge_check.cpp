@@ -132,7 +132,7 @@ class Comparison {
       : request_(request),
         dtype_(request.stored == at::kFloat || request.stored == at::kDouble ? at::kDouble : at::kFloat),
         merged_request_(merged_request()),
-        merged_opened_(open_model(merged_request_)),
+        merged_opened_(request.open(merged_request_)),
         reference_(request.opened, describe_model(reference_request(), request.opened, request.hici),
                    request.with_hici),
         merged_(merged_opened_, describe_model(merged_request_, merged_opened_, merged_opened_.stored_hici()),
@@ -186,8 +186,8 @@ class Comparison {
   at::Tensor probe_tokens(int64_t length) {
     const int64_t vocab = reference_.model().config().vocab_size;
     std::vector<int64_t> ids;
-    if (text::has_text_support() && is_there(request_.merged / "tokenizer.json"))
-      for (const uint32_t id : text::Tokenizer::from_path(request_.merged, 1).encode(kProbeText, true))
+    if (text::has_text_support() && is_there(request_.tokenizer / "tokenizer.json"))
+      for (const uint32_t id : text::Tokenizer::from_path(request_.tokenizer, 1).encode(kProbeText, true))
         ids.push_back(id);
     result_.is_text = !ids.empty() && *std::max_element(ids.begin(), ids.end()) < vocab;
     if (!result_.is_text) return at::randint(vocab, {length}, generator_, at::TensorOptions(at::kLong));
@@ -195,11 +195,16 @@ class Comparison {
     return at::tensor(ids, at::TensorOptions(at::kLong)).narrow(0, 0, length);
   }
 
+  at::Tensor rounding_error(const at::Tensor& values) const {
+    return request_.rounding_error ? request_.rounding_error(values)
+                                   : values.abs().mul_(unit_roundoff(request_.stored));
+  }
+
   // Every number by up to the rounding error of the stored type, by chance, if the weight was rounded.
   void change(const std::string& name, at::Tensor& values) {
     if (request_.rounded.count(name) == 0) return;
     const at::Tensor chance = at::rand(values.sizes(), generator_, values.options()).mul_(2).sub_(1);
-    values.addcmul_(values, chance, unit_roundoff(request_.stored));
+    values.addcmul_(rounding_error(values), chance);
   }
 
   void run_layer(size_t i) {
@@ -237,11 +242,9 @@ class Comparison {
   }
 
   void compare_weight(const std::string& name, const at::Tensor& wanted, const at::Tensor& stored) const {
-    const at::Tensor size = wanted.abs();
     // The second term: the float32 sum before the rounding, whose error is measured by the largest number in it.
-    const double allowed_sum = size.max().item<double>() * 0x1p-20 + smallest_error(request_.stored);
-    const at::Tensor excess =
-        (stored - wanted).abs_().sub_(size, unit_roundoff(request_.stored) * (1 + 0x1p-7)).sub_(allowed_sum);
+    const double allowed_sum = wanted.abs().max().item<double>() * 0x1p-20 + smallest_error(request_.stored);
+    const at::Tensor excess = (stored - wanted).abs_().sub_(rounding_error(wanted), 1 + 0x1p-7).sub_(allowed_sum);
     HICI_CHECK(
         excess.max().item<double>() <= 0, request_.merged.string(), ": tensor '", printable(name), "' is ",
         excess.max().item<double>() + allowed_sum,

@@ -44,6 +44,10 @@ struct MergeCheckRequest {
   bool with_hici = false;
   const std::set<std::string>& rounded;  // names of weights that are inexact in `stored`
   std::function<void(uint64_t total_layers, uint64_t done_layers)> progress;
+  std::function<OpenedModel(const ModelRequest&)> open = open_model;  // of `merged`, for another format
+  std::filesystem::path tokenizer = {};                               // its folder
+  // The most by which storing moves each number of a tensor, for types with another rule than `stored` has.
+  std::function<at::Tensor(const at::Tensor& numbers)> rounding_error = {};
 };
 
 // An error that names the weight or the logits if they differ by more than rounding explains.

@@ -75,8 +75,8 @@ bool has_own_head(const TensorSource& weights) {
 void copy_companions(DirectoryWriter& writer, const fs::path& from, const fs::path& first) {
   std::vector<std::string> taken;
   for (const CompanionGroup& group : companion_groups()) {
-    const bool is_first = !first.empty() && group.is_in(first);
-    const fs::path& source = is_first ? first : from;
+    const fs::path source = companion_folder(group.name, from, first);
+    const bool is_first = source == first;
     for (const std::string& name : group.files) writer.copy_if_there(source / name);
     for (const std::string& name : group.folders) writer.copy_folder_if_there(source / name);
     if (is_first) taken.emplace_back(group.name);
@@ -133,6 +133,16 @@ ModelDirectory ModelDirectory::open(const fs::path& path) {
   const OpenedWeights modules = open_weights(path, kHiciModulesStem, kHiciModulesStem, out.check_.get());
   if (modules.source) out.weights_ = std::make_shared<JoinedSource>(out.weights_, modules.source);
   out.weight_files_.insert(out.weight_files_.end(), modules.files.begin(), modules.files.end());
+  return out;
+}
+
+ModelDirectory ModelDirectory::of(const fs::path& path, const config::ModelConfig& config,
+                                  std::shared_ptr<const TensorSource> weights) {
+  ModelDirectory out;
+  out.path_ = path;
+  out.check_ = std::make_shared<FolderCheck>(folder_of(path));
+  out.config_ = config;
+  out.weights_ = std::move(weights);
   return out;
 }
 

@@ -31,6 +31,9 @@ class ModelDirectory {
  public:
   // Names what is missing: the folder, config.json, the weights, a shard.
   static ModelDirectory open(const std::filesystem::path& path);
+  // What is no such directory: `path` is for messages.
+  static ModelDirectory of(const std::filesystem::path& path, const config::ModelConfig& config,
+                           std::shared_ptr<const TensorSource> weights);
 
   const std::filesystem::path& path() const { return path_; }
   const config::ModelConfig& config() const { return config_; }

@@ -49,6 +49,8 @@ std::optional<uint32_t> Tokenizer::token_to_id(std::string_view) const { fail(kN
 std::optional<std::string> Tokenizer::id_to_token(uint32_t) const { fail(kNoObject); }
 std::optional<uint32_t> Tokenizer::bos_id() const { fail(kNoObject); }
 std::optional<uint32_t> Tokenizer::eos_id() const { fail(kNoObject); }
+nlohmann::json Tokenizer::to_json() const { fail(kNoObject); }
+std::optional<std::string> Tokenizer::special_token(const std::string&) const { fail(kNoObject); }
 const std::filesystem::path& Tokenizer::path() const { fail(kNoObject); }
 const std::string& Tokenizer::sha256() const { fail(kNoObject); }
 StreamingDecoder::StreamingDecoder(const Tokenizer&, bool) { fail(kNoObject); }

@@ -2,6 +2,7 @@
 #include "hici/text/tokenizer.h"
 
 #include "hici/base/file.h"
+#include "hici/base/json.h"
 #include "hici/base/log.h"
 #include "hici/base/sha256.h"
 #include "hici/text/rust_bridge.h"
@@ -162,6 +163,18 @@ std::optional<uint32_t> Tokenizer::id_of(const std::optional<std::string>& token
 std::optional<uint32_t> Tokenizer::bos_id() const { return id_of(impl_->config.special_token("bos_token")); }
 
 std::optional<uint32_t> Tokenizer::eos_id() const { return id_of(impl_->config.special_token("eos_token")); }
+
+nlohmann::json Tokenizer::to_json() const {
+  crate::Bytes json;
+  crate::ErrorText error;
+  HICI_CHECK(hici_tokenizer_to_json(impl_->handle, json.out(), error.out()), impl_->path.string(),
+             ": cannot be written as JSON: ", error.text());
+  return parse_json(json.text(), impl_->path.string(), 2 * kMaxTokenizerBytes);
+}
+
+std::optional<std::string> Tokenizer::special_token(const std::string& name) const {
+  return impl_->config.special_token(name);
+}
 
 const std::filesystem::path& Tokenizer::path() const { return impl_->path; }
 const std::string& Tokenizer::sha256() const { return impl_->sha256; }

@@ -7,6 +7,8 @@
 #include "hici/text/text_span.h"
 #include "hici/text/tokenizer_files.h"
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -56,6 +58,12 @@ class Tokenizer {
   // As tokenizer_config.json names them.
   std::optional<uint32_t> bos_id() const;
   std::optional<uint32_t> eos_id() const;
+
+  // A tokenizer.json that makes the same ids, as the library `tokenizers` writes it: with the tokens that files beside
+  // it add, without a post-processor.
+  nlohmann::json to_json() const;
+  // Text of "bos_token" and the like, as the files beside it say.
+  std::optional<std::string> special_token(const std::string& name) const;
 
   const std::filesystem::path& path() const;  // of tokenizer.json
   const std::string& sha256() const;          // of its content
