@@ -123,18 +123,6 @@ class WeightsTest(GgufTest):
                 scaling = reader.values[reader.values["general.architecture"] + ".rope.scaling.factor"]
                 self.assertEqual(scaling, 2.0 if name.startswith("llama") else 1.5)
 
-    def test_transformers_reads_the_file_as_the_merged_directory(self):
-        base, adapter = gguf_models.save_both(self.folder, "llama2")  # of Qwen3 it reads heads of 128 alone
-        self.merge(base, adapter)
-        wanted = transformers.AutoModelForCausalLM.from_pretrained(self.out, dtype=torch.float32)
-        self.gguf(base, adapter)
-        read = transformers.AutoModelForCausalLM.from_pretrained(self.out, gguf_file="model-F32.gguf", dtype=torch.float32)
-        ids = torch.randint(ROWS, (1, 40), generator=torch.Generator().manual_seed(3))
-        with torch.no_grad():
-            found, expected = read.eval()(ids).logits, wanted.eval()(ids).logits
-        self.assertGreater(expected.abs().max().item(), 5)
-        self.assertLess((found - expected).abs().max().item(), 1e-4)
-
 
 class RopeTest(GgufTest):
     """Frequencies and scale as llama.cpp computes them from the file (ggml_rope_yarn_corr_dims, rope_yarn in ggml-cpu/ops.cpp
