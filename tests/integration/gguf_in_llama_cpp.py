@@ -119,6 +119,8 @@ class LogitsTest(LlamaCppTest):
             tokens = self.folder / "tokens.bin"
             self.write_own_text(directory, tokens)
             wanted = self.hici_loss(directory, tokens)
+            # llama.cpp rounds activations to the type of the weights, Q8_0's in blocks of 32 to 8 bits: random weights, whose products
+            # cancel, lose more by it (2 % seen) than trained ones, which is why this bound says little; the bytes are compared elsewhere.
             for kind, bound in (("F32", 1e-5), ("F16", 1e-3), ("BF16", 1e-2), ("Q8_0", 5e-2)):
                 with self.subTest(style=style, type=kind):
                     found = self.llama_cpp_loss(opened(self.gguf(base, adapter, kind)), tokens_of(tokens))
