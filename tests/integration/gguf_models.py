@@ -127,7 +127,12 @@ def save_model(folder, family, rope_type="default", rope=None, rows=ROWS, dtype=
                 parameter.mul_(4)
             if "norm" in name:
                 parameter.add_(torch.randn_like(parameter) * 0.2)
-    model.to(dtype).save_pretrained(folder)
+    model.config.dtype = dtype
+    model.config.save_pretrained(folder)  # model.save_pretrained() imports all of DeepSpeed
+    tensors = {name: tensor.clone() for name, tensor in model.to(dtype).state_dict().items()}
+    if model.config.tie_word_embeddings:
+        tensors.pop("lm_head.weight")
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     return folder
 
 
