@@ -229,7 +229,7 @@ class IdentityTest(FolderTest):
         self.run_hici(*train_options(self.folder / "out", **again, allow_changes_on_resume=True))
 
     def test_betas(self):
-        self.check_refused("--adam_beta2 is 0.95, the checkpoint has not set", adam_beta2=0.95)
+        self.check_refused("--adam_beta2 is 0.95, and not set in the checkpoint", adam_beta2=0.95)
 
     def test_epsilon(self):
         self.check_refused("--adam_epsilon is not set, the checkpoint has 1e-06", {"adam_epsilon": 1e-6}, adam_epsilon=None)
@@ -244,7 +244,7 @@ class IdentityTest(FolderTest):
                            warmup_ratio=0.5)
 
     def test_seed_of_the_order(self):
-        self.check_refused("--data_seed is 7, the checkpoint has not set", data_seed=7)
+        self.check_refused("--data_seed is 7, and not set in the checkpoint", data_seed=7)
 
     def test_two_spellings_are_one_run(self):
         options = {"max_steps": 6, "save_steps": 2, "lr_scheduler_type": "cosine"}

@@ -90,7 +90,7 @@ TEST(ResumeTest, AllDifferencesAreNamedInOneLine) {
       "the checkpoint has bible.bin (999 samples, fingerprint 0123456789ab); the global batch is 4 (per device 4 x "
       "accumulation 1 x processes 1), the checkpoint has 8 (per device 4 x accumulation 2 x processes 1); `dtype` is "
       "not set, the checkpoint has float32; `learning_rate` is 0.001, the checkpoint has 0.0005; `weight_decay` is "
-      "0.1, the checkpoint has not set; give what the checkpoint has, or add `resume_anyway`");
+      "0.1, and not set in the checkpoint; give what the checkpoint has, or add `resume_anyway`");
 }
 
 TEST(ResumeTest, AnOverriddenDifferenceIsAWarning) {
