@@ -72,7 +72,7 @@ TEST(TrainerOptionsTest, NumbersAndTruthValuesHaveManySpellings) {
 TEST(TrainerOptionsTest, AllThatIsWrongIsToldAtOnce) {
   EXPECT_EQ(error_of({"--label_smoothing_factor", "0.1", "--fsdp", "full_shard"}),
             "--label_smoothing_factor: 0.1 is not supported; supported: 0; leave it out; --fsdp: full_shard is not "
-            "supported; supported: false, none; use --shard full");
+            "supported; supported: false, none, ''; use --shard full");
 }
 
 }  // namespace

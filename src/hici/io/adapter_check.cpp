@@ -149,7 +149,7 @@ void check_whole_parts(const Adapter& adapter) {
 void check_adapter_is_whole(const Adapter& adapter, const config::ModelConfig& config) {
   check_whole_parts(adapter);
   const TargetRule& rule = adapter.peft.targets;
-  if (adapter.lora_tensors->tensors().empty()) return;
+  if (!rule.is_known() || adapter.lora_tensors->tensors().empty()) return;
   const char* reason =
       rule.is_default() ? " (null: PEFT takes q_proj and v_proj) leaves out" : " does not name, so PEFT leaves it out";
   const auto check = [&](const std::string& module) {

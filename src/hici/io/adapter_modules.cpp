@@ -127,7 +127,16 @@ class ModuleSorter {
                 [&](const std::string& a, const std::string& b) { return place(a) < place(b); });
       return;
     }
-    adapter_.lora.targets.assign(adapter_.lora.modules->begin(), adapter_.lora.modules->end());
+    if (adapter_.peft.targets.is_known()) {
+      adapter_.lora.targets.assign(adapter_.lora.modules->begin(), adapter_.lora.modules->end());
+      return;
+    }
+    for (const std::string_view target : config::kLoraTargets)
+      for (const std::string& module : *adapter_.lora.modules)
+        if (last_part(module) == target) {
+          adapter_.lora.targets.emplace_back(target);
+          break;
+        }
   }
 
   bool names_any(const std::string& target) const {

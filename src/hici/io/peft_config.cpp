@@ -230,6 +230,7 @@ class PeftConfigParser {
 
   void read_targets() {
     TargetRule& rule = out_.targets;
+    rule.is_known_ = true;
     // PEFT's table has these two for Llama and for Qwen3.
     rule.is_default_ = !object_.has("target_modules");
     rule.all_linear_ = object_.has("target_modules") && object_.at("target_modules").is_string() &&

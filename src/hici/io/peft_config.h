@@ -21,12 +21,14 @@ namespace hici::io {
 // Which modules a configuration adapts, by PEFT's rule.
 class TargetRule {
  public:
+  // False where no file has been read, as for weights of a training dump; then nothing can be said.
+  bool is_known() const { return is_known_; }
   // True where the file names no targets and PEFT takes its defaults.
   bool is_default() const { return is_default_; }
   // `module`: a linear layer or the embedding of the base, such as "model.layers.0.mlp.up_proj" or "lm_head".
   bool adapts(const std::string& module) const;
   // True where plain names of the end of modules say it all.
-  bool is_plain() const { return !expression_ && !all_linear_ && !has_limits(); }
+  bool is_plain() const { return is_known_ && !expression_ && !all_linear_ && !has_limits(); }
   const std::vector<std::string>& names() const { return names_; }
 
  private:
@@ -35,7 +37,7 @@ class TargetRule {
   bool is_excluded(const std::string& module) const;
   bool is_in_layers(const std::string& module) const;
 
-  bool is_default_ = false, all_linear_ = false;
+  bool is_known_ = false, is_default_ = false, all_linear_ = false;
   std::optional<Pattern> expression_, excluded_expression_;
   std::vector<std::string> names_, excluded_;
   std::vector<Pattern> saved_;  // modules_to_save goes before target_modules
