@@ -182,7 +182,7 @@ class MemoryTest(MergeTest):
         self.run_hici("init", "--output_dir", base, "--vocab_size", 64, "--hidden_size", 384, "--intermediate_size", 1024,
                       "--num_hidden_layers", layers, "--max_position_embeddings", 64)
         adapter.mkdir()
-        (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4}))
+        (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}))
         prefix = "base_model.model.model.layers."
         # Of a size as training makes them: with larger ones the last logits depend on every rounding.
         torch.manual_seed(layers)
