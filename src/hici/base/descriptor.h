@@ -2,13 +2,20 @@
 // An open file of the system, for the .cpp files that read and write files.
 #pragma once
 
+#include <cstddef>
+#include <cstring>
 #include <filesystem>
+#include <string>
 #include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
 
 namespace hici {
+
+constexpr size_t kMaxTransfer = size_t{1} << 30;  // Linux moves at most 2 GiB in one call
+
+inline std::string reason(int error) { return std::strerror(error); }
 
 // Closes on every way out.
 struct Descriptor {

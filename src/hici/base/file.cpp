@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <fcntl.h>
@@ -18,10 +17,6 @@
 
 namespace hici {
 namespace {
-
-constexpr size_t kMaxTransfer = size_t{1} << 30;  // Linux moves at most 2 GiB in one call
-
-std::string reason(int error) { return std::strerror(error); }
 
 // The disk takes what is whole meanwhile, so that commit() has less to wait for. Only a hint: no error is one.
 void begin_to_sync(int descriptor, uint64_t before, uint64_t now) {

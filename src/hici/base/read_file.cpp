@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <sys/mman.h>
@@ -14,10 +13,6 @@
 
 namespace hici {
 namespace {
-
-constexpr size_t kMaxTransfer = size_t{1} << 30;  // Linux moves at most 2 GiB in one call
-
-std::string reason(int error) { return std::strerror(error); }
 
 struct stat regular_file_status(const Descriptor& file, const fs::path& path) {
   struct stat status{};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/device/cuda_plugin.h"
 
+#include "hici/base/dl_message.h"
 #include "hici/base/error.h"
 #include "hici/base/installed_data.h"
 #include "hici/base/version.h"
@@ -28,12 +29,6 @@ struct Plugin {
 std::string plugin_path() {
   if (const char* path = std::getenv("HICI_CUDA_PLUGIN")) return path;
   return (program_folder() / "libhici_cuda.so").string();
-}
-
-// dlerror's text begins with the file that failed, which may be a library that ours needs.
-std::string dl_message() {
-  const char* message = dlerror();
-  return message ? message : "unknown reason";
 }
 
 template <typename Function>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/data/arrow/plugin.h"
 
+#include "hici/base/dl_message.h"
 #include "hici/base/error.h"
 #include "hici/base/installed_data.h"
+#include "hici/base/joined.h"
 #include "hici/base/log.h"
 #include "hici/base/version.h"
 #include "hici/data/arrow/files.h"
@@ -50,24 +52,13 @@ std::string release_of(const std::string& so_version) {
   return detail::concat(number / 100, ".", number % 100);
 }
 
-// dlerror's text begins with the file that failed, which may be a library that ours needs.
-std::string dl_message() {
-  const char* message = dlerror();
-  return message ? message : "unknown reason";
-}
-
-std::string joined_versions(const fs::path& folder) {
-  std::string text;
-  for (const std::string& version : plugin_versions(folder)) text.append(text.empty() ? "" : ", ").append(version);
-  return text;
-}
-
 const ArrowPlugin* load(const std::string& subject) {
   const fs::path pyarrow = pyarrow_folder();
   const fs::path path = arrow_plugin_path(subject, program_folder(), pyarrow);
   // By their paths: the plug-in names them without. Never closed: objects of theirs may live as long as the program.
+  const std::string version = libarrow_version(pyarrow);
   for (const char* name : {"libarrow.so.", "libparquet.so."}) {
-    const std::string library = (pyarrow / detail::concat(name, libarrow_version(pyarrow))).string();
+    const std::string library = (pyarrow / detail::concat(name, version)).string();
     HICI_CHECK(dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL), subject, ": libarrow cannot be loaded: ", dl_message());
   }
   void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -113,7 +104,7 @@ std::vector<std::string> plugin_versions(const fs::path& folder) {
 }
 
 fs::path arrow_plugin_path(const std::string& subject, const fs::path& plugins, const fs::path& pyarrow) {
-  const std::string versions = joined_versions(plugins);
+  const std::string versions = joined(plugin_versions(plugins));
   HICI_CHECK(!versions.empty(), subject, ": needs libarrow, and here it is ", kArrowSummary,
              ": install the pyarrow wheel, configure and build again, or save the data set as .jsonl");
   const std::string found = libarrow_version(pyarrow);
