@@ -15,7 +15,7 @@ CTEST_ENVIRONMENT := $(if $(OMP_WAIT_POLICY)$(GOMP_SPINCOUNT),,GOMP_SPINCOUNT=10
 export HICI_TEXT HICI_WHEEL_INDEX
 
 # Releases of pyarrow, beside the pinned one, that the wheel reads with (one plug-in of 0.5 MB each).
-PYARROWS ?= 22.0.0 23.0.1 24.0.0 25.0.1
+PYARROWS ?= 23.0.1 24.0.0 25.0.1
 
 .PHONY: help quickstart test bench build wheel setup setup-test clean
 
