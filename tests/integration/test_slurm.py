@@ -25,6 +25,9 @@ USER = pwd.getpwuid(os.getuid()).pw_name
 START_SECONDS = 60
 TASKS = 2
 RUN = {"dtype": "float64", "save_steps": 0}
+# Named one by one: a job is in others for a moment on its way (SIGNALING, CONFIGURING, COMPLETING...).
+ENDED_STATES = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "DEADLINE",
+                "OUT_OF_MEMORY")
 
 CONFIGURATION = """\
 ClusterName=hici
@@ -159,7 +162,7 @@ class EndingBatchJob:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             job = dict(re.findall(r"(\w+)=(\S+)", slurm.command("scontrol", "show", "job", self.number, check=True).stdout))
-            if job["JobState"] not in ("PENDING", "RUNNING", "COMPLETING"):
+            if job["JobState"] in ENDED_STATES:
                 return job["JobState"], job["ExitCode"]
             if time.monotonic() > deadline:
                 raise AssertionError(f"the batch job did not end\n{job}\n{self.log.read_text()}")

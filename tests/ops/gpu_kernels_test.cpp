@@ -4,6 +4,7 @@
 #include "hici/device/cuda_plugin.h"
 #include "hici/device/device_graph.h"
 #include "hici/device/kernel_table.h"
+#include "hici/device/side_stream.h"
 #include "hici/ops/accumulate.h"
 #include "hici/ops/attention_heads.h"
 #include "hici/ops/cached_attention.h"
@@ -18,6 +19,7 @@
 #include "hici/ops/swiglu.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <gtest/gtest.h>
@@ -159,6 +161,59 @@ TEST_P(GpuKernelsTest, LoraLinearsOfManyRowsMatchCpu) {
     compare(two, {random({s.rows, 64}), random({s.width, 64}), random({s.rank, 64}), random({s.width, s.rank}),
                   random({s.second_width, 64}), random({s.rank, 64}), random({s.second_width, s.rank})});
   }
+}
+
+// What decoding runs: one row to more than the kernel takes, widths that end within a tile or that it does not take,
+// with and without adapters.
+TEST_P(GpuKernelsTest, LinearsOfADecodeStepMatchCpu) {
+  struct Shape {
+    int64_t rows, in;
+    std::vector<int64_t> widths;
+    int64_t rank;
+  };
+  const Shape shapes[] = {{1, 4096, {4096, 1024, 1024}, 0}, {8, 1088, {33, 16, 200}, 8}, {3, 14336, {100}, 16},
+                          {5, 64, {7, 40, 16, 1}, 4},       {9, 128, {64}, 8},           {2, 72, {48, 24}, 8},
+                          {2, 64, {8, 8, 8, 8, 8}, 0}};
+  const at::NoGradGuard no_grad;
+  for (const Shape& s : shapes) {
+    SCOPED_TRACE(::testing::Message() << s.rows << " rows of " << s.in << " to " << s.widths[0] << " and others, rank "
+                                      << s.rank);
+    auto drawn = [](at::IntArrayRef shape) { return random(shape).to(GetParam().type); };
+    const at::Tensor x = drawn({s.rows, 1, s.in});
+    std::vector<LoraWeights> on_gpu, on_cpu;
+    for (const int64_t width : s.widths) {
+      // The second layer has no adapter.
+      const bool has_adapter = s.rank > 0 && on_gpu.size() != 1;
+      const at::Tensor weight = drawn({width, s.in}), a = drawn({s.rank, s.in}), b = drawn({width, s.rank});
+      auto layer = [&](auto place) {
+        return has_adapter ? LoraWeights{place(weight), place(a), place(b), 0.5} : LoraWeights{place(weight)};
+      };
+      on_gpu.push_back(layer([](const at::Tensor& t) { return t.cuda(); }));
+      on_cpu.push_back(layer([](const at::Tensor& t) { return t.to(at::kDouble); }));
+    }
+    const std::vector<at::Tensor> got = lora_linears(x.cuda(), on_gpu),
+                                  expected = lora_linears(x.to(at::kDouble), on_cpu);
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_EQ(got[i].sizes(), expected[i].sizes());
+      expect_near(got[i], expected[i]);
+    }
+  }
+}
+
+// What is computed for another stream does not lose SMs to it: the budget is for the side stream alone.
+TEST(GpuSideStreamTest, IsTheCurrentOneInsideAlone) {
+  device::require_cuda_device("cuda:0", 0);
+  const at::Device device(at::kCUDA, 0);
+  EXPECT_FALSE(device::SideStream::is_current(device));
+  EXPECT_FALSE(device::SideStream::is_current(at::Device(at::kCPU)));
+  device::SideStream side_stream(device);
+  bool is_current_inside = false;
+  side_stream.run({}, [&](const auto&) {
+    is_current_inside = device::SideStream::is_current(device);
+    return std::vector<at::Tensor>{};
+  });
+  EXPECT_TRUE(is_current_inside);
+  EXPECT_FALSE(device::SideStream::is_current(device));
 }
 
 TEST_P(GpuKernelsTest, ReadSegmentsMatchesCpu) {

@@ -46,6 +46,10 @@ SideStream::SideStream(at::Device device) {
 
 SideStream::~SideStream() = default;
 
+bool SideStream::is_current(at::Device device) {
+  return !device.is_cpu() && current_stream(device) == side_stream_of(device);
+}
+
 void SideStream::fence(at::Device device) {
   if (device.is_cpu()) return;
   // LibTorch warns of parameters that both streams use, which is intended here.

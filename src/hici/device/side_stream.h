@@ -25,6 +25,9 @@ class SideStream {
   // False where all work stays on the main stream.
   bool is_separate() const { return state_ != nullptr; }
 
+  // Whether what this thread queues goes to the side stream of `device`.
+  static bool is_current(at::Device device);
+
   // The side stream waits for all work of the main stream so far. Call it once per forward pass: the main stream may
   // still be updating weights that the side stream reads.
   static void fence(at::Device device);

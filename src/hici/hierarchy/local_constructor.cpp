@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/hierarchy/local_constructor.h"
 
+#include "hici/device/side_stream.h"
 #include "hici/device/sm_carveout.h"
 #include "hici/nn/dropout.h"
 #include "hici/ops/segment_cross_attention.h"
@@ -12,9 +13,9 @@
 namespace hici::hierarchy {
 namespace {
 
-// A product of a few rows, next to large ones on another stream.
+// A product of a few rows, on the side stream next to large ones of the main stream.
 at::Tensor read_by_head(const at::Tensor& mean_hYC, const at::Tensor& value_heC) {
-  const bool is_small = mean_hYC.size(1) <= device::kFewRows;
+  const bool is_small = mean_hYC.size(1) <= device::kFewRows && device::SideStream::is_current(mean_hYC.device());
   const device::SmCarveout carveout(mean_hYC.device(), is_small ? device::SmBudget::kTwo : device::SmBudget::kAll);
   return at::bmm(mean_hYC, value_heC.transpose(1, 2));
 }

@@ -14,12 +14,12 @@ using namespace ops::cuda;
 void decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& lengths,
                       int64_t chunk_len, double scale, at::Tensor& out) {
   const c10::cuda::CUDAGuard guard(q.device());
-  const int64_t splits = decode_splits(q.size(1), k.size(2), k.size(1));
-  const DecodeShape shape{q.size(1),   q.size(2),   k.size(2), q.size(3), k.size(1),
-                          k.stride(0), v.stride(0), q.size(0), chunk_len, splits};
+  DecodeShape shape{q.size(1),   q.size(2),   k.size(2), q.size(3), k.size(1),
+                    k.stride(0), v.stride(0), q.size(0), chunk_len, 0};
+  shape.splits = decode_splits(element_type(q), shape);
   const auto options = q.options().dtype(at::kFloat);
-  at::Tensor partial = at::empty({q.size(1), q.size(2), splits, q.size(3)}, options);
-  at::Tensor partial_lse = at::empty({q.size(1), q.size(2), splits}, options);
+  at::Tensor partial = at::empty({q.size(1), q.size(2), shape.splits, q.size(3)}, options);
+  at::Tensor partial_lse = at::empty({q.size(1), q.size(2), shape.splits}, options);
   const DecodePointers pointers{q.const_data_ptr(),
                                 k.const_data_ptr(),
                                 v.const_data_ptr(),

@@ -7,6 +7,7 @@
 
 #include "hici/ops/cuda_copies.cuh"
 #include "hici/ops/cuda_types.cuh"
+#include "hici/ops/decode_attention_rows.cuh"
 
 #include <algorithm>
 
@@ -18,7 +19,6 @@ constexpr int kRowsAtOnce = 2;  // of one team
 constexpr int kStages = 4;      // so many times that are under way or worked on: enough bytes in flight
 constexpr int64_t kRowsPerSplit = 64;
 constexpr int64_t kBlocksWanted = 528;  // four per SM of a Hopper card
-constexpr float kEmptyMax = -1e30f;     // a maximum over no row; finite, so that differences are
 
 // A team is `lanes` threads that share a row: each has kPackSize elements of it. The teams of a block take turns.
 struct Team {
@@ -30,19 +30,6 @@ struct Team {
         teams(kThreads / lanes_of_row),
         team(static_cast<int>(threadIdx.x) / lanes_of_row) {}
 };
-
-struct Rows {
-  int64_t first, last;
-
-  __device__ bool any() const { return first < last; }
-};
-
-// Those of the block whose chunk lies `distance` before the query's; the last distance is any further one.
-__device__ Rows rows_at(int64_t distance, const DecodeShape& shape, int64_t query_chunk, const Rows& block) {
-  const int64_t chunk = (query_chunk - distance) * shape.chunk_len;
-  return {distance + 1 < shape.distances ? max(block.first, chunk) : block.first,
-          min(block.last, chunk + shape.chunk_len)};
-}
 
 // Keys and values on their way to shared memory, kRowsAtOnce rows of each team at a time.
 template <typename T>
@@ -207,8 +194,8 @@ __global__ void __launch_bounds__(kThreads) decode_partial(DecodeShape shape, De
   extern __shared__ float shared[];
   const Team t(lanes);
   const int64_t split = blockIdx.x, kv_head = blockIdx.y, b = blockIdx.z, head = b * shape.heads + kv_head * kHeads;
-  const int64_t length = p.lengths[b], each = (length + shape.splits - 1) / shape.splits;
-  const Rows block{split * each, min(split * each + each, length)};
+  const int64_t length = p.lengths[b];
+  const Rows block = rows_of_split(shape, length, split);
   const int64_t mine = t.lane * kPackSize<T>, offset = kv_head * shape.head_dim + mine;
   const RowCopies<T> copies{static_cast<const T*>(p.k) + b * shape.k_stride + offset,
                             static_cast<const T*>(p.v) + b * shape.v_stride + offset, shape.kv_heads * shape.head_dim,
@@ -238,17 +225,24 @@ __global__ void __launch_bounds__(kThreads) decode_partial(DecodeShape shape, De
 // A block for each query head of each sequence; a thread for each element.
 template <typename T>
 __global__ void decode_merge(DecodeShape shape, DecodePointers p) {
+  __shared__ float weights[kMaxDecodeSplits];
   const int64_t place = static_cast<int64_t>(blockIdx.y) * shape.heads + blockIdx.x;
-  const float* lse = p.partial_lse + place * shape.splits;
-  const float* partial = p.partial + place * shape.splits * shape.head_dim + threadIdx.x;
+  const int splits = static_cast<int>(shape.splits), thread = static_cast<int>(threadIdx.x);
+  const int threads = static_cast<int>(blockDim.x);
+  for (int s = thread; s < splits; s += threads) weights[s] = p.partial_lse[place * splits + s];
+  __syncthreads();
   float best = kEmptyMax, total = 0, value = 0;
-  for (int64_t s = 0; s < shape.splits; ++s) best = fmaxf(best, lse[s]);
-  for (int64_t s = 0; s < shape.splits; ++s) {
-    const float weight = lse[s] > kEmptyMax ? __expf(lse[s] - best) : 0.0f;
-    total += weight;
-    value += weight * partial[s * shape.head_dim];
+  for (int s = 0; s < splits; ++s) best = fmaxf(best, weights[s]);
+  __syncthreads();
+  for (int s = thread; s < splits; s += threads) weights[s] = weights[s] > kEmptyMax ? __expf(weights[s] - best) : 0.0f;
+  __syncthreads();
+  const float* partial = p.partial + place * splits * shape.head_dim + thread;
+#pragma unroll 8
+  for (int s = 0; s < splits; ++s) {
+    total += weights[s];
+    value += weights[s] * partial[s * shape.head_dim];
   }
-  static_cast<T*>(p.out)[place * shape.head_dim + threadIdx.x] = static_cast<T>(value / total);
+  static_cast<T*>(p.out)[place * shape.head_dim + thread] = static_cast<T>(value / total);
 }
 
 template <typename T, int kHeads>
@@ -274,9 +268,15 @@ bool launch_for_heads(int64_t heads, const DecodeShape& shape, const DecodePoint
 }
 
 template <typename T>
-cudaError_t decode(const DecodeShape& shape, const DecodePointers& p, cudaStream_t stream) {
-  if (!launch_for_heads<T>(shape.heads / shape.kv_heads, shape, p, stream)) return cudaErrorInvalidValue;
-  const cudaError_t status = cudaGetLastError();
+cudaError_t decode(ElementType type, const DecodeShape& shape, const DecodePointers& p, cudaStream_t stream) {
+  if (shape.splits > kMaxDecodeSplits) return cudaErrorInvalidValue;
+  cudaError_t status = cudaSuccess;
+  if (decode_uses_mma(type, shape)) {
+    status = launch_decode_partial_mma(type, shape, p, stream);
+  } else {
+    if (!launch_for_heads<T>(shape.heads / shape.kv_heads, shape, p, stream)) return cudaErrorInvalidValue;
+    status = cudaGetLastError();
+  }
   if (status != cudaSuccess) return status;
   const dim3 grid(static_cast<unsigned>(shape.heads), static_cast<unsigned>(shape.batch));
   decode_merge<T><<<grid, static_cast<unsigned>(shape.head_dim), 0, stream>>>(shape, p);
@@ -285,20 +285,22 @@ cudaError_t decode(const DecodeShape& shape, const DecodePointers& p, cudaStream
 
 }  // namespace
 
-int64_t decode_splits(int64_t batch, int64_t kv_heads, int64_t rows) {
-  const int64_t wanted = (kBlocksWanted + batch * kv_heads - 1) / (batch * kv_heads);
-  return std::clamp((rows + kRowsPerSplit - 1) / kRowsPerSplit, int64_t{1}, wanted);
+int64_t decode_splits(ElementType type, const DecodeShape& shape) {
+  const int64_t blocks = shape.batch * shape.kv_heads;
+  if (decode_uses_mma(type, shape)) return decode_splits_mma(shape.batch, shape.kv_heads, shape.rows);
+  return std::clamp((shape.rows + kRowsPerSplit - 1) / kRowsPerSplit, int64_t{1},
+                    (kBlocksWanted + blocks - 1) / blocks);
 }
 
 cudaError_t launch_decode_attention(ElementType type, const DecodeShape& shape, const DecodePointers& p,
                                     cudaStream_t stream) {
   switch (type) {
     case ElementType::kFloat32:
-      return decode<float>(shape, p, stream);
+      return decode<float>(type, shape, p, stream);
     case ElementType::kBFloat16:
-      return decode<__nv_bfloat16>(shape, p, stream);
+      return decode<__nv_bfloat16>(type, shape, p, stream);
     case ElementType::kFloat16:
-      return decode<__half>(shape, p, stream);
+      return decode<__half>(type, shape, p, stream);
     default:
       return cudaErrorInvalidValue;
   }

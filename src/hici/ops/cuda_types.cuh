@@ -7,6 +7,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <cstdint>
+
 namespace hici::ops::cuda {
 
 // The type in which a kernel computes: float, or double for double.

@@ -3,7 +3,9 @@
 
 #include "hici/base/error.h"
 #include "hici/device/kernel_table.h"
+#include "hici/device/side_stream.h"
 #include "hici/device/sm_carveout.h"
+#include "hici/ops/few_rows_linear.h"
 #include "hici/ops/fp8.h"
 #include "hici/ops/segment_padding.h"
 #include "hici/ops/types.h"
@@ -130,8 +132,9 @@ at::Tensor matmul_tn(const at::Tensor& d, const at::Tensor& x, double scale = 1)
 
 bool has_few_rows(const at::Tensor& x) { return x.numel() <= device::kFewRows * x.size(-1); }
 
-// GEMMs of a few rows run next to large ones on another stream, so they use two SMs: always with adapters, and with a
-// weight unless it is so large that reading it dominates.
+// On the side stream GEMMs of a few rows run next to large ones of the main stream, so they use two SMs: always with
+// adapters, and with a weight unless it is so large that reading it dominates. Alone, as in decoding, two SMs would
+// take eighteen times as long (K and V of Llama-3-8B).
 class SmallGemmGuard {
  public:
   explicit SmallGemmGuard(const at::Tensor& x) { set(x, true); }
@@ -142,7 +145,8 @@ class SmallGemmGuard {
 
  private:
   void set(const at::Tensor& x, bool is_small) {
-    if (has_few_rows(x)) carveout_.emplace(x.device(), is_small ? device::SmBudget::kTwo : device::SmBudget::kAll);
+    if (!has_few_rows(x) || !device::SideStream::is_current(x.device())) return;
+    carveout_.emplace(x.device(), is_small ? device::SmBudget::kTwo : device::SmBudget::kAll);
   }
 
   std::optional<device::SmCarveout> carveout_;
@@ -458,6 +462,9 @@ LaterWeightGradients::~LaterWeightGradients() { later_number = previous_; }
 std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers,
                                      const LinearLayout& layout, const AdapterDropout& dropout) {
   HICI_ASSERT(dropout.rate >= 0 && dropout.rate < 1, "rate ", dropout.rate);
+  const bool is_decoding = !at::GradMode::is_enabled() && !device::SideStream::is_current(x.device());
+  if (is_decoding && !dropout.any() && layout.rows_before.empty() && few_rows_linears_support(x, layers))
+    return few_rows_linears(x, layers);
   std::vector<at::Tensor> tensors;
   std::vector<double> scales;
   std::vector<int64_t> ranks, dropout_keys;

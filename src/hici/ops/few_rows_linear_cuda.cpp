@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hici/ops/few_rows_linear_cuda.h"
+
+#include "hici/device/cuda_check.h"
+#include "hici/device/kernels_cuda.h"
+#include "hici/ops/cuda_tensor.h"
+
+namespace hici::device::kernels {
+
+using namespace ops::cuda;
+
+void few_rows_linears(const at::Tensor& x, const std::vector<at::Tensor>& weights, const std::vector<at::Tensor>& lows,
+                      const std::vector<at::Tensor>& bs, const std::vector<double>& scales,
+                      const std::vector<at::Tensor>& outs) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  FewRowsLayers layers{x.const_data_ptr(), x.size(0), x.size(1), static_cast<int64_t>(weights.size()), {}};
+  if (layers.count > kMaxFewRowsLayers) HICI_CUDA_CHECK(cudaErrorInvalidValue);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const bool has_adapter = bs[i].defined();
+    layers.at[i] = {weights[i].const_data_ptr(),
+                    outs[i].mutable_data_ptr(),
+                    weights[i].size(0),
+                    data_or_null(lows[i]),
+                    data_or_null(bs[i]),
+                    has_adapter ? bs[i].size(1) : 0,
+                    has_adapter ? lows[i].stride(0) : 0,
+                    static_cast<float>(scales[i])};
+  }
+  HICI_CUDA_CHECK(launch_few_rows_linears(element_type(x), layers, stream_of(x)));
+}
+
+}  // namespace hici::device::kernels
