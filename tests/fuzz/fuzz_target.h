@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What all fuzz targets share. A target reads one input as the program would; it may refuse it with an hici::Error of
-// one clean line and nothing else. Each NAME_fuzz.cpp holds a target and valid inputs to start from; with
-// libfuzzer_entry.cpp it becomes the program fuzz_NAME under clang's libFuzzer (HICI_FUZZ=ON). It is a part of
-// fuzz_tests always.
+// one clean line and nothing else. Each NAME_fuzz.cpp holds a target and valid inputs to start from. All are
+// part of fuzz_tests; with libfuzzer_entry.cpp they become fuzz_targets, under clang's libFuzzer (HICI_FUZZ=ON).
 #pragma once
 
 #include "hici/base/clean_text.h"
