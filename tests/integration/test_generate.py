@@ -72,6 +72,17 @@ class GenerateTest(FolderTest):
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return path
 
+    def test_matrices_in_8_bits(self):
+        plain, = self.lines("--prompt", PROMPTS[0], "--num_return", 2, "--temperature", 1, "--max_new_tokens", 5)[:1]
+        first, second = (self.lines("--prompt", PROMPTS[0], "--num_return", 2, "--temperature", 1, "--max_new_tokens", 5,
+                                    "--fp8_base", "True") for _ in range(2))
+        self.assertEqual(first, second)
+        self.assertEqual(first[0].keys(), plain.keys())
+        # The first of some steps: the same most probable token, from logits that are a little different.
+        greedy = [self.generate("--prompt", PROMPTS[0], "--max_new_tokens", 1, *more).stdout
+                  for more in ([], ["--fp8_base", "True"])]
+        self.assertEqual(*greedy)
+
     def test_greedy_ids_are_those_of_transformers(self):
         path = self.batch_file([{"prompt": prompt} for prompt in PROMPTS])
         for name in MODELS:

@@ -51,6 +51,15 @@ TEST(Fp8Test, AMatrixIsQuantisedOnceForBothDirections) {
   EXPECT_LT(relative_error(dequantised(matrix), weight), 0.03);  // 3 bits, rounded: 2^-4 / sqrt(3) at the most
 }
 
+TEST(Fp8Test, WithoutABackwardPassTheForwardIsTheSame) {
+  at::manual_seed(2);
+  const at::Tensor weight = randn64({32, 48}), x = randn64({5, 48});
+  const Fp8Matrix both = quantise_matrix(weight), forward = quantise_matrix(weight, /*has_backward=*/false);
+  EXPECT_FALSE(forward.transposed.defined());
+  EXPECT_TRUE(at::equal(lora_linears(x, {{forward.weight, {}, {}, 0, {}, forward.scale}})[0],
+                        lora_linears(x, {{both.weight, {}, {}, 0, both.transposed, both.scale}})[0]));
+}
+
 // A layer with a frozen weight in 8 bits and an adapter, one without, and one that is not in 8 bits.
 struct MixedLayers {
   at::Tensor x = randn64({2, 5, 48}), a = randn64({2, 48}), b = randn64({32, 2}), plain = randn64({16, 48});

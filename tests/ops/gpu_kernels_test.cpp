@@ -461,7 +461,7 @@ TEST(DeviceGraphTest, ARecordedStepDoesTheSameWorkAgainAndAgain) {
 // Rows of every width class: one move of a thread, several, and a column factor; segments that stand apart.
 TEST(GpuFp8Test, RowsAreThoseOfTheCpu) {
   device::require_cuda_device("cuda:0", 0);
-  for (const int64_t width : {16, 64, 4096, 11008}) {
+  for (const int64_t width : {16, 64, 4096, 11008, 14336, 20000}) {
     const at::Tensor x =
         (random({3, 9, width}) * at::logspace(-3, 3, 9, 10., at::kDouble).unsqueeze(1)).to(at::kBFloat16);
     const at::Tensor factor = random({width}).abs().to(at::kFloat);
@@ -500,6 +500,35 @@ TEST(GpuFp8Test, LayersAreThoseOfTheCpu) {
   for (size_t i = 0; i < expected.size(); ++i) {
     const double difference = (got[i].cpu().to(at::kFloat) - expected[i]).abs().max().item<double>();
     EXPECT_LE(difference, 2e-2 * expected[i].abs().max().item<double>()) << "result " << i;  // bfloat16's rounding
+  }
+}
+
+// Those of a decode step, with and without adapters, and of more rows or other widths than their kernel takes.
+TEST(GpuFp8Test, LayersOfADecodeStepAreThoseOfTheCpu) {
+  device::require_cuda_device("cuda:0", 0);
+  at::manual_seed(4);
+  const at::NoGradGuard no_grad;
+  struct Shape {
+    int64_t rows, in, rank;
+  };
+  const Shape shapes[] = {{1, 4096, 0}, {8, 1152, 8}, {3, 14336, 16}, {9, 128, 8}, {2, 144, 0}};
+  for (const Shape& s : shapes) {
+    SCOPED_TRACE(::testing::Message() << s.rows << " rows of " << s.in << ", rank " << s.rank);
+    auto drawn = [](at::IntArrayRef shape) { return random(shape).to(at::kBFloat16).to(at::kFloat); };
+    const std::vector<at::Tensor> t = {drawn({s.rows, 1, s.in}), drawn({208, s.in}), drawn({32, s.in}),
+                                       drawn({s.rank, s.in}), drawn({208, s.rank})};
+    auto run = [&](at::Device device, at::ScalarType type) {
+      const auto on = [&](size_t i) { return t[i].to(device, type); };
+      const Fp8Matrix first = quantise_matrix(on(1), false), second = quantise_matrix(on(2), false);
+      LoraWeights with{first.weight, {}, {}, 0, {}, first.scale};
+      if (s.rank > 0) with = {first.weight, on(3), on(4), 0.5, {}, first.scale};
+      return lora_linears(on(0), {with, {second.weight, {}, {}, 0, {}, second.scale}});
+    };
+    const auto expected = run(at::kCPU, at::kFloat), got = run(at::Device(at::kCUDA, 0), at::kBFloat16);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const double difference = (got[i].cpu().to(at::kFloat) - expected[i]).abs().max().item<double>();
+      EXPECT_LE(difference, 2e-2 * expected[i].abs().max().item<double>()) << "result " << i;  // bfloat16's rounding
+    }
   }
 }
 

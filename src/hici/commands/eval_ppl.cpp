@@ -55,6 +55,7 @@ struct EvalPplOptions {
   Option<int64_t> sliding_window{256};
   Option<int64_t> limit_tokens{0};
   Option<bool> stream_segments{false};
+  bool fp8_base = false;
   Option<int64_t> segment_parallel{1};
   RollingOptions rolling;
   CLI::App* app = nullptr;  // the command, for the text of its options
@@ -165,7 +166,7 @@ nlohmann::json dual_chunk_json(const EvalPplOptions& o, const config::ModelConfi
 }
 
 nlohmann::json result_json(const nlohmann::json& settings, const std::optional<data::Documents>& documents,
-                           const eval::PerplexityResult& result) {
+                           const std::optional<double>& fp8_difference, const eval::PerplexityResult& result) {
   nlohmann::json json = {{"perplexity", result.perplexity},
                          {"accuracy", result.accuracy},
                          {"loss", result.loss},
@@ -174,6 +175,7 @@ nlohmann::json result_json(const nlohmann::json& settings, const std::optional<d
                          {"tokens_per_second", result.tokens_per_second},
                          {"seconds", result.seconds}};
   if (documents) json.update(rolling_result(*documents, result));
+  if (fp8_difference) json["fp8_loss_difference"] = *fp8_difference;
   json.update(settings);
   return json;
 }
@@ -186,6 +188,9 @@ std::string result_text(const nlohmann::json& json) {
       << counted(json["seq_len"], "token") << ", " << counted(json["windows"], "window") << ", "
       << counted(json["predicted_tokens"], "predicted token") << ", " << json["tokens_per_second"].get<double>()
       << " tokens/s)\n";
+  if (const auto found = json.find("fp8_loss_difference"); found != json.end())
+    out << std::showpos << std::setprecision(4) << "matrices in 8 bits: loss " << found->get<double>()
+        << " over the first window, against " << json["dtype"].get<std::string>() << '\n';
   return out.str();
 }
 
@@ -224,7 +229,22 @@ struct Evaluation {
   std::optional<data::Documents> documents;  // with --rolling
   eval::PerplexityOptions options;
   nlohmann::json settings;
+  std::optional<double> fp8_difference;  // of the first window's loss, with --fp8_base
 };
+
+// Puts the matrices in 8 bits, with the loss of the first window before and after it where windows are of one length.
+void quantise(const EvalPplOptions& o, Evaluation& e) {
+  eval::PerplexityOptions first = e.options;
+  first.limit_tokens = o.seq_len + 1;
+  first.batch_size = 1;
+  const bool is_compared = e.tokens && o.segment_parallel.value == 1;
+  const auto loss = [&] {
+    return is_compared ? eval::evaluate_perplexity(*e.loaded.model, *e.tokens, first, {}).loss : 0.0;
+  };
+  const double before = loss();
+  e.loaded.model->quantise_frozen("--fp8_base", /*has_backward=*/false);
+  if (is_compared) e.fp8_difference = loss() - before;
+}
 
 // The data, in one of both forms.
 void open_data(const EvalPplOptions& o, const std::optional<data::TokenTypeChoice>& type, Evaluation& e) {
@@ -250,7 +270,8 @@ int64_t longest_window(const EvalPplOptions& o, const Evaluation& e) {
 
 Evaluation open_evaluation(const EvalPplOptions& o, const EvalMode& mode,
                            const std::optional<data::TokenTypeChoice>& type) {
-  Evaluation e{.loaded = load(o, mode), .tokens = {}, .documents = {}, .options = {}, .settings = {}};
+  Evaluation e{
+      .loaded = load(o, mode), .tokens = {}, .documents = {}, .options = {}, .settings = {}, .fp8_difference = {}};
   const nn::ForwardOptions forward = make_forward(o, mode, e.loaded);
   open_data(o, type, e);
   if (longest_window(o, e) > 0 && mode.attention != nn::AttentionKind::kDca)
@@ -265,6 +286,10 @@ Evaluation open_evaluation(const EvalPplOptions& o, const EvalMode& mode,
                .limit_tokens = o.limit_tokens.value,
                .forward = forward,
                .stream_segments = o.stream_segments.value};
+  if (o.fp8_base) {
+    e.settings["fp8_base"] = true;
+    quantise(o, e);
+  }
   return e;
 }
 
@@ -272,7 +297,7 @@ using WriteResult = std::function<void(const eval::PerplexityResult&)>;
 
 WriteResult writer_of(const EvalPplOptions& o, const Evaluation& e) {
   return [&](const eval::PerplexityResult& result) {
-    const nlohmann::json json = result_json(e.settings, e.documents, result);
+    const nlohmann::json json = result_json(e.settings, e.documents, e.fp8_difference, result);
     show_and_write(result_text(json), [&] { write_result(o.output, [&] { return json.dump(1) + "\n"; }); });
   };
 }
@@ -369,6 +394,8 @@ CommandEntry eval_ppl_command() {
             bind_eval_mode(app, o->eval_mode);
             add_bool(app, "stream_segments", o->stream_segments,
                      "Work on one segment at a time, with the memory of one; for every causal mode but none");
+            add_bool(app, "fp8_base", o->fp8_base,
+                     "Projections and MLPs in 8 bits (FP8), and how much that changes the loss of the first window");
             add_option(app, "segment_parallel", o->segment_parallel,
                        "Processes that share each window, by whole segments; started by torchrun, srun or mpirun",
                        kFromOne);

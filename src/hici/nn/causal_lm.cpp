@@ -83,10 +83,10 @@ NamedLinears DecoderLayer::linears() {
   return all;
 }
 
-void DecoderLayer::quantise_frozen() {
+void DecoderLayer::quantise_frozen(bool has_backward) {
   const at::NoGradGuard no_grad;
   for (const auto& [name, linear] : linears())
-    if (!linear->weight.requires_grad()) linear->quantise();
+    if (!linear->weight.requires_grad()) linear->quantise(has_backward);
 }
 
 namespace {
@@ -255,9 +255,9 @@ void CausalLm::check_fp8(std::string_view subject) const {
   HICI_CHECK_USAGE(reason.empty(), subject, ": ", reason, "; leave it out");
 }
 
-void CausalLm::quantise_frozen(std::string_view subject) {
+void CausalLm::quantise_frozen(std::string_view subject, bool has_backward) {
   check_fp8(subject);
-  for (DecoderLayer& layer : layers_) layer.quantise_frozen();
+  for (DecoderLayer& layer : layers_) layer.quantise_frozen(has_backward);
 }
 
 void CausalLm::add_lora(const config::LoraConfig& lora) {

@@ -23,9 +23,9 @@ void Linear::add_lora(const config::LoraModule& lora) {
   lora_scale = lora.scale;
 }
 
-void Linear::quantise() {
-  HICI_ASSERT(!weight.requires_grad() && !transposed.defined(), "a weight that is trained, or in 8 bits already");
-  ops::Fp8Matrix matrix = ops::quantise_matrix(weight);
+void Linear::quantise(bool has_backward) {
+  HICI_ASSERT(!weight.requires_grad() && !is_quantised(), "a weight that is trained, or in 8 bits already");
+  ops::Fp8Matrix matrix = ops::quantise_matrix(weight, has_backward);
   weight = std::move(matrix.weight);
   transposed = std::move(matrix.transposed);
   channel_scale = std::move(matrix.scale);
@@ -53,7 +53,7 @@ std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::
 }
 
 at::Tensor Linear::effective_weight() const {
-  HICI_ASSERT(!transposed.defined(), "a weight in 8 bits");
+  HICI_ASSERT(!is_quantised(), "a weight in 8 bits");
   return has_lora() ? at::add(weight, at::matmul(lora_b, lora_a), lora_scale) : weight;
 }
 

@@ -20,15 +20,17 @@ struct Linear {
   at::Tensor lora_bias;  // [out], undefined for almost all adapters; has no backward pass
   double lora_scale = 0;
   uint64_t dropout_key = 0;              // of the adapter (nn/dropout.h)
-  at::Tensor transposed, channel_scale;  // of a weight in 8 bits, else undefined
+  at::Tensor transposed, channel_scale;  // of a weight in 8 bits (ops::Fp8Matrix), else undefined
 
   Linear() = default;
   Linear(int64_t out, int64_t in, const ParameterOptions& options);
 
   bool has_lora() const { return lora_a.defined(); }
   void add_lora(const config::LoraModule& lora);
-  // The weight, which must be frozen, in 8 bits from now on (ops/fp8.h); its own memory is given back.
-  void quantise();
+  bool is_quantised() const { return channel_scale.defined(); }
+  // The weight, which must be frozen, in 8 bits from now on (ops/fp8.h); its own memory is given back. Without
+  // `has_backward` for inference alone.
+  void quantise(bool has_backward = true);
 
   // x [..., in] -> [..., out]. Adapters have the dropout of the DropoutScope.
   at::Tensor forward(const at::Tensor& x) const;

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear layers over at most eight rows. The weights are the left operand of the tensor cores' products, 16 rows of
 // them a block; the rows of x are the eight columns of the right operand. Every weight is read once, from device memory
-// to registers: a thread's 16 bytes are eight neighbouring columns, which is as good an order of the summands as any
-// other if x is read in the same one. The warps of a block have different columns, and add their sums at the end.
+// to registers: a thread's 16 bytes are neighbouring columns, which is as good an order of the summands as any other if
+// x is read in the same one. The warps of a block have different columns, and add their sums at the end.
 #include "hici/ops/cuda_mma.cuh"
 #include "hici/ops/cuda_types.cuh"
 #include "hici/ops/few_rows_linear_cuda.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace hici::ops::cuda {
 namespace {
 
 constexpr int kWarps = 8;
 constexpr int kTileRows = 16;
-constexpr int kUnrolled = 2;  // steps of kFewRowsColumns whose loads are under way together: 4 KiB a warp
+constexpr int kUnrolled = 2;  // steps of kFewRowsBytes whose loads are under way together: 4 KiB a warp
 
 // Read once: not kept in the first cache, and the 256 bytes around it come to the second one, for the warps beside.
 __device__ __forceinline__ uint4 load_once(const void* from) {
@@ -25,21 +26,20 @@ __device__ __forceinline__ uint4 load_once(const void* from) {
   return to;
 }
 
-// kFewRowsColumns columns of two rows of the weight and of a row of x, as one thread has them: 8 columns of each half.
+// kFewRowsBytes of two rows of the weight and of a row of x, as one thread has them: 16 bytes of each half.
 struct Step {
   uint4 upper[2], lower[2], x[2];
 };
 
-// Where a thread reads: lane l has rows l / 4 and l / 4 + 8 of a tile, row l / 4 of x, and columns 8 (l % 4) of a half.
-template <typename T>
+// Where a thread reads: lane l has rows l / 4 and l / 4 + 8 of a tile, row l / 4 of x, and bytes 16 (l % 4) of a half.
 struct Reader {
-  const T *upper, *lower, *x;
+  const unsigned char *upper, *lower, *x;
   bool has_x;
 
-  __device__ __forceinline__ void load(Step& step, int64_t column) const {
+  __device__ __forceinline__ void load(Step& step, int64_t byte) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int64_t at = column + half * (kFewRowsColumns / 2);
+      const int64_t at = byte + half * (kFewRowsBytes / 2);
       step.upper[half] = load_once(upper + at);
       step.lower[half] = load_once(lower + at);
       step.x[half] = has_x ? *reinterpret_cast<const uint4*>(x + at) : uint4{0, 0, 0, 0};
@@ -47,13 +47,32 @@ struct Reader {
   }
 };
 
+// The products of float8_e4m3fn: those of twice as many columns, which a lane has in the same registers.
+struct Fp8 {};
+
+template <typename T>
+__device__ __forceinline__ void multiply_tile(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  if constexpr (!std::is_same_v<T, Fp8>) {
+    multiply_add<T>(sum, a, b0, b1);
+  } else {
+#if __CUDA_ARCH__ >= 890
+    asm("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+    __trap();  // no card of this kind is let in: why_not_fp8() of ops/fp8.h
+#endif
+  }
+}
+
 template <typename T>
 __device__ __forceinline__ void multiply(float (&sum)[4], const Step& step) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const uint4 &upper = step.upper[half], &lower = step.lower[half], &x = step.x[half];
-    multiply_add<T>(sum, {upper.x, lower.x, upper.y, lower.y}, x.x, x.y);
-    multiply_add<T>(sum, {upper.z, lower.z, upper.w, lower.w}, x.z, x.w);
+    multiply_tile<T>(sum, {upper.x, lower.x, upper.y, lower.y}, x.x, x.y);
+    multiply_tile<T>(sum, {upper.z, lower.z, upper.w, lower.w}, x.z, x.w);
   }
 }
 
@@ -69,8 +88,8 @@ __device__ float adapter_sum(const FewRowsLayer& layer, int64_t row, int64_t n) 
 
 __host__ __device__ int64_t num_tiles(const FewRowsLayer& layer) { return (layer.width + kTileRows - 1) / kTileRows; }
 
-// A block for each tile of each layer.
-template <typename T>
+// A block for each tile of each layer. TIn: that of x and the weights.
+template <typename T, typename TIn>
 __global__ void __launch_bounds__(kWarps * 32, 3) few_rows_linears(const FewRowsLayers layers) {
   int64_t tile = blockIdx.x;
   int which = 0;
@@ -78,28 +97,28 @@ __global__ void __launch_bounds__(kWarps * 32, 3) few_rows_linears(const FewRows
   const FewRowsLayer& layer = layers.at[which];
 
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  const int64_t first = tile * kTileRows, mine = lane % 4 * 8;
+  const int64_t first = tile * kTileRows, bytes = layers.in * (std::is_same_v<TIn, Fp8> ? 1 : 2), mine = lane % 4 * 16;
   auto weight_row = [&](int64_t row) {  // beyond the end: any row, which is not written
-    return static_cast<const T*>(layer.weight) + min(first + row, layer.width - 1) * layers.in + mine;
+    return static_cast<const unsigned char*>(layer.weight) + min(first + row, layer.width - 1) * bytes + mine;
   };
   const bool has_x = lane / 4 < layers.rows;
-  const Reader<T> reader{weight_row(lane / 4), weight_row(lane / 4 + 8),
-                         static_cast<const T*>(layers.x) + (has_x ? lane / 4 : 0) * layers.in + mine, has_x};
+  const Reader reader{weight_row(lane / 4), weight_row(lane / 4 + 8),
+                      static_cast<const unsigned char*>(layers.x) + (has_x ? lane / 4 : 0) * bytes + mine, has_x};
 
   float sum[4] = {0, 0, 0, 0};
-  constexpr int64_t kStride = kWarps * kFewRowsColumns;
-  int64_t column = warp * kFewRowsColumns;
-  for (; column + (kUnrolled - 1) * kStride < layers.in; column += kUnrolled * kStride) {
+  constexpr int64_t kStride = kWarps * kFewRowsBytes;
+  int64_t byte = warp * kFewRowsBytes;
+  for (; byte + (kUnrolled - 1) * kStride < bytes; byte += kUnrolled * kStride) {
     Step steps[kUnrolled];
 #pragma unroll
-    for (int i = 0; i < kUnrolled; ++i) reader.load(steps[i], column + i * kStride);
+    for (int i = 0; i < kUnrolled; ++i) reader.load(steps[i], byte + i * kStride);
 #pragma unroll
-    for (int i = 0; i < kUnrolled; ++i) multiply<T>(sum, steps[i]);
+    for (int i = 0; i < kUnrolled; ++i) multiply<TIn>(sum, steps[i]);
   }
-  for (; column < layers.in; column += kStride) {
+  for (; byte < bytes; byte += kStride) {
     Step step;
-    reader.load(step, column);
-    multiply<T>(sum, step);
+    reader.load(step, byte);
+    multiply<TIn>(sum, step);
   }
 
   // Lane l has of each half of the tile row l / 4 and rows 2 (l % 4) and the next one of x.
@@ -112,6 +131,7 @@ __global__ void __launch_bounds__(kWarps * 32, 3) few_rows_linears(const FewRows
   float total = 0;
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) total += sums[w][n][row];
+  if constexpr (std::is_same_v<TIn, Fp8>) total *= layers.x_scale[row] * layer.channel_scale[first + n];
   if (layer.rank > 0) total += adapter_sum<T>(layer, row, first + n);
   static_cast<T*>(layer.out)[row * layer.width + first + n] = static_cast<T>(total);
 }
@@ -120,15 +140,20 @@ template <typename T>
 cudaError_t launch(const FewRowsLayers& layers, cudaStream_t stream) {
   int64_t tiles = 0;
   for (int64_t i = 0; i < layers.count; ++i) tiles += num_tiles(layers.at[i]);
-  few_rows_linears<T><<<static_cast<unsigned>(tiles), kWarps * 32, 0, stream>>>(layers);
+  const auto grid = static_cast<unsigned>(tiles);
+  if (layers.x_scale == nullptr) {
+    few_rows_linears<T, T><<<grid, kWarps * 32, 0, stream>>>(layers);
+  } else {
+    few_rows_linears<T, Fp8><<<grid, kWarps * 32, 0, stream>>>(layers);
+  }
   return cudaGetLastError();
 }
 
 }  // namespace
 
 cudaError_t launch_few_rows_linears(ElementType type, const FewRowsLayers& layers, cudaStream_t stream) {
-  if (layers.rows > kMaxFewRows || layers.count < 1 || layers.count > kMaxFewRowsLayers ||
-      layers.in % kFewRowsColumns != 0)
+  const int64_t bytes = layers.in * (layers.x_scale == nullptr ? 2 : 1);
+  if (layers.rows > kMaxFewRows || layers.count < 1 || layers.count > kMaxFewRowsLayers || bytes % kFewRowsBytes != 0)
     return cudaErrorInvalidValue;
   switch (type) {
     case ElementType::kBFloat16:

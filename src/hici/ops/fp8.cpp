@@ -8,6 +8,10 @@
 
 #include <ATen/ATen.h>
 
+#include <map>
+#include <mutex>
+#include <utility>
+
 namespace hici::ops {
 namespace {
 
@@ -31,6 +35,16 @@ at::Tensor product_on_cpu(const Fp8Rows& rows, const at::Tensor& matrix_OI, at::
   return at::mm(rows.rows_nI.to(accumulation_dtype), matrix_OI.to(accumulation_dtype).t()) * rows.scale_n1;
 }
 
+// [1, count], filled once for each device and length. Never freed: the device may be gone before statics are.
+at::Tensor ones(int64_t count, const at::TensorOptions& options) {
+  static std::mutex mutex;
+  static auto& kept = *new std::map<std::pair<c10::DeviceIndex, int64_t>, at::Tensor>;
+  const std::lock_guard lock(mutex);
+  at::Tensor& found = kept[{options.device().index(), count}];
+  if (!found.defined()) found = at::ones({1, count}, options.requires_grad(false));
+  return found;
+}
+
 // Writes to `out` [n, N], contiguous.
 void product_on_gpu(at::Tensor out, const Fp8Rows& rows, const at::Tensor& matrix_OI, const at::Tensor& scale_1O) {
   at::_scaled_mm_out(out, rows.rows_nI, matrix_OI.t(), rows.scale_n1, scale_1O, /*bias=*/{}, /*scale_result=*/{},
@@ -50,12 +64,12 @@ void product_to_segments(const at::Tensor& out, const Fp8Rows& rows, const at::T
 
 }  // namespace
 
-Fp8Matrix quantise_matrix(const at::Tensor& weight) {
+Fp8Matrix quantise_matrix(const at::Tensor& weight, bool has_backward) {
   HICI_ASSERT(weight.dim() == 2, weight.sizes());
   const Fp8Rows rows = quantise_rows(weight.detach(), {});
   // As bytes: not every copy knows the type.
-  const at::Tensor transposed = rows.rows_nI.view(at::kByte).t().contiguous().view(kFp8);
-  return {rows.rows_nI, transposed, rows.scale_n1.squeeze(1)};
+  const auto transposed = [&] { return rows.rows_nI.view(at::kByte).t().contiguous().view(kFp8); };
+  return {rows.rows_nI, has_backward ? transposed() : at::Tensor(), rows.scale_n1.squeeze(1)};
 }
 
 Fp8Rows quantise_rows(const at::Tensor& x, const at::Tensor& factor) {
@@ -81,7 +95,7 @@ void fp8_product(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& m
     return;
   }
   const at::Tensor scale_1O =
-      channel_scale.defined() ? channel_scale.unsqueeze(0) : at::ones({1, matrix_OI.size(0)}, rows.scale_n1.options());
+      channel_scale.defined() ? channel_scale.unsqueeze(0) : ones(matrix_OI.size(0), rows.scale_n1.options());
   if (accumulate) {
     at::Tensor product = at::empty({rows.rows_nI.size(0), matrix_OI.size(0)}, out.options());
     product_on_gpu(product, rows, matrix_OI, scale_1O);

@@ -15,12 +15,15 @@ namespace hici::ops {
 
 struct Fp8Matrix {
   at::Tensor weight;      // [O, I], float8_e4m3fn
-  at::Tensor transposed;  // [I, O], the same numbers for the gradient of the input
+  at::Tensor transposed;  // [I, O], the same numbers for the gradient of the input; undefined where none is wanted
   at::Tensor scale;       // [O], float32 (float64): factor that restores the values of a channel
 };
 
-// weight [O, I]. Each channel is scaled so that its largest magnitude becomes 448, the largest of the dtype.
-Fp8Matrix quantise_matrix(const at::Tensor& weight);
+// weight [O, I]. Each channel is scaled so that its largest magnitude becomes 448, the largest of the dtype. Without
+// `has_backward` the matrix takes half the memory, and no gradient goes through it.
+Fp8Matrix quantise_matrix(const at::Tensor& weight, bool has_backward = true);
+
+inline bool is_fp8(const at::Tensor& weight) { return weight.scalar_type() == at::kFloat8_e4m3fn; }
 
 struct Fp8Rows {
   at::Tensor rows_nI;   // float8_e4m3fn

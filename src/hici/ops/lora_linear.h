@@ -17,7 +17,7 @@ struct LoraWeights {
   at::Tensor weight;          // [out, in]
   at::Tensor a = {}, b = {};  // [rank, in], [out, rank]; undefined: no adapter
   double scale = 0;
-  at::Tensor transposed = {}, channel_scale = {};  // of a frozen FP8 weight (fp8.h), else undefined
+  at::Tensor transposed = {}, channel_scale = {};  // of a frozen FP8 weight (Fp8Matrix of fp8.h), else undefined
   uint64_t dropout_key = 0;                        // of this adapter (adapter_dropout.h)
 };
 

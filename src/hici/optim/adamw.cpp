@@ -32,6 +32,11 @@ namespace {
 // Of the state in host memory.
 enum StateKind : int64_t { kExpAvg, kExpAvgSq, kMaster };
 
+// A few launches on a GPU, where one for each tensor takes the host longer than the device.
+void copy_all(const std::vector<at::Tensor>& to, const std::vector<at::Tensor>& from) {
+  if (!to.empty()) at::_foreach_copy_(to, from);  // LibTorch refuses an empty list
+}
+
 at::Tensor part_of(const at::Tensor& t, const HostState::Part& part) {
   return t.view({-1}).narrow(0, part.begin, part.size);
 }
@@ -92,17 +97,20 @@ void AdamW::update_on_device(const std::vector<at::Tensor>& gradients, const std
     if (gradients[i].defined()) lists.add(slot.parameter, slot.master, gradients[i], slot.exp_avg, slot.exp_avg_sq);
   }
   update(lists, rates);
+  std::vector<at::Tensor> parameters, masters;
   for (Slot& slot : slots_) {
-    const bool has_master = slot.parameter.tensor.scalar_type() != slot.master.scalar_type();
-    if (has_master) slot.parameter.tensor.detach().copy_(slot.master);
+    if (slot.parameter.tensor.scalar_type() == slot.master.scalar_type()) continue;
+    parameters.push_back(slot.parameter.tensor.detach());
+    masters.push_back(slot.master);
   }
+  copy_all(parameters, masters);
 }
 
 void AdamW::update_through_device(const std::vector<at::Tensor>& gradients,
                                   const std::array<double, kNumGroups>& rates) {
   on_host_->update([&](const std::vector<HostState::Part>& parts) {
     SortedLists lists;
-    std::vector<std::pair<at::Tensor, at::Tensor>> narrow_and_master;
+    std::vector<at::Tensor> parameters, masters;
     for (const HostState::Part& part : parts) {
       const TrainedParameter& parameter = slots_[part.tensor].parameter;
       if (!gradients[part.tensor].defined()) continue;
@@ -110,10 +118,12 @@ void AdamW::update_through_device(const std::vector<at::Tensor>& gradients,
       const bool has_master = part.state.size() > kMaster;
       const at::Tensor& master = has_master ? part.state[kMaster] : here;
       lists.add(parameter, master, part_of(gradients[part.tensor], part), part.state[kExpAvg], part.state[kExpAvgSq]);
-      if (has_master) narrow_and_master.emplace_back(here, master);
+      if (!has_master) continue;
+      parameters.push_back(here);
+      masters.push_back(master);
     }
     update(lists, rates);
-    for (const auto& [narrow, master] : narrow_and_master) narrow.copy_(master);
+    copy_all(parameters, masters);
   });
 }
 

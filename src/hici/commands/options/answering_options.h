@@ -38,13 +38,14 @@ struct AnsweringOptions {
   std::string tokenizer;  // empty: base_model
   int64_t context_size = 0;
   std::string attention = "full";
+  bool fp8_base = false;
   generate::GenerateOptions generation;
   Option<bool&> cache_slots{generation.cache_slots};
   DualChunkOptions dual_chunk;
   HiciOptions hici;
   DeviceOptions device;
 
-  // --base_model, --peft_model, --tokenizer, --context_size, --attention, --cache_slots, --prefill_chunk,
+  // --base_model, --peft_model, --tokenizer, --context_size, --attention, --cache_slots, --fp8_base, --prefill_chunk,
   // --record_graph, those of Dual Chunk Attention, HiCI's and the device's. The members' values at this moment are the
   // defaults.
   void bind(CLI::App& command);
