@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of the README. Everything here is short; the work is in scripts/ and CMake.
 #   PRESET=cpu-debug        another preset of CMakePresets.json
-#   HICI_CUDA=OFF, HICI_TEXT=OFF, HICI_ARROW=OFF, HICI_WERROR=ON   options of the build (CMakeLists.txt)
+#   HICI_CUDA=OFF, HICI_TEXT=OFF, HICI_ARROW=OFF, HICI_UNITY=OFF, HICI_WERROR=ON   options of the build (CMakeLists.txt)
 #   CTEST_ARGS="-L unit"    which tests, how
 #   CTEST_WITHOUT="gpu"     labels of tests that are left out
 PRESET ?= cuda-release
 BUILD := build/$(PRESET)
-OPTIONS := $(foreach name,HICI_CUDA HICI_TEXT HICI_ARROW HICI_WERROR,$(if $($(name)),-D$(name)=$($(name))))
+OPTIONS := $(foreach name,HICI_CUDA HICI_TEXT HICI_ARROW HICI_UNITY HICI_WERROR,$(if $($(name)),-D$(name)=$($(name))))
 CONFIGURE := cmake --preset $(PRESET) $(OPTIONS)
 CTEST_WITHOUT ?= gpu
 # As hici does for itself: idle threads of OpenMP that spin take the cores from the test beside. Five binaries of unit tests

@@ -52,14 +52,14 @@ TEST(ListsTest, WholeNumbersAreNeverClampedOrCut) {
 }
 
 TEST(ListsTest, NumbersAreFiniteAndInRange) {
-  EXPECT_EQ(parse_number("2e-5", "--x"), 2e-5);
-  EXPECT_EQ(parse_number("+.5", "--x"), 0.5);
+  EXPECT_EQ(parse_real("2e-5", "--x"), 2e-5);
+  EXPECT_EQ(parse_real("+.5", "--x"), 0.5);
   for (const std::string text : {"", "nan", "inf", "-inf", "1e", "fast", "1,5", "0x10"})
-    EXPECT_ERROR_SAYS(parse_number(text, "--x", {0, 1}), "is no number; use 0 to 1");
+    EXPECT_ERROR_SAYS(parse_real(text, "--x", {0, 1}), "is no number; use 0 to 1");
   for (const std::string text : {"1e400", "1.01", "-0.1"})
-    EXPECT_ERROR_SAYS(parse_number(text, "--x", {0, 1}), "--x: " + text + " is out of range; use 0 to 1");
-  EXPECT_ERROR_SAYS(parse_number("2e6", "--x", {0.001, 1e6}), "--x: 2e6 is out of range; use 0.001 to 1000000");
-  EXPECT_ERROR_SAYS(parse_number("2e30", "--x", {0, 1e30}), "use 0 to 1e+30");
+    EXPECT_ERROR_SAYS(parse_real(text, "--x", {0, 1}), "--x: " + text + " is out of range; use 0 to 1");
+  EXPECT_ERROR_SAYS(parse_real("2e6", "--x", {0.001, 1e6}), "--x: 2e6 is out of range; use 0.001 to 1000000");
+  EXPECT_ERROR_SAYS(parse_real("2e30", "--x", {0, 1e30}), "use 0 to 1e+30");
 }
 
 TEST(ListsTest, MemoryAloneIsGibAndUnitsAreAsWritten) {

@@ -4,9 +4,14 @@
 import csv
 import json
 import math
+import pathlib
+import subprocess
+import sys
 import unittest
 
-from support import FolderTest
+from support import ENVIRONMENT, HICI, TIMEOUT_SECONDS, FolderTest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 
 QUICK = ["--repetitions", 1, "--warmup", 1, "--device", "cpu"]
 TOO_MANY = 1 << 46  # tokens: their ids alone are more than an address space holds, on any machine
@@ -57,6 +62,56 @@ class BenchTest(FolderTest):
             self.assertAlmostEqual(row["tokens_per_second"], row["batch_size"] / row["ms"] * 1e3)
             self.assertAlmostEqual(row["bound_percent"], 100 * row["tokens_per_second"] / row["bound_tokens_per_second"])
         self.assertIn("% of bound", done.stdout)
+
+    def test_decode_in_8_bits_reads_half_of_what_is_in_them(self):
+        wide, _ = self.bench("decode", "--seq_len", 64, "--new_tokens", 2)
+        narrow, done = self.bench("decode", "--seq_len", 64, "--new_tokens", 2, "--fp8_base", "True")
+        self.assertIs(narrow["fp8_base"], True)
+        self.assertIn("matrices in 8 bits", done.stdout)
+        # Four bytes of each weight of projections and MLPs of 4 layers, width 128, MLP 344, become one.
+        self.assertEqual(wide["rows"][0]["bytes_read"] - narrow["rows"][0]["bytes_read"], 3 * 4 * (4 * 128 * 128 + 3 * 128 * 344))
+
+    def test_eval_in_8_bits(self):
+        result, done = self.bench("eval", "--seq_len", 128, "--attention", "full,hici", "--num_chunks", 2, "--fp8_base", "True")
+        self.assert_model_rows(result, [(128, "full"), (128, "hici")])
+        self.assertIn("frozen matrices in 8 bits", done.stdout)
+
+    def test_the_guard_fails_where_a_row_lost_and_nowhere_else(self):
+        def guard(*more):
+            return subprocess.run([sys.executable, "-B", SCRIPTS / "bench_gpu", "--output", self.folder / "guard", "--hici", HICI,
+                                   "--rows", "decode_llama2,eval8k_fp8", "--dry-run", *map(str, more)], env=ENVIRONMENT,
+                                  text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  timeout=TIMEOUT_SECONDS)
+
+        expected = self.folder / "expected.json"
+        done = guard("--write-expected", expected)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        seen = json.loads(expected.read_text())
+        self.assertEqual(list(seen["rows"]), ["decode_llama2/1x128", "decode_llama2/8x128", "eval8k_fp8/full", "eval8k_fp8/hici"])
+
+        def told(factor, memory=1, **changes):
+            rows = {name: {**row, "share_percent": row["share_percent"] * factor, "spread_percent": 1,
+                           "peak_memory_bytes": int(row["peak_memory_bytes"] * memory)} for name, row in seen["rows"].items()}
+            rows["eval8k_fp8/hici"]["peak_memory_bytes"] *= 2
+            expected.write_text(json.dumps({**seen, "rows": rows, **changes}))
+            return guard("--expected", expected)
+
+        kept = told(0.01, memory=2)
+        self.assertEqual((kept.returncode, kept.stderr), (0, ""))
+        self.assertIn("no row has lost", kept.stdout)
+        slower = told(100, memory=2)
+        self.assertEqual(slower.returncode, 1)
+        self.assertEqual(slower.stdout.count("SLOWER, -99."), 4, slower.stdout)
+        self.assertIn("4 of 4 rows have lost: decode_llama2/1x128, ", slower.stdout)
+        fatter = told(0.01, memory=0.25)
+        self.assertEqual(fatter.returncode, 1)
+        self.assertEqual(fatter.stdout.count("MORE MEMORY"), 4, fatter.stdout)
+        other = told(100, device_name="another card")
+        self.assertEqual(other.returncode, 0)
+        self.assertIn("is of another card, this is ", other.stdout)
+        unknown = guard("--rows", "nosuch")
+        self.assertEqual(unknown.returncode, 2)
+        self.assertIn("--rows: no row nosuch; known: step8k, ", unknown.stderr)
 
     def test_decode_without_room_for_the_cache_says_so_in_its_row(self):
         result, _ = self.bench("decode", "--seq_len", f"64,{TOO_MANY}", "--new_tokens", 2)

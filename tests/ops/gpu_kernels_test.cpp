@@ -10,6 +10,7 @@
 #include "hici/ops/cached_attention.h"
 #include "hici/ops/dual_chunk_attention.h"
 #include "hici/ops/fp8.h"
+#include "hici/ops/fp8_mlp.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/lora_linear.h"
 #include "hici/ops/rms_norm.h"
@@ -362,6 +363,22 @@ TEST_P(GpuKernelsTest, DecodingOverACacheMatchesCpu) {
   }
 }
 
+// Equal to the last bit; rows that are no packs go another way.
+TEST_P(GpuKernelsTest, RowsOfACacheAreWrittenWhereTheyBelong) {
+  const auto type = GetParam().type;
+  for (const int64_t head_dim : {64, 128, 3}) {
+    const at::Tensor k_cache = random({3, 50, 2, head_dim}).to(type).cuda(), v_cache = k_cache.neg();
+    at::Tensor k_expected = k_cache.cpu(), v_expected = v_cache.cpu();
+    const at::Tensor k = random({3, 2, head_dim}).to(type).cuda(), v = random(k.sizes()).to(type).cuda();
+    const at::Tensor rows = at::tensor({49, 50, 103}, at::kLong);
+    write_cache_rows(k_cache, v_cache, rows.cuda(), k, v);
+    k_expected.flatten(0, 1).index_copy_(0, rows, k.cpu());
+    v_expected.flatten(0, 1).index_copy_(0, rows, v.cpu());
+    EXPECT_TRUE(at::equal(k_cache.cpu(), k_expected)) << head_dim;
+    EXPECT_TRUE(at::equal(v_cache.cpu(), v_expected)) << head_dim;
+  }
+}
+
 // Chunks shorter than a block's rows, that end within one, longer than the cache; the masked form (heads of 96) too.
 TEST_P(GpuKernelsTest, DecodingWithDualChunkAttentionMatchesCpu) {
   struct Shape {
@@ -500,6 +517,36 @@ TEST(GpuFp8Test, LayersAreThoseOfTheCpu) {
   for (size_t i = 0; i < expected.size(); ++i) {
     const double difference = (got[i].cpu().to(at::kFloat) - expected[i]).abs().max().item<double>();
     EXPECT_LE(difference, 2e-2 * expected[i].abs().max().item<double>()) << "result " << i;  // bfloat16's rounding
+  }
+}
+
+// Equal to the last bit to the ops that it is made of, values and gradient; rows held by 256, 512 and 1,024 threads,
+// and rows that are made twice.
+TEST(GpuFp8Test, AnMlpIsItsParts) {
+  device::require_cuda_device("cuda:0", 0);
+  at::manual_seed(5);
+  for (const int64_t inner : {64, 4096, 11008, 28672, 40000}) {
+    SCOPED_TRACE(inner);
+    auto drawn = [](at::IntArrayRef shape) { return random(shape).to(at::Device(at::kCUDA, 0), at::kBFloat16); };
+    auto matrix = [&](at::IntArrayRef shape) {
+      const Fp8Matrix m = quantise_matrix(drawn(shape) * 0.1);
+      return LoraWeights{m.weight, {}, {}, 0, m.transposed, m.scale};
+    };
+    const MlpWeights w{matrix({inner, 64}), matrix({inner, 64}), matrix({64, inner})};
+    const at::Tensor x = drawn({2, 21, 64}), dout = drawn({2, 21, 64});
+    auto run = [&](auto&& mlp) {
+      const at::Tensor in = x.detach().requires_grad_();
+      const at::Tensor out = mlp(in);
+      return std::vector<at::Tensor>{out.detach(), torch::autograd::grad({out}, {in}, {dout})[0]};
+    };
+    ASSERT_TRUE(fp8_mlp_supports(x, w));
+    const auto got = run([&](const at::Tensor& in) { return fp8_mlp(in, w); });
+    const auto expected = run([&](const at::Tensor& in) {
+      const auto both = lora_linears(in, {w.gate, w.up});
+      return lora_linears(swiglu(both[0], both[1]), {w.down})[0];
+    });
+    EXPECT_TRUE(at::equal(got[0], expected[0]));
+    EXPECT_TRUE(at::equal(got[1], expected[1]));
   }
 }
 

@@ -9,6 +9,8 @@
 
 namespace hici {
 
+inline constexpr double kGib = 1024.0 * 1024 * 1024;  // bytes
+
 // 950, 8.12k, 81.2k, 812k, 1.23M (steps of 1000).
 std::string human_count(double value);
 

@@ -227,6 +227,8 @@ std::vector<std::string> JsonObject::strings(const std::string& key) const {
   return out;
 }
 
+std::string one_line(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
 std::string shown_json(const json& value) {
   if (value.is_object()) return detail::concat("an object of ", value.size(), " keys");
   if (value.is_array() &&

@@ -64,5 +64,7 @@ std::string printable(std::string_view text, size_t max_length = 120);
 
 // A value as it stands in a message: one line, cut when long, never more than a few levels deep.
 std::string shown_json(const nlohmann::json& value);
+// On one line, for a file or another program. Bytes that are no UTF-8 become U+FFFD.
+std::string one_line(const nlohmann::json& value);
 
 }  // namespace hici

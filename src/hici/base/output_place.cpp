@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/base/file.h"
+#include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/signals.h"
 #include "hici/base/temporary.h"
@@ -19,11 +20,6 @@
 
 namespace hici {
 namespace {
-
-bool is_folder(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
 
 // A new entry beside `path` and gone again. False when another process removed the folder meanwhile, because it had
 // made it only to look.

@@ -2,6 +2,7 @@
 #include "hici/base/run_lock.h"
 
 #include "hici/base/error.h"
+#include "hici/base/is_there.h"
 #include "hici/base/log.h"
 
 #include <fcntl.h>
@@ -32,14 +33,6 @@ std::string read_holder(int descriptor) {
   holder = holder.substr(0, holder.find('\n'));
   for (char& c : holder) c = c >= ' ' && c <= '~' ? c : '?';
   return holder.empty() ? "pid unknown" : holder;
-}
-
-bool is_folder(const std::filesystem::path& path) {
-  std::error_code ignored;
-  const int reason = errno;
-  const bool is_there = std::filesystem::is_directory(path, ignored);
-  errno = reason;
-  return is_there;
 }
 
 bool is_same_file(int descriptor, const std::filesystem::path& path) {

@@ -14,8 +14,6 @@
 namespace hici::bench {
 namespace {
 
-constexpr double kGib = 1024.0 * 1024 * 1024;
-
 std::vector<BenchColumn> decode_columns() {
   return {{"batch", "/batch_size"},
           {"context", "/seq_len"},
@@ -29,10 +27,12 @@ std::vector<BenchColumn> decode_columns() {
           {"peak GiB", "/peak_memory_bytes", kGib}};
 }
 
-// What one step reads of the model, bytes.
-double weight_bytes(const config::ModelConfig& config, at::ScalarType type) {
-  const int64_t embedding = config.tie_word_embeddings ? 0 : config.vocab_size * config.hidden_size;
-  return static_cast<double>((config.num_parameters() - embedding) * static_cast<int64_t>(c10::elementSize(type)));
+// What one step reads of the model, bytes; of an embedding that is not the head too, next to nothing.
+double weight_bytes(nn::CausalLm& model) {
+  int64_t bytes = 0;
+  model.visit_parameters([&](const std::string&, const at::Tensor& t) { bytes += static_cast<int64_t>(t.nbytes()); });
+  if (!model.config().tie_word_embeddings) bytes -= static_cast<int64_t>(model.embed_tokens().nbytes());
+  return static_cast<double>(bytes);
 }
 
 // One case: the model, and a cache that holds `length` tokens of each sequence.
@@ -41,6 +41,10 @@ class DecodeCase {
   DecodeCase(const BenchSpec& spec, int64_t batch, int64_t length, WeightPool& pool)
       : spec_(spec), batch_(batch), length_(length), model_(config_for(spec, length), {spec.dtype}) {
     model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
+    if (spec.fp8_base) {
+      model_.quantise_frozen("`fp8_base`", /*has_backward=*/false);
+      pool.drop_unused();
+    }
     session_ = std::make_unique<generate::DecodeSession>(
         model_, generate::SessionShape{
                     .batch = batch, .capacity = length + spec.new_tokens, .records_graph = spec.records_graph});
@@ -71,7 +75,7 @@ class DecodeCase {
     const auto sequences = static_cast<double>(batch_);
     const double rows = static_cast<double>(length_) + (steps + 1) / 2;  // of the middle step, its own included
     const double row_bytes = static_cast<double>(nn::kv_row_bytes(spec_.model.config, spec_.dtype));
-    const double bytes = weight_bytes(spec_.model.config, spec_.dtype) + sequences * rows * row_bytes;
+    const double bytes = weight_bytes(model_) + sequences * rows * row_bytes;
     const double bound_seconds = bytes / rates.copy_bytes_per_second;
     return {{"ms", spread.median * 1e3},
             {"ms_min", spread.min * 1e3},
@@ -124,14 +128,15 @@ BenchReport bench_decode(const BenchSpec& spec) {
   const MachineRates rates = measure_machine(spec.device, spec.dtype, spec.pause_ms);
   nlohmann::json facts = common_facts("bench decode", spec, rates);
   facts["new_tokens"] = spec.new_tokens;
+  facts["fp8_base"] = spec.fp8_base;
   facts["records_graph"] = spec.records_graph && spec.device.is_cuda();
-  BenchReport report{
-      std::move(facts),
-      detail::concat("decoding: ", spec.model.name, ", ", counted(spec.new_tokens, "step"), " behind each context",
-                     spec.device.is_cuda() ? spec.records_graph ? ", one CUDA graph a step" : "" : ""),
-      decode_columns(),
-      {},
-      {"bound: weights and cache read once a step at the rate of the copy"}};
+  BenchReport report{std::move(facts),
+                     detail::concat("decoding: ", spec.model.name, ", ", counted(spec.new_tokens, "step"),
+                                    " behind each context", spec.fp8_base ? ", matrices in 8 bits" : "",
+                                    spec.device.is_cuda() ? spec.records_graph ? ", one CUDA graph a step" : "" : ""),
+                     decode_columns(),
+                     {},
+                     {"bound: weights and cache read once a step at the rate of the copy"}};
   WeightPool pool(spec.device, spec.dtype);
   for (const int64_t batch : spec.batch_sizes) {
     for (const int64_t length : spec.lengths) report.rows.push_back(decode_row(spec, batch, length, pool, rates));

@@ -15,8 +15,6 @@ namespace hici::bench {
 namespace {
 
 constexpr int64_t kMostTokens = int64_t{1} << 26;
-constexpr double kGib = 1024.0 * 1024 * 1024;
-
 std::string gib_text(int64_t bytes) { return fixed_digits(static_cast<double>(bytes) / kGib, 2); }
 
 plan::PlanProblem problem_of(const MemoryTableSpec& spec, int64_t length, const plan::ParameterSizes& parameters) {

@@ -28,7 +28,6 @@ bool is_measured(const BenchSpec& spec, nn::AttentionKind kind) {
 }
 
 std::vector<BenchColumn> model_columns(const BenchSpec& spec, BenchWork work) {
-  constexpr double kGib = 1024.0 * 1024 * 1024;
   std::vector<BenchColumn> columns{{"attention", "/attention", 1, true}};
   if (work == BenchWork::kStep) columns.push_back({"activations", "/activations", 1, true});
   for (BenchColumn column : std::vector<BenchColumn>{{"tokens", "/seq_len"},
@@ -199,13 +198,13 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   const std::string what =
       work == BenchWork::kStep
           ? detail::concat("training step (forward, backward, accumulation", update, "), ", "activations ",
-                           spec.activation_policy ? name_of(*spec.activation_policy) : "auto",
-                           spec.fp8_base ? ", frozen matrices in 8 bits" : "")
+                           spec.activation_policy ? name_of(*spec.activation_policy) : "auto")
           : std::string("evaluation (forward, scores of all tokens)");
   // Full attention knows no segments, and no other kind than HiCI a causal mode.
   const bool has_segments = std::any_of(spec.attentions.begin(), spec.attentions.end(),
                                         [](nn::AttentionKind kind) { return kind != nn::AttentionKind::kFull; });
-  std::string title = detail::concat(what, ": ", spec.model.name, ", batch ", spec.batch_size);
+  std::string title = detail::concat(what, spec.fp8_base ? ", frozen matrices in 8 bits" : "", ": ", spec.model.name,
+                                     ", batch ", spec.batch_size);
   if (has_segments) title += ", " + counted(spec.model.hici.num_segments, "segment");
   if (is_measured(spec, nn::AttentionKind::kHici))
     title += detail::concat(", causal mode ", name_of(spec.model.hici.causal_mode));

@@ -130,9 +130,9 @@ void ModelCase::draw_weights(WeightPool& pool) {
     if (place) place(model_, layer);
   };
   model_.visit_parameters(draw, {.after = drawn});
-  if (work_ == BenchWork::kEval || !spec_.fp8_base || place) return;
+  if (!spec_.fp8_base || place) return;
   optim::select_trainable(model_, {});
-  model_.quantise_frozen("`fp8_base`");
+  model_.quantise_frozen("`fp8_base`", /*has_backward=*/work_ == BenchWork::kStep);
   pool.drop_unused();
 }
 

@@ -134,6 +134,7 @@ void bind_model(CLI::App& app, BenchOptions& o) {
            "A list of hici, full (full_attn), s2 (longlora) and segments (inside segments, no slots: what HiCI's cost "
            "is measured against); also --methods");
   add_option(app, "batch_size", o.spec.batch_size, "Sequences in one forward", kBatch);
+  add_bool(app, "fp8_base", o.spec.fp8_base, "Frozen projections and MLPs in 8 bits, as with --fp8_base elsewhere");
   add_bool(app, "parts", o.spec.shows_parts, "Where the time goes, from one run more; False: without it");
   add_option(app, "trace", o.spec.trace_folder,
              "Folder for a timeline of each case, KIND-LENGTH.json, from one run more; ui.perfetto.dev shows them");
@@ -175,7 +176,6 @@ void bind_step(CLI::App& app, BenchOptions& o) {
   add_bool(app, "stream_segments", o.spec.stream_segments,
            "Segment by segment, in the memory of one; needs a causal mode other than none");
   add_tokens(app, "segment_length", o.spec.segment_length, "Tokens of a segment; 0: the length over --num_chunks");
-  add_bool(app, "fp8_base", o.spec.fp8_base, "Frozen projections and MLPs in 8 bits, as in hici train");
   add_bool(app, "with_optimizer", o.spec.with_optimizer,
            "Clip and update the weights too; False: forward, backward and accumulation");
   add_option(app, "gradient_accumulation_steps", o.spec.accumulation_steps, "Forwards and backwards in one step",
@@ -203,6 +203,7 @@ void bind_decode(CLI::App& app, BenchOptions& o) {
               "Tokens that a sequence has already, a list: 8192,16384,32768 (also --context_lengths)");
   add_list(app, "batch_size", o.batch_sizes, "Sequences that get a token each in one step, a list: 1,8");
   add_option(app, "new_tokens", o.spec.new_tokens, "Steps of a run, each a token more", {1, 1000000});
+  add_bool(app, "fp8_base", o.spec.fp8_base, "Projections and MLPs in 8 bits, as in hici generate");
   add_bool(app, "record_graph", o.spec.records_graph, "On a GPU: the step as one CUDA graph");
 }
 

@@ -167,30 +167,30 @@ nlohmann::json dual_chunk_json(const EvalPplOptions& o, const config::ModelConfi
 
 nlohmann::json result_json(const nlohmann::json& settings, const std::optional<data::Documents>& documents,
                            const std::optional<double>& fp8_difference, const eval::PerplexityResult& result) {
-  nlohmann::json json = {{"perplexity", result.perplexity},
-                         {"accuracy", result.accuracy},
-                         {"loss", result.loss},
-                         {"windows", result.windows},
-                         {"predicted_tokens", result.predicted_tokens},
-                         {"tokens_per_second", result.tokens_per_second},
-                         {"seconds", result.seconds}};
-  if (documents) json.update(rolling_result(*documents, result));
-  if (fp8_difference) json["fp8_loss_difference"] = *fp8_difference;
-  json.update(settings);
-  return json;
+  nlohmann::json row = {{"perplexity", result.perplexity},
+                        {"accuracy", result.accuracy},
+                        {"loss", result.loss},
+                        {"windows", result.windows},
+                        {"predicted_tokens", result.predicted_tokens},
+                        {"tokens_per_second", result.tokens_per_second},
+                        {"seconds", result.seconds}};
+  if (documents) row.update(rolling_result(*documents, result));
+  if (fp8_difference) row["fp8_loss_difference"] = *fp8_difference;
+  row.update(settings);
+  return row;
 }
 
-std::string result_text(const nlohmann::json& json) {
+std::string result_text(const nlohmann::json& row) {
   std::ostringstream out;
-  out << std::fixed << std::setprecision(4) << "perplexity " << json["perplexity"].get<double>() << "  "
-      << rolling_text(json) << "accuracy " << json["accuracy"].get<double>() << "  loss " << json["loss"].get<double>()
-      << std::setprecision(0) << "  (" << json["attention"].get<std::string>() << " attention, "
-      << counted(json["seq_len"], "token") << ", " << counted(json["windows"], "window") << ", "
-      << counted(json["predicted_tokens"], "predicted token") << ", " << json["tokens_per_second"].get<double>()
+  out << std::fixed << std::setprecision(4) << "perplexity " << row["perplexity"].get<double>() << "  "
+      << rolling_text(row) << "accuracy " << row["accuracy"].get<double>() << "  loss " << row["loss"].get<double>()
+      << std::setprecision(0) << "  (" << row["attention"].get<std::string>() << " attention, "
+      << counted(row["seq_len"], "token") << ", " << counted(row["windows"], "window") << ", "
+      << counted(row["predicted_tokens"], "predicted token") << ", " << row["tokens_per_second"].get<double>()
       << " tokens/s)\n";
-  if (const auto found = json.find("fp8_loss_difference"); found != json.end())
+  if (const auto found = row.find("fp8_loss_difference"); found != row.end())
     out << std::showpos << std::setprecision(4) << "matrices in 8 bits: loss " << found->get<double>()
-        << " over the first window, against " << json["dtype"].get<std::string>() << '\n';
+        << " over the first window, against " << row["dtype"].get<std::string>() << '\n';
   return out.str();
 }
 
@@ -297,8 +297,8 @@ using WriteResult = std::function<void(const eval::PerplexityResult&)>;
 
 WriteResult writer_of(const EvalPplOptions& o, const Evaluation& e) {
   return [&](const eval::PerplexityResult& result) {
-    const nlohmann::json json = result_json(e.settings, e.documents, e.fp8_difference, result);
-    show_and_write(result_text(json), [&] { write_result(o.output, [&] { return json.dump(1) + "\n"; }); });
+    const nlohmann::json row = result_json(e.settings, e.documents, e.fp8_difference, result);
+    show_and_write(result_text(row), [&] { write_result(o.output, [&] { return row.dump(1) + "\n"; }); });
   };
 }
 

@@ -112,7 +112,7 @@ int run(const ReportOptions& options) {
   return data.num_named_left_out > 0 ? 1 : 0;
 }
 
-Runner bind(CLI::App& app) {
+Runner bind_report(CLI::App& app) {
   const auto options = std::make_shared<ReportOptions>();
   app.add_option("runs", options->paths,
                  "Run directories, searched for metrics.jsonl, results of 'hici eval', scores and answers; or such "
@@ -127,7 +127,7 @@ Runner bind(CLI::App& app) {
 CommandEntry report_command() {
   return {.name = "report",
           .summary = "Make one page of all that was measured, and its tables, from run directories",
-          .bind = bind};
+          .bind = bind_report};
 }
 
 }  // namespace hici::commands

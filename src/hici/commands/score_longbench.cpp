@@ -55,7 +55,7 @@ void note_missing(const eval::LongBenchModelScores& model) {
 bool is_by_dataset(const report::Table& table) { return table.name.starts_with("longbench-datasets"); }
 
 // Data sets first, so that the means stand at the end.
-std::string shown_tables(const std::vector<report::Table>& tables) {
+std::string datasets_then_means(const std::vector<report::Table>& tables) {
   std::string text;
   for (const bool by_dataset : {true, false}) {
     for (const report::Table& table : tables) {
@@ -149,7 +149,7 @@ int run(const ScoreLongBenchOptions& o) {
   }
   report::tell_apart(data);
   const std::vector<report::Table> tables = report::longbench_tables(data.longbench);
-  show_and_write(shown_tables(tables), [&] {
+  show_and_write(datasets_then_means(tables), [&] {
     keep_other_results(o, scoring, data.longbench);
     write_results(o, data.longbench);
     if (!o.table.empty()) write_tables(o.table, tables);
@@ -157,7 +157,7 @@ int run(const ScoreLongBenchOptions& o) {
   return 0;
 }
 
-Runner bind(CLI::App& app) {
+Runner bind_score_longbench(CLI::App& app) {
   const auto o = std::make_shared<ScoreLongBenchOptions>();
   app.add_option("folders", o->folders, "Folders of predictions (pred/MODEL), with DATASET.jsonl in each");
   app.add_option("--datasets", o->datasets, "Score these data sets only, a,b,c; all that have a file unless told");
@@ -177,7 +177,7 @@ Runner bind(CLI::App& app) {
 CommandEntry score_longbench_command() {
   return {.name = "score longbench",
           .summary = "Score predictions on LongBench: all 21 data sets, groups and means",
-          .bind = bind};
+          .bind = bind_score_longbench};
 }
 
 }  // namespace hici::commands

@@ -15,7 +15,7 @@ namespace hici::device {
 
 enum class Part {
   kAttention,  // scores, softmax and weighted values of the decoder's attention
-  kLinear,     // projections, MLP and adapters on them
+  kLinear,     // projections, MLP and adapters on them; with matrices in 8 bits SwiGLU too
   kLoss,       // head, softmax and loss
   kHici,       // local construction, global integration, slots through the layer's projections
   kOptimizer,  // clipping and the update

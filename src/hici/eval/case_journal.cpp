@@ -201,8 +201,8 @@ void CaseJournal::add(int64_t case_index, const json& answer) {
   HICI_ASSERT(case_index >= 0 && case_index < num_cases_, "case ", case_index, " of ", num_cases_);
   if (own_ == nullptr) open();
   const json line = {{kCase, case_index}, {kAnswer, answer}};
-  HICI_CHECK(own_->append(line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"), own_->path().string(),
-             ": the answer to case ", case_index, " cannot be written; free some space, then `resume`");
+  HICI_CHECK(own_->append(one_line(line) + "\n"), own_->path().string(), ": the answer to case ", case_index,
+             " cannot be written; free some space, then `resume`");
 }
 
 bool CaseJournal::finish(const std::function<void(const std::vector<json>& answers)>& write) {

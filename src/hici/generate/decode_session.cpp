@@ -21,7 +21,6 @@ nn::KvCache take_cache(const nn::CausalLm& model, const SessionShape& shape) {
   const double wanted =
       static_cast<double>(row_bytes) * static_cast<double>(shape.batch) * static_cast<double>(shape.capacity);
   const int64_t free = device::free_memory(options.device());
-  constexpr double kGib = 1024.0 * 1024 * 1024;
   HICI_CHECK(wanted <= static_cast<double>(free), "key/value cache: needs ", fixed_digits(wanted / kGib, 1), " GiB (",
              shape.batch, " x ", shape.capacity, " rows of ", human_bytes(row_bytes), "), ", options.device().str(),
              " has ", human_bytes(free),

@@ -33,7 +33,7 @@ struct DtypeName {
 constexpr DtypeName kDtypes[] = {
     {"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float16", at::kHalf}, {"float64", at::kDouble}};
 
-const char* name_of(at::ScalarType dtype) {
+const char* stored_name_of(at::ScalarType dtype) {
   for (const DtypeName& known : kDtypes)
     if (known.dtype == dtype) return known.name;
   HICI_ASSERT(false, "type ", dtype);
@@ -274,7 +274,7 @@ class Merge {
 
   config::ModelConfig merged_config() const {
     config::ModelConfig config = loaded_.model->config();
-    config.torch_dtype = name_of(dtype_);
+    config.torch_dtype = stored_name_of(dtype_);
     config.source["dtype"] = config.torch_dtype;  // transformers 4.56 and later read this name
     config.source.erase("_name_or_path");
     if (!hici_parts_.empty()) put_remote_code(config, merged_settings());
@@ -330,7 +330,7 @@ class Merge {
             {"options", request_.options},
             {"with_hici", !hici_parts_.empty()},
             {result_.gguf_type ? "gguf_type" : "torch_dtype",
-             result_.gguf_type ? hici::name_of(*result_.gguf_type) : name_of(dtype_)},
+             result_.gguf_type ? name_of(*result_.gguf_type) : stored_name_of(dtype_)},
             {"context_size", loaded_.context_size},
             {"rope_factor", loaded_.model->config().rope.context_factor},
             {"lora_scale", lora_scale()},

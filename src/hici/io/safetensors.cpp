@@ -22,7 +22,7 @@ using nlohmann::json;
 
 constexpr int kMaxHeaderDepth = 8;
 constexpr int64_t kChunkElements = int64_t{1} << 18;  // converted at a time
-constexpr size_t kPieceBytes = size_t{1} << 17;       // copied at a time, and hashed while they are in the cache
+constexpr size_t kCopyBytes = size_t{1} << 17;        // copied at a time, and hashed while they are in the cache
 
 constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {{"F64", at::kDouble},
                                                               {"F32", at::kFloat},
@@ -127,9 +127,9 @@ std::map<std::string, std::string> parse_metadata(const json& value, const std::
 
 // Copies [offset, offset + num_bytes) to `out` and adds the bytes that are there then to `hash`.
 void copy_and_hash(const MappedFile& file, uint64_t offset, void* out, size_t num_bytes, ContentHash& hash) {
-  for (size_t done = 0; done < num_bytes; done += kPieceBytes) {
+  for (size_t done = 0; done < num_bytes; done += kCopyBytes) {
     char* to = static_cast<char*>(out) + done;
-    const size_t size = std::min(kPieceBytes, num_bytes - done);
+    const size_t size = std::min(kCopyBytes, num_bytes - done);
     file.copy(offset + done, to, size);
     hash.update(to, size);
   }

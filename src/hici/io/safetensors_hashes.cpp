@@ -10,12 +10,12 @@
 namespace hici::io {
 namespace {
 
-constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr size_t kHashedAtOnce = size_t{1} << 20;
 
 // Bytes [offset, offset + num_bytes) of a file to `use`, piece by piece.
 template <typename F>
 void for_each_piece(const MappedFile& file, uint64_t offset, uint64_t num_bytes, const F& use) {
-  std::vector<char> piece(static_cast<size_t>(std::min<uint64_t>(num_bytes, kPieceBytes)));
+  std::vector<char> piece(static_cast<size_t>(std::min<uint64_t>(num_bytes, kHashedAtOnce)));
   for (uint64_t done = 0; done < num_bytes; done += piece.size()) {
     const auto size = static_cast<size_t>(std::min<uint64_t>(piece.size(), num_bytes - done));
     file.copy(offset + done, piece.data(), size);

@@ -4,9 +4,11 @@
 #include "hici/base/error.h"
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
+#include "hici/device/profile.h"
 #include "hici/device/side_stream.h"
 #include "hici/nn/recompute.h"
 #include "hici/ops/fp8.h"
+#include "hici/ops/fp8_mlp.h"
 #include "hici/ops/rms_norm.h"
 #include "hici/ops/swiglu.h"
 
@@ -23,6 +25,11 @@ Mlp::Mlp(const config::ModelConfig& config, const ParameterOptions& options)
       down_proj(config.hidden_size, config.intermediate_size, options) {}
 
 at::Tensor Mlp::forward(const at::Tensor& x) const {
+  const ops::MlpWeights weights{gate_proj.weights(), up_proj.weights(), down_proj.weights()};
+  if (ops::fp8_mlp_supports(x, weights)) {
+    return device::profiled(
+        device::Part::kLinear, [&](const at::Tensor& in) { return TensorList{ops::fp8_mlp(in, weights)}; }, x)[0];
+  }
   const std::vector<at::Tensor> gate_and_up = Linear::forward_jointly(x, {&gate_proj, &up_proj});
   return down_proj.forward(ops::swiglu(gate_and_up[0], gate_and_up[1]));
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/nn/kv_cache.h"
 
+#include "hici/ops/cached_attention.h"
+
 #include <ATen/ATen.h>
 
 namespace hici::nn {
 
 void write_rows(const LayerCache& cache, const CacheRows& rows, const at::Tensor& k_BSJD, const at::Tensor& v_BSJD) {
   if (rows.decodes()) {  // the B tokens as one sequence
-    cache.k_BXJD.flatten(0, 1).index_copy_(0, rows.flat_rows_B, k_BSJD[0]);
-    cache.v_BXJD.flatten(0, 1).index_copy_(0, rows.flat_rows_B, v_BSJD[0]);
+    ops::write_cache_rows(cache.k_BXJD, cache.v_BXJD, rows.flat_rows_B, k_BSJD[0], v_BSJD[0]);
     return;
   }
   cache.k_BXJD.narrow(1, rows.first_row, k_BSJD.size(1)).copy_(k_BSJD);

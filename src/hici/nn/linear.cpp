@@ -31,14 +31,16 @@ void Linear::quantise(bool has_backward) {
   channel_scale = std::move(matrix.scale);
 }
 
+ops::LoraWeights Linear::weights() const {
+  return {weight, lora_a, lora_b, lora_scale, transposed, channel_scale, dropout_key};
+}
+
 at::Tensor Linear::forward(const at::Tensor& x) const { return forward_jointly(x, {this})[0]; }
 
 std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::vector<const Linear*>& layers,
                                                 const ops::LinearLayout& layout) {
   std::vector<ops::LoraWeights> weights;
-  for (const Linear* layer : layers)
-    weights.push_back({layer->weight, layer->lora_a, layer->lora_b, layer->lora_scale, layer->transposed,
-                       layer->channel_scale, layer->dropout_key});
+  for (const Linear* layer : layers) weights.push_back(layer->weights());
   const bool has_lora = std::any_of(layers.begin(), layers.end(), [](const Linear* each) { return each->has_lora(); });
   const ops::AdapterDropout dropout =
       has_lora ? DropoutScope::current().of_rows(x.numel() / x.size(-1), x.device()) : ops::AdapterDropout{};

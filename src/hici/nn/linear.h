@@ -32,6 +32,7 @@ struct Linear {
   // `has_backward` for inference alone.
   void quantise(bool has_backward = true);
 
+  ops::LoraWeights weights() const;
   // x [..., in] -> [..., out]. Adapters have the dropout of the DropoutScope.
   at::Tensor forward(const at::Tensor& x) const;
   // Several layers over one input, which is kept once for all of them.

@@ -122,6 +122,21 @@ at::Tensor decode_attention(const at::Tensor& q_BHD, const at::Tensor& k_BXJD, c
   return decode({q_BHD.unsqueeze(0), k_BXJD.size(1)}, k_BXJD, v_BXJD, lengths_B);
 }
 
+void write_cache_rows(const at::Tensor& k_cache_BXJD, const at::Tensor& v_cache_BXJD, const at::Tensor& rows_n,
+                      const at::Tensor& k_nJD, const at::Tensor& v_nJD) {
+  const at::Tensor k_cache = k_cache_BXJD.flatten(0, 1), v_cache = v_cache_BXJD.flatten(0, 1);
+  HICI_ASSERT(k_cache.sizes() == v_cache.sizes() && k_nJD.sizes() == v_nJD.sizes() && k_nJD.dim() == 3 &&
+                  k_nJD.sizes().slice(1) == k_cache.sizes().slice(1) && rows_n.sizes() == k_nJD.sizes().slice(0, 1),
+              "cache ", k_cache_BXJD.sizes(), " rows ", rows_n.sizes(), " k ", k_nJD.sizes(), " v ", v_nJD.sizes());
+  constexpr int64_t kPackBytes = 16;
+  if (k_cache.is_cuda() && k_nJD[0].nbytes() % kPackBytes == 0) {  // one launch for both
+    device::cuda_kernels().write_cache_rows(k_nJD.contiguous(), v_nJD.contiguous(), rows_n, k_cache, v_cache);
+    return;
+  }
+  at::Tensor(k_cache).index_copy_(0, rows_n, k_nJD);
+  at::Tensor(v_cache).index_copy_(0, rows_n, v_nJD);
+}
+
 at::Tensor decode_dual_chunk_attention(const at::Tensor& q_3BHD, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
                                        const at::Tensor& lengths_B, int64_t chunk_len) {
   HICI_ASSERT(q_3BHD.size(0) == 3, "q ", q_3BHD.sizes());

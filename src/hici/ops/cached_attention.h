@@ -28,4 +28,9 @@ at::Tensor decode_attention(const at::Tensor& q_BHD, const at::Tensor& k_BXJD, c
 at::Tensor decode_dual_chunk_attention(const at::Tensor& q_3BHD, const at::Tensor& k_BXJD, const at::Tensor& v_BXJD,
                                        const at::Tensor& lengths_B, int64_t chunk_len);
 
+// Writes keys and values [n, J, D] of n tokens to rows `rows_n` (int64, on the same device) of a cache [B, X, J, D],
+// counted over all its sequences. Does not synchronise.
+void write_cache_rows(const at::Tensor& k_cache_BXJD, const at::Tensor& v_cache_BXJD, const at::Tensor& rows_n,
+                      const at::Tensor& k_nJD, const at::Tensor& v_nJD);
+
 }  // namespace hici::ops

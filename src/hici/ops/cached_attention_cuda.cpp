@@ -31,4 +31,12 @@ void decode_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor
   HICI_CUDA_CHECK(launch_decode_attention(element_type(q), shape, pointers, stream_of(q)));
 }
 
+void write_cache_rows(const at::Tensor& k, const at::Tensor& v, const at::Tensor& rows, const at::Tensor& k_cache,
+                      const at::Tensor& v_cache) {
+  const c10::cuda::CUDAGuard guard(k.device());
+  const CacheRowsShape shape{k.size(0), static_cast<int64_t>(k[0].nbytes()) / 16};
+  HICI_CUDA_CHECK(launch_write_cache_rows(shape, rows.const_data_ptr<int64_t>(), k.const_data_ptr(), v.const_data_ptr(),
+                                          k_cache.mutable_data_ptr(), v_cache.mutable_data_ptr(), stream_of(k)));
+}
+
 }  // namespace hici::device::kernels

@@ -245,6 +245,14 @@ __global__ void decode_merge(DecodeShape shape, DecodePointers p) {
   static_cast<T*>(p.out)[place * shape.head_dim + thread] = static_cast<T>(value / total);
 }
 
+// A block for each row, of keys (blockIdx.y 0) or of values.
+__global__ void write_cache_rows(CacheRowsShape shape, const int64_t* rows, const uint4* k, const uint4* v,
+                                 uint4* k_cache, uint4* v_cache) {
+  const uint4* from = (blockIdx.y == 0 ? k : v) + blockIdx.x * shape.packs;
+  uint4* to = (blockIdx.y == 0 ? k_cache : v_cache) + rows[blockIdx.x] * shape.packs;
+  for (int64_t i = threadIdx.x; i < shape.packs; i += blockDim.x) to[i] = from[i];
+}
+
 template <typename T, int kHeads>
 void launch_partial(const DecodeShape& shape, const DecodePointers& p, cudaStream_t stream) {
   const int lanes = static_cast<int>(shape.head_dim) / kPackSize<T>, teams = kThreads / lanes;
@@ -290,6 +298,15 @@ int64_t decode_splits(ElementType type, const DecodeShape& shape) {
   if (decode_uses_mma(type, shape)) return decode_splits_mma(shape.batch, shape.kv_heads, shape.rows);
   return std::clamp((shape.rows + kRowsPerSplit - 1) / kRowsPerSplit, int64_t{1},
                     (kBlocksWanted + blocks - 1) / blocks);
+}
+
+cudaError_t launch_write_cache_rows(const CacheRowsShape& shape, const int64_t* rows, const void* k, const void* v,
+                                    void* k_cache, void* v_cache, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(shape.count), 2);
+  write_cache_rows<<<grid, kThreads, 0, stream>>>(shape, rows, static_cast<const uint4*>(k),
+                                                  static_cast<const uint4*>(v), static_cast<uint4*>(k_cache),
+                                                  static_cast<uint4*>(v_cache));
+  return cudaGetLastError();
 }
 
 cudaError_t launch_decode_attention(ElementType type, const DecodeShape& shape, const DecodePointers& p,

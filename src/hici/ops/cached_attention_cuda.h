@@ -32,6 +32,13 @@ int64_t decode_splits(ElementType type, const DecodeShape& shape);
 cudaError_t launch_decode_attention(ElementType type, const DecodeShape& shape, const DecodePointers& p,
                                     cudaStream_t stream);
 
+// k_cache[rows[i]] = k[i], v_cache[rows[i]] = v[i] for rows of `packs` times 16 bytes.
+struct CacheRowsShape {
+  int64_t count, packs;
+};
+cudaError_t launch_write_cache_rows(const CacheRowsShape& shape, const int64_t* rows, const void* k, const void* v,
+                                    void* k_cache, void* v_cache, cudaStream_t stream);
+
 // The partial results on tensor cores (cached_attention_mma_cuda.cu), for the types and sizes that have them.
 bool decode_uses_mma(ElementType type, const DecodeShape& shape);
 int64_t decode_splits_mma(int64_t batch, int64_t kv_heads, int64_t rows);

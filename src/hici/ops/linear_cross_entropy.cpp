@@ -18,8 +18,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // The kernels compute in float32; float64 takes the composite path.
-bool has_kernel(const at::Tensor& t) { return t.is_cuda() && t.scalar_type() != at::kDouble; }
-
 at::Tensor chunk_logits(const at::Tensor& hidden, const at::Tensor& weight) {
   const at::Tensor logits = at::matmul(hidden, weight.t());
   return has_kernel(logits) ? logits : logits.to(accumulation_type(hidden.scalar_type()));

@@ -16,8 +16,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // The kernel keeps rstd in float32; float64 on a GPU takes the composite path.
-bool has_kernel(const at::Tensor& x) { return x.is_cuda() && x.scalar_type() != at::kDouble; }
-
 struct Forward {
   at::Tensor sum, normed, rstd;
 };
@@ -37,16 +35,16 @@ Forward run_forward(const at::Tensor& x, const at::Tensor& delta, const at::Tens
   return out;
 }
 
-struct Gradients {
+struct NormGradients {
   at::Tensor dx, dweight;
 };
 
 // dx = d rms_norm(dnormed + dnormed2) + dsum. `dnormed2` and `dsum` may be undefined: the alias, or the sum, has no
 // consumer.
-Gradients run_backward(const at::Tensor& dnormed, const at::Tensor& dnormed2, const at::Tensor& dsum,
-                       const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd) {
+NormGradients run_backward(const at::Tensor& dnormed, const at::Tensor& dnormed2, const at::Tensor& dsum,
+                           const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd) {
   if (has_kernel(x)) {
-    Gradients out{at::empty_like(x), at::empty({x.size(-1)}, x.options().dtype(at::kFloat))};
+    NormGradients out{at::empty_like(x), at::empty({x.size(-1)}, x.options().dtype(at::kFloat))};
     device::cuda_kernels().rms_norm_backward(dnormed, dnormed2, dsum, x, weight, rstd, out.dx, out.dweight);
     return out;
   }
@@ -85,7 +83,7 @@ class AddRmsNorm : public torch::autograd::Function<AddRmsNorm> {
     // A consumer may use the alias only.
     const at::Tensor &dnormed = grads[1].defined() ? grads[1] : grads[2],
                      &dnormed2 = grads[1].defined() ? grads[2] : grads[1];
-    const Gradients out =
+    const NormGradients out =
         run_backward(packed(dnormed), packed(dnormed2), packed(grads[0]), saved[0], saved[1], saved[2]);
     const at::Tensor ddelta = ctx->saved_data["has_delta"].toBool() ? out.dx : at::Tensor();
     return {out.dx, ddelta, out.dweight.to(saved[1].scalar_type()), at::Tensor()};
@@ -103,7 +101,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const Gradients out = run_backward(grads[0].contiguous(), {}, {}, saved[0], saved[1], saved[2]);
+    const NormGradients out = run_backward(grads[0].contiguous(), {}, {}, saved[0], saved[1], saved[2]);
     return {out.dx, out.dweight.to(saved[1].scalar_type()), at::Tensor()};
   }
 };

@@ -3,6 +3,7 @@
 #include "hici/ops/swiglu_cuda.h"
 
 #include "hici/ops/cuda_types.cuh"
+#include "hici/ops/swiglu_cuda.cuh"
 
 namespace hici::ops::cuda {
 namespace {
@@ -11,33 +12,17 @@ constexpr int kThreads = 256;
 
 template <typename T, int N>
 __global__ void swiglu_forward(int64_t count, const T* gate, const T* up, T* y) {
-  using A = Accum<T>;
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= count) return;
-  const Pack<T, N> pg = load_pack<T, N>(gate + i), pu = load_pack<T, N>(up + i);
-  Pack<T, N> out;
-#pragma unroll
-  for (int j = 0; j < N; ++j) {
-    const A g = static_cast<A>(pg.at[j]);
-    out.at[j] = static_cast<T>(g / (A(1) + exp(-g)) * static_cast<A>(pu.at[j]));
-  }
-  store_pack(y + i, out);
+  store_pack(y + i, swiglu_of(load_pack<T, N>(gate + i), load_pack<T, N>(up + i)));
 }
 
 template <typename T, int N>
 __global__ void swiglu_backward(int64_t count, const T* dy, const T* gate, const T* up, T* dgate, T* dup) {
-  using A = Accum<T>;
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= count) return;
-  const Pack<T, N> pd = load_pack<T, N>(dy + i), pg = load_pack<T, N>(gate + i), pu = load_pack<T, N>(up + i);
   Pack<T, N> out_gate, out_up;
-#pragma unroll
-  for (int j = 0; j < N; ++j) {
-    const A g = static_cast<A>(pg.at[j]), upstream = static_cast<A>(pd.at[j]);
-    const A sigmoid = A(1) / (A(1) + exp(-g));
-    out_up.at[j] = static_cast<T>(upstream * g * sigmoid);
-    out_gate.at[j] = static_cast<T>(upstream * static_cast<A>(pu.at[j]) * sigmoid * (A(1) + g * (A(1) - sigmoid)));
-  }
+  swiglu_gradients(load_pack<T, N>(dy + i), load_pack<T, N>(gate + i), load_pack<T, N>(up + i), out_gate, out_up);
   store_pack(dgate + i, out_gate);
   store_pack(dup + i, out_up);
 }

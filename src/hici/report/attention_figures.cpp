@@ -10,7 +10,7 @@
 namespace hici::report {
 namespace {
 
-constexpr double kLogFromRatio = 20;
+constexpr double kLogSharesFromRatio = 20;
 constexpr PlotSize kSize{.width = 760, .height = 400, .css_class = "", .has_direct_labels = true};
 
 bool has_any(const eval::SharesByHead& shares) {
@@ -62,7 +62,7 @@ Axis share_axis(const std::vector<Series>& all) {
     if (value > 0) low = std::min(low, value);
     high = std::max(high, value);
   }
-  const bool is_log = high > low * kLogFromRatio;
+  const bool is_log = high > low * kLogSharesFromRatio;
   if (!is_log) values.push_back(0);  // from zero: small differences shall look small
   return axis_of(values, is_log ? Scale::kLog : Scale::kLinear, 5);
 }

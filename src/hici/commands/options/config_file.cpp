@@ -15,7 +15,7 @@
 namespace hici::commands {
 namespace {
 
-constexpr size_t kMaxBytes = size_t{1} << 20;
+constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 constexpr const char* kForm = "write one option a line, without dashes, as in learning_rate = 2e-5";
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r'; }
@@ -96,7 +96,7 @@ void check_is_file(const std::filesystem::path& file) {
 // Without a byte order mark. What is no text is refused here.
 std::string read_text(const std::filesystem::path& file) {
   check_is_file(file);
-  std::string text = read_file(file, kMaxBytes);
+  std::string text = read_file(file, kMaxConfigBytes);
   if (text.rfind("\xef\xbb\xbf", 0) == 0) text.erase(0, 3);
   HICI_CHECK_USAGE(text.find('\0') == std::string::npos, file.string(), ": is no text; ", kForm);
   const std::string begin = trimmed(text.substr(0, text.find('\n')));
@@ -141,7 +141,10 @@ std::string config_line_value(const std::vector<std::string>& values, const std:
     if (!line.empty()) line += ' ';
     if (is_plain) return value;
     line += '"';
-    for (const char c : value) line += (c == '"' || c == '\\' ? "\\" : "") + std::string(1, c);
+    for (const char c : value) {
+      if (c == '"' || c == '\\') line += '\\';
+      line += c;
+    }
     line += '"';
   }
   return line;

@@ -15,7 +15,7 @@
 namespace hici::commands {
 namespace {
 
-constexpr size_t kMaxBytes = size_t{1} << 20;
+constexpr size_t kMaxDeepSpeedBytes = size_t{1} << 20;
 constexpr int64_t kMaxStage = 3;
 
 std::optional<int64_t> whole_if_said(const JsonObject& object, const std::string& key, const Range<int64_t>& range) {
@@ -199,7 +199,7 @@ DeepspeedSettings settings_of(const JsonObject& config) {
 
 DeepspeedSettings parse_deepspeed(const std::string& text, const std::string& subject) {
   return with_usage_errors("", [&] {
-    const nlohmann::json config = parse_json(text, subject, kMaxBytes);
+    const nlohmann::json config = parse_json(text, subject, kMaxDeepSpeedBytes);
     return settings_of(JsonObject(config, subject));
   });
 }
@@ -208,7 +208,7 @@ DeepspeedSettings read_deepspeed_file(const std::filesystem::path& file) {
   std::error_code unreadable;
   HICI_CHECK_USAGE(std::filesystem::exists(file, unreadable), "--deepspeed: ", file.string(),
                    ": is not there; leave the option out, --shard optimizer is what several processes do without it");
-  const std::string text = with_usage_errors("--deepspeed: ", [&] { return read_file(file, kMaxBytes); });
+  const std::string text = with_usage_errors("--deepspeed: ", [&] { return read_file(file, kMaxDeepSpeedBytes); });
   return parse_deepspeed(text, "--deepspeed: " + file.string());
 }
 

@@ -95,7 +95,7 @@ template int parse_whole(const std::string&, const std::string&, const Range<int
 template int64_t parse_whole(const std::string&, const std::string&, const Range<int64_t>&);
 template uint64_t parse_whole(const std::string&, const std::string&, const Range<uint64_t>&);
 
-double parse_number(const std::string& text, const std::string& subject, const Range<double>& range) {
+double parse_real(const std::string& text, const std::string& subject, const Range<double>& range) {
   const std::string_view digits = without_plus(text);
   double value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);

@@ -15,7 +15,7 @@ namespace hici::commands {
 template <typename T>
 T parse_whole(const std::string& text, const std::string& subject, const Range<T>& range = {});
 // Never nan or inf.
-double parse_number(const std::string& text, const std::string& subject, const Range<double>& range = {});
+double parse_real(const std::string& text, const std::string& subject, const Range<double>& range = {});
 
 // A whole number, or one with K, M or G behind it: 1024-based, as contexts are named in this field (128K = 131072).
 int64_t parse_tokens(const std::string& text, const std::string& subject,

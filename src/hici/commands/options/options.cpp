@@ -47,7 +47,7 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, T& member, cons
                         const Range<T>& range) {
   const auto parse = [subject = subject_of(names), range](const std::string& text) {
     if constexpr (std::is_floating_point_v<T>) {
-      return parse_number(text, subject, range);
+      return parse_real(text, subject, range);
     } else {
       return parse_whole<T>(text, subject, range);
     }

@@ -34,11 +34,9 @@ LongBenchCase read_case(const data::JsonRow& line, const LongBenchTask& task) {
   return out;
 }
 
-std::string dumped(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
-
 std::string dumped_list(const std::vector<std::string>& texts) {
   std::string out;
-  for (const std::string& text : texts) out += (out.empty() ? "" : ", ") + dumped(text);
+  for (const std::string& text : texts) out += (out.empty() ? "" : ", ") + one_line(text);
   return "[" + out + "]";
 }
 
@@ -129,7 +127,7 @@ LongBenchData read_longbench_data(const fs::path& folder, const LongBenchTask& t
 std::string longbench_prediction_line(const LongBenchCase& answered, const std::string& prediction) {
   const std::string classes =
       answered.classes.is_null() ? "null" : dumped_list(answered.classes.get<std::vector<std::string>>());
-  return R"({"pred": )" + dumped(prediction) + R"(, "answers": )" + dumped_list(answered.answers) +
+  return R"({"pred": )" + one_line(prediction) + R"(, "answers": )" + dumped_list(answered.answers) +
          R"(, "all_classes": )" + classes + R"(, "length": )" + std::to_string(answered.length) + "}";
 }
 

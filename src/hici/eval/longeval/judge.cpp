@@ -40,8 +40,8 @@ std::string endpoint(std::string url) {
 
 // What the model says in an answer of a chat-completions server; an hici::Error when it is none.
 std::string content_of(const std::string& body) {
-  const nlohmann::json json = parse_json(body, "the answer");
-  const nlohmann::json& choices = JsonObject(json, "the answer").at("choices");
+  const nlohmann::json response = parse_json(body, "the answer");
+  const nlohmann::json& choices = JsonObject(response, "the answer").at("choices");
   HICI_CHECK(choices.is_array() && !choices.empty(), "the answer: choices is ", shown_json(choices),
              ", expected a list of one or more");
   return JsonObject(choices[0], "the answer: choices").object("message").string("content");
@@ -152,7 +152,7 @@ Judge::Reply Judge::ask(const std::string& question) {
   const text::HttpAnswer answer =
       connection_.post({.url = options_.url,
                         .bearer = options_.api_key,
-                        .body = request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                        .body = one_line(request),
                         .timeout = std::chrono::milliseconds(std::llround(options_.timeout_seconds * 1000))});
   Reply reply{.outcome = may_pass(answer.status) ? Outcome::kServerTrouble : Outcome::kHopeless,
               .verdict = false,

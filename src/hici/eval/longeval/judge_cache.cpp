@@ -12,13 +12,8 @@
 namespace hici::eval {
 namespace {
 
-// Text as it goes to JSON and comes back: bytes that are no UTF-8 become U+FFFD.
-std::string dumped(const nlohmann::json& value) {
-  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 std::string key_of(const std::string& label, const std::string& answer) {
-  return dumped(nlohmann::json::array({label, answer}));
+  return one_line(nlohmann::json::array({label, answer}));
 }
 
 bool ends_inside_a_line(const std::filesystem::path& file) {
@@ -56,7 +51,7 @@ void JudgeCache::add(const RetrievalAnswer& answer, bool verdict, const std::str
                                       {"answer", answer.answer},
                                       {"verdict", verdict ? 1 : 0},
                                       {"words", words}};
-  writer_->append(row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  writer_->append(one_line(row) + "\n");
   verdicts_[key_of(answer.label, answer.answer)] = verdict;
 }
 

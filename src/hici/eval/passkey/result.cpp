@@ -11,7 +11,7 @@ namespace hici::eval {
 namespace {
 
 constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
-constexpr int64_t kMaxTokens = int64_t{1} << 40;
+constexpr int64_t kMaxResultTokens = int64_t{1} << 40;
 
 size_t depth_index(double depth) {
   return std::min(kNumPasskeyDepths - 1, static_cast<size_t>(depth * static_cast<double>(kNumPasskeyDepths)));
@@ -20,7 +20,7 @@ size_t depth_index(double depth) {
 PasskeyLength length_from_json(const nlohmann::json& value, const std::string& subject) {
   const JsonObject object(value, subject);
   PasskeyLength length;
-  length.target = object.integer("target", 1, kMaxTokens);
+  length.target = object.integer("target", 1, kMaxResultTokens);
   length.rope_factor = object.number("rope_factor");
   const nlohmann::json& tests = object.at("tests");
   HICI_CHECK(tests.is_array(), subject, ": 'tests' is no list");
@@ -63,7 +63,7 @@ PasskeyTest passkey_test_from_json(const nlohmann::json& value, const std::strin
   test.key = object.integer("key", 0, std::numeric_limits<int64_t>::max());
   test.answer = object.string("answer");
   test.is_correct = object.boolean_or("correct", false);
-  test.prompt_tokens = object.integer("prompt_tokens", 1, kMaxTokens);
+  test.prompt_tokens = object.integer("prompt_tokens", 1, kMaxResultTokens);
   return test;
 }
 

@@ -16,7 +16,7 @@
 namespace hici::io {
 namespace {
 
-constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr size_t kReadAtOnce = size_t{1} << 20;
 
 bool is_weights(const fs::path& file) {
   const std::string extension = file.extension().string();
@@ -34,7 +34,7 @@ bool has_checkpoint_manifest(const fs::path& folder) {
 
 void hash_whole(const fs::path& path, const ManifestFile& expected, const std::atomic<bool>& is_stopped) {
   const MappedFile file(path, Links::kData);
-  std::vector<char> piece(static_cast<size_t>(std::min<uint64_t>(file.size(), kPieceBytes)));
+  std::vector<char> piece(static_cast<size_t>(std::min<uint64_t>(file.size(), kReadAtOnce)));
   Sha256 hash;
   for (uint64_t at = 0; at < file.size(); at += piece.size()) {
     if (is_stopped) return;

@@ -17,8 +17,6 @@
 namespace hici::io::gguf {
 namespace {
 
-constexpr const char* kWayOut = "; merge without `format` gguf";
-
 // llama.cpp ends an answer at tokens of these texts, whatever the file says. (llama-vocab.cpp; those of its list that
 // models of Llama and Qwen have.)
 constexpr std::array kKnownEnds{"<|eot_id|>", "<|im_end|>",      "<|endoftext|>", "</s>",

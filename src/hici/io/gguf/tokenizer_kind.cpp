@@ -13,7 +13,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kSpace = "\u2581";  // SentencePiece's
-constexpr const char* kWayOut = "; merge without `format` gguf";
 
 // Split rules of tokenizer.json that llama.cpp has. `ignore_merges`: whether a word that is a token is taken at once;
 // the rule's name decides that in llama.cpp.

@@ -9,6 +9,9 @@
 
 namespace hici::io::gguf {
 
+// The end of a refusal.
+inline constexpr const char* kWayOut = "; merge without `format` gguf";
+
 struct TokenizerKind {
   std::string model = {};       // tokenizer.ggml.model: "llama" (SentencePiece), "gpt2" (byte-level BPE)
   std::string pre = {};         // tokenizer.ggml.pre: the rule that splits text into words

@@ -17,7 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kWayOut = "; merge without `format` gguf";
 constexpr size_t kMaxMerges = size_t{1} << 24;  // scores are whole numbers in float32
 
 bool is_start_of_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }

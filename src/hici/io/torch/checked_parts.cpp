@@ -10,13 +10,13 @@
 namespace hici::io {
 namespace {
 
-constexpr uint64_t kPieceBytes = uint64_t{1} << 18;  // summed up while they are in the cache
+constexpr uint64_t kCheckedAtOnce = uint64_t{1} << 18;  // summed up while they are in the cache
 
 }  // namespace
 
 void CheckedParts::read(const std::string& record, uint64_t offset, void* out, uint64_t bytes) {
-  for (uint64_t done = 0; done < bytes; done += kPieceBytes) {
-    const uint64_t count = std::min(kPieceBytes, bytes - done);
+  for (uint64_t done = 0; done < bytes; done += kCheckedAtOnce) {
+    const uint64_t count = std::min(kCheckedAtOnce, bytes - done);
     char* to = static_cast<char*>(out) + done;
     archive_.read_part(record, offset + done, to, count);
     const std::lock_guard lock(mutex_);
@@ -65,14 +65,14 @@ void CheckedParts::join(Record& record, std::map<uint64_t, Part>::iterator part)
 
 void CheckedParts::finish() {
   const std::lock_guard lock(mutex_);
-  std::vector<char> piece(kPieceBytes);
+  std::vector<char> piece(kCheckedAtOnce);
   for (auto& [name, record] : records_) {
     const uint64_t size = archive_.record_bytes(name);
     while (!record.is_checked) {
       const bool begins = !record.parts.empty() && record.parts.begin()->first == 0;
       const uint64_t at = begins ? record.parts.begin()->second.end : 0;
       const auto next = record.parts.upper_bound(at);
-      const uint64_t end = std::min({size, at + kPieceBytes, next == record.parts.end() ? size : next->first});
+      const uint64_t end = std::min({size, at + kCheckedAtOnce, next == record.parts.end() ? size : next->first});
       archive_.read_part(name, at, piece.data(), end - at);
       note(name, record, at, piece.data(), end);
     }
