@@ -5,7 +5,7 @@ import unittest
 
 from support import GOLDEN, FolderTest
 
-MODEL = GOLDEN / "models" / "llama-gqa"
+MODEL = GOLDEN / "llama-gqa"
 WINDOW = 96
 
 

@@ -78,10 +78,6 @@ class GenerateTest(FolderTest):
                                     "--fp8_base", "True") for _ in range(2))
         self.assertEqual(first, second)
         self.assertEqual(first[0].keys(), plain.keys())
-        # The first of some steps: the same most probable token, from logits that are a little different.
-        greedy = [self.generate("--prompt", PROMPTS[0], "--max_new_tokens", 1, *more).stdout
-                  for more in ([], ["--fp8_base", "True"])]
-        self.assertEqual(*greedy)
 
     def test_greedy_ids_are_those_of_transformers(self):
         path = self.batch_file([{"prompt": prompt} for prompt in PROMPTS])

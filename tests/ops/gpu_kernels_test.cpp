@@ -567,9 +567,9 @@ TEST(GpuFp8Test, LayersOfADecodeStepAreThoseOfTheCpu) {
     auto run = [&](at::Device device, at::ScalarType type) {
       const auto on = [&](size_t i) { return t[i].to(device, type); };
       const Fp8Matrix first = quantise_matrix(on(1), false), second = quantise_matrix(on(2), false);
-      LoraWeights with{first.weight, {}, {}, 0, {}, first.scale};
-      if (s.rank > 0) with = {first.weight, on(3), on(4), 0.5, {}, first.scale};
-      return lora_linears(on(0), {with, {second.weight, {}, {}, 0, {}, second.scale}});
+      LoraWeights with{first.weight, {}, {}, 0, first.transposed, first.scale};
+      if (s.rank > 0) with = {first.weight, on(3), on(4), 0.5, first.transposed, first.scale};
+      return lora_linears(on(0), {with, {second.weight, {}, {}, 0, second.transposed, second.scale}});
     };
     const auto expected = run(at::kCPU, at::kFloat), got = run(at::Device(at::kCUDA, 0), at::kBFloat16);
     for (size_t i = 0; i < expected.size(); ++i) {

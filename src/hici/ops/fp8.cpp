@@ -69,7 +69,9 @@ Fp8Matrix quantise_matrix(const at::Tensor& weight, bool has_backward) {
   const Fp8Rows rows = quantise_rows(weight.detach(), {});
   // As bytes: not every copy knows the type.
   const auto transposed = [&] { return rows.rows_nI.view(at::kByte).t().contiguous().view(kFp8); };
-  return {rows.rows_nI, has_backward ? transposed() : at::Tensor(), rows.scale_n1.squeeze(1)};
+  // Empty and not undefined: autograd functions take no undefined tensor among others.
+  return {rows.rows_nI, has_backward ? transposed() : at::empty({0, 0}, rows.rows_nI.options()),
+          rows.scale_n1.squeeze(1)};
 }
 
 Fp8Rows quantise_rows(const at::Tensor& x, const at::Tensor& factor) {

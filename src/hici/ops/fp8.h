@@ -15,7 +15,7 @@ namespace hici::ops {
 
 struct Fp8Matrix {
   at::Tensor weight;      // [O, I], float8_e4m3fn
-  at::Tensor transposed;  // [I, O], the same numbers for the gradient of the input; undefined where none is wanted
+  at::Tensor transposed;  // [I, O], the same numbers for the gradient of the input; empty where none is wanted
   at::Tensor scale;       // [O], float32 (float64): factor that restores the values of a channel
 };
 

@@ -45,7 +45,7 @@ class Fp8Mlp : public torch::autograd::Function<Fp8Mlp> {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &gate = saved[0], &up = saved[1];
     const at::TensorList matrices = at::TensorList(saved).slice(2);
-    HICI_ASSERT(matrices[1].defined(), "a gradient through matrices that were quantised without a backward pass");
+    HICI_ASSERT(matrices[1].numel() > 0, "a gradient through matrices that were quantised without a backward pass");
     const at::Tensor dy = product(quantise_rows(grads[0], matrices[8]), matrices[7], {});
     Fp8Rows dgate = empty_rows(gate), dup = empty_rows(up);
     device::cuda_kernels().quantise_swiglu_backward(dy, gate, up, matrices[2], matrices[5], dgate.rows_nI,

@@ -28,7 +28,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // The tensors of all layers in one list: W_0, A_0, B_0, W_1, ... without missing adapters. An FP8 weight is
-// followed by its transpose, which may be undefined, and its scale.
+// followed by its transpose, which may be empty, and its scale.
 class Layers {
  public:
   Layers(at::TensorList tensors, const std::vector<double>& scales, const std::vector<int64_t>& ranks) : ranks_(ranks) {
@@ -396,7 +396,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
                                  bool accumulate) {
     const SmallGemmGuard of_weight(grad, layer.weight);
     if (!ops::is_fp8(layer.weight)) return add_product(out, grad, layer.weight, accumulate ? 1 : 0);
-    HICI_ASSERT(layer.transposed.defined(), "a gradient through a matrix that was quantised without a backward pass");
+    HICI_ASSERT(layer.transposed.numel() > 0, "a gradient through a matrix that was quantised without a backward pass");
     // The GEMM sums over output channels, so their scales are applied to the gradient.
     fp8_product(out, quantise_rows(grad, layer.channel_scale), layer.transposed, {}, accumulate);
   }
