@@ -89,8 +89,8 @@ class BenchTest(FolderTest):
         seen = json.loads(expected.read_text())
         self.assertEqual(list(seen["rows"]), ["decode_llama2/1x128", "decode_llama2/8x128", "eval8k_fp8/full", "eval8k_fp8/hici"])
 
-        def told(factor, memory=1, **changes):
-            rows = {name: {**row, "share_percent": row["share_percent"] * factor, "spread_percent": 1,
+        def told(factor, memory=1, rates=("share_percent", "tokens_per_second"), **changes):
+            rows = {name: {**row, **{rate: row[rate] * factor for rate in rates}, "spread_percent": 1,
                            "peak_memory_bytes": int(row["peak_memory_bytes"] * memory)} for name, row in seen["rows"].items()}
             rows["eval8k_fp8/hici"]["peak_memory_bytes"] *= 2
             expected.write_text(json.dumps({**seen, "rows": rows, **changes}))
@@ -103,6 +103,8 @@ class BenchTest(FolderTest):
         self.assertEqual(slower.returncode, 1)
         self.assertEqual(slower.stdout.count("SLOWER, -9"), 4, slower.stdout)
         self.assertIn("4 of 4 rows have lost: decode_llama2/1x128, ", slower.stdout)
+        for rate in ("share_percent", "tokens_per_second"):  # one of both may differ for other reasons
+            self.assertEqual(told(100, memory=2, rates=(rate,)).returncode, 0, rate)
         fatter = told(0.01, memory=0.25)
         self.assertEqual(fatter.returncode, 1)
         self.assertEqual(fatter.stdout.count("MORE MEMORY"), 4, fatter.stdout)
