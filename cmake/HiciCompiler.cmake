@@ -5,13 +5,10 @@ target_compile_options(hici_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${HICI_WERROR}>>:-Werror>)
 
-# For code without loops that run long: compiles in two thirds to three quarters of the time. g++ sees less of the code at -O1,
-# and warns of what cannot happen; what is compiled with -O3 has these warnings.
-set(hici_quick_compile $<$<CONFIG:Release>:-O1> $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds>
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overread>)
-
 add_library(hici_sanitizers INTERFACE)
+if(HICI_FUZZ AND NOT HICI_ASAN)
+  message(FATAL_ERROR "HICI_FUZZ needs HICI_ASAN=ON; use the preset asan-ubsan")
+endif()
 if(HICI_ASAN)
   # Without vptr and clang's function: both need type data that the wheel does not export; with g++ vptr also doubles the
   # compile time of LibTorch's headers.

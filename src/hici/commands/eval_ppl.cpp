@@ -232,18 +232,19 @@ struct Evaluation {
   std::optional<double> fp8_difference;  // of the first window's loss, with --fp8_base
 };
 
-// Puts the matrices in 8 bits, with the loss of the first window before and after it where windows are of one length.
-void quantise(const EvalPplOptions& o, Evaluation& e) {
+double loss_of_first_window(const EvalPplOptions& o, const Evaluation& e) {
   eval::PerplexityOptions first = e.options;
   first.limit_tokens = o.seq_len + 1;
   first.batch_size = 1;
+  return eval::evaluate_perplexity(*e.loaded.model, *e.tokens, first).loss;
+}
+
+// Puts the matrices in 8 bits, with the loss of the first window before and after it where windows are of one length.
+void quantise(const EvalPplOptions& o, Evaluation& e) {
   const bool is_compared = e.tokens && o.segment_parallel.value == 1;
-  const auto loss = [&] {
-    return is_compared ? eval::evaluate_perplexity(*e.loaded.model, *e.tokens, first, {}).loss : 0.0;
-  };
-  const double before = loss();
+  const double before = is_compared ? loss_of_first_window(o, e) : 0;
   e.loaded.model->quantise_frozen("--fp8_base", /*has_backward=*/false);
-  if (is_compared) e.fp8_difference = loss() - before;
+  if (is_compared) e.fp8_difference = loss_of_first_window(o, e) - before;
 }
 
 // The data, in one of both forms.

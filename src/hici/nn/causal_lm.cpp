@@ -25,10 +25,12 @@ Mlp::Mlp(const config::ModelConfig& config, const ParameterOptions& options)
       down_proj(config.hidden_size, config.intermediate_size, options) {}
 
 at::Tensor Mlp::forward(const at::Tensor& x) const {
-  const ops::MlpWeights weights{gate_proj.weights(), up_proj.weights(), down_proj.weights()};
-  if (ops::fp8_mlp_supports(x, weights)) {
-    return device::profiled(
-        device::Part::kLinear, [&](const at::Tensor& in) { return TensorList{ops::fp8_mlp(in, weights)}; }, x)[0];
+  if (gate_proj.is_quantised()) {
+    const ops::MlpWeights weights{gate_proj.weights(), up_proj.weights(), down_proj.weights()};
+    if (ops::fp8_mlp_supports(x, weights)) {
+      return device::profiled(
+          device::Part::kLinear, [&](const at::Tensor& in) { return TensorList{ops::fp8_mlp(in, weights)}; }, x)[0];
+    }
   }
   const std::vector<at::Tensor> gate_and_up = Linear::forward_jointly(x, {&gate_proj, &up_proj});
   return down_proj.forward(ops::swiglu(gate_and_up[0], gate_and_up[1]));

@@ -24,17 +24,26 @@ bool is_supported(const LoraWeights& layer, at::ScalarType x_type, bool are_fp8)
          (!has_adapter || (is_matrix(layer.a, x_type) && is_matrix(layer.b, x_type)));
 }
 
-// x A^T of every adapter next to each other, [rows, sum of ranks]; undefined without adapters.
-at::Tensor first_factors(const at::Tensor& x_RC, const std::vector<LoraWeights>& layers) {
-  std::vector<at::Tensor> parts;
-  for (const LoraWeights& layer : layers)
-    if (layer.a.defined()) parts.push_back(layer.a);
-  if (parts.empty()) return {};
-  const at::Tensor joint_a = parts.size() == 1 ? parts[0] : at::cat(parts, 0);
-  at::Tensor low = at::empty({x_RC.size(0), joint_a.size(0)}, x_RC.options());
-  const std::vector<at::Tensor> none(1);
-  device::cuda_kernels().few_rows_linears(x_RC, {}, {joint_a}, none, none, none, {0.0}, {low});
-  return low;
+at::Tensor empty_output(const at::Tensor& x, const at::Tensor& weight) {
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = weight.size(0);
+  return at::empty(shape, x.options());
+}
+
+// x A^T of each adapter, [rows, rank]; undefined for a layer without one.
+std::vector<at::Tensor> first_factors(const at::Tensor& x_RC, const std::vector<LoraWeights>& layers) {
+  std::vector<at::Tensor> lows(layers.size()), factors, outs;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (!layers[i].a.defined()) continue;
+    lows[i] = empty_output(x_RC, layers[i].a);
+    factors.push_back(layers[i].a);
+    outs.push_back(lows[i]);
+  }
+  const std::vector<at::Tensor> none(factors.size());
+  if (!factors.empty())
+    device::cuda_kernels().few_rows_linears(x_RC, {}, factors, none, none, none, std::vector<double>(factors.size()),
+                                            outs);
+  return lows;
 }
 
 }  // namespace
@@ -52,23 +61,17 @@ bool few_rows_linears_support(const at::Tensor& x, const std::vector<LoraWeights
 }
 
 std::vector<at::Tensor> few_rows_linears(const at::Tensor& x, const std::vector<LoraWeights>& layers) {
-  const at::Tensor x_RC = x.reshape({-1, x.size(-1)}), low = first_factors(x_RC, layers);
-  const bool are_fp8 = is_fp8(layers[0].weight);
-  const Fp8Rows rows = are_fp8 ? quantise_rows(x_RC, {}) : Fp8Rows{x_RC, {}};
-  std::vector<at::Tensor> weights, channel_scales, lows, bs, outs;
+  const at::Tensor x_RC = x.reshape({-1, x.size(-1)});
+  const std::vector<at::Tensor> lows = first_factors(x_RC, layers);
+  const Fp8Rows rows = is_fp8(layers[0].weight) ? quantise_rows(x_RC, {}) : Fp8Rows{x_RC, {}};
+  std::vector<at::Tensor> weights, channel_scales, bs, outs;
   std::vector<double> scales;
-  int64_t first_rank = 0;
   for (const LoraWeights& layer : layers) {
-    std::vector<int64_t> shape = x.sizes().vec();
-    shape.back() = layer.weight.size(0);
-    outs.push_back(at::empty(shape, x.options()));
     weights.push_back(layer.weight);
     channel_scales.push_back(layer.channel_scale);
     bs.push_back(layer.b);
     scales.push_back(layer.scale);
-    const int64_t rank = layer.a.defined() ? layer.a.size(0) : 0;
-    lows.push_back(rank > 0 ? low.narrow(1, first_rank, rank) : at::Tensor());
-    first_rank += rank;
+    outs.push_back(empty_output(x, layer.weight));
   }
   device::cuda_kernels().few_rows_linears(rows.rows_nI, rows.scale_n1, weights, channel_scales, lows, bs, scales, outs);
   return outs;

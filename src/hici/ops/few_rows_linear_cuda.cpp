@@ -19,11 +19,13 @@ void few_rows_linears(const at::Tensor& x, const at::Tensor& x_scale, const std:
       x.const_data_ptr(), floats(x_scale), x.size(0), x.size(1), static_cast<int64_t>(weights.size()), {}};
   if (layers.count > kMaxFewRowsLayers) HICI_CUDA_CHECK(cudaErrorInvalidValue);
   for (size_t i = 0; i < weights.size(); ++i) {
-    const bool has_adapter = bs[i].defined();
-    layers.at[i] = {weights[i].const_data_ptr(),     floats(channel_scales[i]),
-                    outs[i].mutable_data_ptr(),      weights[i].size(0),
-                    data_or_null(lows[i]),           data_or_null(bs[i]),
-                    has_adapter ? bs[i].size(1) : 0, has_adapter ? lows[i].stride(0) : 0,
+    layers.at[i] = {weights[i].const_data_ptr(),
+                    floats(channel_scales[i]),
+                    outs[i].mutable_data_ptr(),
+                    weights[i].size(0),
+                    data_or_null(lows[i]),
+                    data_or_null(bs[i]),
+                    bs[i].defined() ? bs[i].size(1) : 0,
                     static_cast<float>(scales[i])};
   }
   HICI_CUDA_CHECK(launch_few_rows_linears(element_type(outs[0]), layers, stream_of(x)));

@@ -79,7 +79,7 @@ __device__ __forceinline__ void multiply(float (&sum)[4], const Step& step) {
 // scale low b^T of one output.
 template <typename T>
 __device__ float adapter_sum(const FewRowsLayer& layer, int64_t row, int64_t n) {
-  const T* low = static_cast<const T*>(layer.low) + row * layer.low_stride;
+  const T* low = static_cast<const T*>(layer.low) + row * layer.rank;
   const T* b = static_cast<const T*>(layer.b) + n * layer.rank;
   float sum = 0;
   for (int64_t j = 0; j < layer.rank; ++j) sum += static_cast<float>(low[j]) * static_cast<float>(b[j]);

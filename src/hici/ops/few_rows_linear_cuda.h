@@ -14,15 +14,15 @@ inline constexpr int64_t kMaxFewRows = 8, kMaxFewRowsLayers = 4;
 // Of each row of a weight a warp reads so many bytes at once; they divide the row.
 inline constexpr int64_t kFewRowsBytes = 128;
 
-// out [rows, width] = x weight^T + scale low b^T, for weight [width, in] and, with rank > 0, low [rows, rank] (rows
-// `low_stride` elements apart) and b [width, rank]. 8-bit products are multiplied by channel_scale [width].
+// out [rows, width] = x weight^T + scale low b^T, for weight [width, in] and, with rank > 0, low [rows, rank]
+// and b [width, rank]. 8-bit products are multiplied by channel_scale [width].
 struct FewRowsLayer {
   const void* weight;
   const float* channel_scale;
   void* out;
   int64_t width;
   const void *low, *b;
-  int64_t rank, low_stride;
+  int64_t rank;
   float scale;
 };
 // x [rows, in], of the weights' type: that of outputs and adapters, or float8_e4m3fn with x_scale [rows]. x and the

@@ -3,6 +3,7 @@
 
 #include "hici/base/error.h"
 #include "hici/device/kernel_table.h"
+#include "hici/device/streams.h"
 #include "hici/ops/segment_padding.h"
 #include "hici/ops/types.h"
 
@@ -10,7 +11,7 @@
 
 #include <map>
 #include <mutex>
-#include <utility>
+#include <tuple>
 
 namespace hici::ops {
 namespace {
@@ -35,12 +36,14 @@ at::Tensor product_on_cpu(const Fp8Rows& rows, const at::Tensor& matrix_OI, at::
   return at::mm(rows.rows_nI.to(accumulation_dtype), matrix_OI.to(accumulation_dtype).t()) * rows.scale_n1;
 }
 
-// [1, count], filled once for each device and length. Never freed: the device may be gone before statics are.
+// [1, count], filled once for each length and stream: another stream would not wait for the filling. Never freed: the
+// device may be gone before statics are.
 at::Tensor ones(int64_t count, const at::TensorOptions& options) {
   static std::mutex mutex;
-  static auto& kept = *new std::map<std::pair<c10::DeviceIndex, int64_t>, at::Tensor>;
+  static auto& kept = *new std::map<std::tuple<c10::DeviceIndex, c10::StreamId, int64_t>, at::Tensor>;
   const std::lock_guard lock(mutex);
-  at::Tensor& found = kept[{options.device().index(), count}];
+  const c10::Stream stream = device::current_stream(options.device());
+  at::Tensor& found = kept[{stream.device_index(), stream.id(), count}];
   if (!found.defined()) found = at::ones({1, count}, options.requires_grad(false));
   return found;
 }
