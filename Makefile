@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of the README. Everything here is short; the work is in scripts/ and CMake.
 #   PRESET=cpu-debug        another preset of CMakePresets.json
-#   HICI_CUDA=OFF, HICI_TEXT=OFF, HICI_ARROW=OFF, HICI_UNITY=OFF, HICI_WERROR=ON   options of the build (CMakeLists.txt)
+#   BUILD=build/other   another build folder
+#   HICI_CUDA=OFF, HICI_TEXT=OFF, HICI_ARROW=OFF, HICI_UNITY=OFF, HICI_WERROR=ON, HICI_TORCH_DIR=FOLDER   options of the build
+#                           (CMakeLists.txt)
 #   CTEST_ARGS="-L unit"    which tests, how
 #   CTEST_WITHOUT="gpu"     labels of tests that are left out
 PRESET ?= cuda-release
 BUILD := build/$(PRESET)
-OPTIONS := $(foreach name,HICI_CUDA HICI_TEXT HICI_ARROW HICI_UNITY HICI_WERROR,$(if $($(name)),-D$(name)=$($(name))))
-CONFIGURE := cmake --preset $(PRESET) $(OPTIONS)
+OPTIONS := $(foreach name,HICI_CUDA HICI_TEXT HICI_ARROW HICI_UNITY HICI_WERROR HICI_TORCH_DIR,$(if $($(name)),-D$(name)=$($(name))))
+CONFIGURE := cmake --preset $(PRESET) -B $(BUILD) $(OPTIONS)
 CTEST_WITHOUT ?= gpu
 # As hici does for itself: idle threads of OpenMP that spin take the cores from the test beside. Five binaries of unit tests
 # took 290 s of processor time, without it 84 s.
@@ -33,7 +35,7 @@ quickstart: build
 
 test: setup-test
 	$(CONFIGURE)
-	cmake --build --preset $(PRESET)
+	cmake --build $(BUILD)
 	$(CTEST_ENVIRONMENT) ctest --test-dir $(BUILD) --label-exclude "$(CTEST_WITHOUT)" --parallel 2 --output-on-failure \
 	  --no-tests=error $(CTEST_ARGS)
 
@@ -44,12 +46,12 @@ bench: build
 
 build: setup
 	$(CONFIGURE)
-	cmake --build --preset $(PRESET) --target hici_app
+	cmake --build $(BUILD) --target hici_app
 
 # Into dist/. `make wheel PYARROWS=` is for the pinned pyarrow alone.
 wheel: setup
 	$(CONFIGURE) "-DHICI_ARROW_MORE_DIRS=$$(scripts/fetch_pyarrow $(PYARROWS))"
-	cmake --build --preset $(PRESET) --target hici_app
+	cmake --build $(BUILD) --target hici_app
 	.venv/bin/python3 -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/wheel-tools -r scripts/requirements-wheel.txt
 	PYTHONPATH=build/wheel-tools .venv/bin/python3 scripts/make_wheel --build $(BUILD)
 

@@ -54,6 +54,7 @@ function(hici_link_wheel_nvcc out)
   endforeach()
   list(GET cudart 0 cudart)
   file(CREATE_LINK "${cudart}" "${toolkit}/lib64/libcudart.so" SYMBOLIC)
+  file(CREATE_LINK "${toolkit}/lib64" "${toolkit}/lib" SYMBOLIC)  # where nvcc looks since CUDA 13.2
   file(CREATE_LINK "${wheels}/include" "${toolkit}/include" SYMBOLIC)
   file(CREATE_LINK "${wheels}/nvvm" "${toolkit}/nvvm" SYMBOLIC)
   set(${out} "${toolkit}/bin/nvcc" PARENT_SCOPE)

@@ -9,6 +9,8 @@
 #include "hici/commands/failure_text.h"
 #include "hici/device/host_allocator.h"
 
+#include <csignal>
+
 namespace {
 
 int report(const std::string& program, const std::string& message, int exit_code) {
@@ -21,6 +23,7 @@ int report(const std::string& program, const std::string& message, int exit_code
 int main(int argc, char** argv) {
   const std::string program = hici::commands::program_name(argc, argv) + hici::rank_label();
   hici::device::use_host_allocator();  // before the first tensor
+  std::signal(SIGXFSZ, SIG_IGN);       // a file beyond `ulimit -f` is an error of write(), which is reported
   try {
     return hici::commands::run_command_line(argc, argv);
   } catch (const hici::AlreadySaid& e) {  // by another process of the run

@@ -26,26 +26,26 @@ TEST(AddBoolTest, StandsAloneOrTakesAValue) {
   }
 }
 
-std::string error_of(std::vector<const char*> argv) {
+std::string command_line_error(std::vector<const char*> argv) {
   argv.insert(argv.begin(), "hici");
   return testing::error_message([&] { run_command_line(static_cast<int>(argv.size()), argv.data()); });
 }
 
 TEST(RunCommandLineTest, NamesAnUnknownCommand) {
-  EXPECT_EQ(error_of({"frobnicate"}), "unknown command 'frobnicate'; 'hici --help' lists the commands");
-  EXPECT_EQ(error_of({"trian"}), "unknown command 'trian'; did you mean 'train'?");
-  EXPECT_EQ(error_of({"eval", "pppl"}), "unknown command 'eval pppl'; did you mean 'eval ppl'?");
-  EXPECT_EQ(error_of({"help", "trian"}), "unknown command 'trian'; did you mean 'train'?");
-  EXPECT_EQ(error_of({"help", "devices", "more"}), "unexpected argument 'more'; 'hici help devices' shows its options");
+  EXPECT_EQ(command_line_error({"frobnicate"}), "unknown command 'frobnicate'; 'hici --help' lists the commands");
+  EXPECT_EQ(command_line_error({"trian"}), "unknown command 'trian'; did you mean 'train'?");
+  EXPECT_EQ(command_line_error({"eval", "pppl"}), "unknown command 'eval pppl'; did you mean 'eval ppl'?");
+  EXPECT_EQ(command_line_error({"help", "trian"}), "unknown command 'trian'; did you mean 'train'?");
+  EXPECT_EQ(command_line_error({"help", "devices", "more"}), "unexpected argument 'more'; 'hici help devices' shows its options");
 }
 
 TEST(RunCommandLineTest, AGroupAloneSaysWhichThereAre) {
-  EXPECT_EQ(error_of({"score"}), "which one? use longbench, topics, lines; 'hici help score' says what each does");
-  EXPECT_EQ(error_of({"score", "--output", "x"}), error_of({"score"}));
+  EXPECT_EQ(command_line_error({"score"}), "which one? use longbench, topics, lines; 'hici help score' says what each does");
+  EXPECT_EQ(command_line_error({"score", "--output", "x"}), command_line_error({"score"}));
 }
 
 TEST(RunCommandLineTest, AnOptionBeforeTheCommandIsToldSo) {
-  EXPECT_EQ(error_of({"--seed", "1", "train"}),
+  EXPECT_EQ(command_line_error({"--seed", "1", "train"}),
             "'--seed' stands before the command; write 'hici COMMAND' first, 'hici --help' lists the commands");
 }
 

@@ -9,6 +9,7 @@
 #include "hici/commands/options/option_groups.h"
 #include "hici/commands/options/option_text.h"
 #include "support/error_message.h"
+#include "support/has_part.h"
 
 #include <gtest/gtest.h>
 
@@ -20,8 +21,6 @@ namespace hici::commands {
 namespace {
 
 using Words = std::vector<std::string>;
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(ChoicesTest, AreThoseThatWereDeclaredAndChangeNoType) {
   CLI::App app;
@@ -63,7 +62,7 @@ TEST(CompletionTest, HasEveryCommandAndOption) {
       for (const CLI::Option* option : command.app->get_options()) {
         if (option->get_lnames().empty()) continue;
         const bool is_offered =
-            has(part, "--" + main_name(*option) + " ") || has(part, "--" + main_name(*option) + "'");
+            testing::has_part(part, "--" + main_name(*option) + " ") || testing::has_part(part, "--" + main_name(*option) + "'");
         EXPECT_EQ(is_offered, !is_inherited(*option)) << entry.name << " --" << main_name(*option);
       }
     }
@@ -83,15 +82,15 @@ TEST(ManPageTest, HasEveryCommandWithItsOptions) {
   const std::string page = man_page();
   EXPECT_EQ(help_answer({"--man"}), page);
   for (const CommandEntry& entry : command_table()) {
-    EXPECT_TRUE(has(page, ".TP\n\\fB" + roff_text(entry.name) + "\\fR\n" + roff_text(entry.summary) + ".\n"));
+    EXPECT_TRUE(testing::has_part(page, ".TP\n\\fB" + roff_text(entry.name) + "\\fR\n" + roff_text(entry.summary) + ".\n"));
     const BoundCommand command = bind_command(entry);
     for (const CLI::Option* option : command.app->get_options()) {
       if (is_inherited(*option) || option->get_group() == option_group("help"))
         continue;  // the latter stand there once
-      EXPECT_TRUE(has(page, roff_text(option->get_description()))) << entry.name << " " << option->get_name();
+      EXPECT_TRUE(testing::has_part(page, roff_text(option->get_description()))) << entry.name << " " << option->get_name();
     }
   }
-  EXPECT_FALSE(has(page, "Accepted without effect"));
+  EXPECT_FALSE(testing::has_part(page, "Accepted without effect"));
 }
 
 TEST(ManPageTest, TextIsShownAsItIs) {

@@ -27,7 +27,7 @@ struct Applied {
   }
 };
 
-std::string error_of(const std::string& text, const std::string& arguments, int64_t data_processes = 1) {
+std::string applied_error(const std::string& text, const std::string& arguments, int64_t data_processes = 1) {
   const auto apply = [&] { Applied(text, arguments, data_processes); };
   EXPECT_THROW(apply(), UsageError) << text << " " << arguments;
   return testing::error_message(apply);
@@ -88,34 +88,34 @@ TEST(DeepspeedOptionsTest, TypedValuesMayRepeatTheFile) {
 
 TEST(DeepspeedOptionsTest, TypedValuesThatContradictTheFileAreUsageErrors) {
   const std::string end = "; leave the option out, or write \"auto\" in the file";
-  EXPECT_EQ(error_of(R"({"gradient_clipping": 0.5})", "--max_grad_norm 1"),
+  EXPECT_EQ(applied_error(R"({"gradient_clipping": 0.5})", "--max_grad_norm 1"),
             "--deepspeed: ds.json: gradient_clipping 0.5 contradicts --max_grad_norm 1" + end);
-  EXPECT_EQ(error_of(R"({"zero_optimization": {"stage": 3}})", "--shard optimizer"),
+  EXPECT_EQ(applied_error(R"({"zero_optimization": {"stage": 3}})", "--shard optimizer"),
             "--deepspeed: ds.json: zero_optimization (--shard full) contradicts --shard optimizer" + end);
   EXPECT_EQ(
-      error_of(R"({"zero_optimization": {"stage": 3, "offload_param": {"device": "cpu"}}})", "--offload optimizer"),
+      applied_error(R"({"zero_optimization": {"stage": 3, "offload_param": {"device": "cpu"}}})", "--offload optimizer"),
       "--deepspeed: ds.json: zero_optimization: offload_param to cpu contradicts --offload without weights" + end);
   EXPECT_EQ(
-      error_of(R"({"zero_optimization": {"stage": 3, "offload_param": {"device": "none"}}})", "--offload weights"),
+      applied_error(R"({"zero_optimization": {"stage": 3, "offload_param": {"device": "none"}}})", "--offload weights"),
       "--deepspeed: ds.json: zero_optimization: offload_param to none contradicts --offload weights" + end);
-  EXPECT_EQ(error_of(R"({"zero_optimization": {"stage": 3, "mics_shard_size": 2}})", "--shard_group_size 4"),
+  EXPECT_EQ(applied_error(R"({"zero_optimization": {"stage": 3, "mics_shard_size": 2}})", "--shard_group_size 4"),
             "--deepspeed: ds.json: zero_optimization: groups of 2 contradicts --shard_group_size 4" + end);
   const std::string adam = R"({"optimizer": {"type": "AdamW", "params": {"lr": 1e-4, "weight_decay": 0.5}}})";
-  EXPECT_EQ(error_of(adam, "--learning_rate 2e-4"),
+  EXPECT_EQ(applied_error(adam, "--learning_rate 2e-4"),
             "--deepspeed: ds.json: optimizer: params: lr 0.0001 contradicts --learning_rate 0.0002" + end);
-  EXPECT_EQ(error_of(adam, "--weight_decay 0"),
+  EXPECT_EQ(applied_error(adam, "--weight_decay 0"),
             "--deepspeed: ds.json: optimizer: params: weight_decay 0.5 contradicts --weight_decay 0" + end);
-  EXPECT_EQ(error_of(R"({"train_micro_batch_size_per_gpu": 2})", "--per_device_train_batch_size 1"),
+  EXPECT_EQ(applied_error(R"({"train_micro_batch_size_per_gpu": 2})", "--per_device_train_batch_size 1"),
             "--deepspeed: ds.json: train_micro_batch_size_per_gpu 2 contradicts --per_device_train_batch_size 1" + end);
-  EXPECT_EQ(error_of(R"({"gradient_accumulation_steps": 2})", "--gradient_accumulation_steps 8"),
+  EXPECT_EQ(applied_error(R"({"gradient_accumulation_steps": 2})", "--gradient_accumulation_steps 8"),
             "--deepspeed: ds.json: gradient_accumulation_steps 2 contradicts --gradient_accumulation_steps 8" + end);
-  EXPECT_EQ(error_of(R"({"bf16": {"enabled": true}})", "--bf16 False"),
+  EXPECT_EQ(applied_error(R"({"bf16": {"enabled": true}})", "--bf16 False"),
             "--deepspeed: ds.json: bf16: enabled True contradicts --bf16 False" + end);
-  EXPECT_EQ(error_of(R"({"bf16": {"enabled": true}})", "--dtype float32"),
+  EXPECT_EQ(applied_error(R"({"bf16": {"enabled": true}})", "--dtype float32"),
             "--deepspeed: ds.json: bf16: enabled true contradicts --dtype float32" + end);
-  EXPECT_EQ(error_of(R"({"bf16": {"enabled": false}})", "--bf16"),
+  EXPECT_EQ(applied_error(R"({"bf16": {"enabled": false}})", "--bf16"),
             "--deepspeed: ds.json: bf16: enabled false contradicts --bf16 True" + end);
-  EXPECT_EQ(error_of(R"({"bf16": {"enabled": false}})", "--dtype bfloat16"),
+  EXPECT_EQ(applied_error(R"({"bf16": {"enabled": false}})", "--dtype bfloat16"),
             "--deepspeed: ds.json: bf16: enabled false contradicts --dtype bfloat16" + end);
 }
 
@@ -145,16 +145,16 @@ TEST(DeepspeedOptionsTest, TheThirdNumberOfABatchFollows) {
 
 TEST(DeepspeedOptionsTest, ABatchThatIsNoProductShowsItsNumbers) {
   EXPECT_EQ(
-      error_of(R"({"train_batch_size": 64, "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 8})", "",
+      applied_error(R"({"train_batch_size": 64, "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 8})", "",
                4),
       "--deepspeed: ds.json: train_batch_size 64 is not --per_device_train_batch_size 1 x "
       "--gradient_accumulation_steps 8 x "
       "4 processes side by side; correct one of them, or write \"auto\" in the file");
-  EXPECT_NE(error_of(R"({"train_batch_size": 7, "train_micro_batch_size_per_gpu": 2})", "").find("7 is not"),
+  EXPECT_NE(applied_error(R"({"train_batch_size": 7, "train_micro_batch_size_per_gpu": 2})", "").find("7 is not"),
             std::string::npos);
-  EXPECT_NE(error_of(R"({"train_batch_size": 3})", "", 4).find("3 is no multiple of the 4 processes"),
+  EXPECT_NE(applied_error(R"({"train_batch_size": 3})", "", 4).find("3 is no multiple of the 4 processes"),
             std::string::npos);
-  EXPECT_NE(error_of(R"({"train_batch_size": 1000000000000})", "").find("more than 1048576"), std::string::npos);
+  EXPECT_NE(applied_error(R"({"train_batch_size": 1000000000000})", "").find("more than 1048576"), std::string::npos);
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ std::vector<std::string> words_of(const std::string& line) {
 }
 
 // "" where the line is read.
-std::string error_of(const std::string& command, const std::string& line) {
+std::string script_error(const std::string& command, const std::string& line) {
   const BoundCommand bound = bind_command(entry_of(command));
   ::testing::internal::CaptureStderr();
   std::string error;
@@ -46,7 +46,7 @@ std::string error_of(const std::string& command, const std::string& line) {
 }
 
 void expect_read(const std::string& command, const std::string& line) {
-  EXPECT_EQ(error_of(command, line), "") << line;
+  EXPECT_EQ(script_error(command, line), "") << line;
 }
 
 const std::string kTrain =
@@ -81,7 +81,7 @@ TEST(ForeignScriptsTest, PreTrainingOfTheResearchCode) {
   expect_read("train", script + "--evaluation_strategy no --shared_compress_dim 128 --use_llama_init False " + kData);
   expect_read("train", script + "--eval_strategy no --use_attn_init False " + kData);
   expect_read("train", script + "--recurrence_size 256 --use_yarn_rope False --use_flash_plus False " + kData);
-  EXPECT_EQ(error_of("train", script), "--data_path: missing; give a value, 'hici help train' says what it is");
+  EXPECT_EQ(script_error("train", script), "--data_path: missing; give a value, 'hici help train' says what it is");
 }
 
 TEST(ForeignScriptsTest, FineTuningOfTheResearchCode) {
@@ -99,7 +99,7 @@ TEST(ForeignScriptsTest, FineTuningOfTheResearchCode) {
       kSteps + kHiciTraining;
   expect_read("sft", qwen + "--model_max_length 49152 --pretrained_hici_path first/trainable_params.bin --data_path d");
   expect_read("sft", qwen + "--pretrained_memory_path first/trainable_params.bin --data_path d");
-  EXPECT_EQ(error_of("sft", qwen), "--data_path: missing; give a value, 'hici help sft' says what it is");
+  EXPECT_EQ(script_error("sft", qwen), "--data_path: missing; give a value, 'hici help sft' says what it is");
 }
 
 TEST(ForeignScriptsTest, TrainingOfLongLora) {
@@ -110,7 +110,7 @@ TEST(ForeignScriptsTest, TrainingOfLongLora) {
               kTrain + "--low_rank_training False --num_train_epochs 1 --save_steps 1000 " + both + kSteps + kData);
   expect_read("sft", kTrain + "--data_path rows.json --low_rank_training True --num_train_epochs 5 --save_steps 98 " +
                          both + kSteps);
-  EXPECT_EQ(error_of("train", kTrain + kData + " --model_type gpt-neox"),
+  EXPECT_EQ(script_error("train", kTrain + kData + " --model_type gpt-neox"),
             "--model_type: gpt-neox is not supported; supported: llama, qwen3; models of these families are supported");
 }
 
@@ -129,7 +129,7 @@ TEST(ForeignScriptsTest, Perplexity) {
   expect_read("eval ppl", long_lora + " --peft_model run");
   const std::string chunks = "--model_path base --data_path test.bin --seq_len 65536 ";
   expect_read("eval ppl", chunks + "--pretraining_length 8192 --eval_mode dca");
-  EXPECT_EQ(error_of("eval ppl", chunks + "--no_chunk"),
+  EXPECT_EQ(script_error("eval ppl", chunks + "--no_chunk"),
             "--no_chunk: attention is what --eval_mode says; use --eval_mode full");
 }
 
@@ -162,23 +162,23 @@ TEST(ForeignScriptsTest, Benchmarks) {
   expect_read("eval topics", topics);
   expect_read("eval topics", topics + "--enable_longlora_flash_attn");
   expect_read("eval topics", topics + "--longchat_flash_attn");
-  EXPECT_EQ(error_of("eval topics", "--model-name-or-path chat --task topics"),
+  EXPECT_EQ(script_error("eval topics", "--model-name-or-path chat --task topics"),
             "--model_name_or_path: has another name here; use --base_model; --base_model: missing; give a value, 'hici "
             "help eval topics' says what it is");
-  EXPECT_EQ(error_of("eval topics", topics + "--enable_hici_grouped_attn --hici_segment_size 2048"),
+  EXPECT_EQ(script_error("eval topics", topics + "--enable_hici_grouped_attn --hici_segment_size 2048"),
             "--enable_hici_grouped_attn: a prompt is one segment here; use --attention hici; --hici_segment_size: a "
             "prompt is one segment here; use --attention hici");
-  EXPECT_EQ(error_of("eval topics", "--base_model chat --task lines"),
+  EXPECT_EQ(script_error("eval topics", "--base_model chat --task lines"),
             "--task: lines is not supported; supported: topics; use hici eval lines");
-  EXPECT_EQ(error_of("score topics", "--test_file 5_response.txt"),
+  EXPECT_EQ(script_error("score topics", "--test_file 5_response.txt"),
             "--test_file: files of answers are given without an option; write them behind the command");
   expect_read("eval longbench", "--longbench_dir LongBench --base_model chat --output_suffix _hici --attention hici");
-  EXPECT_EQ(error_of("eval longbench", "--longbench_dir L --base_model chat --model name --ori --suffix _ori"),
+  EXPECT_EQ(script_error("eval longbench", "--longbench_dir L --base_model chat --model name --ori --suffix _ori"),
             "--model: pred.py's names of models are not known here; use --base_model and --label; --ori: full "
             "attention is the default; leave it out");
-  EXPECT_EQ(error_of("eval longbench", "--longbench_dir L --base_model chat --use_hici_attn"),
+  EXPECT_EQ(script_error("eval longbench", "--longbench_dir L --base_model chat --use_hici_attn"),
             "--use_hici_attn: has another name here; use --attention hici");
-  EXPECT_EQ(error_of("score longbench", "--model name_hici"),
+  EXPECT_EQ(script_error("score longbench", "--model name_hici"),
             "--model: folders of predictions are given by their paths; write pred/NAME without an option");
   expect_read("bench step",
               "--model_path base --model_type llama --context_lengths 8192 16384 --batch_size 1 "

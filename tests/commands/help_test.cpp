@@ -4,6 +4,7 @@
 #include "hici/base/log.h"
 #include "hici/commands/bound_command.h"
 #include "hici/commands/options/option_groups.h"
+#include "support/has_part.h"
 
 #include <gtest/gtest.h>
 
@@ -15,11 +16,9 @@ namespace {
 
 std::string help(const std::vector<std::string>& words) { return help_answer(words).value_or("no help"); }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 TEST(HelpTest, EveryWayToAskGetsTheSameText) {
   const std::string train = help({"train", "--help"});
-  EXPECT_TRUE(has(train, "\nUsage: hici train [OPTIONS]\n")) << train;
+  EXPECT_TRUE(testing::has_part(train, "\nUsage: hici train [OPTIONS]\n")) << train;
   EXPECT_EQ(help({"help", "train"}), train);
   EXPECT_EQ(help({"train", "-h"}), train);
   EXPECT_EQ(help({"train", "--seed", "1", "--help"}), train);
@@ -37,11 +36,11 @@ TEST(HelpTest, WorkIsNoQuestion) {
 }
 
 TEST(HelpTest, ListsEveryCommandAndTheVersion) {
-  for (const CommandEntry& entry : command_table()) EXPECT_TRUE(has(help({}), "\n  " + entry.name + " ")) << entry.name;
-  EXPECT_TRUE(has(help({}), "--version"));
-  EXPECT_TRUE(has(help({}), "help [COMMAND]"));
-  EXPECT_TRUE(has(help({"help", "eval"}), "\n  eval ppl "));
-  EXPECT_FALSE(has(help({"help", "eval"}), "train-tokenizer"));
+  for (const CommandEntry& entry : command_table()) EXPECT_TRUE(testing::has_part(help({}), "\n  " + entry.name + " ")) << entry.name;
+  EXPECT_TRUE(testing::has_part(help({}), "--version"));
+  EXPECT_TRUE(testing::has_part(help({}), "help [COMMAND]"));
+  EXPECT_TRUE(testing::has_part(help({"help", "eval"}), "\n  eval ppl "));
+  EXPECT_FALSE(testing::has_part(help({"help", "eval"}), "train-tokenizer"));
 }
 
 TEST(HelpTest, OptionsStandInGroupsWithDefaults) {
@@ -49,11 +48,11 @@ TEST(HelpTest, OptionsStandInGroupsWithDefaults) {
   EXPECT_LT(text.find("\nModel:\n"), text.find("\nData:\n"));
   EXPECT_LT(text.find("\nHiCI:\n"), text.find("--num_chunks INT"));
   EXPECT_LT(text.find("\nOptimisation:\n"), text.find("--learning_rate FLOAT"));
-  EXPECT_TRUE(has(text, "--model_max_length TOKENS")) << text;
-  EXPECT_TRUE(has(text, "[2e-05]"));
-  EXPECT_TRUE(has(text, "(required)"));
-  EXPECT_TRUE(has(help({"help", "generate"}), "Usage: hici generate [PROMPT] [OPTIONS]\n"));
-  EXPECT_TRUE(has(help({"help", "inspect"}), "Usage: hici inspect PATH [OPTIONS]\n"));
+  EXPECT_TRUE(testing::has_part(text, "--model_max_length TOKENS")) << text;
+  EXPECT_TRUE(testing::has_part(text, "[2e-05]"));
+  EXPECT_TRUE(testing::has_part(text, "(required)"));
+  EXPECT_TRUE(testing::has_part(help({"help", "generate"}), "Usage: hici generate [PROMPT] [OPTIONS]\n"));
+  EXPECT_TRUE(testing::has_part(help({"help", "inspect"}), "Usage: hici inspect PATH [OPTIONS]\n"));
 }
 
 TEST(HelpTest, LinesAreShort) {
@@ -69,10 +68,10 @@ TEST(HelpTest, LinesAreShort) {
 TEST(HelpTest, TheLauncherGetsEveryText) {
   const std::string texts = help({"--help_texts"});
   for (const CommandEntry& entry : command_table())
-    EXPECT_TRUE(has(texts, "{R\"hici(" + entry.name + ")hici\", R\"hici(" + entry.summary + "\nUsage: ")) << entry.name;
-  EXPECT_TRUE(has(texts, "{R\"hici()hici\", R\"hici(" + help({}) + ")hici\"},\n"));
-  EXPECT_TRUE(has(texts, "{R\"hici(eval)hici\", "));
-  EXPECT_TRUE(has(texts, "{R\"hici(--version)hici\", R\"hici(" + version_text()));
+    EXPECT_TRUE(testing::has_part(texts, "{R\"hici(" + entry.name + ")hici\", R\"hici(" + entry.summary + "\nUsage: ")) << entry.name;
+  EXPECT_TRUE(testing::has_part(texts, "{R\"hici()hici\", R\"hici(" + help({}) + ")hici\"},\n"));
+  EXPECT_TRUE(testing::has_part(texts, "{R\"hici(eval)hici\", "));
+  EXPECT_TRUE(testing::has_part(texts, "{R\"hici(--version)hici\", R\"hici(" + version_text()));
 }
 
 TEST(HelpTest, EveryOptionHasAGroup) {

@@ -45,7 +45,7 @@ struct Sample {
   void parse(const Words& words) { parse_options(app, "sample", words); }
 };
 
-std::string error_of(const Words& words, bool has_positional = false) {
+std::string sample_error(const Words& words, bool has_positional = false) {
   Sample sample(has_positional);
   return testing::error_message([&] { sample.parse(words); });
 }
@@ -65,13 +65,13 @@ TEST(ParseOptionsTest, AnEmptyValueIsAValue) {
   sample.parse({"--label=", "--seed", "7"});
   EXPECT_EQ(sample.label, "");
   EXPECT_EQ(sample.seed, 7);
-  EXPECT_EQ(error_of({"--chat="}), "--chat: '' is no truth value; use True or False");
+  EXPECT_EQ(sample_error({"--chat="}), "--chat: '' is no truth value; use True or False");
 }
 
 TEST(ParseOptionsTest, AMissingValueIsToldEvenBeforeAnotherOption) {
   const std::string told = "--label: a value must follow; write --label=VALUE where it begins with a dash";
-  EXPECT_EQ(error_of({"--label"}), told);
-  EXPECT_EQ(error_of({"--label", "--seed", "7"}), told);
+  EXPECT_EQ(sample_error({"--label"}), told);
+  EXPECT_EQ(sample_error({"--label", "--seed", "7"}), told);
 }
 
 TEST(ParseOptionsTest, ABooleanStandsAloneOrTakesAValue) {
@@ -83,7 +83,7 @@ TEST(ParseOptionsTest, ABooleanStandsAloneOrTakesAValue) {
     sample.parse(words);
     EXPECT_EQ(sample.chat, expected);
   }
-  EXPECT_EQ(error_of({"--chat", "perhaps"}), "--chat: 'perhaps' is no truth value; use True or False");
+  EXPECT_EQ(sample_error({"--chat", "perhaps"}), "--chat: 'perhaps' is no truth value; use True or False");
 }
 
 TEST(ParseOptionsTest, ABooleanLeavesATextToThePositionals) {
@@ -102,8 +102,8 @@ TEST(ParseOptionsTest, PositionalsMayLookLikeNumbersOrFollowTwoDashes) {
     sample.parse(words);
     EXPECT_EQ(sample.prompt, expected);
   }
-  EXPECT_EQ(error_of({"stray"}), "unexpected argument 'stray'; 'hici sample --help' shows the usage");
-  EXPECT_EQ(error_of({"one", "two"}, true), "unexpected argument 'two'; 'hici sample --help' shows the usage");
+  EXPECT_EQ(sample_error({"stray"}), "unexpected argument 'stray'; 'hici sample --help' shows the usage");
+  EXPECT_EQ(sample_error({"one", "two"}, true), "unexpected argument 'two'; 'hici sample --help' shows the usage");
 }
 
 // As users of argparse know it.
@@ -121,8 +121,8 @@ TEST(ParseOptionsTest, OfAnOptionThatIsGivenAgainTheLastValueCounts) {
   EXPECT_FALSE(sample.chat);
   EXPECT_EQ(sample.stop, (Words{"a", "b"}));
   EXPECT_NE(effective_options(sample.app).find("seed = 3\n"), std::string::npos);
-  EXPECT_EQ(error_of({"--seed", "1", "--seed", "-2"}), "--seed: -2 is out of range; use 0 to 1000000000000");
-  EXPECT_EQ(error_of({"hello", "--prompt", "again"}, true), "--prompt: given twice; give it once");
+  EXPECT_EQ(sample_error({"--seed", "1", "--seed", "-2"}), "--seed: -2 is out of range; use 0 to 1000000000000");
+  EXPECT_EQ(sample_error({"hello", "--prompt", "again"}, true), "--prompt: given twice; give it once");
 }
 
 TEST(ParseOptionsTest, AllThatIsWrongIsToldAtOnce) {
@@ -140,7 +140,7 @@ TEST(ParseOptionsTest, AllThatIsWrongIsToldAtOnce) {
 // A name of dashes alone used to leave as an exception of std::string.
 TEST(ParseOptionsTest, DashesAloneAreAnUnknownOption) {
   for (const char* word : {"---", "--=x", "-----"})
-    EXPECT_EQ(error_of({word}).find("unknown option: "), 0U) << error_of({word});
+    EXPECT_EQ(sample_error({word}).find("unknown option: "), 0U) << sample_error({word});
 }
 
 class ParseConfigTest : public ::testing::Test {
@@ -163,13 +163,13 @@ TEST_F(ParseConfigTest, TheCommandLineWinsOverTheFile) {
 
 TEST_F(ParseConfigTest, MistakesAreNamedWithFileAndLine) {
   const std::string path = file("seed = -1\n\nlr = 3\nlearning_rte = 4\nseed2 = \n");
-  EXPECT_EQ(error_of({"--config", path}),
+  EXPECT_EQ(sample_error({"--config", path}),
             path + ": line 3: unknown option lr; " + path + ": line 4: unknown option learning_rte (did you mean " +
                 "--learning_rate?); " + path + ": line 5: unknown option seed2 (did you mean --seed?); " + path +
                 ": line 1: --seed: -1 is out of range; use 0 to 1000000000000");
   EXPECT_ERROR_SAYS(Sample().parse({"--config", path, "--config", path}), "--config: given twice; give it once");
   const std::string twice = file("seq_len = 4K\ncontext_lengths = 8K\n");
-  EXPECT_EQ(error_of({"--config", twice}), twice + ": line 2: --seq_len: given twice; give it once");
+  EXPECT_EQ(sample_error({"--config", twice}), twice + ": line 2: --seq_len: given twice; give it once");
 }
 
 TEST_F(ParseConfigTest, OptionsInForceComeBack) {

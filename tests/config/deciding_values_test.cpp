@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-json llama() {
+json small_llama() {
   return {{"model_type", "llama"},      {"vocab_size", 64},       {"hidden_size", 32},
           {"intermediate_size", 48},    {"num_hidden_layers", 2}, {"num_attention_heads", 4},
           {"num_key_value_heads", 2},   {"rms_norm_eps", 1e-5},   {"max_position_embeddings", 128},
@@ -26,7 +26,7 @@ std::map<std::string, std::string> values(const json& config) {
 }
 
 json with(const std::string& key, json item) {
-  json config = llama();
+  json config = small_llama();
   config[key] = std::move(item);
   return config;
 }
@@ -46,7 +46,7 @@ TEST(DecidingValuesTest, EveryNumberThatChangesResultsIsThere) {
            {"rope_theta", 500000, "rope_theta", "10000", "500000"},
            {"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}, "rope_type", "default", "linear"},
            {"rope_scaling", yarn, "rope_type", "default", "yarn"}}) {
-    EXPECT_EQ(values(llama()).at(name), before);
+    EXPECT_EQ(values(small_llama()).at(name), before);
     EXPECT_EQ(values(with(key, value)).at(name), now) << key;
   }
   EXPECT_EQ(values(with("rope_scaling", yarn)).at("beta_fast"), "32");
@@ -54,7 +54,7 @@ TEST(DecidingValuesTest, EveryNumberThatChangesResultsIsThere) {
 }
 
 TEST(DecidingValuesTest, WhatComputesTheSameIsTheSame) {
-  const auto plain = values(llama());
+  const auto plain = values(small_llama());
   for (const auto& [key, value] : std::vector<std::pair<std::string, json>>{
            {"rope_theta", 10000.0},
            {"head_dim", 8},
@@ -72,7 +72,7 @@ TEST(DecidingValuesTest, WhatComputesTheSameIsTheSame) {
 
 // hici stretches RoPE by itself where a longer context is asked for; that is no other base.
 TEST(DecidingValuesTest, TheContextFactorIsNoPartOfIt) {
-  ModelConfig config = parse_model_config(llama(), "config.json");
+  ModelConfig config = parse_model_config(small_llama(), "config.json");
   const auto before = deciding_values(config);
   config.rope.context_factor = 4;
   EXPECT_EQ(deciding_values(config), before);

@@ -2,6 +2,7 @@
 #include "hici/config/dual_chunk.h"
 
 #include "support/error_message.h"
+#include "support/tiny_config.h"
 
 #include <gtest/gtest.h>
 
@@ -12,15 +13,8 @@ namespace {
 
 using hici::testing::error_message;
 
-ModelConfig model(Family family, int64_t positions) {
-  ModelConfig config;
-  config.family = family;
-  config.max_position_embeddings = positions;
-  return config;
-}
-
 TEST(DualChunkTest, SizesAreThoseOfThePaper) {
-  const ModelConfig llama2 = model(Family::kLlama, 4096);
+  const ModelConfig llama2 = testing::config_with_positions(Family::kLlama, 4096);
   EXPECT_EQ(DualChunkRule{}.resolve(llama2), (DualChunk{2816, 3072, 1}));                      // window L/16
   EXPECT_EQ(DualChunkRule{.local_window = 1024}.resolve(llama2), (DualChunk{2048, 3072, 1}));  // L/4
   EXPECT_EQ((DualChunkRule{.pretraining_length = 8192}.resolve(llama2)), (DualChunk{5632, 6144, 1}));
@@ -28,7 +22,7 @@ TEST(DualChunkTest, SizesAreThoseOfThePaper) {
 }
 
 TEST(DualChunkTest, ThePretrainingLengthIsWhatTheRopeCoversUnlessItIsSaid) {
-  ModelConfig config = model(Family::kQwen3, 32768);
+  ModelConfig config = testing::config_with_positions(Family::kQwen3, 32768);
   EXPECT_EQ(DualChunkRule{}.pretraining_length_of(config), 32768);
   config.rope.type = RopeType::kLinear;
   config.rope.factor = 2;
@@ -39,7 +33,7 @@ TEST(DualChunkTest, ThePretrainingLengthIsWhatTheRopeCoversUnlessItIsSaid) {
 }
 
 TEST(DualChunkTest, TheMagnitudeGrowsWithTheLogarithmOfTheLength) {
-  const ModelConfig llama2 = model(Family::kLlama, 4096);
+  const ModelConfig llama2 = testing::config_with_positions(Family::kLlama, 4096);
   auto magnitude = [&](int64_t length) { return DualChunkRule{.magnitude_length = length}.resolve(llama2).magnitude; };
   EXPECT_EQ(magnitude(0), 1);
   EXPECT_EQ(magnitude(2048), 1);
@@ -48,7 +42,7 @@ TEST(DualChunkTest, TheMagnitudeGrowsWithTheLogarithmOfTheLength) {
 }
 
 TEST(DualChunkTest, ValuesThatTheModelDoesNotAllowNameTheOption) {
-  const ModelConfig llama = model(Family::kLlama, 64);
+  const ModelConfig llama = testing::config_with_positions(Family::kLlama, 64);
   auto message = [](const DualChunkRule& rule, const ModelConfig& config) {
     return error_message([&] { rule.resolve(config); });
   };
@@ -59,7 +53,7 @@ TEST(DualChunkTest, ValuesThatTheModelDoesNotAllowNameTheOption) {
   EXPECT_EQ(message({.local_window = 48}, llama),
             "`dca_local_window`: 48 leaves no chunk of the 48 tokens that are 3/4 of the pretraining length 64; use 1 "
             "to 47");
-  EXPECT_EQ(message({.magnitude_length = 96}, model(Family::kQwen3, 64)),
+  EXPECT_EQ(message({.magnitude_length = 96}, testing::config_with_positions(Family::kQwen3, 64)),
             "`dca_mscale`: is for Llama, the model is qwen3; leave it out");
 }
 

@@ -5,6 +5,7 @@
 
 #include "hici/base/json.h"
 #include "support/error_message.h"
+#include "support/tiny_config.h"
 
 #include <gtest/gtest.h>
 
@@ -12,13 +13,6 @@
 
 namespace hici::config {
 namespace {
-
-ModelConfig model(Family family, int64_t positions) {
-  ModelConfig config;
-  config.family = family;
-  config.max_position_embeddings = positions;
-  return config;
-}
 
 TEST(RopeTest, EveryTypeMatchesTransformers) {
   const nlohmann::json cases = read_json_file(HICI_SOURCE_DIR "/tests/config/data/rope_transformers.json");
@@ -45,20 +39,20 @@ TEST(RopeTest, TheContextFactorDividesEveryFrequency) {
 }
 
 TEST(ContextExtensionTest, LlamaRoundsUpAndQwen3TakesTheRatio) {
-  EXPECT_EQ(context_extension_factor(model(Family::kLlama, 4096), 32768), 8);
-  EXPECT_EQ(context_extension_factor(model(Family::kLlama, 64), 96), 2);
-  EXPECT_EQ(context_extension_factor(model(Family::kQwen3, 64), 96), 1.5);
-  EXPECT_EQ(context_extension_factor(model(Family::kQwen3, 40960), 49152), 1.2);
+  EXPECT_EQ(context_extension_factor(testing::config_with_positions(Family::kLlama, 4096), 32768), 8);
+  EXPECT_EQ(context_extension_factor(testing::config_with_positions(Family::kLlama, 64), 96), 2);
+  EXPECT_EQ(context_extension_factor(testing::config_with_positions(Family::kQwen3, 64), 96), 1.5);
+  EXPECT_EQ(context_extension_factor(testing::config_with_positions(Family::kQwen3, 40960), 49152), 1.2);
 }
 
 TEST(ContextExtensionTest, AContextThatFitsNeedsNoFactor) {
-  EXPECT_EQ(context_extension_factor(model(Family::kLlama, 4096), 4096), 1);
-  EXPECT_EQ(context_extension_factor(model(Family::kQwen3, 40960), 8192), 1);
-  EXPECT_ERROR_SAYS(context_extension_factor(model(Family::kLlama, 4096), 0), "context of 0 tokens");
+  EXPECT_EQ(context_extension_factor(testing::config_with_positions(Family::kLlama, 4096), 4096), 1);
+  EXPECT_EQ(context_extension_factor(testing::config_with_positions(Family::kQwen3, 40960), 8192), 1);
+  EXPECT_ERROR_SAYS(context_extension_factor(testing::config_with_positions(Family::kLlama, 4096), 0), "context of 0 tokens");
 }
 
 TEST(ContextExtensionTest, ALinearScalingThatIsThereCounts) {
-  ModelConfig config = model(Family::kLlama, 4096);
+  ModelConfig config = testing::config_with_positions(Family::kLlama, 4096);
   config.rope.type = RopeType::kLinear;
   config.rope.factor = 4;
   EXPECT_EQ(context_extension_factor(config, 16384), 1);
@@ -68,7 +62,7 @@ TEST(ContextExtensionTest, ALinearScalingThatIsThereCounts) {
 
 // Both factors are within bounds; their product is beyond 64 bits, which used to be undefined.
 TEST(RopeContextTest, AbsurdFactorsAreBounded) {
-  ModelConfig config = model(Family::kLlama, 4096);
+  ModelConfig config = testing::config_with_positions(Family::kLlama, 4096);
   EXPECT_EQ(rope_context(config), 4096);
   config.rope.context_factor = 2.5;
   EXPECT_EQ(rope_context(config), 10240);
@@ -78,13 +72,13 @@ TEST(RopeContextTest, AbsurdFactorsAreBounded) {
 }
 
 TEST(ContextExtensionTest, YarnAndLlama3CoverWhatTheyPromise) {
-  ModelConfig yarn = model(Family::kQwen3, 40960);
+  ModelConfig yarn = testing::config_with_positions(Family::kQwen3, 40960);
   yarn.rope.type = RopeType::kYarn;
   yarn.rope.factor = 4;
   yarn.rope.original_max_position_embeddings = 32768;
   EXPECT_EQ(context_extension_factor(yarn, 131072), 1);
   EXPECT_EQ(context_extension_factor(yarn, 196608), 1.5);
-  ModelConfig llama3 = model(Family::kLlama, 131072);
+  ModelConfig llama3 = testing::config_with_positions(Family::kLlama, 131072);
   llama3.rope.type = RopeType::kLlama3;
   llama3.rope.factor = 8;
   llama3.rope.original_max_position_embeddings = 8192;

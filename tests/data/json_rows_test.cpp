@@ -2,6 +2,7 @@
 #include "hici/data/json_rows.h"
 
 #include "hici/base/file.h"
+#include "hici/data/text_source.h"
 #include "support/error_message.h"
 #include "support/temporary_folder.h"
 
@@ -28,6 +29,23 @@ TEST(JsonRowsTest, FindsTheElementsOfAList) {
   EXPECT_EQ(rows_of(" [ ] \n"), Rows{});
   EXPECT_EQ(rows_of("[{\"a\": [1, {\"b\": \"]},\\\"{[\"}]}\n, 3 ,\"x,]\\\\\",[[]],null]"),
             (Rows{"{\"a\": [1, {\"b\": \"]},\\\"{[\"}]}", "3 ", "\"x,]\\\\\"", "[[]]", "null"}));
+}
+
+// The mark that some editors put before a text is no part of it.
+TEST(JsonRowsTest, AByteOrderMarkIsSkipped) {
+  const std::string mark = "\xef\xbb\xbf";
+  EXPECT_EQ(rows_of(mark + " [1, 2]"), (std::vector<std::string>{"1", "2"}));
+  const TemporaryFolder folder;
+  const auto text_of = [&](const std::string& bytes) {
+    write_file_atomically(folder / "t.txt", bytes);
+    const auto source = open_text_source(folder / "t.txt", {});
+    std::string all;
+    for (TextPiece piece; source->next(piece);) all += piece.text;
+    return all;
+  };
+  EXPECT_EQ(text_of(mark + "a" + mark), "a" + mark);
+  EXPECT_EQ(text_of(mark), "");
+  EXPECT_EQ(text_of("ab"), "ab");
 }
 
 // The buffer is refilled by the megabyte: elements that span several fills, and many in one.

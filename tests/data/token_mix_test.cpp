@@ -103,6 +103,8 @@ TEST(TokenMixTest, WordsOfAMixAreReadOrRefused) {
   EXPECT_EQ(error("a:-0.5"), "m: -0.5 of 'a:-0.5' is negative; a weight is 0 or more");
   EXPECT_EQ(error("a:0,b:0"), "m: the weights of 'a:0,b:0' sum to 0; give one that is above 0");
   EXPECT_EQ(error("a:1,a:2"), "m: a is there twice; give it once, with the sum of its weights");
+  EXPECT_EQ(error("a:1,./x/../a:2"), "m: ./x/../a is there twice; give it once, with the sum of its weights");
+  EXPECT_EQ(error("a:1e308,b:1e308"), "m: the weights of 'a:1e308,b:1e308' sum to inf; give smaller ones");
 }
 
 }  // namespace

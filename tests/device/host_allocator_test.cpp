@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/device/host_allocator.h"
 
+#include "hici/base/memory.h"
+
 #include <ATen/ATen.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/alignment.h>
@@ -43,6 +45,32 @@ TEST_F(HostAllocatorTest, BytesAreTakenAndGivenBackWithoutATensor) {
   const at::Tensor old = at::ones({1000});
   c10::SetCPUAllocator(before_);
   EXPECT_EQ(old.sum().item<float>(), 1000) << "a tensor stays with the allocator that it came from";
+}
+
+// What is kept and what is in use are no more than what was in use at some time.
+TEST_F(HostAllocatorTest, AFreedLargeBlockIsTheNextOfItsSize) {
+  constexpr int64_t kSize = int64_t{40} << 20;
+  auto block = [](int64_t size) { return at::ones({size}, at::kByte); };
+  release_freed_memory();
+  const int64_t before = resident_bytes();
+  at::Tensor first = block(kSize);
+  const void* const place = first.data_ptr();
+  first.reset();
+  EXPECT_GE(resident_bytes() - before, kSize * 3 / 4) << "kept";
+  first = block(kSize);
+  EXPECT_EQ(first.data_ptr(), place);
+  first.reset();
+  const at::Tensor larger = block(3 * kSize);  // the first one is given back for it
+  EXPECT_LE(resident_bytes() - before, 3 * kSize + kSize / 2);
+  EXPECT_EQ(larger.sum(at::kLong).item<int64_t>(), 3 * kSize);
+}
+
+TEST_F(HostAllocatorTest, ReleaseGivesKeptBlocksBack) {
+  const int64_t before = resident_bytes();
+  at::ones({int64_t{200} << 20}, at::kByte).reset();
+  EXPECT_GE(resident_bytes() - before, int64_t{150} << 20);
+  release_freed_memory();
+  EXPECT_LE(resident_bytes() - before, int64_t{20} << 20);
 }
 
 TEST_F(HostAllocatorTest, NoRoomIsTheErrorOfLibTorch) {

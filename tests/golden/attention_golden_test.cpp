@@ -4,6 +4,7 @@
 #include "hici/eval/attention_shares.h"
 #include "hici/io/load_model.h"
 #include "hici/io/opened_model.h"
+#include "golden/golden_names.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -23,7 +24,7 @@ std::optional<int64_t> head_of(const nlohmann::json& map) {
   return map["head"].get<int64_t>();
 }
 
-class GoldenAttentionTest : public testing::TestWithParam<const char*> {
+class GoldenAttentionTest : public ::testing::TestWithParam<const char*> {
  protected:
   GoldenAttentionTest()
       : folder_(std::filesystem::path(HICI_GOLDEN_DIR) / "models" / GetParam()),
@@ -108,7 +109,7 @@ TEST_P(GoldenAttentionTest, SharesAndMapsMatchTheSoftmaxOfTheReference) {
   const at::NoGradGuard no_grad;
   ASSERT_EQ(expected_["cases"].size(), 10U);
   for (const nlohmann::json& c : expected_["cases"]) {
-    SCOPED_TRACE(testing::Message() << c["mode"] << " " << c["valid"]);
+    SCOPED_TRACE(::testing::Message() << c["mode"] << " " << c["valid"]);
     const io::LoadedModel loaded = load(c["mode"]);
     const eval::AttentionShares in_blocks = seen(loaded, c, c["maps"][0], ops::AttentionBackend::kMath, 7);
     expect_shares(in_blocks, c);
@@ -119,14 +120,8 @@ TEST_P(GoldenAttentionTest, SharesAndMapsMatchTheSoftmaxOfTheReference) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<const char*>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, GoldenAttentionTest, testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"),
-                         test_name);
+INSTANTIATE_TEST_SUITE_P(Models, GoldenAttentionTest, ::testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"),
+                         name_with_underscores);
 
 }  // namespace
 }  // namespace hici

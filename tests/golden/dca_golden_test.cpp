@@ -6,6 +6,7 @@
 #include "hici/generate/decode_session.h"
 #include "hici/io/load_model.h"
 #include "hici/nn/cached_forward.h"
+#include "golden/golden_names.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -17,7 +18,7 @@
 namespace hici {
 namespace {
 
-class GoldenDcaTest : public testing::TestWithParam<const char*> {
+class GoldenDcaTest : public ::testing::TestWithParam<const char*> {
  protected:
   GoldenDcaTest()
       : folder_(std::filesystem::path(HICI_GOLDEN_DIR) / "models" / GetParam()),
@@ -96,13 +97,7 @@ TEST_P(GoldenDcaTest, LogitsOfPromptAndOfEveryTokenBehindItMatchTheReference) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<const char*>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, GoldenDcaTest, testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"), test_name);
+INSTANTIATE_TEST_SUITE_P(Models, GoldenDcaTest, ::testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"), name_with_underscores);
 
 }  // namespace
 }  // namespace hici

@@ -28,7 +28,7 @@ constexpr Case kCases[] = {{"full", nn::AttentionKind::kFull, false},
                            {"hici_slots", nn::AttentionKind::kHici, true},
                            {"hici_no_slots", nn::AttentionKind::kHici, false}};
 
-class GoldenGenerationTest : public testing::TestWithParam<std::tuple<const char*, int64_t>> {
+class GoldenGenerationTest : public ::testing::TestWithParam<std::tuple<const char*, int64_t>> {
  protected:
   GoldenGenerationTest()
       : folder_(std::filesystem::path(HICI_GOLDEN_DIR) / "models" / std::get<0>(GetParam())),
@@ -112,7 +112,7 @@ TEST_P(GoldenGenerationTest, InEveryCausalModeThePromptGivesWhatTheForwardAsOneS
   }
 }
 
-std::string test_name(const testing::TestParamInfo<std::tuple<const char*, int64_t>>& info) {
+std::string name_with_chunk(const ::testing::TestParamInfo<std::tuple<const char*, int64_t>>& info) {
   std::string name = std::get<0>(info.param) + std::string("_chunk") + std::to_string(std::get<1>(info.param));
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
@@ -120,9 +120,9 @@ std::string test_name(const testing::TestParamInfo<std::tuple<const char*, int64
 
 // The prompt has 37 tokens: one chunk, several with a short last one, and one token at a time.
 INSTANTIATE_TEST_SUITE_P(Models, GoldenGenerationTest,
-                         testing::Combine(testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"),
-                                          testing::Values(2048, 10, 1)),
-                         test_name);
+                         ::testing::Combine(::testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"),
+                                          ::testing::Values(2048, 10, 1)),
+                         name_with_chunk);
 
 }  // namespace
 }  // namespace hici

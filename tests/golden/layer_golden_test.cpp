@@ -18,7 +18,7 @@ namespace {
 
 // Relative to the largest value of a tensor: both sides round in float64 (1e-16) over sums of a few hundred terms and
 // through a softmax; 1e-9 is the bound that the specification asks for.
-constexpr double kTolerance = 1e-9;
+constexpr double kLayerTolerance = 1e-9;
 
 struct LayerCase {
   int shape;
@@ -26,7 +26,7 @@ struct LayerCase {
   std::string mask;
 };
 
-std::string case_name(const testing::TestParamInfo<LayerCase>& info) {
+std::string case_name(const ::testing::TestParamInfo<LayerCase>& info) {
   return "shape" + std::to_string(info.param.shape) + "_" + info.param.mode + "_" + info.param.mask;
 }
 
@@ -124,10 +124,10 @@ nn::AttentionInputs make_inputs(const GoldenLayer& golden, const config::ModelCo
 void expect_close(const at::Tensor& got, const at::Tensor& expected, const std::string& what) {
   ASSERT_EQ(got.sizes(), expected.sizes()) << what;
   const double scale = std::max(1e-12, expected.abs().max().item<double>());
-  EXPECT_LE((got - expected).abs().max().item<double>() / scale, kTolerance) << what;
+  EXPECT_LE((got - expected).abs().max().item<double>() / scale, kLayerTolerance) << what;
 }
 
-class LayerGoldenTest : public testing::TestWithParam<LayerCase> {};
+class LayerGoldenTest : public ::testing::TestWithParam<LayerCase> {};
 
 TEST_P(LayerGoldenTest, OutputAndAllGradientsMatchTheReference) {
   const LayerCase c = GetParam();
@@ -177,7 +177,7 @@ TEST(LayerGoldenDcaTest, OutputMatchesTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(AllModes, LayerGoldenTest, testing::ValuesIn(all_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(AllModes, LayerGoldenTest, ::testing::ValuesIn(all_cases()), case_name);
 
 }  // namespace
 }  // namespace hici

@@ -6,6 +6,7 @@
 #include "hici/io/opened_model.h"
 #include "hici/optim/trainable.h"
 #include "hici/train/trainer.h"
+#include "golden/golden_names.h"
 
 #include <gtest/gtest.h>
 
@@ -16,7 +17,7 @@
 namespace hici {
 namespace {
 
-class GoldenModelTest : public testing::TestWithParam<const char*> {
+class GoldenModelTest : public ::testing::TestWithParam<const char*> {
  protected:
   GoldenModelTest()
       : folder_(std::filesystem::path(HICI_GOLDEN_DIR) / "models" / GetParam()),
@@ -103,7 +104,7 @@ TEST_P(GoldenModelTest, TwentyTrainingLossesAndTheTrainedModelMatchTheReference)
   for (const auto& [recompute, stream] : {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
     const io::LoadedModel loaded = load(/*with_adapter=*/true, expected_["context_size"]);
     if (stream && !loaded.hici.is_streamable()) continue;
-    SCOPED_TRACE(testing::Message() << "recompute " << recompute << " stream " << stream);
+    SCOPED_TRACE(::testing::Message() << "recompute " << recompute << " stream " << stream);
     config::TrainConfig config = recipe_of(expected_["recipe"]);
     config.stream_segments = stream;
     nn::ForwardOptions forward;
@@ -133,13 +134,7 @@ TEST_P(GoldenModelTest, TwentyTrainingLossesAndTheTrainedModelMatchTheReference)
   }
 }
 
-std::string test_name(const testing::TestParamInfo<const char*>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, GoldenModelTest, testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"), test_name);
+INSTANTIATE_TEST_SUITE_P(Models, GoldenModelTest, ::testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"), name_with_underscores);
 
 }  // namespace
 }  // namespace hici

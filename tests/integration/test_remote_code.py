@@ -185,6 +185,23 @@ class LogitsTest(RemoteCodeTest):
         last = model(inputs_embeds=model.get_input_embeddings()(ids), logits_to_keep=2, return_dict=False)[0]
         self.assertLess(self.difference(last, out.logits[:, -2:]), 1e-6)
 
+    def test_a_loss_is_what_trainers_ask_for(self):
+        """With gradient accumulation a Trainer divides by the tokens of all micro-batches, and leaves that to the model."""
+        model, ids = self.load(self.model_of("llama")), torch.tensor([IDS])
+        mean = model(ids, labels=ids).loss
+        self.assertAlmostEqual(model(ids, labels=ids, num_items_in_batch=4 * (CONTEXT - 1)).loss.item(), mean.item() / 4, places=5)
+        shifted = torch.nn.functional.pad(ids[:, 1:], (0, 1), value=-100)
+        for more in ({}, {"labels": ids}):
+            self.assertAlmostEqual(model(ids, shift_labels=shifted, **more).loss.item(), mean.item(), places=5)
+
+    def test_a_number_of_segments_is_of_the_row_without_its_padding(self):
+        model, ids = self.load(self.model_of("qwen3", "causal_gi")), torch.tensor([IDS[:48]])
+        wanted = model(ids, num_segments=4).logits[0]
+        pad = torch.full((1, 48), 9)
+        for rows, mask in ((torch.cat((ids, pad), 1), [1] * 48 + [0] * 48), (torch.cat((pad, ids), 1), [0] * 48 + [1] * 48)):
+            mask = torch.tensor([mask])
+            self.assertLess(self.difference(model(rows, attention_mask=mask, num_segments=4).logits[0][mask[0].bool()], wanted), 1e-5)
+
 
 class GenerateTest(RemoteCodeTest):
     def hici_ids(self, folder, *more):
@@ -226,6 +243,29 @@ class GenerateTest(RemoteCodeTest):
         self.assertLess(self.difference(prompt.logits, model(ids, segment_length=20).logits), 1e-6)
         self.assertEqual(cache_of(prompt).get_seq_length(), 20)
 
+    def test_slots_go_with_the_rows_of_a_cache(self):
+        model = self.load(self.model_of("qwen3", "causal_gi"))
+        rows, token = torch.tensor([IDS[:20], IDS[20:40]]), torch.tensor([[5], [6]])
+
+        def next_of(order, change):
+            cache = cache_of(model(rows, use_cache=True))
+            change(cache)
+            return model(token[:len(order)], past_key_values=cache).logits
+
+        def fresh(order):
+            return model(token[:len(order)], past_key_values=cache_of(model(rows[order], use_cache=True))).logits
+        for order, change in (([1, 0], lambda c: c.reorder_cache(torch.tensor([1, 0]))),
+                              ([1], lambda c: c.batch_select_indices(torch.tensor([1])))):
+            self.assertLess(self.difference(next_of(order, change), fresh(order)), 1e-5)
+            self.assertGreater(self.difference(fresh(order), fresh([0, 1])[:len(order)]), 1e-3)
+        cache = cache_of(model(rows[:1], use_cache=True))
+        cache.batch_repeat_interleave(2)
+        self.assertLess(self.difference(model(token, past_key_values=cache).logits, fresh([0, 0])), 1e-5)
+        cache.crop(20)  # the answer alone
+        self.assertLess(self.difference(model(token, past_key_values=cache).logits, fresh([0, 0])), 1e-5)
+        with self.assertRaisesRegex(ValueError, "crop to 5 tokens: the slots are those of the whole prompt, which has 20"):
+            cache.crop(5)
+
 
 class FilesTest(RemoteCodeTest):
     def test_without_the_code_it_is_a_plain_model(self):
@@ -242,6 +282,9 @@ class FilesTest(RemoteCodeTest):
         folder = self.model_of("llama")
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
         self.assertEqual(tokenizer("The quick")["input_ids"], transformers.AutoTokenizer.from_pretrained(folder)("The quick")["input_ids"])
+        for other in (transformers.AutoModel, transformers.AutoModelForSequenceClassification):
+            with self.assertRaisesRegex(ValueError, "use AutoModelForCausalLM"):
+                other.from_pretrained(folder, trust_remote_code=True)
         self.load(folder)
         plain = transformers.AutoModelForCausalLM.from_pretrained(folder)  # after one with the code, in the same process
         self.assertIs(type(plain), transformers.LlamaForCausalLM)
@@ -295,6 +338,14 @@ class ErrorsTest(RemoteCodeTest):
                 ("attention_mask has 4 dimensions", lambda: model(ids, attention_mask=ones[:, None, None])),
                 ("one of input_ids and inputs_embeds", lambda: model()),
                 ("output_attentions", lambda: model(ids, output_attentions=True)),
+                ("attention_mask has 60 columns, the input has 90", lambda: model(ids, attention_mask=ones[:, :60])),
+                ("attention_mask has 60 columns", lambda: model(ids, attention_mask=ones[:, :60], use_cache=True)),
+                ("attention_mask has 1 rows, the input has 2", lambda: model(ids.repeat(2, 1), attention_mask=ones)),
+                ("no tokens", lambda: model(ids[:, :0])),
+                ("rows have different numbers of tokens", lambda: model(
+                    ids.repeat(2, 1), attention_mask=torch.cat((ones, right)), num_segments=3)),
+                ("begin again inside a row", lambda: model(ids, position_ids=torch.arange(45).repeat(2)[None])),
+                ("segmnt_length: is no argument", lambda: model(ids, segmnt_length=3)),
                 ("call the model, not model.model", lambda: model.model(ids))):
             with self.subTest(words):
                 self.assert_refused(words, body)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data of `hici train`: several sets with weights, packed documents, and a dry run over them."""
+import fcntl
 import itertools
 import random
 import signal
@@ -232,7 +233,16 @@ class DryRunTest(FolderTest):
                 self.assertNotEqual(dry.returncode, 0)
                 self.assertEqual(dry.returncode, run.returncode)
                 self.assertEqual(dry.stderr.splitlines()[-1], run.stderr.splitlines()[-1])
+        (self.folder / "file").touch()
+        (self.folder / "link").symlink_to(self.folder / "nowhere" / "out")
+        for place in ("file", "file/out", "link"):
+            dry, run = (hici(*train_options(self.folder / place, dry_run=dry)) for dry in (True, False))
+            self.assertEqual((dry.returncode, run.returncode), (1, 1), place)
         self.run_hici(*train_options(self.folder / "out", max_steps=1))
+        with open(self.folder / "out" / ".hici.lock", "w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            done = self.run_hici(*train_options(self.folder / "out", dry_run=True), code=1)
+            self.assert_one_error_line(done, "train", "another hici process")
         done = self.run_hici(*train_options(self.folder / "out", dry_run=True), code=1)
         self.assert_one_error_line(done, "train", "already holds checkpoint-1")
 

@@ -18,17 +18,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void write_text(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
-
 std::string read_text(const fs::path& path) { return read_file(path, size_t{1} << 20); }
 
 // A whole checkpoint of step 7 with two files.
 class CheckpointManifestTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    write_text(folder_ / "adapter.bin", "weights of the adapter");
-    write_text(folder_ / "state.json", std::string(5000, 'x'));
-    write_text(manifest_path(), manifest_text(manifest_of_folder(folder_.path(), 7)));
+    testing::write_text(folder_ / "adapter.bin", "weights of the adapter");
+    testing::write_text(folder_ / "state.json", std::string(5000, 'x'));
+    testing::write_text(manifest_path(), manifest_text(manifest_of_folder(folder_.path(), 7)));
   }
 
   fs::path manifest_path() const { return folder_ / kManifestName; }
@@ -41,16 +39,16 @@ class CheckpointManifestTest : public ::testing::Test {
     const std::string whole = read_text(manifest_path());
     const size_t at = whole.find(from);
     ASSERT_NE(at, std::string::npos) << from;
-    write_text(manifest_path(), std::string(whole).replace(at, from.size(), to));
+    testing::write_text(manifest_path(), std::string(whole).replace(at, from.size(), to));
     expect_refused(part);
-    write_text(manifest_path(), whole);
+    testing::write_text(manifest_path(), whole);
   }
 
   testing::TemporaryFolder folder_;
 };
 
 TEST_F(CheckpointManifestTest, AWholeCheckpointVerifiesAndForeignFilesAreLeftAlone) {
-  write_text(folder_ / "notes.txt", "mine");
+  testing::write_text(folder_ / "notes.txt", "mine");
   const CheckpointManifest manifest = verify_checkpoint(folder_.path());
   EXPECT_EQ(manifest.step, 7);
   ASSERT_EQ(manifest.files.size(), 2U);
@@ -63,10 +61,10 @@ TEST_F(CheckpointManifestTest, AWholeCheckpointVerifiesAndForeignFilesAreLeftAlo
 TEST_F(CheckpointManifestTest, AFileCutAtAnyLengthIsNamed) {
   const std::string whole = read_text(folder_ / "state.json");
   for (const size_t size : {size_t{0}, size_t{1}, size_t{2500}, whole.size() - 1}) {
-    write_text(folder_ / "state.json", whole.substr(0, size));
+    testing::write_text(folder_ / "state.json", whole.substr(0, size));
     expect_refused("state.json: has " + std::to_string(size) + " bytes, manifest.json says 5000");
   }
-  write_text(folder_ / "state.json", whole + "x");
+  testing::write_text(folder_ / "state.json", whole + "x");
   expect_refused("state.json: has 5001 bytes");
 }
 
@@ -76,7 +74,7 @@ TEST_F(CheckpointManifestTest, AFlippedBitAnywhereIsFound) {
     for (int bit = 0; bit < 8; ++bit) {
       std::string damaged = whole;
       damaged[position] = static_cast<char>(damaged[position] ^ (1 << bit));
-      write_text(folder_ / "state.json", damaged);
+      testing::write_text(folder_ / "state.json", damaged);
       expect_refused("state.json: its SHA-256 is not the one in manifest.json");
       EXPECT_NO_THROW(verify_checkpoint(folder_.path(), VerifyDepth::kSizes));
     }
@@ -122,14 +120,14 @@ TEST_F(CheckpointManifestTest, HostileManifestsAreRefused) {
   expect_refused_with("hici-checkpoint", "another", "expected \"hici-checkpoint\"");
   expect_refused_with("\"step\": 7", "\"step\": 8", "its own SHA-256");
   for (const char* text : {"", "[]", "{}", "null", R"({"format":"hici-checkpoint","version":1,"step":1,"files":[]})"}) {
-    write_text(manifest_path(), text);
+    testing::write_text(manifest_path(), text);
     expect_refused("manifest.json: ");
   }
 }
 
 TEST(CheckpointManifestFolderTest, AnEmptyFileIsABug) {
   const testing::TemporaryFolder folder;
-  write_text(folder / "empty", "");
+  testing::write_text(folder / "empty", "");
   EXPECT_THROW(manifest_of_folder(folder.path(), 1), InternalError);
 }
 

@@ -19,9 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void write_text(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
-
-void write_weights(const fs::path& folder) { write_text(folder / "weights.bin", std::string(1000, 'w')); }
+void write_weights(const fs::path& folder) { testing::write_text(folder / "weights.bin", std::string(1000, 'w')); }
 
 class CheckpointStoreTest : public ::testing::Test {
  protected:
@@ -35,7 +33,7 @@ class CheckpointStoreTest : public ::testing::Test {
     for (const int64_t step : steps) ASSERT_TRUE(store.save(step, 1000, write_weights));
   }
 
-  void damage(int64_t step) const { write_text(checkpoint_path(out_, step) / "weights.bin", std::string(1000, 'x')); }
+  void damage(int64_t step) const { testing::write_text(checkpoint_path(out_, step) / "weights.bin", std::string(1000, 'x')); }
 
   // What `work` says on stderr.
   std::string said(const std::function<void()>& work) const {
@@ -84,7 +82,7 @@ TEST_F(CheckpointStoreTest, NamesThatAreNotOursAreNoCheckpoints) {
                            "checkpoint-99999999999999999999", "checkpoint-+3"}) {
     fs::create_directory(out_ / name);
   }
-  write_text(out_ / "checkpoint-50", "a file");
+  testing::write_text(out_ / "checkpoint-50", "a file");
   EXPECT_EQ(said([&] { EXPECT_EQ(find_latest_checkpoint(out_), out_ / "checkpoint-1"); }), "");
 }
 
@@ -113,7 +111,7 @@ TEST_F(CheckpointStoreTest, BeginWriteAndPublishAreStepsOfTheirOwn) {
     EXPECT_EQ(find_latest_checkpoint(out_), out_ / "checkpoint-1") << "it has no name yet";
     const fs::path folder = writer.folder();  // what the others are told
     write_weights(folder);
-    write_text(folder / "more.bin", "of another process");
+    testing::write_text(folder / "more.bin", "of another process");
     store.publish(writer);
   }
   EXPECT_EQ(names(), std::set<std::string>{"checkpoint-2"}) << "published and rotated";
@@ -197,11 +195,11 @@ TEST_F(CheckpointStoreTest, WhatADeadProcessLeftIsRemovedAndNothingElse) {
   for (const char* name : {"checkpoint-2.tmp", "checkpoint-0.deleting", "checkpoint-3.hici-tmp-00000000000000aa",
                            "my.tmp", "checkpoint-1.aside-1"}) {
     fs::create_directory(out_ / name);
-    write_text(out_ / name / "adapter_model.safetensors", "half of it");
+    testing::write_text(out_ / name / "adapter_model.safetensors", "half of it");
   }
   for (const char* name : {"metrics.jsonl.hici-tmp-00000000000000ab", "metrics.jsonl.tmp-123-0", "notes.tmp-2026-11",
                            "checkpoint-5.tmp", "metrics.jsonl"})
-    write_text(out_ / name, "x");
+    testing::write_text(out_ / name, "x");
   const AtomicFile live(out_ / "data.bin");  // of a `hici tokenize`
   std::set<std::string> expected{"checkpoint-1", "checkpoint-1.aside-1",    "checkpoint-5.tmp", "metrics.jsonl",
                                  "my.tmp",       "metrics.jsonl.tmp-123-0", "notes.tmp-2026-11"};
@@ -216,14 +214,14 @@ TEST_F(CheckpointStoreTest, AFormerNameWithOtherThingsInItIsNamedAndStays) {
   const CheckpointStore store(out_);
   for (const char* name : {"checkpoint-2.tmp", "checkpoint-3.deleting", "checkpoint-4.tmp", "checkpoint-5.tmp"}) {
     fs::create_directory(out_ / name);
-    write_text(out_ / name / "training_state.json", "{}");
+    testing::write_text(out_ / name / "training_state.json", "{}");
   }
-  write_text(out_ / "checkpoint-2.tmp/thesis.txt", "mine");
+  testing::write_text(out_ / "checkpoint-2.tmp/thesis.txt", "mine");
   fs::create_directory(out_ / "checkpoint-3.deleting/photos");
   fs::create_symlink("nowhere", out_ / "checkpoint-4.tmp/config.json");
   for (const char* name : {"manifest.json.hici-tmp-00000000000000ab", "model-00001-of-00002.safetensors.tmp-12-0",
                            "optimizer.safetensors", "tokenizer.json"})
-    write_text(out_ / "checkpoint-5.tmp" / name, "x");
+    testing::write_text(out_ / "checkpoint-5.tmp" / name, "x");
   const std::string notes = said([&] { store.clean_up(); });
   EXPECT_EQ(names(), (std::set<std::string>{"checkpoint-2.tmp", "checkpoint-3.deleting", "checkpoint-4.tmp"}));
   EXPECT_NE(notes.find("checkpoint-2.tmp: is named like what an earlier hici left"), std::string::npos) << notes;
@@ -232,7 +230,7 @@ TEST_F(CheckpointStoreTest, AFormerNameWithOtherThingsInItIsNamedAndStays) {
 
 TEST_F(CheckpointStoreTest, AnUnpublishedCheckpointDisappearsAndTakesOverNothing) {
   fs::create_directory(out_ / "checkpoint-4.tmp");
-  write_text(out_ / "checkpoint-4.tmp" / "precious", "x");
+  testing::write_text(out_ / "checkpoint-4.tmp" / "precious", "x");
   {
     CheckpointWriter writer(out_, 4);
     write_weights(writer.folder());

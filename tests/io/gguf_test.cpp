@@ -142,7 +142,7 @@ TEST(GgufQ8Test, BlocksAreThoseOfGgml) {
 }
 
 json byte_level_tokenizer() {
-  return json::parse(R"({"added_tokens": [], "normalizer": null,
+  return json::parse(R"({"added_tokens": [], "normalizer": null, "decoder": {"type": "ByteLevel"},
     "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
     "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
               "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
@@ -174,6 +174,8 @@ TEST(GgufTokenizerTest, PartsOfAModelThatLlamaCppLacksAreNamed) {
   EXPECT_NE(error({{"model", {{"end_of_word_suffix", "</w>"}}}}).find("end_of_word_suffix"), std::string::npos);
   EXPECT_NE(error({{"model", {{"unk_token", "a"}}}}).find("no letter for byte 0"), std::string::npos);
   EXPECT_NE(error({{"pre_tokenizer", {{"add_prefix_space", true}}}}).find("has pre_tokenizer"), std::string::npos);
+  EXPECT_NE(error({{"decoder", nullptr}}).find("has decoder null"), std::string::npos);
+  EXPECT_NE(error({{"decoder", {{"type", "Replace"}, {"content", "b"}}}}).find("has decoder {"), std::string::npos);
   EXPECT_NE(
       error({{"model", {{"merges", json::array({json::array({"a", " b"})})}}}}).find("llama.cpp's have no spaces"),
       std::string::npos);

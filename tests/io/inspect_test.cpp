@@ -21,7 +21,7 @@ namespace {
 using nlohmann::json;
 using testing::TemporaryFolder;
 
-RandomModel small() {
+RandomModel small_model() {
   RandomModel model;
   model.config =
       testing::tiny_config({.vocabulary = 11, .hidden = 8, .layers = 2, .heads = 2, .kv_heads = 2, .positions = 32});
@@ -31,10 +31,10 @@ RandomModel small() {
 
 TEST(RandomModelTest, TheSeedDecidesEveryByte) {
   const TemporaryFolder folder;
-  RandomModel other = small();
+  RandomModel other = small_model();
   other.seed = 8;
-  write_random_model(folder / "a", small());
-  write_random_model(folder / "b", small());
+  write_random_model(folder / "a", small_model());
+  write_random_model(folder / "b", small_model());
   write_random_model(folder / "c", other);
   const auto bytes = [&](const char* name) { return read_file(folder / name / "model.safetensors", 1 << 20); };
   EXPECT_EQ(bytes("a"), bytes("b"));
@@ -43,7 +43,7 @@ TEST(RandomModelTest, TheSeedDecidesEveryByte) {
 
 TEST(RandomModelTest, IsInitialisedAsTransformersDoes) {
   const TemporaryFolder folder;
-  RandomModel model = small();
+  RandomModel model = small_model();
   model.config.vocab_size = 5000;
   write_random_model(folder / "m", model);
   const ModelDirectory read = ModelDirectory::open(folder / "m");
@@ -68,15 +68,15 @@ TEST(TokenizerFactsTest, CountsAddedTokensAndFindsTheNamedOnes) {
 
 TEST(InspectTest, ShowsAModelAndItsProblems) {
   const TemporaryFolder folder;
-  write_random_model(folder / "m", small());
+  write_random_model(folder / "m", small_model());
   json report = inspect_path({.path = folder / "m"});
   EXPECT_EQ(report["kind"], "model directory");
-  EXPECT_EQ(report["parameters"]["total"], small().config.num_parameters());
+  EXPECT_EQ(report["parameters"]["total"], small_model().config.num_parameters());
   EXPECT_EQ(report["parameters"]["groups"]["norm"], 8 * 5);
   EXPECT_EQ(report["rope"]["reach"], 32);
   EXPECT_TRUE(report["problems"].empty());
   EXPECT_NE(inspection_text(report).find("model.layers.{}.mlp.up_proj.weight [12,8] F32 x2"), std::string::npos);
-  config::ModelConfig other = small().config;
+  config::ModelConfig other = small_model().config;
   other.num_hidden_layers = 3;
   std::ofstream(folder / "m/config.json") << config::to_json(other);
   report = inspect_path({.path = folder / "m"});
@@ -86,7 +86,7 @@ TEST(InspectTest, ShowsAModelAndItsProblems) {
 
 TEST(InspectTest, ShowsAnAdapterAndWhetherItFits) {
   const TemporaryFolder folder;
-  write_random_model(folder / "m", small());
+  write_random_model(folder / "m", small_model());
   const std::string layer = "model.layers.0.self_attn.q_proj";
   AdapterToWrite adapter;
   adapter.lora_tensors = {{layer + ".lora_A.weight", at::ones({8, 16})}, {layer + ".lora_B.weight", at::ones({8, 8})}};
@@ -146,8 +146,8 @@ TEST(InspectTest, NamesATokenizerAndListsCheckpointsByStep) {
 
 TEST(InspectTest, ComparesAnAdapterWithItsBaseAndSaysWhatItDidNotLookAt) {
   const TemporaryFolder folder;
-  write_random_model(folder / "m", small());
-  RandomModel another = small();
+  write_random_model(folder / "m", small_model());
+  RandomModel another = small_model();
   another.seed = 8;
   write_random_model(folder / "other", another);
   const std::string layer = "model.layers.0.self_attn.q_proj", norm = "model.norm.weight",
@@ -192,7 +192,7 @@ TEST(InspectTest, NamesWhatWasBeingWritten) {
   ASSERT_EQ(missing["leftovers"].size(), 1U);
   EXPECT_NE(inspection_text(missing).find("m.hici-tmp-0000000000000001: left by a process that ended early"),
             std::string::npos);
-  write_random_model(folder / "m", small());  // and removes it
+  write_random_model(folder / "m", small_model());  // and removes it
   EXPECT_FALSE(inspect_path({.path = folder / "m"}).contains("leftovers"));
   const AtomicFile live(folder / "m/config.json");
   fs::create_directory(folder / "m/checkpoint-3.tmp");

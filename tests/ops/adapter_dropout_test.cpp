@@ -88,11 +88,11 @@ TEST(AdapterDropoutTest, ARowIsTheSameInWhicheverPieceItIs) {
 }
 
 // Three layers over one input: an adapter, none, and an adapter of another rank.
-std::vector<LoraWeights> three_layers(const std::vector<at::Tensor>& in) {
+std::vector<LoraWeights> dropped_layers(const std::vector<at::Tensor>& in) {
   return {{in[1], in[2], in[3], 2.0, {}, {}, 11}, {in[4]}, {in[5], in[6], in[7], 0.5, {}, {}, 12}};
 }
 
-std::vector<at::Tensor> random_inputs(int64_t batch = 2, int64_t tokens = 3, int64_t width = 5) {
+std::vector<at::Tensor> inputs_of_three_layers(int64_t batch = 2, int64_t tokens = 3, int64_t width = 5) {
   return {randn64({batch, tokens, width}),
           randn64({4, width}),
           randn64({2, width}),
@@ -106,7 +106,7 @@ std::vector<at::Tensor> random_inputs(int64_t batch = 2, int64_t tokens = 3, int
 // The same with a mask that multiplies, as torch.nn.Dropout has it, and autograd.
 std::vector<at::Tensor> plain(const std::vector<at::Tensor>& in, const AdapterDropout& dropout) {
   std::vector<at::Tensor> out;
-  for (const LoraWeights& layer : three_layers(in)) {
+  for (const LoraWeights& layer : dropped_layers(in)) {
     out.push_back(at::matmul(in[0], layer.weight.t()));
     if (!layer.a.defined()) continue;
     const at::Tensor mask = kept(dropout, in[0].size(-1), layer.dropout_key).view(in[0].sizes()) / (1 - dropout.rate);
@@ -124,7 +124,7 @@ void expect_as_plain(std::vector<at::Tensor> in, const AdapterDropout& dropout, 
     std::vector<at::Tensor> leaves;
     for (const at::Tensor& each : in) leaves.push_back(each.detach().requires_grad_());
     values.push_back(
-        at::cat(fused ? lora_linears(leaves[0], three_layers(leaves), layout, dropout) : plain(leaves, dropout), -1));
+        at::cat(fused ? lora_linears(leaves[0], dropped_layers(leaves), layout, dropout) : plain(leaves, dropout), -1));
     gradients.push_back(torch::autograd::grad({values.back()}, leaves, {direction}));
   }
   EXPECT_TRUE(at::allclose(values[0], values[1], 1e-10, 1e-10));
@@ -136,18 +136,18 @@ TEST(AdapterDropoutTest, GradientsAreThoseOfTheSameMask) {
   const AdapterDropout dropout = dropout_of(0.4, 6);
   testing::check_gradients(
       [&](const std::vector<at::Tensor>& in) {
-        return at::cat(lora_linears(in[0], three_layers(in), {}, dropout), -1);
+        return at::cat(lora_linears(in[0], dropped_layers(in), {}, dropout), -1);
       },
-      random_inputs());
-  expect_as_plain(random_inputs(), dropout);
+      inputs_of_three_layers());
+  expect_as_plain(inputs_of_three_layers(), dropout);
   // More rows than a small product has, and more than one piece of them.
-  expect_as_plain(random_inputs(2, 150), dropout_of(0.2, 300));
-  expect_as_plain(random_inputs(2, 1500, 2001), dropout_of(0.2, 3000));
+  expect_as_plain(inputs_of_three_layers(2, 150), dropout_of(0.2, 300));
+  expect_as_plain(inputs_of_three_layers(2, 1500, 2001), dropout_of(0.2, 3000));
 }
 
 TEST(AdapterDropoutTest, SegmentsWithRowsBetweenThemAreTheSame) {
   at::manual_seed(2);
-  std::vector<at::Tensor> in = random_inputs(3, 200);
+  std::vector<at::Tensor> in = inputs_of_three_layers(3, 200);
   expect_as_plain(in, dropout_of(0.3, 600), {.segment_length = 200, .rows_before = {2, 0, 1}});
   in[0] = randn64({3, 204, 5}).narrow(1, 4, 200);
   expect_as_plain(in, dropout_of(0.3, 600));
@@ -156,12 +156,12 @@ TEST(AdapterDropoutTest, SegmentsWithRowsBetweenThemAreTheSame) {
 TEST(AdapterDropoutTest, TheMeanOverMasksIsThatWithoutDropout) {
   at::manual_seed(3);
   constexpr int kMasks = 4000;
-  const std::vector<at::Tensor> in = random_inputs();
+  const std::vector<at::Tensor> in = inputs_of_three_layers();
   std::vector<at::Tensor> leaves;
   for (const at::Tensor& each : in) leaves.push_back(each.detach().requires_grad_());
   const at::Tensor direction = randn64({2, 3, 13});
   const auto results = [&](const AdapterDropout& dropout) {
-    const at::Tensor y = at::cat(lora_linears(leaves[0], three_layers(leaves), {}, dropout), -1);
+    const at::Tensor y = at::cat(lora_linears(leaves[0], dropped_layers(leaves), {}, dropout), -1);
     std::vector<at::Tensor> out = torch::autograd::grad({y}, leaves, {direction});
     out.push_back(y.detach());
     return out;
@@ -184,25 +184,25 @@ TEST(AdapterDropoutTest, TheMeanOverMasksIsThatWithoutDropout) {
 
 TEST(AdapterDropoutTest, NothingIsDroppedAtAVanishingRateAndNothingChangesAtNone) {
   at::manual_seed(4);
-  const std::vector<at::Tensor> in = random_inputs();
+  const std::vector<at::Tensor> in = inputs_of_three_layers();
   const auto y = [&](const AdapterDropout& dropout) {
-    return at::cat(lora_linears(in[0], three_layers(in), {}, dropout), -1);
+    return at::cat(lora_linears(in[0], dropped_layers(in), {}, dropout), -1);
   };
   EXPECT_TRUE(kept(dropout_of(1e-13, 6), 5).all().item<bool>());
   EXPECT_TRUE(at::allclose(y(dropout_of(1e-13, 6)), y({}), 1e-11, 1e-11));
-  EXPECT_TRUE(y({0, {}}).equal(at::cat(lora_linears(in[0], three_layers(in)), -1)));
+  EXPECT_TRUE(y({0, {}}).equal(at::cat(lora_linears(in[0], dropped_layers(in)), -1)));
 }
 
 TEST(AdapterDropoutTest, OfBfloat16Too) {
   at::manual_seed(5);
-  const std::vector<at::Tensor> in = random_inputs(2, 150, 64);
+  const std::vector<at::Tensor> in = inputs_of_three_layers(2, 150, 64);
   std::vector<at::Tensor> narrow;
   for (const at::Tensor& each : in) narrow.push_back(each.to(at::kBFloat16).requires_grad_());
   std::vector<at::Tensor> wide;
   for (const at::Tensor& each : narrow) wide.push_back(each.detach().to(at::kDouble).requires_grad_());
   const AdapterDropout dropout = dropout_of(0.2, 300);
   const at::Tensor direction = randn64({2, 150, 13}).to(at::kBFloat16);
-  const auto found = torch::autograd::grad({at::cat(lora_linears(narrow[0], three_layers(narrow), {}, dropout), -1)},
+  const auto found = torch::autograd::grad({at::cat(lora_linears(narrow[0], dropped_layers(narrow), {}, dropout), -1)},
                                            narrow, {direction});
   const auto expected = torch::autograd::grad({at::cat(plain(wide, dropout), -1)}, wide, {direction.to(at::kDouble)});
   for (size_t i = 0; i < in.size(); ++i) {

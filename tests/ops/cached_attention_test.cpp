@@ -13,8 +13,6 @@ using testing::randn64;
 // float64, sums in other orders
 constexpr double kTolerance = 1e-12;
 
-double distance(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
-
 // Softmax of a query [H, D] over keys and values [K, J, D], head by head.
 at::Tensor plain_attention(const at::Tensor& q_HD, const at::Tensor& k_KJD, const at::Tensor& v_KJD) {
   std::vector<at::Tensor> heads;
@@ -39,7 +37,7 @@ TEST(AttendChunkTest, EachTokenSeesTheRowsUpToItsOwnWithEveryBackend) {
       for (int64_t b = 0; b < 2; ++b) {
         for (int64_t i = 0; i < length; ++i) {
           const int64_t seen = before + i + 1;
-          EXPECT_LT(distance(out[b][i], plain_attention(q[b][i], k[b].narrow(0, 0, seen), v[b].narrow(0, 0, seen))),
+          EXPECT_LT(testing::max_difference(out[b][i], plain_attention(q[b][i], k[b].narrow(0, 0, seen), v[b].narrow(0, 0, seen))),
                     kTolerance);
         }
       }
@@ -55,7 +53,7 @@ TEST(AttendCacheTest, EachSequenceSeesAsManyRowsAsItHas) {
     const at::Tensor out = decode_attention(q, k, v, at::tensor(lengths, at::kLong));
     for (int64_t b = 0; b < 3; ++b) {
       const int64_t seen = lengths[static_cast<size_t>(b)];
-      EXPECT_LT(distance(out[b], plain_attention(q[b], k[b].narrow(0, 0, seen), v[b].narrow(0, 0, seen))), kTolerance)
+      EXPECT_LT(testing::max_difference(out[b], plain_attention(q[b], k[b].narrow(0, 0, seen), v[b].narrow(0, 0, seen))), kTolerance)
           << kv_heads << " heads, sequence " << b;
     }
   }
@@ -66,7 +64,7 @@ TEST(AttendCacheTest, RowsInFrontCanBeLeftOutByAView) {
   const at::Tensor q = randn64({2, 4, 8}), k = randn64({2, 12, 2, 8}), v = randn64(k.sizes());
   const at::Tensor lengths = at::tensor({4, 9}, at::kLong);
   auto behind = [](const at::Tensor& t) { return t.narrow(1, 3, 9); };
-  EXPECT_LT(distance(decode_attention(q, behind(k), behind(v), lengths),
+  EXPECT_LT(testing::max_difference(decode_attention(q, behind(k), behind(v), lengths),
                      decode_attention(q, behind(k).contiguous(), behind(v).contiguous(), lengths)),
             kTolerance);
 }

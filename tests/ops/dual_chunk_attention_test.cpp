@@ -17,9 +17,7 @@ namespace {
 using testing::randn64;
 
 // float64, sums in other orders
-constexpr double kTolerance = 1e-12;
-
-double distance(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+constexpr double kDcaTolerance = 1e-12;
 
 // Which of R rotated queries reads key `key`, for a query at `position`.
 int64_t reader_of(int64_t position, int64_t key, int64_t chunk_len) {
@@ -48,15 +46,15 @@ TEST(AttentionPartsTest, BothBackendsGiveTheSamePartsAndJoinedTheyAreTheWhole) {
     const at::Tensor q = randn64({2, 7, 6, 8}), k = randn64({2, 19, 2, 8}), v = randn64(k.sizes());
     const PartialAttention math = partial_attention(q, k, v, is_causal, AttentionBackend::kMath);
     const PartialAttention flash = partial_attention(q, k, v, is_causal, AttentionBackend::kFlash);
-    EXPECT_LT(distance(math.out_BSHD, flash.out_BSHD), kTolerance) << is_causal;
-    EXPECT_LT(distance(math.lse_BHS, flash.lse_BHS), kTolerance) << is_causal;
+    EXPECT_LT(testing::max_difference(math.out_BSHD, flash.out_BSHD), kDcaTolerance) << is_causal;
+    EXPECT_LT(testing::max_difference(math.lse_BHS, flash.lse_BHS), kDcaTolerance) << is_causal;
     const PartialAttention first =
         partial_attention(q, k.narrow(1, 0, 5), v.narrow(1, 0, 5), false, AttentionBackend::kMath);
     const PartialAttention rest =
         partial_attention(q, k.narrow(1, 5, 14), v.narrow(1, 5, 14), is_causal, AttentionBackend::kMath);
     const PartialAttention joined = merge_partials(first, rest);
-    EXPECT_LT(distance(joined.out_BSHD, math.out_BSHD), kTolerance) << is_causal;
-    EXPECT_LT(distance(joined.lse_BHS, math.lse_BHS), kTolerance) << is_causal;
+    EXPECT_LT(testing::max_difference(joined.out_BSHD, math.out_BSHD), kDcaTolerance) << is_causal;
+    EXPECT_LT(testing::max_difference(joined.lse_BHS, math.lse_BHS), kDcaTolerance) << is_causal;
   }
 }
 
@@ -66,8 +64,8 @@ TEST(AttentionPartsTest, BlocksOfQueriesWithTheBackendMathChangeNothing) {
   const at::Tensor q = randn64({1, 540, 64, 2}), k = randn64({1, 550, 32, 2}), v = randn64(k.sizes());
   const PartialAttention math = partial_attention(q, k, v, /*is_causal=*/true, AttentionBackend::kMath);
   const PartialAttention flash = partial_attention(q, k, v, /*is_causal=*/true, AttentionBackend::kFlash);
-  EXPECT_LT(distance(math.out_BSHD, flash.out_BSHD), kTolerance);
-  EXPECT_LT(distance(math.lse_BHS, flash.lse_BHS), kTolerance);
+  EXPECT_LT(testing::max_difference(math.out_BSHD, flash.out_BSHD), kDcaTolerance);
+  EXPECT_LT(testing::max_difference(math.lse_BHS, flash.lse_BHS), kDcaTolerance);
 }
 
 // Lengths below, at and above the ends of chunks, from the beginning and behind rows of a cache.
@@ -83,7 +81,7 @@ TEST(DualChunkAttentionTest, EveryQueryReadsEachKeyAsItsDistanceSays) {
         for (int64_t b = 0; b < 2; ++b) {
           for (int64_t i = 0; i < rows - before; ++i) {
             const at::Tensor q_3HD = q.select(1, b).select(1, i);
-            EXPECT_LT(distance(out[b][i], plain_attention(q_3HD, k[b], v[b], before + i, kChunk)), kTolerance);
+            EXPECT_LT(testing::max_difference(out[b][i], plain_attention(q_3HD, k[b], v[b], before + i, kChunk)), kDcaTolerance);
           }
         }
       }
@@ -100,7 +98,7 @@ TEST(DualChunkAttentionTest, DecodingReadsTheRowsOfEachSequenceAsTheirDistanceSa
     const at::Tensor out = decode_dual_chunk_attention(q, k, v, at::tensor(lengths, at::kLong), chunk_len);
     for (int64_t b = 0; b < batch; ++b) {
       const int64_t position = lengths[static_cast<size_t>(b)] - 1;
-      EXPECT_LT(distance(out[b], plain_attention(q.select(1, b), k[b], v[b], position, chunk_len)), kTolerance)
+      EXPECT_LT(testing::max_difference(out[b], plain_attention(q.select(1, b), k[b], v[b], position, chunk_len)), kDcaTolerance)
           << "chunks of " << chunk_len << ", sequence " << b;
     }
   }
@@ -133,13 +131,13 @@ TEST(DualChunkTablesTest, PositionsAreBoundedByTheSizeOfAChunk) {
                                                         at::tensor({0, 5, 9, 10, 27}, at::kLong), at::kDouble);
   auto positions = [](const RotaryTables& t) { return at::atan2(t.sin, t.cos).flatten() * 100; };
   auto expected = [](std::vector<double> values) { return at::tensor(values, at::kDouble); };
-  EXPECT_LT(distance(positions(tables.own), expected({0, 5, 9, 0, 7})), kTolerance);
-  EXPECT_LT(distance(positions(tables.before), expected({10, 13, 13, 10, 13})), kTolerance);
-  EXPECT_LT(distance(positions(tables.far), expected({13})), kTolerance);
+  EXPECT_LT(testing::max_difference(positions(tables.own), expected({0, 5, 9, 0, 7})), kDcaTolerance);
+  EXPECT_LT(testing::max_difference(positions(tables.before), expected({10, 13, 13, 10, 13})), kDcaTolerance);
+  EXPECT_LT(testing::max_difference(positions(tables.far), expected({13})), kDcaTolerance);
   const DualChunkTables larger = make_dual_chunk_tables(frequencies, {.chunk_len = 5, .chunk_size = 13, .magnitude = 2},
                                                         at::tensor({7}, at::kLong), at::kDouble);
-  EXPECT_LT(distance(positions(larger.far), expected({9})), kTolerance);  // 2 * 5 - 1
-  EXPECT_LT(distance(larger.own.cos.square() + larger.own.sin.square(), expected({4})), kTolerance);
+  EXPECT_LT(testing::max_difference(positions(larger.far), expected({9})), kDcaTolerance);  // 2 * 5 - 1
+  EXPECT_LT(testing::max_difference(larger.own.cos.square() + larger.own.sin.square(), expected({4})), kDcaTolerance);
 }
 
 }  // namespace

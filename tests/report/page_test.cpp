@@ -4,6 +4,7 @@
 
 #include "hici/report/svg/plot.h"
 #include "hici/report/tables/report_tables.h"
+#include "support/has_part.h"
 
 #include <gtest/gtest.h>
 
@@ -22,24 +23,22 @@ ReportData sample_data() {
   return data;
 }
 
-bool has(const std::string& page, const std::string& part) { return page.find(part) != std::string::npos; }
-
 TEST(PageTest, HoldsTablesFactsAndFigures) {
   const std::string page = render_page(sample_data(), "My <runs>");
-  EXPECT_TRUE(has(page, "<title>My &lt;runs&gt;</title>"));
-  EXPECT_TRUE(has(page, "<th scope='col'>2048</th>"));
-  EXPECT_TRUE(has(page, "<td class='best'>4.20</td>"));
-  EXPECT_TRUE(has(page, "Final loss (mean of last tenth)</th><td>2.000</td>"));
-  EXPECT_TRUE(has(page, "<td>1.50 MiB</td>"));
-  EXPECT_TRUE(has(page, "Training time</th><td>9s</td><td>-</td>"));
-  EXPECT_TRUE(has(page, "aria-label='Perplexity against evaluation context'"));
-  EXPECT_TRUE(has(page, "Figure 4.</b>"));
+  EXPECT_TRUE(testing::has_part(page, "<title>My &lt;runs&gt;</title>"));
+  EXPECT_TRUE(testing::has_part(page, "<th scope='col'>2048</th>"));
+  EXPECT_TRUE(testing::has_part(page, "<td class='best'>4.20</td>"));
+  EXPECT_TRUE(testing::has_part(page, "Final loss (mean of last tenth)</th><td>2.000</td>"));
+  EXPECT_TRUE(testing::has_part(page, "<td>1.50 MiB</td>"));
+  EXPECT_TRUE(testing::has_part(page, "Training time</th><td>9s</td><td>-</td>"));
+  EXPECT_TRUE(testing::has_part(page, "aria-label='Perplexity against evaluation context'"));
+  EXPECT_TRUE(testing::has_part(page, "Figure 4.</b>"));
 }
 
 TEST(PageTest, TextFromFilesCannotBecomeMarkup) {
   const std::string page = render_page(sample_data(), "t");
-  EXPECT_FALSE(has(page, "<b>&\""));
-  EXPECT_TRUE(has(page, "&lt;b&gt;&amp;&quot;&#39;"));
+  EXPECT_FALSE(testing::has_part(page, "<b>&\""));
+  EXPECT_TRUE(testing::has_part(page, "&lt;b&gt;&amp;&quot;&#39;"));
 }
 
 TEST(PageTest, NumbersThatAreNoneNeverReachADrawing) {
@@ -47,18 +46,18 @@ TEST(PageTest, NumbersThatAreNoneNeverReachADrawing) {
   data.runs[0].steps[0].loss = kNotANumber;
   data.perplexities[0].perplexity = kNotANumber;
   const std::string page = render_page(data, "t");
-  EXPECT_FALSE(has(page, "nan"));
-  EXPECT_FALSE(has(page, "inf "));
+  EXPECT_FALSE(testing::has_part(page, "nan"));
+  EXPECT_FALSE(testing::has_part(page, "inf "));
 }
 
 TEST(PageTest, ARunWithoutEvaluationAndAnEvaluationWithoutRunAreReports) {
   ReportData runs_only = sample_data();
   runs_only.perplexities.clear();
-  EXPECT_FALSE(has(render_page(runs_only, "t"), "Perplexity by context"));
+  EXPECT_FALSE(testing::has_part(render_page(runs_only, "t"), "Perplexity by context"));
   ReportData results_only = sample_data();
   results_only.runs.clear();
-  EXPECT_FALSE(has(render_page(results_only, "t"), "Training</h2>"));
-  EXPECT_FALSE(has(render_page(results_only, "t"), "<nav")) << "one section needs no list of sections";
+  EXPECT_FALSE(testing::has_part(render_page(results_only, "t"), "Training</h2>"));
+  EXPECT_FALSE(testing::has_part(render_page(results_only, "t"), "<nav")) << "one section needs no list of sections";
 }
 
 TEST(PageTest, EachKindOfResultHasItsSection) {
@@ -76,13 +75,13 @@ TEST(PageTest, EachKindOfResultHasItsSection) {
     ASSERT_NE(found, std::string::npos) << id;
     EXPECT_GT(found, at) << id;
     at = found;
-    EXPECT_TRUE(has(page, std::string("<a href='#") + id + "'>"));
+    EXPECT_TRUE(testing::has_part(page, std::string("<a href='#") + id + "'>"));
   }
-  EXPECT_TRUE(has(page, "<td>0.98 <small>49/50</small></td>"));
-  EXPECT_TRUE(has(page, "<td>1.00 <small>1/1</small></td>"));
-  EXPECT_TRUE(has(page, "<title>4K, 50-60%: 100 %</title>"));
-  EXPECT_TRUE(has(page, "<td>61.50</td>"));
-  EXPECT_TRUE(has(page, "aria-label='Share of attention on global slots against layer'"));
+  EXPECT_TRUE(testing::has_part(page, "<td>0.98 <small>49/50</small></td>"));
+  EXPECT_TRUE(testing::has_part(page, "<td>1.00 <small>1/1</small></td>"));
+  EXPECT_TRUE(testing::has_part(page, "<title>4K, 50-60%: 100 %</title>"));
+  EXPECT_TRUE(testing::has_part(page, "<td>61.50</td>"));
+  EXPECT_TRUE(testing::has_part(page, "aria-label='Share of attention on global slots against layer'"));
   EXPECT_EQ(report_tables(data).size(), 9U);
 }
 

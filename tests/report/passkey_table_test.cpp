@@ -18,12 +18,12 @@ PasskeyResult result(const char* label, const char* attention, int64_t target,
   return result;
 }
 
-const std::vector<PasskeyResult> kResults = {
+const std::vector<PasskeyResult> kPasskeyResults = {
     result("m", "full", 8192, {{0, true}, {0.05, false}, {0.3, true}, {0.95, true}}),
     result("m", "full", 4096, {{0.999, false}}), result("m", "HiCI", 4096, {{0.1, true}})};
 
 TEST(PasskeyTableTest, ACellIsTheShareOfRightAnswers) {
-  const Table table = passkey_table(kResults);
+  const Table table = passkey_table(kPasskeyResults);
   EXPECT_EQ(table_text(table),
             "model  attention        4096        8192\n"
             "----------------------------------------\n"
@@ -33,7 +33,7 @@ TEST(PasskeyTableTest, ACellIsTheShareOfRightAnswers) {
 }
 
 TEST(PasskeyTableTest, DepthsAreTenths) {
-  const Table table = passkey_depth_table(kResults);
+  const Table table = passkey_depth_table(kPasskeyResults);
   ASSERT_EQ(table.rows.size(), 2 * eval::kNumPasskeyDepths);
   EXPECT_EQ(table.rows[0].names, (std::vector<std::string>{"m", "full", "0-10%"}));
   EXPECT_EQ(table.rows[9].names, (std::vector<std::string>{"m", "full", "90-100%"}));
@@ -46,7 +46,7 @@ TEST(PasskeyTableTest, DepthsAreTenths) {
 }
 
 TEST(PasskeyTableTest, AModelHasItsLengthsRising) {
-  const std::vector<PasskeyModel> models = passkey_models(kResults);
+  const std::vector<PasskeyModel> models = passkey_models(kPasskeyResults);
   ASSERT_EQ(models.size(), 2U);
   EXPECT_EQ(models[0].name, "m, full attention");
   ASSERT_EQ(models[0].lengths.size(), 2U);

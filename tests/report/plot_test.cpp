@@ -2,6 +2,7 @@
 #include "hici/report/svg/plot.h"
 
 #include "hici/report/figures.h"
+#include "support/has_part.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +10,6 @@
 
 namespace hici::report {
 namespace {
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 Plot lines(size_t count, const std::string& name) {
   Plot plot{.title = "t",
@@ -32,8 +31,8 @@ TEST(PlotTest, NamesThatDoNotFitStandInALegendInstead) {
   EXPECT_FALSE(fits_direct_labels(lines(40, "model-"), wide));
   EXPECT_FALSE(fits_direct_labels(lines(2, std::string(60, 'm')), wide));
   EXPECT_FALSE(fits_direct_labels(lines(1, "model-"), wide)) << "one line needs no name";
-  EXPECT_FALSE(has(render_svg(lines(2, std::string(60, 'm')), wide), "class='series'"));
-  EXPECT_TRUE(has(render_svg(lines(2, "model-"), wide), ">model-1</text>"));
+  EXPECT_FALSE(testing::has_part(render_svg(lines(2, std::string(60, 'm')), wide), "class='series'"));
+  EXPECT_TRUE(testing::has_part(render_svg(lines(2, "model-"), wide), ">model-1</text>"));
 }
 
 TEST(PlotTest, ThirtyOwnersDifferByColourAndMarker) {
@@ -47,9 +46,9 @@ TEST(PlotTest, ThirtyOwnersDifferByColourAndMarker) {
 
 TEST(PlotTest, ASecondLineOfOneOwnerHasItsColourAndIsDashed) {
   const std::string swatch = render_swatch({.owner = 1, .variant = 1}, true);
-  EXPECT_TRUE(has(swatch, "var(--series-2)")) << swatch;
-  EXPECT_TRUE(has(swatch, "stroke-dasharray")) << swatch;
-  EXPECT_FALSE(has(render_swatch({.owner = 1}, true), "stroke-dasharray"));
+  EXPECT_TRUE(testing::has_part(swatch, "var(--series-2)")) << swatch;
+  EXPECT_TRUE(testing::has_part(swatch, "stroke-dasharray")) << swatch;
+  EXPECT_FALSE(testing::has_part(render_swatch({.owner = 1}, true), "stroke-dasharray"));
 }
 
 TEST(PlotTest, LongTextIsShortenedInItsMiddle) {
@@ -58,7 +57,7 @@ TEST(PlotTest, LongTextIsShortenedInItsMiddle) {
   EXPECT_LE(text_width(text), 120);
   EXPECT_EQ(text.find("runs/"), 0U) << text;
   EXPECT_TRUE(text.ends_with("-1000")) << text;
-  EXPECT_TRUE(has(text, "\xE2\x80\xA6"));
+  EXPECT_TRUE(testing::has_part(text, "\xE2\x80\xA6"));
   EXPECT_EQ(shortened("\xE6\xBC\xA2\xE6\xBC\xA2\xE6\xBC\xA2", 30), "\xE6\xBC\xA2\xE2\x80\xA6") << "whole characters";
 }
 

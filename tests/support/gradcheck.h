@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks the backward of a function against central differences, in float64.
+// Checks the backward of a function against central differences, in float64; random tensors and distances for it.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -40,6 +40,8 @@ inline void check_gradients(const std::function<at::Tensor(const std::vector<at:
     }
   }
 }
+
+inline double max_difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 inline at::Tensor randn64(at::IntArrayRef shape) { return at::randn(shape, at::TensorOptions().dtype(at::kDouble)); }
 

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 namespace hici::testing {
@@ -31,5 +32,9 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+inline void write_text(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 }  // namespace hici::testing

@@ -31,6 +31,14 @@ inline config::ModelConfig tiny_config(const TinySizes& sizes, config::Family fa
   return config;
 }
 
+// What RoPE reads of a model, but for the parameters of its type.
+inline config::ModelConfig config_with_positions(config::Family family, int64_t positions) {
+  config::ModelConfig config;
+  config.family = family;
+  config.max_position_embeddings = positions;
+  return config;
+}
+
 // HiCI modules for a model whose width two heads divide.
 inline config::HiciConfig tiny_hici(config::CausalMode mode) {
   config::HiciConfig config;

@@ -3,8 +3,11 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <fstream>
+#include <mutex>
 #include <string>
+#include <vector>
 
 namespace hici {
 namespace {
@@ -34,7 +37,23 @@ bool reset_peak_resident() {
   return clear.good();
 }
 
+namespace {
+
+std::mutex reserves_mutex;
+std::vector<void (*)()> reserves;
+
+}  // namespace
+
+void release_with_freed_memory(void (*release)()) {
+  const std::lock_guard lock(reserves_mutex);
+  if (std::find(reserves.begin(), reserves.end(), release) == reserves.end()) reserves.push_back(release);
+}
+
 void release_freed_memory() {
+  {
+    const std::lock_guard lock(reserves_mutex);
+    for (void (*release)() : reserves) release();
+  }
 #ifdef __GLIBC__
   ::malloc_trim(0);
 #endif

@@ -22,4 +22,7 @@ bool reset_peak_resident();
 // the other would otherwise hold a few of the past ones.
 void release_freed_memory();
 
+// release_freed_memory() calls `release` too, which gives back what somebody else has kept.
+void release_with_freed_memory(void (*release)());
+
 }  // namespace hici

@@ -42,6 +42,11 @@ bool is_same_file(int descriptor, const std::filesystem::path& path) {
          opened.st_dev == named.st_dev;
 }
 
+[[noreturn]] void fail_held(const std::filesystem::path& directory, const std::string& holder) {
+  fail(directory.string(), ": another hici process (", holder,
+       ") is writing in this directory; wait for it to end or choose another output directory");
+}
+
 }  // namespace
 
 RunLock::RunLock(const std::filesystem::path& directory) : file_(directory / kFileName) {
@@ -59,6 +64,17 @@ RunLock::~RunLock() {
   close(descriptor_);
 }
 
+void RunLock::check_free(const std::filesystem::path& directory) {
+  const std::filesystem::path file = directory / kFileName;
+  if (!is_folder(directory)) return check_new_folder(directory);
+  const int descriptor = open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) return check_output_file(file);
+  const bool is_held = flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  const std::string holder = read_holder(descriptor);
+  close(descriptor);
+  if (is_held) fail_held(directory, holder);
+}
+
 bool RunLock::try_lock() {
   descriptor_ = open(file_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (descriptor_ < 0 && errno == ENOENT && !is_folder(file_.parent_path())) return false;
@@ -71,8 +87,7 @@ bool RunLock::try_lock() {
     const std::string holder = read_holder(descriptor_);
     if (reason == EWOULDBLOCK) {
       close(descriptor_);
-      fail(file_.parent_path().string(), ": another hici process (", holder,
-           ") is writing in this directory; wait for it to end or choose another output directory");
+      fail_held(file_.parent_path(), holder);
     }
     log_warning(file_.parent_path().string(), ": this file system has no locks (", std::strerror(reason),
                 "); make sure that no second process writes here");

@@ -19,6 +19,9 @@ class RunLock {
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
+  // An error where the constructor would be one, without a trace.
+  static void check_free(const std::filesystem::path& directory);
+
   static constexpr const char* kFileName = ".hici.lock";
 
  private:

@@ -66,10 +66,12 @@ void bind_train(CLI::App& app, TrainOptions& o) {
              "Several data sets in place of --data_path, with the weights by which sequences are drawn from them: "
              "a.bin:0.7,b.bin:0.3")
       ->excludes(data);
-  add_option(
-      app, "packing", o.packing,
-      "blocks: the tokens in a row, cut every --model_max_length; document: whole documents, which end with EOS or "
-      "begin with BOS, fill sequences and do not see each other");
+  with_choices(
+      add_option(
+          app, "packing", o.packing,
+          "blocks: the tokens in a row, cut every --model_max_length; document: whole documents, which end with EOS or "
+          "begin with BOS, fill sequences and do not see each other; those of an evaluation too"),
+      {"blocks", "document"});
   add_option(app, "text_field", o.spec.text_field, kTextFieldHelp);
   bind_token_type(app, o.token_type);
   o.bind_what_to_train(app);

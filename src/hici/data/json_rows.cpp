@@ -116,7 +116,12 @@ class JsonList : public BufferedRows {
   }
 
   void open_list() {
-    const char first = peek_or_end();
+    char first = peek_or_end();
+    // The mark that some editors put before a text.
+    if (first == '\xef' && buffer_.compare(begin_, 3, "\xef\xbb\xbf") == 0) {
+      begin_ += 3;
+      first = peek_or_end();
+    }
     HICI_CHECK(first == '[', subject_, ": ",
                first == '\0' ? "is empty" : "begins with '" + printable({&first, 1}) + "'",
                ", expected a JSON list of objects (or use .jsonl)");

@@ -20,6 +20,8 @@
 namespace hici::data {
 namespace {
 
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
 std::string field_text(const nlohmann::json& value, const std::string& subject, const std::string& text_field) {
   HICI_CHECK(value.is_object(), subject, ": is ", shown_json(value), ", expected an object with a field '", text_field,
              "'");
@@ -52,6 +54,8 @@ class PlainTextSource : public TextSource {
                "; convert it first (iconv -t UTF-8)");
     carried_ = piece.text.substr(prefix.valid_bytes);
     piece.text.resize(prefix.valid_bytes);
+    // The mark that some editors put before a text is no part of it.
+    if (offset_ == 0 && piece.text.starts_with(kByteOrderMark)) piece.text.erase(0, kByteOrderMark.size());
     offset_ += prefix.valid_bytes;
     return true;
   }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 #include <sstream>
 #include <utility>
@@ -77,14 +78,16 @@ std::vector<MixPart> parse_mix(const std::string& text, const std::string& subje
   std::istringstream in(text + ',');
   for (std::string each; std::getline(in, each, ',');) {
     MixPart part = parse_part(each, subject);
-    const bool is_there = std::any_of(parts.begin(), parts.end(), [&](const auto& p) { return p.path == part.path; });
+    const auto place = [](const MixPart& p) { return std::filesystem::weakly_canonical(p.path); };
+    const bool is_there =
+        std::any_of(parts.begin(), parts.end(), [&](const auto& p) { return place(p) == place(part); });
     HICI_CHECK_USAGE(!is_there, subject, ": ", part.path, " is there twice; give it once, with the sum of its weights");
     parts.push_back(std::move(part));
   }
   const double sum = std::accumulate(parts.begin(), parts.end(), 0.0,
                                      [](double all, const MixPart& part) { return all + part.weight; });
   HICI_CHECK_USAGE(sum > 0 && std::isfinite(sum), subject, ": the weights of '", text, "' sum to ", sum,
-                   "; give one that is above 0");
+                   std::isfinite(sum) ? "; give one that is above 0" : "; give smaller ones");
   return parts;
 }
 

@@ -7,7 +7,8 @@
 // allocates the same sizes repeatedly, and its process then holds 1.5 times the memory of its tensors. This allocator
 // requests a few bytes more from malloc() and aligns the block itself, so a block fits the hole of an equal one. It
 // also makes glibc keep freed memory for the next step; release_freed_memory() of base/memory.h returns it. A lower
-// mmap threshold would need as little memory but a third more time, for page faults (docs/performance.md).
+// mmap threshold would need as little memory but a third more time, for page faults (docs/performance.md). For the same
+// reason large blocks, which malloc() maps one by one, are kept for the next block of their size.
 #pragma once
 
 namespace hici::device {

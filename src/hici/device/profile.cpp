@@ -2,6 +2,7 @@
 #include "hici/device/profile.h"
 
 #include "hici/base/error.h"
+#include "hici/device/autograd_node.h"
 #include "hici/device/device.h"
 #include "hici/device/time_mark.h"
 
@@ -90,7 +91,7 @@ std::vector<at::Tensor> insert_node(std::function<void()> on_backward, const std
     if (takes_gradient(t)) edges.push_back(torch::autograd::impl::gradient_edge(t));
   }
   if (edges.empty()) return out;
-  auto node = std::shared_ptr<SwitchNode>(new SwitchNode(std::move(on_backward)), torch::autograd::deleteNode);
+  auto node = make_node<SwitchNode>(std::move(on_backward));
   node->set_next_edges(std::move(edges));
   for (at::Tensor& t : out) {
     if (!takes_gradient(t)) continue;

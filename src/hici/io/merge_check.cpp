@@ -5,6 +5,7 @@
 #include "hici/base/is_there.h"
 #include "hici/base/json.h"
 #include "hici/base/memory.h"
+#include "hici/base/split_mix.h"
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
 #include "hici/ops/rms_norm.h"
@@ -12,10 +13,13 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -29,6 +33,7 @@ constexpr const char* kFinalNorm = "model.norm.weight";
 constexpr int64_t kProbeTokens = 64;
 constexpr int64_t kMaxProbeSegments = 8;
 constexpr int64_t kHeadRows = 4096;  // of the output head in the type of the check, at a time
+constexpr int64_t kPieceValues = int64_t{1} << 17;  // compared at a time
 constexpr double kBoundFactor = 8;
 // Two ways to the same sums differ by the rounding of the type that they are done in.
 constexpr double kArithmeticErrors = 1024;
@@ -203,8 +208,25 @@ class Comparison {
   // Every number by up to the rounding error of the stored type, by chance, if the weight was rounded.
   void change(const std::string& name, at::Tensor& values) {
     if (request_.rounded.count(name) == 0) return;
-    const at::Tensor chance = at::rand(values.sizes(), generator_, values.options()).mul_(2).sub_(1);
-    values.addcmul_(rounding_error(values), chance);
+    for_rows(values, [&](int64_t row, int64_t rows) {
+      at::Tensor piece = values.narrow(0, row, rows);
+      piece.addcmul_(rounding_error(piece), chance(piece));
+    });
+  }
+
+  // Numbers from -1 to 1, others at each call.
+  at::Tensor chance(const at::Tensor& like) {
+    at::Tensor out = at::empty(like.sizes(), like.options().dtype(at::kFloat));
+    float* const to = out.mutable_data_ptr<float>();
+    const uint64_t first = drawn_;
+    drawn_ += static_cast<uint64_t>(like.numel());
+    at::parallel_for(0, like.numel(), kPieceValues / 8, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const uint64_t bits = split_mix((first + static_cast<uint64_t>(i)) * kSplitMixStep) >> 40;
+        to[i] = static_cast<float>(bits) * 0x1p-23F - 1;
+      }
+    });
+    return out.to(like.scalar_type());
   }
 
   void run_layer(size_t i) {
@@ -232,23 +254,44 @@ class Comparison {
     std::map<std::string, at::Tensor> exact;
     reference_.visit_layer(i, [&](const std::string& name, at::Tensor& t) { exact[name] = t; });
     merged_.visit_layer(i, [&](const std::string& name, at::Tensor& stored) {
-      at::Tensor wanted = exact.at(name);
-      const auto a = exact.find(name.substr(0, name.rfind('.')) + ".lora_A.weight");
-      if (a != exact.end() && a->first != name)
-        wanted = at::addmm(wanted, exact.at(name.substr(0, name.rfind('.')) + ".lora_B.weight"), a->second, 1,
-                           reference_.lora_scale(name.substr(0, name.rfind('.'))));
-      compare_weight(name, wanted, stored);
+      const at::Tensor base = exact.at(name);
+      const std::string module = name.substr(0, name.rfind('.'));
+      const auto a = exact.find(module + ".lora_A.weight");
+      if (a == exact.end() || a->first == name) return compare_weight(name, base, stored);
+      const at::Tensor b = exact.at(module + ".lora_B.weight");
+      compare_rows_of(name, stored, [&, scale = reference_.lora_scale(module)](int64_t row, int64_t rows) {
+        return at::addmm(base.narrow(0, row, rows), b.narrow(0, row, rows), a->second, 1, scale);
+      });
     });
   }
 
   void compare_weight(const std::string& name, const at::Tensor& wanted, const at::Tensor& stored) const {
+    compare_rows_of(name, stored, [&](int64_t row, int64_t rows) { return wanted.narrow(0, row, rows); });
+  }
+
+  // wanted(row, rows): what `stored` has been rounded from.
+  void compare_rows_of(const std::string& name, const at::Tensor& stored,
+                       const std::function<at::Tensor(int64_t row, int64_t rows)>& wanted) const {
     // The second term: the float32 sum before the rounding, whose error is measured by the largest number in it.
-    const double allowed_sum = wanted.abs().max().item<double>() * 0x1p-20 + smallest_error(request_.stored);
-    const at::Tensor excess = (stored - wanted).abs_().sub_(rounding_error(wanted), 1 + 0x1p-7).sub_(allowed_sum);
-    HICI_CHECK(
-        excess.max().item<double>() <= 0, request_.merged.string(), ": tensor '", printable(name), "' is ",
-        excess.max().item<double>() + allowed_sum,
-        " further from base and adapter than rounding explains; the merged model is not published, please report it");
+    const double largest = at::linalg_vector_norm(stored, std::numeric_limits<double>::infinity()).item<double>();
+    const double allowed_sum = largest * (1 + 0x1p-7) * 0x1p-20 + smallest_error(request_.stored);
+    for_rows(stored, [&](int64_t row, int64_t rows) {
+      const at::Tensor exact = wanted(row, rows);
+      const at::Tensor excess = (stored.narrow(0, row, rows) - exact).abs_().sub_(rounding_error(exact), 1 + 0x1p-7);
+      const double worst = excess.max().item<double>();
+      HICI_CHECK(
+          worst <= allowed_sum, request_.merged.string(), ": tensor '", printable(name), "' is ", worst,
+          " further from base and adapter than rounding explains; the merged model is not published, please report it");
+    });
+  }
+
+  // body(row, rows) for a few rows of t at a time: what is made of them stays in the processor's cache, and needs no new
+  // pages of memory.
+  template <typename Body>
+  static void for_rows(const at::Tensor& t, const Body& body) {
+    if (t.numel() == 0) return;
+    const int64_t step = std::max<int64_t>(1, kPieceValues / (t.numel() / t.size(0)));
+    for (int64_t row = 0; row < t.size(0); row += step) body(row, std::min(step, t.size(0) - row));
   }
 
   // The last norm and the head, some rows of it at a time.
@@ -317,6 +360,7 @@ class Comparison {
   OpenedModel merged_opened_;
   LayerByLayer reference_, merged_;
   at::Generator generator_;
+  uint64_t drawn_ = 0;  // numbers of chance()
   std::vector<Probe> probes_;
   MergeCheck result_;
 };

@@ -9,8 +9,12 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+
 namespace hici::io {
 namespace {
+
+constexpr int64_t kPieceValues = int64_t{1} << 17;
 
 bool is_exact(at::ScalarType from, at::ScalarType to) {
   return from == to || to == at::kDouble || (to == at::kFloat && (from == at::kHalf || from == at::kBFloat16));
@@ -22,7 +26,7 @@ bool MergePart::is_rounded() const { return fold || !is_exact(source->info(name)
 
 at::Tensor MergePart::read() const {
   const at::NoGradGuard no_grad;
-  at::Tensor out = !fold || is_in_source ? source->read(name, dtype) : with_factors().to(dtype);
+  at::Tensor out = !fold || is_in_source ? source->read(name, dtype) : with_factors();
   if (!ops::first_non_finite(out).empty()) fail_not_finite();
   return out;
 }
@@ -39,7 +43,20 @@ void MergePart::fail_not_finite() const {
 }
 
 at::Tensor MergePart::with_factors() const {
-  return folded(source->read(name, dtype == at::kDouble ? at::kDouble : at::kFloat), *fold, *adapter);
+  const at::ScalarType type = dtype == at::kDouble ? at::kDouble : at::kFloat;
+  const bool is_by_rows = fold->lora && !fold->is_embedding && !fold->has_magnitude && fold->rows.empty();
+  if (!is_by_rows) return folded(source->read(name, type), *fold, *adapter).to(dtype);
+  // A few rows at a time: the wide sums stay in the processor's cache, and need no new pages of memory.
+  const at::Tensor weight = source->read(name), b = adapter->read(fold->module + ".lora_B.weight", type);
+  const at::Tensor a = adapter->read(fold->module + ".lora_A.weight", type);
+  at::Tensor out = at::empty(weight.sizes(), weight.options().dtype(dtype));
+  const int64_t step = std::max<int64_t>(1, kPieceValues / weight.size(1));
+  for (int64_t row = 0; row < weight.size(0); row += step) {
+    const int64_t rows = std::min(step, weight.size(0) - row);
+    out.narrow(0, row, rows)
+        .copy_(at::addmm(weight.narrow(0, row, rows).to(type), b.narrow(0, row, rows), a, 1, fold->lora->scale));
+  }
+  return out;
 }
 
 }  // namespace hici::io

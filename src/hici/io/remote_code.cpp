@@ -19,8 +19,13 @@ const std::vector<RemoteCodeFile>& remote_code_files() {
 
 void put_remote_code(config::ModelConfig& config, const config::AdapterSettings& settings) {
   const std::string family = config.family == config::Family::kLlama ? "Llama" : "Qwen3";
-  config.source["auto_map"] = {{"AutoConfig", "configuration_hici." + family + "Config"},
-                               {"AutoModelForCausalLM", "modeling_hici.Hici" + family + "ForCausalLM"}};
+  nlohmann::json map = {{"AutoConfig", "configuration_hici." + family + "Config"},
+                        {"AutoModelForCausalLM", "modeling_hici.Hici" + family + "ForCausalLM"}};
+  // Without an entry transformers would take the plain model of the family, and say nothing.
+  for (const char* other : {"AutoModel", "AutoModelForSequenceClassification", "AutoModelForTokenClassification",
+                            "AutoModelForQuestionAnswering"})
+    map[other] = "modeling_hici.NoForm";
+  config.source["auto_map"] = std::move(map);
   config.source["hici"] = config::to_json(settings);
 }
 

@@ -2,6 +2,7 @@
 #include "hici/nn/frozen_weights.h"
 
 #include "hici/base/error.h"
+#include "hici/device/autograd_node.h"
 #include "hici/device/device.h"
 #include "hici/device/side_stream.h"
 #include "hici/device/streams.h"
@@ -175,7 +176,7 @@ TensorList FrozenWeights::use_in_backward(int64_t layer, const TensorList& outpu
     if (output.requires_grad()) with_gradient.push_back(output);
   }
   if (with_gradient.empty()) return passed;
-  auto node = std::shared_ptr<UseWeightsNode>(new UseWeightsNode(*this, layer), torch::autograd::deleteNode);
+  auto node = device::make_node<UseWeightsNode>(*this, layer);
   node->set_next_edges(torch::autograd::collect_next_edges(at::TensorList(with_gradient)));
   for (at::Tensor& output : passed) {
     if (!output.requires_grad()) continue;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hici/nn/recompute.h"
 
+#include "hici/device/autograd_node.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -79,8 +81,7 @@ TensorList recompute(Layer layer, const TensorList& inputs, ActivationOffloader*
     for (const at::Tensor& output : layer(inputs)) outputs.push_back(output.detach());
   }
   // The node exists even when no input needs a gradient: the layer's own parameters do.
-  auto node =
-      std::shared_ptr<RecomputeNode>(new RecomputeNode(std::move(layer), inputs, offload), torch::autograd::deleteNode);
+  auto node = device::make_node<RecomputeNode>(std::move(layer), inputs, offload);
   node->set_next_edges(torch::autograd::collect_next_edges(at::TensorList(inputs)));
   torch::autograd::set_history(outputs, node);
   return outputs;

@@ -2,6 +2,7 @@
 #include "hici/ops/lora_linear.h"
 
 #include "hici/base/error.h"
+#include "hici/device/autograd_node.h"
 #include "hici/device/kernel_table.h"
 #include "hici/device/side_stream.h"
 #include "hici/device/sm_carveout.h"
@@ -253,7 +254,7 @@ class WeightGradient final : public torch::autograd::Node {
   // Stands for `weight` in the layer.
   static at::Tensor stand_in(const at::Tensor& weight) {
     at::Tensor out = weight.detach();
-    torch::autograd::create_gradient_edge(out, std::make_shared<WeightGradient>(weight));
+    torch::autograd::create_gradient_edge(out, device::make_node<WeightGradient>(weight));
     return out;
   }
   // Null where `weight` is no stand-in.

@@ -104,7 +104,7 @@ const std::filesystem::path& checked_folder(const TrainingRunSpec& spec) {
 
 // What RunFolder finds, without a trace.
 ResumePoint look_at_folder(const TrainingRunSpec& spec) {
-  checked_folder(spec);
+  RunLock::check_free(checked_folder(spec));
   ResumePoint resume = find_resume_point(spec);
   check_output_is_free(spec, resume);
   return resume;

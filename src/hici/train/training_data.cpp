@@ -12,6 +12,7 @@
 #include "hici/data/sft/load_sft.h"
 #include "hici/data/token_blocks.h"
 #include "hici/data/token_mix.h"
+#include "hici/data/token_sidecar.h"
 #include "hici/data/tokenize_corpus.h"
 #include "hici/text/tokenizer.h"
 
@@ -63,6 +64,12 @@ void prepare_tokens(const TrainingRunSpec& spec, const Source& source, int64_t v
                        std::filesystem::exists(output);
   if (!spec.resume.empty() && is_kept) return;
   const data::TokenizeResult result = data::write_token_file(model_data_of(spec, source, vocab_size), output);
+  const int64_t length = spec.train.sequence_length, found = static_cast<int64_t>(result.counts.num_tokens);
+  if (!spec.packs_documents && found < length) {
+    for (const std::filesystem::path& file : {output, data::sidecar_path(output)}) std::filesystem::remove(file);
+    fail(source.path.string(), ": ", found, " tokens are less than one block of ", length,
+         "; use a larger file or a smaller `sequence_length`");
+  }
   log_info(source.path.string(), ": ", counted(result.counts.num_tokens, "token"), " of ",
            counted(result.counts.num_documents, "document"), ", kept as ", output.string());
 }

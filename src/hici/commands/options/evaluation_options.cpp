@@ -35,7 +35,7 @@ bool EvaluationOptions::is_asked_for() const {
   HICI_CHECK_USAGE(!do_eval, "--do_eval", needs);
   HICI_CHECK_USAGE(!on_start, "--eval_on_start", needs);
   HICI_CHECK_USAGE(!loads_best, "--load_best_model_at_end", needs);
-  for (const DeclaredOption* option : OptionList{&data_path, &steps, &batch_size}) {
+  for (const DeclaredOption* option : OptionList{&data_path, &split, &steps, &batch_size}) {
     if (option->typed()) log_info(option->name(), " has no effect: nothing is evaluated during training");
   }
   return false;
@@ -48,7 +48,7 @@ std::optional<train::EvaluationSpec> EvaluationOptions::resolve(int64_t save_ste
                    steps.name(), " ", steps.value, " and --save_steps ", save_steps,
                    "; use a multiple of --eval_steps for --save_steps");
   return train::EvaluationSpec{.data_path = data_path.value,
-                               .split = split,
+                               .split = split.value,
                                .steps = steps.value,
                                .batch_size = batch_size.value,
                                .on_start = on_start,

@@ -12,7 +12,7 @@ namespace hici::commands {
 
 struct EvaluationOptions {
   Option<std::string> data_path;
-  std::string split;
+  Option<std::string> split;
   Option<std::string> strategy;
   Option<int64_t> steps{0};
   Option<int64_t> batch_size{0};

@@ -9,6 +9,7 @@
 #include "hici/generate/prompt_encoder.h"
 #include "hici/io/checkpoint/folder_check.h"
 #include "hici/io/generation_config.h"
+#include "hici/text/utf8.h"
 #include "hici/text/chat_template_files.h"
 
 #include <ATen/core/grad_mode.h>
@@ -90,6 +91,8 @@ std::optional<train::SampleSpec> SampleOptions::resolve(const train::TrainingRun
   HICI_CHECK_USAGE(prompt.typed() || !tokens.typed(), tokens.name(), ": has no effect without --sample_prompt");
   if (!prompt.typed()) return std::nullopt;
   HICI_CHECK_USAGE(!prompt.value.empty(), prompt.name(), ": is empty; give a text, or leave it out");
+  const size_t valid = text::valid_utf8_prefix(prompt.value).valid_bytes;
+  HICI_CHECK_USAGE(valid == prompt.value.size(), prompt.name(), ": is not UTF-8 at byte ", valid, "; convert it first");
   HICI_CHECK_USAGE(spec.evaluation.has_value(), prompt.name(),
                    ": is for evaluations, and there are none; give --eval_data_path");
   HICI_CHECK_USAGE(is_there(spec.model / "tokenizer.json"), prompt.name(), ": ", spec.model.string(),

@@ -100,9 +100,16 @@ class TokenizerWriter {
 
   // What ends an answer: one token by the name of eos, and up to two others.
   void add_ends(std::optional<int64_t> after) {
-    std::vector<int64_t> ends = read_generation_config(folders_.generation, config_).stop_ids;
+    const GenerationConfig said = read_generation_config(folders_.generation, config_);
+    warn_of_penalty(said.repetition_penalty);
+    std::vector<int64_t> ends = said.stop_ids;
     std::optional<int64_t> eos = after ? after : named("eos_token");
-    if (!eos && !ends.empty()) eos = ends.front();
+    // llama.cpp ends an answer at its eos, transformers at those of the model alone.
+    const bool ends_answers = eos && std::find(ends.begin(), ends.end(), *eos) != ends.end();
+    if (!ends.empty() && !after && !ends_answers) eos = ends.front();
+    if (after && !ends.empty() && !ends_answers)
+      log_warning(folders_.generation.string(), ": ", printable(text_of(*after)),
+                  " stands behind every text and ends no answer; llama.cpp ends answers at it too");
     // 11 is GPT-NeoX's.
     HICI_CHECK(eos, subject_,
                ": no file says which token ends an answer, and llama.cpp would take token 11; give eos_token in "
@@ -117,6 +124,13 @@ class TokenizerWriter {
     log_warning(
         folders_.generation.string(), ": ", ends.size() + 1,
         " tokens end an answer, of which a GGUF file says three; give the others to llama.cpp: ", joined(others));
+  }
+
+  void warn_of_penalty(double penalty) const {
+    if (penalty == 1) return;
+    log_warning(folders_.generation.string(), ": repetition_penalty ", penalty,
+                " has no place in a GGUF file; give it to llama.cpp: --repeat-penalty ", penalty,
+                " --repeat-last-n -1");
   }
 
   bool ends_by_its_text(int64_t id) const {

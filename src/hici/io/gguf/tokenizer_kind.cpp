@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -48,7 +49,9 @@ class KindReader {
 
   TokenizerKind read() {
     check_model();
-    return model_.at("byte_fallback").get<bool>() ? sentence_piece() : byte_level();
+    const bool has_bytes = model_.at("byte_fallback").get<bool>();
+    check_decoder(has_bytes);
+    return has_bytes ? sentence_piece() : byte_level();
   }
 
  private:
@@ -63,6 +66,24 @@ class KindReader {
         refuse(detail::concat("has ", key, " ", shown_json(model_.at(key))));
     const json dropout = model_.value("dropout", json());
     if (dropout.is_number() && dropout.get<double>() != 0) refuse("has dropout " + shown_json(dropout));
+  }
+
+  // llama.cpp makes text of tokens by the kind alone.
+  void check_decoder(bool has_bytes) const {
+    const json decoder = tokenizer_.value("decoder", json());
+    const std::vector<json> parts = parts_of(decoder, "decoders");
+    const bool is_known = !parts.empty() && std::all_of(parts.begin(), parts.end(), [&](const json& part) {
+      return has_bytes ? is_of_sentence_piece(part) : part.value("type", "") == "ByteLevel";
+    });
+    if (!is_known) refuse("has decoder " + shown(decoder));
+  }
+
+  static bool is_of_sentence_piece(const json& part) {
+    const std::string type = part.value("type", "");
+    if (type == "ByteFallback" || type == "Fuse") return true;
+    if (type == "Replace") return part.at("pattern") == json{{"String", kSpace}} && part.value("content", "") == " ";
+    if (type == "Strip") return part.value("content", "") == " " && part.value("stop", 1) == 0;
+    return type == "Metaspace" && part.value("replacement", "") == kSpace;
   }
 
   // The space in front is put before every text, by a normalizer. What pre-tokenizers do (Metaspace) is something else:

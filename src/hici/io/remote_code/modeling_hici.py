@@ -37,6 +37,9 @@ SHIFTED = ("causal_shift", "causal_shift_g")  # a segment sees the slots of the 
 GLOBAL_ONLY = ("causal_shift_g", "causal_gi_gonly")
 # What a cache is called: since 5.24 `cache`.
 CACHE_NAME = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
+# Of the arguments that transformers hands to a model: those of the loss, and those that change nothing here.
+OF_THE_LOSS = ("num_items_in_batch", "shift_labels", "ignore_index")
+NEUTRAL = ("cache_position", "token_type_ids", "use_return_dict")
 PLACES = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 
 
@@ -245,8 +248,16 @@ def slots_per_segment(hici: dict) -> int:
             (0 if hici["causal_mode"] in GLOBAL_ONLY else hici["num_local_slots"]))
 
 
-def segment_length_of(config, tokens: int, segment_length: Optional[int], num_segments: Optional[int]) -> int:
-    """The tokens of a segment of a sequence of so many tokens."""
+def tokens_of_rows(tokens: int, attention_mask: Optional[torch.Tensor]) -> Optional[int]:
+    """The tokens of each row without its padding; None where they differ."""
+    if attention_mask is None:
+        return tokens
+    counts = attention_mask.bool().sum(1)
+    return int(counts[0]) if bool((counts == counts[0]).all()) else None
+
+
+def segment_length_of(config, tokens: Optional[int], segment_length: Optional[int], num_segments: Optional[int]) -> int:
+    """The tokens of a segment of rows of so many tokens."""
     hici = config.hici
     if segment_length is None and num_segments is None:
         segment_length, num_segments = config.hici_segment_length, config.hici_num_segments
@@ -261,10 +272,57 @@ def segment_length_of(config, tokens: int, segment_length: Optional[int], num_se
             raise ValueError(f"{name} {value} is not positive")
     if segment_length is not None:
         return segment_length
+    if tokens is None:
+        raise ValueError(f"num_segments {num_segments}: the rows have different numbers of tokens, and each would be cut in another way; "
+                         f"give segment_length, or rows of one length")
     if tokens % num_segments != 0:
         raise ValueError(f"a sequence length of {tokens} tokens is no multiple of num_segments {num_segments}; give "
                          f"segment_length instead, whose last segment may be shorter")
     return tokens // num_segments
+
+
+def check_is_one_document(position_ids: Optional[torch.Tensor], valid: Optional[torch.Tensor]):
+    """position_ids [B, T] of rows whose padding is behind, valid [B, T] or None"""
+    if position_ids is None or position_ids.shape[1] < 2:
+        return
+    goes_back = position_ids[:, 1:] <= position_ids[:, :-1]
+    if bool((goes_back if valid is None else goes_back & valid[:, 1:]).any()):
+        raise ValueError("position_ids begin again inside a row: several documents in a row (packing) have no form with HiCI; give each "
+                         "document a row of its own, with padding and attention_mask")
+
+
+class HiciCache:
+    """What a cache has beside its own class once it holds a prompt: slots that go with its rows. hici_slots: by layer, keys and values
+    [B, heads, P, D]; hici_prompt: tokens of the prompt, padding included."""
+
+    def _change_slots(self, change):
+        self.hici_slots.update({layer: tuple(change(t) for t in both) for layer, both in self.hici_slots.items()})
+
+    def reorder_cache(self, beam_idx):
+        super().reorder_cache(beam_idx)
+        self._change_slots(lambda t: t.index_select(0, beam_idx.to(t.device)))
+
+    def batch_select_indices(self, indices):
+        super().batch_select_indices(indices)
+        self._change_slots(lambda t: t[indices, ...])
+
+    def batch_repeat_interleave(self, repeats):
+        super().batch_repeat_interleave(repeats)
+        self._change_slots(lambda t: t.repeat_interleave(repeats, dim=0))
+
+    def crop(self, max_length):
+        left = max_length if max_length >= 0 else self.get_seq_length() + max_length
+        if left < self.hici_prompt:
+            raise ValueError(f"crop to {left} tokens: the slots are those of the whole prompt, which has {self.hici_prompt}; begin with an "
+                             f"empty cache")
+        super().crop(max_length)
+
+
+def begin_slots(cache: DynamicCache, prompt: int):
+    """Makes an empty cache one that holds slots."""
+    cache.hici_slots, cache.hici_prompt = {}, prompt
+    if not isinstance(cache, HiciCache):
+        cache.__class__ = type(f"Hici{type(cache).__name__}", (HiciCache, type(cache)), {})
 
 
 class WholeSequences:
@@ -283,6 +341,7 @@ class WholeSequences:
             x = x.gather(1, self.order[..., None].expand(-1, -1, x.shape[2]))
             valid = valid.gather(1, self.order)
             position_ids = None if position_ids is None else position_ids.gather(1, self.order)
+        check_is_one_document(position_ids, valid)
         length = min(length, longest)  # a single segment need not be filled up
         segments = -(-longest // length)
         self.longest, missing = longest, segments * length - longest
@@ -331,13 +390,11 @@ class CachedTokens:
         valid = torch.ones(batch, past + new, dtype=torch.bool, device=x.device)
         if attention_mask is not None:
             valid = attention_mask.bool()
-            if valid.shape[1] != past + new:
-                raise ValueError(f"attention_mask has {valid.shape[1]} columns, the cache and the input have {past + new} tokens")
         if position_ids is None:
             position_ids = (valid.long().cumsum(1) - 1).clamp(min=0)[:, -new:]
         self.x, self.position_ids = x, position_ids
         if past == 0:
-            cache.hici_slots = {}
+            begin_slots(cache, new)
         makes_slots = past == 0 and mode not in SHIFTED
         num_slots = slots_per_segment(config.hici) if makes_slots or (cache.hici_slots and config.hici_cache_slots) else 0
         allowed = torch.ones(new, past + new, dtype=torch.bool, device=x.device).tril(past) & valid[:, None]
@@ -349,6 +406,8 @@ class CachedTokens:
     @staticmethod
     def _checked_length(cache, new: int, attention_mask) -> int:
         past = cache.get_seq_length()
+        if attention_mask is not None and attention_mask.shape[1] != past + new:
+            raise ValueError(f"attention_mask has {attention_mask.shape[1]} columns, the cache and the input have {past + new} tokens")
         if past > 0 and not hasattr(cache, "hici_slots"):
             raise ValueError("the cache holds tokens without their slots; begin with an empty one")
         if past > 0 and new > 1:
@@ -415,6 +474,8 @@ class HiciForCausalLM:
         self._keys_to_ignore_on_save = set(modules)
         type(self).register_for_auto_class("AutoModelForCausalLM")  # so that the files of this code are copied
         super().save_pretrained(save_directory, *args, **kwargs)
+        if not kwargs.get("is_main_process", args[0] if args else True):
+            return
         save_file(modules, os.path.join(save_directory, MODULES_NAME), metadata={"format": "pt"})
         with open(os.path.join(save_directory, SETTINGS_NAME), "w", encoding="utf-8") as file:
             json.dump(self.config.hici, file, indent=2)
@@ -427,15 +488,19 @@ class HiciForCausalLM:
     def forward(self, input_ids=None, attention_mask=None, position_ids=None, past_key_values=None, inputs_embeds=None,
                 labels=None, use_cache=None, logits_to_keep=0, segment_length=None, num_segments=None, cache=None,
                 output_hidden_states=None, return_dict=None, **kwargs):
-        """segment_length, num_segments: how a whole sequence is cut. With use_cache=True or a cache (past_key_values is its older
+        """segment_length, num_segments: how a whole sequence is cut. kwargs: num_items_in_batch, shift_labels, ignore_index, as the loss of
+        transformers takes them. With use_cache=True or a cache (past_key_values is its older
         name) the input is a prompt, one segment, or a token after it."""
         cache = past_key_values if cache is None else cache
         if cache is None and use_cache:
             cache = DynamicCache()
+        of_loss = {name: kwargs.pop(name) for name in OF_THE_LOSS if kwargs.get(name) is not None}
         self._check_input(input_ids, attention_mask, inputs_embeds, cache, kwargs)
         x = self.model.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if cache is None:
-            length = segment_length_of(self.config, x.shape[1], segment_length, num_segments)
+            if attention_mask is not None and attention_mask.shape[1] != x.shape[1]:
+                raise ValueError(f"attention_mask has {attention_mask.shape[1]} columns, the input has {x.shape[1]} tokens")
+            length = segment_length_of(self.config, tokens_of_rows(x.shape[1], attention_mask), segment_length, num_segments)
             rows = WholeSequences(self.config, x, attention_mask, position_ids, length)
         elif segment_length is None and num_segments is None:
             rows = CachedTokens(self.config, x, attention_mask, position_ids, cache)
@@ -451,7 +516,9 @@ class HiciForCausalLM:
         states = tuple(rows.restored(state) for state in [*states, x]) if output_hidden_states else None
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(rows.restored(x)[:, kept])
-        loss = None if labels is None else self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
+        loss = None
+        if labels is not None or "shift_labels" in of_loss:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **of_loss)
         out = CausalLMOutputWithPast(loss=loss, logits=logits, hidden_states=states, **{CACHE_NAME: cache})
         return out.to_tuple() if return_dict is False else out
 
@@ -460,12 +527,35 @@ class HiciForCausalLM:
             raise ValueError("the model has no weights of HiCI modules: make it with from_pretrained()")
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give one of input_ids and inputs_embeds")
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        if given.shape[0] == 0 or given.shape[1] == 0:
+            raise ValueError(f"the input has the shape {tuple(given.shape)}: no tokens")
         if cache is not None and not isinstance(cache, DynamicCache):
             raise ValueError(f"the cache is a {type(cache).__name__}; HiCI works with a DynamicCache")
         if attention_mask is not None and attention_mask.dim() != 2:
             raise ValueError(f"attention_mask has {attention_mask.dim()} dimensions; give one of [batch, tokens], 0 at padding")
-        if kwargs.get("output_attentions"):
+        if attention_mask is not None and attention_mask.shape[0] != given.shape[0]:
+            raise ValueError(f"attention_mask has {attention_mask.shape[0]} rows, the input has {given.shape[0]}")
+        if kwargs.pop("output_attentions", None):
             raise ValueError("output_attentions: is not available with HiCI; `hici eval attention` shows where attention goes")
+        for name, value in kwargs.items():
+            if value is not None and name not in NEUTRAL:
+                raise ValueError(f"{name}: is no argument that HiCI knows; leave it out")
+
+
+class NoForm:
+    """What auto_map names for all other heads: a plain model in their place would say nothing of the modules that it lacks."""
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        raise ValueError("HiCI has a form as a causal language model alone; use AutoModelForCausalLM, or load without trust_remote_code "
+                         "for the plain model without its HiCI modules")
+
+    from_config = from_pretrained
+
+    @classmethod
+    def register_for_auto_class(cls, *args, **kwargs):
+        pass
 
 
 class HiciLlamaForCausalLM(HiciForCausalLM, LlamaForCausalLM):
