@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Warnings, sanitizers and the compiler cache, as interface targets that every target of the project links.
 add_library(hici_warnings INTERFACE)
+# Of several sources as one, names of one are "shadowed" by the locals of another.
+set(hici_shadow "-Wshadow$<$<AND:$<BOOL:${HICI_UNITY}>,$<CXX_COMPILER_ID:GNU>>:=local>")
 target_compile_options(hici_warnings INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wconversion -Wnon-virtual-dtor ${hici_shadow}>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${HICI_WERROR}>>:-Werror>)
 
 add_library(hici_sanitizers INTERFACE)

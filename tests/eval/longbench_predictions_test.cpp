@@ -11,7 +11,7 @@
 namespace hici::eval {
 namespace {
 
-const std::string kGood = R"({"pred": "a", "answers": ["b"], "all_classes": ["b", "c"], "length": 5})";
+const std::string kGoodPredictions = R"({"pred": "a", "answers": ["b"], "all_classes": ["b", "c"], "length": 5})";
 
 class LongBenchPredictionsTest : public ::testing::Test {
  protected:
@@ -25,17 +25,17 @@ class LongBenchPredictionsTest : public ::testing::Test {
 };
 
 TEST_F(LongBenchPredictionsTest, ReadsWhatATaskNeeds) {
-  const auto rows = read(kGood + "\n" + kGood);
+  const auto rows = read(kGoodPredictions + "\n" + kGoodPredictions);
   ASSERT_EQ(rows.size(), 2u) << "the last line may lack its end";
   EXPECT_EQ(rows[1].text, "a");
   EXPECT_EQ(rows[1].answers, std::vector<std::string>{"b"});
   EXPECT_EQ(rows[1].classes, (std::vector<std::string>{"b", "c"}));
   EXPECT_EQ(rows[1].length, 5);
-  EXPECT_TRUE(read(kGood, "hotpotqa")[0].classes.empty());
+  EXPECT_TRUE(read(kGoodPredictions, "hotpotqa")[0].classes.empty());
 }
 
 TEST_F(LongBenchPredictionsTest, NamesTheLineAndTheField) {
-  const auto second = [&](const char* row) { return read(kGood + "\n" + row + "\n"); };
+  const auto second = [&](const char* row) { return read(kGoodPredictions + "\n" + row + "\n"); };
   EXPECT_ERROR_SAYS(second(R"({"answers": ["b"], "all_classes": ["b"], "length": 5})"),
                     "x.jsonl: line 2: has no 'pred'");
   EXPECT_ERROR_SAYS(second(R"({"pred": 3, "answers": ["b"]})"), "line 2: pred is 3, expected a string");
@@ -56,7 +56,7 @@ TEST_F(LongBenchPredictionsTest, AnEmptyFileIsAnError) { EXPECT_ERROR_SAYS(read(
 TEST_F(LongBenchPredictionsTest, ACaseCountsOnce) {
   const std::string row = R"({"_id": "7f", "pred": "a", "answers": ["b"], "length": 1})";
   EXPECT_ERROR_SAYS(read(row + "\n" + row, "qasper"), "line 2: _id '7f' is that of line 1 too");
-  EXPECT_EQ(read(row + "\n" + kGood + "\n" + kGood, "qasper").size(), 3u) << "equal rows without _id do occur";
+  EXPECT_EQ(read(row + "\n" + kGoodPredictions + "\n" + kGoodPredictions, "qasper").size(), 3u) << "equal rows without _id do occur";
 }
 
 }  // namespace

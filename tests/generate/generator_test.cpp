@@ -2,6 +2,7 @@
 #include "hici/generate/generator.h"
 
 #include "generate/tiny_model.h"
+#include "hici/hierarchy/hierarchy.h"
 #include "support/counted_memory.h"
 #include "support/error_message.h"
 
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 namespace hici::generate {
 namespace {
@@ -213,6 +215,62 @@ TEST(GeneratorTest, DrawnAnswersDependOnSeedAndStreamAndNotOnTheBatchOrTheCallsB
   options.first_stream = 0;
   options.sampling.seed = 12;
   EXPECT_NE(generator.generate({prompt}, options)[0].ids, together[0].ids);
+}
+
+// The next prompt takes the place of a sequence that has ended; no answer depends on which one that is.
+TEST(GeneratorTest, MorePromptsThanPlacesGiveWhatEachPromptGivesAlone) {
+  nn::CausalLm model(hici::testing::tiny_config(Family::kLlama), {at::kDouble});
+  hierarchy::attach_hierarchy(model, hici::testing::tiny_hici(config::CausalMode::kCausalGi), {at::kDouble});
+  at::manual_seed(9);
+  model.visit_parameters([](const std::string&, at::Tensor& t) { t = at::randn(t.sizes(), at::kDouble).mul_(0.4); });
+  std::vector<Ids> prompts;
+  for (int64_t i = 0; i < 11; ++i) prompts.push_back(counted_prompt(3 + i * 7 % 20, 1 + i));
+  for (const size_t same : {2U, 6U, 7U}) prompts[same] = prompts[same - 1];
+  std::vector<GenerateOptions> cases(5, {.max_new_tokens = 14, .stop_ids = {5, 17, 23, 29, 41, 58}});
+  cases[1].attention = nn::AttentionKind::kHici;
+  cases[2].min_new_tokens = 4;
+  cases[3].sampling = {.temperature = 1.5, .seed = 3};
+  cases[4] = {.max_new_tokens = 14,
+              .min_new_tokens = 2,
+              .stop_ids = {5, 17, 23},
+              .sampling = {.temperature = 2, .repetition_penalty = 1.3, .seed = 5},
+              .attention = nn::AttentionKind::kHici};
+  for (size_t c = 0; c < cases.size(); ++c) {
+    GenerateOptions options = cases[c];
+    std::vector<Ids> alone;
+    std::vector<FinishReason> reasons;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      options.first_stream = i;
+      const Answer answer = Generator(model).generate({prompts[i]}, options)[0];
+      alone.push_back(answer.ids);
+      reasons.push_back(answer.finish_reason);
+    }
+    options.first_stream = 0;
+    for (const int64_t places : {1, 3, 4, 100}) {
+      SCOPED_TRACE(::testing::Message() << "case " << c << ", " << places << " places");
+      options.batch_size = places;
+      std::vector<size_t> ended;
+      Generator generator(model);
+      for (int call = 0; call < 2; ++call) {  // the second finds the cache of the first
+        ended.clear();
+        const std::vector<Answer> answers =
+            generator.generate(prompts, options, {}, [&](size_t i, const Answer& answer) {
+              ended.push_back(i);
+              EXPECT_EQ(answer.ids, alone[i]);
+            });
+        int64_t decoded = 0;
+        for (size_t i = 0; i < prompts.size(); ++i) {
+          EXPECT_EQ(answers[i].ids, alone[i]) << i;
+          EXPECT_EQ(answers[i].finish_reason, reasons[i]) << i;
+          const bool ends_with_stop = reasons[i] == FinishReason::kStopToken;
+          decoded += static_cast<int64_t>(alone[i].size()) - (ends_with_stop ? 0 : 1);
+        }
+        EXPECT_EQ(generator.speed().decoded_tokens, decoded);
+        EXPECT_EQ(std::set<size_t>(ended.begin(), ended.end()).size(), prompts.size());
+        EXPECT_EQ(ended.size(), prompts.size());
+      }
+    }
+  }
 }
 
 TEST(GeneratorTest, TheRepetitionPenaltyCountsPromptAndAnswer) {

@@ -66,7 +66,7 @@ class BenchTest(FolderTest):
     def test_decode_in_8_bits_reads_half_of_what_is_in_them(self):
         wide, _ = self.bench("decode", "--seq_len", 64, "--new_tokens", 2)
         narrow, done = self.bench("decode", "--seq_len", 64, "--new_tokens", 2, "--fp8_base", "True")
-        self.assertIs(narrow["fp8_base"], True)
+        self.assertEqual(narrow["base_format"], "fp8")
         self.assertIn("matrices in 8 bits", done.stdout)
         # Four bytes of each weight of projections and MLPs of 4 layers, width 128, MLP 344, become one.
         self.assertEqual(wide["rows"][0]["bytes_read"] - narrow["rows"][0]["bytes_read"], 3 * 4 * (4 * 128 * 128 + 3 * 128 * 344))

@@ -192,6 +192,9 @@ class FullShardTest(ProcessesTest):
     def test_in_eight_bits(self):
         self.check("fp8", 2, {"fp8_base": True})
 
+    def test_in_four_bits(self):
+        self.check("nf4", 2, {"base_format": "nf4_double"})
+
     def test_a_checkpoint_is_gone_on_with_by_one_process(self):
         out = self.folder / "out"
         self.run_all("two", 2, options(out, 2, shard="full", max_steps=3, **ADAPTED))

@@ -289,9 +289,14 @@ class TokenizerTest(GgufTest):
         (base / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 6, 601, 603]}))
         tokens = Tokenizer.from_file(str(base / "tokenizer.json"))
         values = self.gguf(base, adapter).values
-        self.assertEqual(values["tokenizer.ggml.eos_token_id"], tokens.token_to_id("<|im_end|>"))
-        self.assertEqual((values["tokenizer.ggml.eot_token_id"], values["tokenizer.ggml.eom_token_id"]), (5, 6))
+        # <|im_end|>, the tokenizer's own, is not among them, so no answer of transformers ends there.
+        self.assertNotIn(tokens.token_to_id("<|im_end|>"), (5, 6, 601, 603))
+        self.assertEqual([values[f"tokenizer.ggml.{name}_token_id"] for name in ("eos", "eot", "eom")], [5, 6, 601])
         self.assertIn("of which a GGUF file says three", self.messages)
+        (base / "generation_config.json").write_text(json.dumps({"eos_token_id": tokens.token_to_id("<|im_end|>"), "repetition_penalty": 1.3}))
+        values = self.gguf(base, adapter).values
+        self.assertEqual(values["tokenizer.ggml.eos_token_id"], tokens.token_to_id("<|im_end|>"))
+        self.assertIn("repetition_penalty 1.3 has no place in a GGUF file; give it to llama.cpp: --repeat-penalty 1.3", self.messages)
 
     def test_tokenizer_of_the_adapter_goes_before_that_of_the_base(self):
         base, adapter = self.both("llama3")

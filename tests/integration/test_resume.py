@@ -241,6 +241,9 @@ class RefusalTest(FolderTest):
     def test_other_precision_of_the_base_is_refused_unless_allowed(self):
         self.check_refused_change("fp8_base", fp8_base=True)
 
+    def test_another_format_of_the_base_is_refused_unless_allowed(self):
+        self.check_refused_change("base_format", base_format="nf4")
+
     def test_longer_run_with_constant_rate_is_the_same_run(self):
         out = self.folder / "out"
         self.run_hici(*train_options(out, max_steps=6))

@@ -10,7 +10,7 @@
 namespace hici::nn {
 namespace {
 
-constexpr int64_t kSegment = 4, kLength = 12;
+constexpr int64_t kSegmentTokens = 4, kLength = 12;
 constexpr double kTolerance = 1e-12;  // some thousand roundings of float64
 
 CausalLm random_model() {
@@ -35,10 +35,10 @@ bool is_close(const at::Tensor& a, const at::Tensor& b) { return at::allclose(a,
 
 TEST(AttentionTest, SegmentsAreFullAttentionOfEachAlone) {
   const CausalLm model = random_model();
-  const at::Tensor together = model.forward_hidden(tokens(), options(AttentionKind::kSegments, kSegment));
-  for (int64_t begin = 0; begin < kLength; begin += kSegment) {
-    const at::Tensor alone = model.forward_hidden(tokens().narrow(1, begin, kSegment), options(AttentionKind::kFull));
-    EXPECT_TRUE(is_close(together.narrow(1, begin, kSegment), alone)) << begin;
+  const at::Tensor together = model.forward_hidden(tokens(), options(AttentionKind::kSegments, kSegmentTokens));
+  for (int64_t begin = 0; begin < kLength; begin += kSegmentTokens) {
+    const at::Tensor alone = model.forward_hidden(tokens().narrow(1, begin, kSegmentTokens), options(AttentionKind::kFull));
+    EXPECT_TRUE(is_close(together.narrow(1, begin, kSegmentTokens), alone)) << begin;
   }
 }
 
@@ -51,19 +51,19 @@ TEST(AttentionTest, OneSegmentIsFullAttention) {
 
 TEST(AttentionTest, AModelWithoutAHierarchyStreamsSegments) {
   const CausalLm model = random_model();
-  const at::Tensor whole = model.forward_hidden(tokens(), options(AttentionKind::kSegments, kSegment));
+  const at::Tensor whole = model.forward_hidden(tokens(), options(AttentionKind::kSegments, kSegmentTokens));
   ModelState state = model.empty_state(2);
-  for (int64_t i = 0; i < kLength / kSegment; ++i) {
-    const Segment segment{tokens().narrow(1, i * kSegment, kSegment), i, {}, model.rotary_frequencies()};
+  for (int64_t i = 0; i < kLength / kSegmentTokens; ++i) {
+    const Segment segment{tokens().narrow(1, i * kSegmentTokens, kSegmentTokens), i, {}, model.rotary_frequencies()};
     SegmentHidden out = model.forward_segment(segment, state);
-    EXPECT_TRUE(is_close(out.hidden_BSC, whole.narrow(1, i * kSegment, kSegment))) << i;
+    EXPECT_TRUE(is_close(out.hidden_BSC, whole.narrow(1, i * kSegmentTokens, kSegmentTokens))) << i;
     state = std::move(out.after);
   }
 }
 
 TEST(AttentionTest, HiciNeedsAHierarchy) {
   const CausalLm model = random_model();
-  EXPECT_ERROR_SAYS(model.forward_hidden(tokens(), options(AttentionKind::kHici, kSegment)),
+  EXPECT_ERROR_SAYS(model.forward_hidden(tokens(), options(AttentionKind::kHici, kSegmentTokens)),
                     "a layer without a hierarchy");
 }
 

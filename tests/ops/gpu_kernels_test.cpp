@@ -9,8 +9,6 @@
 #include "hici/ops/attention_heads.h"
 #include "hici/ops/cached_attention.h"
 #include "hici/ops/dual_chunk_attention.h"
-#include "hici/ops/fp8.h"
-#include "hici/ops/fp8_mlp.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/ops/lora_linear.h"
 #include "hici/ops/rms_norm.h"
@@ -473,110 +471,6 @@ TEST(DeviceGraphTest, ARecordedStepDoesTheSameWorkAgainAndAgain) {
   for (int i = 0; i < 5; ++i) step.run();
   EXPECT_TRUE(step.is_recorded());
   EXPECT_TRUE(x.eq(63).all().item<bool>());  // 1, 3, 7, 15, 31, 63
-}
-
-// Rows of every width class: one move of a thread, several, and a column factor; segments that stand apart.
-TEST(GpuFp8Test, RowsAreThoseOfTheCpu) {
-  device::require_cuda_device("cuda:0", 0);
-  for (const int64_t width : {16, 64, 4096, 11008, 14336, 20000}) {
-    const at::Tensor x =
-        (random({3, 9, width}) * at::logspace(-3, 3, 9, 10., at::kDouble).unsqueeze(1)).to(at::kBFloat16);
-    const at::Tensor factor = random({width}).abs().to(at::kFloat);
-    for (const at::Tensor& f : {at::Tensor(), factor}) {
-      const at::Tensor apart = x.cuda().narrow(1, 2, 7);
-      const Fp8Rows cpu = quantise_rows(x.narrow(1, 2, 7), f);
-      const Fp8Rows gpu = quantise_rows(apart, f.defined() ? f.cuda() : f);
-      EXPECT_TRUE(at::allclose(gpu.scale_n1.cpu(), cpu.scale_n1, 1e-6, 0)) << width;
-      // The same number but where a tie between two falls to the other side.
-      const at::Tensor a = gpu.rows_nI.cpu().to(at::kFloat), b = cpu.rows_nI.to(at::kFloat);
-      EXPECT_TRUE(at::allclose(a, b, 1.0 / 8, std::pow(2.0, -9))) << width;
-      EXPECT_GE(a.eq(b).to(at::kFloat).mean().item<float>(), 0.999F) << width;
-    }
-  }
-}
-
-TEST(GpuFp8Test, LayersAreThoseOfTheCpu) {
-  device::require_cuda_device("cuda:0", 0);
-  at::manual_seed(3);
-  const auto run = [](const std::vector<at::Tensor>& t, at::Device device, at::ScalarType type) {
-    const auto on = [&](size_t i) { return t[i].to(device, type).detach(); };
-    const Fp8Matrix first = quantise_matrix(on(1)), second = quantise_matrix(on(2));
-    const at::Tensor x = on(0).requires_grad_(), a = on(3).requires_grad_(), b = on(4).requires_grad_();
-    const std::vector<at::Tensor> y = lora_linears(x,
-                                                   {{first.weight, a, b, 2.0, first.transposed, first.scale},
-                                                    {second.weight, {}, {}, 0, second.transposed, second.scale}},
-                                                   {false, 40, {0, 4}});
-    auto results = torch::autograd::grad({y[0], y[1]}, {x, a, b}, {on(5), on(6)});
-    results.insert(results.end(), {y[0].detach(), y[1].detach()});
-    return results;
-  };
-  std::vector<at::Tensor> inputs = {random({3, 40, 128}), random({96, 128}),   random({64, 128}),  random({8, 128}),
-                                    random({96, 8}),      random({3, 40, 96}), random({3, 40, 64})};
-  for (at::Tensor& t : inputs) t = t.to(at::kBFloat16).to(at::kFloat);
-  const auto expected = run(inputs, at::kCPU, at::kFloat), got = run(inputs, at::Device(at::kCUDA, 0), at::kBFloat16);
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const double difference = (got[i].cpu().to(at::kFloat) - expected[i]).abs().max().item<double>();
-    EXPECT_LE(difference, 2e-2 * expected[i].abs().max().item<double>()) << "result " << i;  // bfloat16's rounding
-  }
-}
-
-// Equal to the last bit to the ops that it is made of, values and gradient; rows held by 256, 512 and 1,024 threads,
-// and rows that are made twice.
-TEST(GpuFp8Test, AnMlpIsItsParts) {
-  device::require_cuda_device("cuda:0", 0);
-  at::manual_seed(5);
-  for (const int64_t inner : {64, 4096, 11008, 28672, 40000}) {
-    SCOPED_TRACE(inner);
-    auto drawn = [](at::IntArrayRef shape) { return random(shape).to(at::Device(at::kCUDA, 0), at::kBFloat16); };
-    auto matrix = [&](at::IntArrayRef shape) {
-      const Fp8Matrix m = quantise_matrix(drawn(shape) * 0.1);
-      return LoraWeights{m.weight, {}, {}, 0, m.transposed, m.scale};
-    };
-    const MlpWeights w{matrix({inner, 64}), matrix({inner, 64}), matrix({64, inner})};
-    const at::Tensor x = drawn({2, 21, 64}), dout = drawn({2, 21, 64});
-    auto run = [&](auto&& mlp) {
-      const at::Tensor in = x.detach().requires_grad_();
-      const at::Tensor out = mlp(in);
-      return std::vector<at::Tensor>{out.detach(), torch::autograd::grad({out}, {in}, {dout})[0]};
-    };
-    ASSERT_TRUE(fp8_mlp_supports(x, w));
-    const auto got = run([&](const at::Tensor& in) { return fp8_mlp(in, w); });
-    const auto expected = run([&](const at::Tensor& in) {
-      const auto both = lora_linears(in, {w.gate, w.up});
-      return lora_linears(swiglu(both[0], both[1]), {w.down})[0];
-    });
-    EXPECT_TRUE(at::equal(got[0], expected[0]));
-    EXPECT_TRUE(at::equal(got[1], expected[1]));
-  }
-}
-
-// Those of a decode step, with and without adapters, and of more rows or other widths than their kernel takes.
-TEST(GpuFp8Test, LayersOfADecodeStepAreThoseOfTheCpu) {
-  device::require_cuda_device("cuda:0", 0);
-  at::manual_seed(4);
-  const at::NoGradGuard no_grad;
-  struct Shape {
-    int64_t rows, in, rank;
-  };
-  const Shape shapes[] = {{1, 4096, 0}, {8, 1152, 8}, {3, 14336, 16}, {9, 128, 8}, {2, 144, 0}};
-  for (const Shape& s : shapes) {
-    SCOPED_TRACE(::testing::Message() << s.rows << " rows of " << s.in << ", rank " << s.rank);
-    auto drawn = [](at::IntArrayRef shape) { return random(shape).to(at::kBFloat16).to(at::kFloat); };
-    const std::vector<at::Tensor> t = {drawn({s.rows, 1, s.in}), drawn({208, s.in}), drawn({32, s.in}),
-                                       drawn({s.rank, s.in}), drawn({208, s.rank})};
-    auto run = [&](at::Device device, at::ScalarType type) {
-      const auto on = [&](size_t i) { return t[i].to(device, type); };
-      const Fp8Matrix first = quantise_matrix(on(1), false), second = quantise_matrix(on(2), false);
-      LoraWeights with{first.weight, {}, {}, 0, first.transposed, first.scale};
-      if (s.rank > 0) with = {first.weight, on(3), on(4), 0.5, first.transposed, first.scale};
-      return lora_linears(on(0), {with, {second.weight, {}, {}, 0, second.transposed, second.scale}});
-    };
-    const auto expected = run(at::kCPU, at::kFloat), got = run(at::Device(at::kCUDA, 0), at::kBFloat16);
-    for (size_t i = 0; i < expected.size(); ++i) {
-      const double difference = (got[i].cpu().to(at::kFloat) - expected[i]).abs().max().item<double>();
-      EXPECT_LE(difference, 2e-2 * expected[i].abs().max().item<double>()) << "result " << i;  // bfloat16's rounding
-    }
-  }
 }
 
 TEST(GpuAttentionTest, HopperTakesCudnnAndOlderCardsFlash) {

@@ -42,7 +42,9 @@ INSTANTIATE_TEST_SUITE_P(Cases, GpuPlaceWeightsTest,
                                            Case{"offloaded", 8, nn::ActivationPolicies(8, kOffload)},
                                            Case{"mixed", 5, {kOffload, kKeep, kRecompute, kRecomputeMlp, kKeep}},
                                            Case{"streamed", 8, {}, true}, Case{"streamed_odd", 7, {}, true},
-                                           Case{"eight_bits", 6, {}, false, true}),
+                                           Case{"eight_bits", 6, {}, false, config::BaseFormat::kFp8},
+                                           Case{"four_bits", 6, {}, false, config::BaseFormat::kNf4},
+                                           Case{"four_bits_double", 6, {}, false, config::BaseFormat::kNf4Double}),
                          [](const auto& each) { return std::string(each.param.name); });
 
 TEST(GpuHostStateTest, OptimizerStateInHostMemoryGivesTheSameNumbersBitForBit) {

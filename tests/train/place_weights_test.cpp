@@ -28,17 +28,23 @@ TEST_P(PlaceWeightsTest, GradientsAreThoseOfWeightsThatStay) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cases, PlaceWeightsTest,
-    ::testing::Values(
-        Case{"kept", 5, {}}, Case{"kept_even", 4, {}}, Case{"one_layer", 1, {}},
-        Case{"recomputed_mlps", 5, nn::ActivationPolicies(5, kRecomputeMlp)},
-        Case{"recomputed", 4, nn::ActivationPolicies(4, kRecompute)},
-        Case{"mixed", 5, {kRecompute, kKeep, kRecompute, kRecomputeMlp, kKeep}}, Case{"streamed", 4, {}, true},
-        Case{"streamed_odd", 3, {}, true}, Case{"streamed_recomputed", 4, nn::ActivationPolicies(4, kRecompute), true},
-        Case{"eight_bits", 3, {}, false, true},
-        Case{"one_layer_less", 4, {}, false, false, {.name_parts = {"norm", "layers.1.mlp", "layers.2."}}}),
-    [](const auto& each) { return std::string(each.param.name); });
+INSTANTIATE_TEST_SUITE_P(Cases, PlaceWeightsTest,
+                         ::testing::Values(Case{"kept", 5, {}}, Case{"kept_even", 4, {}}, Case{"one_layer", 1, {}},
+                                           Case{"recomputed_mlps", 5, nn::ActivationPolicies(5, kRecomputeMlp)},
+                                           Case{"recomputed", 4, nn::ActivationPolicies(4, kRecompute)},
+                                           Case{"mixed", 5, {kRecompute, kKeep, kRecompute, kRecomputeMlp, kKeep}},
+                                           Case{"streamed", 4, {}, true}, Case{"streamed_odd", 3, {}, true},
+                                           Case{"streamed_recomputed", 4, nn::ActivationPolicies(4, kRecompute), true},
+                                           Case{"eight_bits", 3, {}, false, config::BaseFormat::kFp8},
+                                           Case{"four_bits", 3, {}, false, config::BaseFormat::kNf4},
+                                           Case{"four_bits_double", 3, {}, false, config::BaseFormat::kNf4Double},
+                                           Case{"one_layer_less",
+                                                4,
+                                                {},
+                                                false,
+                                                config::BaseFormat::kModel,
+                                                {.name_parts = {"norm", "layers.1.mlp", "layers.2."}}}),
+                         [](const auto& each) { return std::string(each.param.name); });
 
 TEST(PlaceWeightsTest, OneProcessHoldsAPartAndTwoLayers) {
   testing::in_threads(2, [](const parallel::ProcessGroup& group) {
@@ -54,8 +60,8 @@ TEST(PlaceWeightsTest, OneProcessHoldsAPartAndTwoLayers) {
 
 TEST(PlaceWeightsTest, OneProcessWithoutOffloadingHasNothingToPlace) {
   const parallel::World world;
-  EXPECT_FALSE(place_frozen_weights({.kind = config::ShardKind::kFull}, {}, false, world, at::kCPU));
-  EXPECT_FALSE(place_frozen_weights({.offload_weights = true}, {}, false, world, at::kCPU));
+  EXPECT_FALSE(place_frozen_weights({.kind = config::ShardKind::kFull}, {}, config::BaseFormat::kModel, world, at::kCPU));
+  EXPECT_FALSE(place_frozen_weights({.offload_weights = true}, {}, config::BaseFormat::kModel, world, at::kCPU));
   EXPECT_EQ(weight_processes({.kind = config::ShardKind::kFull, .group_size = 4}, 8), 4);
   EXPECT_EQ(weight_processes({.kind = config::ShardKind::kFull}, 8), 8);
   EXPECT_EQ(weight_processes({}, 8), 1);

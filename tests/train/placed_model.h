@@ -34,7 +34,7 @@ struct Case {
   int64_t layers;
   nn::ActivationPolicies policies;
   bool streamed = false;
-  bool fp8 = false;
+  config::BaseFormat format = config::BaseFormat::kModel;
   optim::TrainableSelection trainable = {};
 };
 
@@ -73,7 +73,7 @@ inline std::unique_ptr<nn::CausalLm> make_model(const Case& c, const PlaceLayer&
   model->visit_parameters(draw, {.after = placed});
   for (const optim::TrainedParameter& each : optim::select_trainable(*model, c.trainable))
     trained[each.name] = each.tensor;
-  if (c.fp8 && !place) model->quantise_frozen("fp8");
+  if (!place) model->quantise_frozen(c.format, "format");
   return model;
 }
 
@@ -116,7 +116,7 @@ inline void expect_same(const Gradients& got, const Gradients& expected) {
 inline PlaceLayer placing(const parallel::ProcessGroup& group, bool on_host, const Case& c,
                           at::Device device = at::kCPU) {
   return [=](nn::CausalLm& model, size_t layer) {
-    place_layer(model, layer, c.trainable, c.fp8, {group, device, on_host});
+    place_layer(model, layer, c.trainable, c.format, {group, device, on_host});
   };
 }
 

@@ -32,6 +32,7 @@ int64_t peak_resident_bytes() { return bytes_of_line("/proc/self/status", "VmHWM
 int64_t available_bytes() { return bytes_of_line("/proc/meminfo", "MemAvailable"); }
 
 bool reset_peak_resident() {
+  release_freed_memory();
   std::ofstream clear("/proc/self/clear_refs");
   clear << "5" << std::flush;  // 5: reset the peak resident set size (proc(5))
   return clear.good();

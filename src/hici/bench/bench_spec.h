@@ -2,6 +2,7 @@
 // What `hici bench` measures: a model by its shapes, contexts, kinds of attention, and how often.
 #pragma once
 
+#include "hici/config/base_format.h"
 #include "hici/config/hici_config.h"
 #include "hici/config/sharding.h"
 #include "hici/nn/activation_policy.h"
@@ -53,12 +54,12 @@ struct BenchSpec {
   int64_t accumulation_steps = 1;          // forwards and backwards in one measured step
   const parallel::World* world = nullptr;  // of a step over several processes, which is measured beside one alone
   config::Sharding sharding;
-  int64_t memory_limit = 0;             // bytes of the GPU that a step may have; 0: what is free
-  bool shows_parts = true;              // one run more, with marks where parts change
-  bool stream_segments = false;         // a step segment by segment
-  bool fp8_base = false;                // frozen projections and MLPs in 8 bits
-  int64_t segment_length = 0;           // 0: the length over model.hici.num_segments
-  int64_t prefix_slots = 12;            // attention alone
+  int64_t memory_limit = 0;      // bytes of the GPU that a step may have; 0: what is free
+  bool shows_parts = true;       // one run more, with marks where parts change
+  bool stream_segments = false;  // a step segment by segment
+  config::BaseFormat base_format = config::BaseFormat::kModel;  // of frozen projections and MLPs
+  int64_t segment_length = 0;                                   // 0: the length over model.hici.num_segments
+  int64_t prefix_slots = 12;                                    // attention alone
   int64_t attention_tokens = 0;         // attention alone: of all segments together; 0: 65,536 on a GPU, 4096 on a CPU
   std::vector<int64_t> link_bytes;      // links: of each collective, over all processes
   std::vector<int64_t> batch_sizes{1};  // decoding: sequences that get a token each in one step

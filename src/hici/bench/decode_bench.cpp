@@ -31,6 +31,10 @@ std::vector<BenchColumn> decode_columns() {
 double weight_bytes(nn::CausalLm& model) {
   int64_t bytes = 0;
   model.visit_parameters([&](const std::string&, const at::Tensor& t) { bytes += static_cast<int64_t>(t.nbytes()); });
+  for (nn::DecoderLayer& layer : model.layers())
+    for (const auto& [name, linear] : layer.linears())
+      for (const at::Tensor& t : {linear->block_scale, linear->scale_groups})
+        if (t.defined()) bytes += static_cast<int64_t>(t.nbytes());
   if (!model.config().tie_word_embeddings) bytes -= static_cast<int64_t>(model.embed_tokens().nbytes());
   return static_cast<double>(bytes);
 }
@@ -41,8 +45,8 @@ class DecodeCase {
   DecodeCase(const BenchSpec& spec, int64_t batch, int64_t length, WeightPool& pool)
       : spec_(spec), batch_(batch), length_(length), model_(config_for(spec, length), {spec.dtype}) {
     model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
-    if (spec.fp8_base) {
-      model_.quantise_frozen("`fp8_base`", /*has_backward=*/false);
+    if (spec.base_format != config::BaseFormat::kModel) {
+      model_.quantise_frozen(spec.base_format, base_format_subject(spec.base_format), /*has_backward=*/false);
       pool.drop_unused();
     }
     session_ = std::make_unique<generate::DecodeSession>(
@@ -128,15 +132,16 @@ BenchReport bench_decode(const BenchSpec& spec) {
   const MachineRates rates = measure_machine(spec.device, spec.dtype, spec.pause_ms);
   nlohmann::json facts = common_facts("bench decode", spec, rates);
   facts["new_tokens"] = spec.new_tokens;
-  facts["fp8_base"] = spec.fp8_base;
+  facts["base_format"] = name_of(spec.base_format);
   facts["records_graph"] = spec.records_graph && spec.device.is_cuda();
-  BenchReport report{std::move(facts),
-                     detail::concat("decoding: ", spec.model.name, ", ", counted(spec.new_tokens, "step"),
-                                    " behind each context", spec.fp8_base ? ", matrices in 8 bits" : "",
-                                    spec.device.is_cuda() ? spec.records_graph ? ", one CUDA graph a step" : "" : ""),
-                     decode_columns(),
-                     {},
-                     {"bound: weights and cache read once a step at the rate of the copy"}};
+  BenchReport report{
+      std::move(facts),
+      detail::concat("decoding: ", spec.model.name, ", ", counted(spec.new_tokens, "step"), " behind each context",
+                     spec.base_format == config::BaseFormat::kModel ? "" : ", ", matrices_text(spec.base_format),
+                     spec.device.is_cuda() ? spec.records_graph ? ", one CUDA graph a step" : "" : ""),
+      decode_columns(),
+      {},
+      {"bound: weights and cache read once a step at the rate of the copy"}};
   WeightPool pool(spec.device, spec.dtype);
   for (const int64_t batch : spec.batch_sizes) {
     for (const int64_t length : spec.lengths) report.rows.push_back(decode_row(spec, batch, length, pool, rates));

@@ -33,6 +33,7 @@ plan::PlanProblem problem_of(const MemoryTableSpec& spec, int64_t length, const 
   stated.lora = spec.lora;
   stated.mesh = spec.mesh;
   stated.sharding = spec.sharding;
+  stated.base_format = spec.base_format;
   // The GPU is not the one of this machine, if it has one.
   const auto device = spec.on_gpu ? std::nullopt : std::optional<at::Device>(at::kCPU);
   return plan::make_problem(std::move(stated), parameters, device);
@@ -187,6 +188,7 @@ nlohmann::json facts_of(const MemoryTableSpec& spec, const plan::ParameterSizes&
           {"gradient_accumulation_steps", spec.accumulation_steps},
           {"dtype", ops::dtype_name(spec.dtype)},
           {"low_rank_training", spec.trainable.low_rank},
+          {"base_format", name_of(spec.base_format)},
           {"lora_rank", spec.trainable.low_rank ? spec.lora.rank : 0},
           {"stream_segments", spec.stream_segments},
           {"activation_policy", spec.policy ? name_of(*spec.policy) : "auto"},
@@ -245,8 +247,9 @@ MemoryTable make_memory_table(const MemoryTableSpec& spec) {
       "memory of a training step in GiB, counted, not measured: ", spec.model.name, ", ",
       human_count(static_cast<double>(parameters.all)), " parameters, ",
       human_count(static_cast<double>(parameters.trained)), " trained, ", nn::attention_kind_name(spec.attention),
-      " attention, batch ", spec.batch_size, spec.stream_segments ? ", segments streamed" : "", processes_text(spec),
-      "\n", limit_text(spec), "\n\n", table_text(table.json["rows"]), traffic_text(spec, table.json["rows"]));
+      " attention, batch ", spec.batch_size, spec.base_format == config::BaseFormat::kModel ? "" : ", ",
+      matrices_text(spec.base_format), spec.stream_segments ? ", segments streamed" : "", processes_text(spec), "\n",
+      limit_text(spec), "\n\n", table_text(table.json["rows"]), traffic_text(spec, table.json["rows"]));
   for (const nlohmann::json& row : table.json["rows"]) {
     if (!row["fits"]) table.text += what_fits_text(spec, row);
   }

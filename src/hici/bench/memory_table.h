@@ -27,6 +27,7 @@ struct MemoryTableSpec {
   std::optional<nn::ActivationPolicy> policy = {};  // nullopt: the fastest mix that fits
   parallel::Mesh mesh = {};                         // the processes, of which one is planned
   config::Sharding sharding = {};
+  config::BaseFormat base_format = config::BaseFormat::kModel;  // of frozen projections and MLPs
   plan::LinkRates rates = plan::kNvlinkRates;
   int64_t memory_bytes = 0;  // of the card, or that a process on a CPU may have
 

@@ -177,7 +177,7 @@ nlohmann::json model_facts(const BenchSpec& spec, BenchWork work, const MachineR
   facts["lora_rank"] = spec.lora.rank;
   if (work == BenchWork::kStep)
     facts["activation_policy"] = spec.activation_policy ? name_of(*spec.activation_policy) : "auto";
-  facts["fp8_base"] = spec.fp8_base;
+  facts["base_format"] = name_of(spec.base_format);
   if (work == BenchWork::kStep) facts["gradient_accumulation_steps"] = spec.accumulation_steps;
   if (spec.processes() > 1) {
     facts["processes"] = spec.processes();
@@ -203,8 +203,9 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   // Full attention knows no segments, and no other kind than HiCI a causal mode.
   const bool has_segments = std::any_of(spec.attentions.begin(), spec.attentions.end(),
                                         [](nn::AttentionKind kind) { return kind != nn::AttentionKind::kFull; });
-  std::string title = detail::concat(what, spec.fp8_base ? ", frozen matrices in 8 bits" : "", ": ", spec.model.name,
-                                     ", batch ", spec.batch_size);
+  std::string title =
+      detail::concat(what, spec.base_format == config::BaseFormat::kModel ? "" : ", ", matrices_text(spec.base_format),
+                     ": ", spec.model.name, ", batch ", spec.batch_size);
   if (has_segments) title += ", " + counted(spec.model.hici.num_segments, "segment");
   if (is_measured(spec, nn::AttentionKind::kHici))
     title += detail::concat(", causal mode ", name_of(spec.model.hici.causal_mode));
@@ -230,7 +231,7 @@ BenchReport bench_model(const BenchSpec& spec, BenchWork work) {
       group.push_back({attention, &alone, nullptr, nullptr});
       if (spec.processes() > 1) group.push_back({attention, spec.world, nullptr, nullptr});
       // Quantised weights belong to one kind: two sets of them may not fit.
-      const bool takes_turns = !(spec.fp8_base && spec.device.is_cuda());
+      const bool takes_turns = spec.base_format == config::BaseFormat::kModel || !spec.device.is_cuda();
       if (takes_turns && &attention != &spec.attentions.back()) continue;
       log_info("measuring ", counted(length, "token"), ", ",
                takes_turns ? "all kinds in turn" : nn::attention_kind_name(attention));

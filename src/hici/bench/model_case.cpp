@@ -120,7 +120,7 @@ void ModelCase::make_optimizer() {
 void ModelCase::draw_weights(WeightPool& pool) {
   const train::PlaceLayer place =
       work_ == BenchWork::kStep
-          ? train::place_frozen_weights(sharding_for(spec_, world_), {}, spec_.fp8_base, world_, spec_.device)
+          ? train::place_frozen_weights(sharding_for(spec_, world_), {}, spec_.base_format, world_, spec_.device)
           : train::PlaceLayer();
   auto draw = [&](const std::string& name, at::Tensor& t) {
     const bool is_placed = place && name.find(".layers.") != std::string::npos && !optim::is_trained({}, name);
@@ -130,9 +130,10 @@ void ModelCase::draw_weights(WeightPool& pool) {
     if (place) place(model_, layer);
   };
   model_.visit_parameters(draw, {.after = drawn});
-  if (!spec_.fp8_base || place) return;
+  if (spec_.base_format == config::BaseFormat::kModel || place) return;
   optim::select_trainable(model_, {});
-  model_.quantise_frozen("`fp8_base`", /*has_backward=*/work_ == BenchWork::kStep);
+  model_.quantise_frozen(spec_.base_format, base_format_subject(spec_.base_format),
+                         /*has_backward=*/work_ == BenchWork::kStep);
   pool.drop_unused();
 }
 
@@ -144,6 +145,7 @@ void ModelCase::plan() {
   stated.shape.tokens *= world_.mesh().segments;
   stated.mesh = world_.mesh();
   stated.sharding = sharding_for(spec_, world_);
+  stated.base_format = spec_.base_format;
   stated.dtype = spec_.dtype;
   stated.has_optimizer = spec_.with_optimizer;
   stated.stream_segments = spec_.stream_segments;

@@ -13,6 +13,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/flag_text.h"
 #include "hici/commands/options/activation_options.h"
+#include "hici/commands/options/base_format_options.h"
 #include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/option_values.h"
@@ -38,6 +39,7 @@ struct BenchOptions {
   std::string latex;
   HiciOptions hici;                                       // bound by step and eval only
   ActivationOptions activations;                          // bound by step only
+  BaseFormatOptions base_format;                          // bound by step, eval and decode only
   std::vector<std::string> link_bytes{"64KiB", "404MB"};  // bound by links only
   bool is_step = false;
   const CLI::App* app = nullptr;
@@ -92,6 +94,7 @@ void resolve_common(BenchOptions& o) {
     o.spec.activation_policy = o.activations.resolve();
     o.spec.sharding = o.sharding.resolve();
   }
+  if (o.base_format.base_format.is_declared()) o.spec.base_format = o.base_format.resolve();
   o.spec.validate();
   o.spec.device = o.device.resolve_device();
   ShardingOptions::keep_on_cpu(o.spec.sharding, o.spec.device);
@@ -134,7 +137,7 @@ void bind_model(CLI::App& app, BenchOptions& o) {
            "A list of hici, full (full_attn), s2 (longlora) and segments (inside segments, no slots: what HiCI's cost "
            "is measured against); also --methods");
   add_option(app, "batch_size", o.spec.batch_size, "Sequences in one forward", kBatch);
-  add_bool(app, "fp8_base", o.spec.fp8_base, "Frozen projections and MLPs in 8 bits, as with --fp8_base elsewhere");
+  o.base_format.bind(app);
   add_bool(app, "parts", o.spec.shows_parts, "Where the time goes, from one run more; False: without it");
   add_option(app, "trace", o.spec.trace_folder,
              "Folder for a timeline of each case, KIND-LENGTH.json, from one run more; ui.perfetto.dev shows them");
@@ -203,7 +206,7 @@ void bind_decode(CLI::App& app, BenchOptions& o) {
               "Tokens that a sequence has already, a list: 8192,16384,32768 (also --context_lengths)");
   add_list(app, "batch_size", o.batch_sizes, "Sequences that get a token each in one step, a list: 1,8");
   add_option(app, "new_tokens", o.spec.new_tokens, "Steps of a run, each a token more", {1, 1000000});
-  add_bool(app, "fp8_base", o.spec.fp8_base, "Projections and MLPs in 8 bits, as in hici generate");
+  o.base_format.bind(app);
   add_bool(app, "record_graph", o.spec.records_graph, "On a GPU: the step as one CUDA graph");
 }
 

@@ -75,14 +75,14 @@ generate::GenerateOptions options_of(const EvalLongBenchOptions& o, const eval::
   return options;
 }
 
-struct Run {
+struct LongBenchRun {
   const EvalLongBenchOptions& o;
   const AnsweringModel& model;
   eval::BenchmarkPrompts prompts;
   generate::Generator generator;
 };
 
-json settings_of(const Run& run, const eval::LongBenchData& data) {
+json settings_of(const LongBenchRun& run, const eval::LongBenchData& data) {
   json settings = run.o.benchmark.settings("eval longbench", run.model);
   settings["dataset"] = std::string(data.task->name);
   settings["longbench_e"] = run.o.is_e;
@@ -114,7 +114,7 @@ void write_predictions(const fs::path& path, json settings, const eval::LongBenc
 }
 
 // False when a stop signal came.
-bool predict(Run& run, const eval::LongBenchData& data) {
+bool predict(LongBenchRun& run, const eval::LongBenchData& data) {
   const fs::path path = predictions_of(run.o, data);
   const json settings = settings_of(run, data);
   eval::CaseJournal journal(path, eval::identity_of(settings), static_cast<int64_t>(data.cases.size()), process_rank(),
@@ -160,7 +160,7 @@ int run_longbench(EvalLongBenchOptions& o) {
   const StopSignals signals;
   const AnsweringModel model = o.benchmark.answering.load();
   for (const eval::LongBenchData& data : all) budget_of(o, data, model).check(std::string(data.task->name));
-  Run run{o, model, o.benchmark.prompts(model), generate::Generator(*model.loaded.model)};
+  LongBenchRun run{o, model, o.benchmark.prompts(model), generate::Generator(*model.loaded.model)};
   for (const eval::LongBenchData& data : all) {
     if (!predict(run, data)) check_stop(kAnswersAreKept);
   }

@@ -9,6 +9,7 @@
 #include "hici/base/signals.h"
 #include "hici/base/version.h"
 #include "hici/commands/commands.h"
+#include "hici/commands/options/base_format_options.h"
 #include "hici/commands/options/data_options.h"
 #include "hici/commands/options/dual_chunk_options.h"
 #include "hici/commands/options/foreign_options.h"
@@ -55,7 +56,7 @@ struct EvalPplOptions {
   Option<int64_t> sliding_window{256};
   Option<int64_t> limit_tokens{0};
   Option<bool> stream_segments{false};
-  bool fp8_base = false;
+  BaseFormatOptions base_format;
   Option<int64_t> segment_parallel{1};
   RollingOptions rolling;
   CLI::App* app = nullptr;  // the command, for the text of its options
@@ -166,7 +167,7 @@ nlohmann::json dual_chunk_json(const EvalPplOptions& o, const config::ModelConfi
 }
 
 nlohmann::json result_json(const nlohmann::json& settings, const std::optional<data::Documents>& documents,
-                           const std::optional<double>& fp8_difference, const eval::PerplexityResult& result) {
+                           const std::optional<double>& base_difference, const eval::PerplexityResult& result) {
   nlohmann::json row = {{"perplexity", result.perplexity},
                         {"accuracy", result.accuracy},
                         {"loss", result.loss},
@@ -175,7 +176,7 @@ nlohmann::json result_json(const nlohmann::json& settings, const std::optional<d
                         {"tokens_per_second", result.tokens_per_second},
                         {"seconds", result.seconds}};
   if (documents) row.update(rolling_result(*documents, result));
-  if (fp8_difference) row["fp8_loss_difference"] = *fp8_difference;
+  if (base_difference) row["base_loss_difference"] = *base_difference;
   row.update(settings);
   return row;
 }
@@ -188,9 +189,9 @@ std::string result_text(const nlohmann::json& row) {
       << counted(row["seq_len"], "token") << ", " << counted(row["windows"], "window") << ", "
       << counted(row["predicted_tokens"], "predicted token") << ", " << row["tokens_per_second"].get<double>()
       << " tokens/s)\n";
-  if (const auto found = row.find("fp8_loss_difference"); found != row.end())
-    out << std::showpos << std::setprecision(4) << "matrices in 8 bits: loss " << found->get<double>()
-        << " over the first window, against " << row["dtype"].get<std::string>() << '\n';
+  if (const auto found = row.find("base_loss_difference"); found != row.end())
+    out << std::showpos << std::setprecision(4) << "base_format " << row.value("base_format", "fp8") << ": loss "
+        << found->get<double>() << " over the first window, against " << row["dtype"].get<std::string>() << '\n';
   return out.str();
 }
 
@@ -229,7 +230,7 @@ struct Evaluation {
   std::optional<data::Documents> documents;  // with --rolling
   eval::PerplexityOptions options;
   nlohmann::json settings;
-  std::optional<double> fp8_difference;  // of the first window's loss, with --fp8_base
+  std::optional<double> base_difference;  // of the first window's loss, with --base_format
 };
 
 double loss_of_first_window(const EvalPplOptions& o, const Evaluation& e) {
@@ -239,12 +240,14 @@ double loss_of_first_window(const EvalPplOptions& o, const Evaluation& e) {
   return eval::evaluate_perplexity(*e.loaded.model, *e.tokens, first).loss;
 }
 
-// Puts the matrices in 8 bits, with the loss of the first window before and after it where windows are of one length.
+// Puts the matrices in --base_format, with the loss of the first window before and after it where windows are of one
+// length.
 void quantise(const EvalPplOptions& o, Evaluation& e) {
   const bool is_compared = e.tokens && o.segment_parallel.value == 1;
   const double before = is_compared ? loss_of_first_window(o, e) : 0;
-  e.loaded.model->quantise_frozen("--fp8_base", /*has_backward=*/false);
-  if (is_compared) e.fp8_difference = loss_of_first_window(o, e) - before;
+  const config::BaseFormat format = o.base_format.resolve();
+  e.loaded.model->quantise_frozen(format, base_format_subject(format), /*has_backward=*/false);
+  if (is_compared) e.base_difference = loss_of_first_window(o, e) - before;
 }
 
 // The data, in one of both forms.
@@ -272,7 +275,7 @@ int64_t longest_window(const EvalPplOptions& o, const Evaluation& e) {
 Evaluation open_evaluation(const EvalPplOptions& o, const EvalMode& mode,
                            const std::optional<data::TokenTypeChoice>& type) {
   Evaluation e{
-      .loaded = load(o, mode), .tokens = {}, .documents = {}, .options = {}, .settings = {}, .fp8_difference = {}};
+      .loaded = load(o, mode), .tokens = {}, .documents = {}, .options = {}, .settings = {}, .base_difference = {}};
   const nn::ForwardOptions forward = make_forward(o, mode, e.loaded);
   open_data(o, type, e);
   if (longest_window(o, e) > 0 && mode.attention != nn::AttentionKind::kDca)
@@ -287,8 +290,8 @@ Evaluation open_evaluation(const EvalPplOptions& o, const EvalMode& mode,
                .limit_tokens = o.limit_tokens.value,
                .forward = forward,
                .stream_segments = o.stream_segments.value};
-  if (o.fp8_base) {
-    e.settings["fp8_base"] = true;
+  if (o.base_format.resolve() != config::BaseFormat::kModel) {
+    o.base_format.record(e.settings);
     quantise(o, e);
   }
   return e;
@@ -298,7 +301,7 @@ using WriteResult = std::function<void(const eval::PerplexityResult&)>;
 
 WriteResult writer_of(const EvalPplOptions& o, const Evaluation& e) {
   return [&](const eval::PerplexityResult& result) {
-    const nlohmann::json row = result_json(e.settings, e.documents, e.fp8_difference, result);
+    const nlohmann::json row = result_json(e.settings, e.documents, e.base_difference, result);
     show_and_write(result_text(row), [&] { write_result(o.output, [&] { return row.dump(1) + "\n"; }); });
   };
 }
@@ -395,8 +398,7 @@ CommandEntry eval_ppl_command() {
             bind_eval_mode(app, o->eval_mode);
             add_bool(app, "stream_segments", o->stream_segments,
                      "Work on one segment at a time, with the memory of one; for every causal mode but none");
-            add_bool(app, "fp8_base", o->fp8_base,
-                     "Projections and MLPs in 8 bits (FP8), and how much that changes the loss of the first window");
+            o->base_format.bind(app);
             add_option(app, "segment_parallel", o->segment_parallel,
                        "Processes that share each window, by whole segments; started by torchrun, srun or mpirun",
                        kFromOne);

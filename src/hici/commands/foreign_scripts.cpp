@@ -210,7 +210,7 @@ const std::vector<ForeignScript>& foreign_scripts() {
       {"LongLoRA: fine-tune.py", "train", "with --attention s2, and --data_path, which is fixed in the script",
        training_flags()},
       {"LongLoRA: supervised-fine-tune.py, supervised-fine-tune-qlora.py", "sft",
-       "with --attention s2 and --sft_segment_length, or --attention full; the base is not cut to 4 bits",
+       "with --attention s2 and --sft_segment_length, or --attention full; for the second --base_format nf4_double",
        training_flags() + Flags{"data_path"}},
       {"HiCI: eval_distributed_hici.py, eval_distributed_hici_qwen3.py", "eval ppl", "",
        window_flags() + hici_flags() + Flags{"eval_mode", "recurrence_size", "progress_bar_fresh_rate"}},

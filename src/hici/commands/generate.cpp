@@ -25,6 +25,7 @@
 #include <algorithm>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -214,39 +215,17 @@ std::string answer_line(const Run& run, const Sequence& sequence, size_t prompt_
   return json.dump() + "\n";
 }
 
-// The lines of a part of the sequences, which go through the model together.
-std::string answer_batch(Run& run, const std::vector<generate::Ids>& prompts, std::span<const Sequence> part) {
-  std::vector<generate::Ids> ids;
-  std::vector<generate::AnswerText> texts;
-  for (const Sequence& sequence : part) {
-    ids.push_back(prompts[sequence.prompt]);
-    texts.push_back(run.new_text());
-  }
-  const auto answers = run.generator.generate(ids, run.options, [&](size_t i, int64_t id) {
-    texts[i].push(id);
-    return !texts[i].found_stop();
-  });
-  run.options.first_stream += part.size();
-  std::string lines;
-  for (size_t i = 0; i < part.size(); ++i) {
-    texts[i].finish();
-    lines += answer_line(run, part[i], ids[i].size(), answers[i], texts[i]);
-  }
-  return lines;
-}
-
-void add_speed(generate::GenerateSpeed& sum, const generate::GenerateSpeed& part) {
-  sum.prompt_tokens += part.prompt_tokens;
-  sum.prefill_seconds += part.prefill_seconds;
-  sum.decoded_tokens += part.decoded_tokens;
-  sum.decode_seconds += part.decode_seconds;
-}
-
 // In the order of the prompts. A run that was stopped leaves no file.
 int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
   std::vector<Sequence> sequences;
+  std::vector<generate::Ids> ids;
+  std::vector<generate::AnswerText> texts;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    for (int64_t sample = 0; sample < run.o.num_return; ++sample) sequences.push_back({i, sample});
+    for (int64_t sample = 0; sample < run.o.num_return; ++sample) {
+      sequences.push_back({i, sample});
+      ids.push_back(prompts[i]);
+      texts.push_back(run.new_text());
+    }
   }
   std::optional<MadeFolders> folders;
   std::unique_ptr<AtomicFile> file;
@@ -255,21 +234,32 @@ int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
     file = std::make_unique<AtomicFile>(run.o.output);
   }
   Progress progress("answers", static_cast<int64_t>(sequences.size()));
-  generate::GenerateSpeed speed;
-  for (size_t at = 0; at < sequences.size(); at += static_cast<size_t>(run.o.batch_size.value)) {
-    const size_t count = std::min(static_cast<size_t>(run.o.batch_size.value), sequences.size() - at);
-    const std::string lines = answer_batch(run, prompts, std::span(sequences).subspan(at, count));
-    if (stop_requested() != 0) return exit_code();
-    file ? file->write(lines) : write_stdout(lines);
-    add_speed(speed, run.generator.speed());
-    progress.update(static_cast<int64_t>(at + count));
-  }
+  std::map<size_t, std::string> waiting;  // lines of answers that ended before one in front of them
+  size_t num_written = 0;
+  int64_t num_ended = 0;
+  const auto on_token = [&](size_t i, int64_t id) {
+    texts[i].push(id);
+    return !texts[i].found_stop();
+  };
+  const auto on_end = [&](size_t i, const generate::Answer& answer) {
+    texts[i].finish();
+    waiting[i] = answer_line(run, sequences[i], ids[i].size(), answer, texts[i]);
+    for (auto next = waiting.find(num_written); next != waiting.end(); next = waiting.find(num_written)) {
+      file ? file->write(next->second) : write_stdout(next->second);
+      waiting.erase(next);
+      ++num_written;
+    }
+    progress.update(++num_ended);
+  };
+  run.options.batch_size = run.o.batch_size.value;
+  run.generator.generate(ids, run.options, on_token, on_end);
+  if (stop_requested() != 0) return exit_code();
   progress.finish();
   if (file) {
     file->commit();
     log_info("wrote ", run.o.output);
   }
-  log_speed(speed);
+  log_speed(run.generator.speed());
   return 0;
 }
 

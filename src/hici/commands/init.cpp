@@ -35,7 +35,7 @@ config::Family parse_family(const std::string& name) {
   return name == "llama" ? config::Family::kLlama : config::Family::kQwen3;
 }
 
-at::ScalarType parse_dtype(const std::string& name) {
+at::ScalarType parse_init_dtype(const std::string& name) {
   if (name == "float32" || name == "fp32") return at::kFloat;
   if (name == "bfloat16" || name == "bf16") return at::kBFloat16;
   if (name == "float16" || name == "fp16") return at::kHalf;
@@ -90,7 +90,7 @@ config::ModelConfig make_config(const InitOptions& o) {
 
 int run_init(const InitOptions& o) {
   const io::RandomModel model{
-      .config = make_config(o), .dtype = parse_dtype(o.dtype), .seed = o.seed, .tokenizer_dir = o.tokenizer};
+      .config = make_config(o), .dtype = parse_init_dtype(o.dtype), .seed = o.seed, .tokenizer_dir = o.tokenizer};
   check_new_folder(o.output_dir);
   const StopSignals signals;
   io::write_random_model(o.output_dir, model);

@@ -36,14 +36,14 @@ constexpr const char* kEnd =
     ".SH FILES\n"
     ".TP\n.I PREFIX/share/hici\nThe text of\n.BR \"hici quickstart\" .\n";
 
-void add_entry(std::string& out, const std::string& head, const std::string& text) {
+void add_man_entry(std::string& out, const std::string& head, const std::string& text) {
   out += ".TP\n" + head + "\n" + roff_text(text) + "\n";
 }
 
 std::string bold(const std::string& text) { return "\\fB" + roff_text(text) + "\\fR"; }
 std::string italic(const std::string& text) { return "\\fI" + roff_text(text) + "\\fR"; }
 
-std::string option_head(const CLI::Option& option) {
+std::string man_option_head(const CLI::Option& option) {
   if (option.get_lnames().empty()) return italic(positional_usage(option));
   const std::string value = value_text(option);
   return bold(joined_names(option)) + (value.empty() ? "" : " " + italic(value));
@@ -63,7 +63,7 @@ std::string command_section(const CommandEntry& entry) {
     const auto options = options_of_group(*command.app, group);
     if (options.empty() || group == option_group("help") || is_inherited(*options.front())) continue;
     out += ".SS " + roff_text(group) + "\n";
-    for (const CLI::Option* option : options) add_entry(out, option_head(*option), option_meaning(*option));
+    for (const CLI::Option* option : options) add_man_entry(out, man_option_head(*option), option_meaning(*option));
   }
   return out;
 }
@@ -98,14 +98,14 @@ std::string man_page() {
                     "\" \"User Commands\"\n.SH NAME\nhici \\- long\\-context fine\\-tuning with HiCI attention\n";
   out += ".SH SYNOPSIS\n.B hici\n.I COMMAND\n[\\fIOPTIONS\\fR]\n.br\n.B hici help\n[\\fICOMMAND\\fR]\n";
   out += std::string(".SH DESCRIPTION\n") + kDescription + ".SH COMMANDS\n";
-  for (const CommandEntry& entry : command_table()) add_entry(out, bold(entry.name), entry.summary + ".");
+  for (const CommandEntry& entry : command_table()) add_man_entry(out, bold(entry.name), entry.summary + ".");
   out += ".SH OPTIONS\n";
-  add_entry(out, bold("--config") + " " + italic("FILE"),
+  add_man_entry(out, bold("--config") + " " + italic("FILE"),
             "With every command: options from a file of 'name = value' lines; the command line wins.");
-  add_entry(out, bold("-h, --help"), "With every command: its options.");
-  add_entry(out, bold("-V, --version"), "Version, git revision, LibTorch and CUDA of this program.");
-  add_entry(out, bold("--completion") + " " + italic("SHELL"), "The completion of a shell, bash or zsh.");
-  add_entry(out, bold("--man"), "This page.");
+  add_man_entry(out, bold("-h, --help"), "With every command: its options.");
+  add_man_entry(out, bold("-V, --version"), "Version, git revision, LibTorch and CUDA of this program.");
+  add_man_entry(out, bold("--completion") + " " + italic("SHELL"), "The completion of a shell, bash or zsh.");
+  add_man_entry(out, bold("--man"), "This page.");
   for (const CommandEntry& entry : command_table()) out += command_section(entry);
   return out + kEnd;
 }

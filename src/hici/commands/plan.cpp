@@ -7,6 +7,7 @@
 #include "hici/commands/commands.h"
 #include "hici/commands/flag_text.h"
 #include "hici/commands/options/activation_options.h"
+#include "hici/commands/options/base_format_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/option_choices.h"
 #include "hici/commands/options/option_values.h"
@@ -41,6 +42,7 @@ struct PlanOptions {
   std::string output;
   HiciOptions hici;
   ActivationOptions activations;
+  BaseFormatOptions base_format;
 };
 
 void check_segment_length(const PlanOptions& o) {
@@ -49,7 +51,7 @@ void check_segment_length(const PlanOptions& o) {
   HICI_CHECK_USAGE(o.attention != "full", "--segment_length: has no effect with --attention full; leave it out");
 }
 
-at::ScalarType parse_dtype(const std::string& name) {
+at::ScalarType parse_training_dtype(const std::string& name) {
   HICI_CHECK_USAGE(name == "bfloat16" || name == "float32", "--dtype: '", name,
                    "' is no type that a GPU trains in; use bfloat16 or float32");
   return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
@@ -95,8 +97,12 @@ int run_plan(PlanOptions& o) {
                      ": has no effect with --low_rank_training False, which trains everything; leave it out");
   }
   o.spec.trainable.name_parts = split_at_commas(o.trainable_params.value);
-  o.spec.dtype = parse_dtype(o.dtype);
+  o.spec.dtype = parse_training_dtype(o.dtype);
   o.spec.policy = o.activations.resolve();
+  o.spec.base_format = o.base_format.resolve();
+  HICI_CHECK_USAGE(o.spec.trainable.low_rank || o.spec.base_format == config::BaseFormat::kModel,
+                   o.base_format.base_format.name(),
+                   ": nothing is frozen with --low_rank_training False; leave it out");
   o.spec.memory_bytes = static_cast<int64_t>(parse_memory(o.memory, "--memory"));
   o.spec.validate();
   check_output_file(o.output, read_places_of_shapes(o.model));
@@ -151,6 +157,7 @@ CommandEntry plan_command() {
             add_tokens(app, "segment_length", o->spec.segment_length,
                        "Tokens of a segment, instead of --num_chunks; 0: --num_chunks decides");
             o->activations.bind(app);
+            o->base_format.bind(app);
             add_option(app, "output", o->output, "Write everything that was counted as JSON");
             o->hici.bind(app);
             return [o] { return run_plan(*o); };

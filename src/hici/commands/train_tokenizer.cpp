@@ -22,7 +22,7 @@
 namespace hici::commands {
 namespace {
 
-constexpr size_t kMaxConfigBytes = size_t{64} << 20;
+constexpr size_t kMaxModelConfigBytes = size_t{64} << 20;
 
 struct TrainTokenizerOptions {
   std::vector<std::string> text_file;
@@ -118,7 +118,7 @@ std::optional<std::string> unless_empty(const std::string& token) {
 void check_overwriting(const TrainTokenizerOptions& o, const std::filesystem::path& folder, const std::string& config) {
   const std::filesystem::path file = folder / "tokenizer_config.json";
   o.overwrite.check({folder / "tokenizer.json"});
-  if (std::filesystem::exists(file) && read_file(file, kMaxConfigBytes) != config) o.overwrite.check({file});
+  if (std::filesystem::exists(file) && read_file(file, kMaxModelConfigBytes) != config) o.overwrite.check({file});
 }
 
 int run(const TrainTokenizerOptions& o) {

@@ -78,7 +78,9 @@ std::vector<MixPart> parse_mix(const std::string& text, const std::string& subje
   std::istringstream in(text + ',');
   for (std::string each; std::getline(in, each, ',');) {
     MixPart part = parse_part(each, subject);
-    const auto place = [](const MixPart& p) { return std::filesystem::weakly_canonical(p.path); };
+    const auto place = [](const MixPart& p) {
+      return std::filesystem::weakly_canonical(std::filesystem::absolute(p.path));
+    };
     const bool is_there =
         std::any_of(parts.begin(), parts.end(), [&](const auto& p) { return place(p) == place(part); });
     HICI_CHECK_USAGE(!is_there, subject, ": ", part.path, " is there twice; give it once, with the sum of its weights");

@@ -41,7 +41,7 @@ BatchShares see_batch(const nn::CausalLm& model, const TokenWindows& windows, in
   return {{data, data + sums_LHX.numel()}, shares.num_queries(), shares.map()};
 }
 
-class Sums {
+class AttentionSums {
  public:
   void add(const BatchShares& batch) {
     sums_LHX_.resize(batch.sums_LHX.size());
@@ -133,7 +133,7 @@ AttentionProfile profile_attention(const nn::CausalLm& model, const data::TokenF
                                    const std::function<void(int64_t, int64_t)>& on_progress) {
   const at::NoGradGuard no_grad;
   const TokenWindows windows(tokens, options.windows);
-  Sums sums;
+  AttentionSums sums;
   const double seconds =
       windows.for_each_batch([&](int64_t batch) { sums.add(see_batch(model, windows, batch, options)); },
                              [&](int64_t done) { on_progress(done, windows.num_windows()); });
@@ -149,7 +149,7 @@ void share_attention_profile(const nn::CausalLm& model, const data::TokenFile& t
   const auto num_sums =
       static_cast<size_t>(model.config().num_hidden_layers * model.config().num_attention_heads * kAttentionParts);
   auto merge = [&](const std::vector<nlohmann::json>& answers, double seconds) {
-    Sums sums;
+    AttentionSums sums;
     for (const nlohmann::json& value : answers) {
       const JsonObject shares(value, work.output.string() + ": shares of a batch");
       sums.add(shares_from_json(shares, num_sums));

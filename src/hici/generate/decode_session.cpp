@@ -59,9 +59,4 @@ void DecodeSession::set_logits(int64_t b, const at::Tensor& hidden_1C) {
   finite_B_.narrow(0, b, 1).copy_(ops::rows_are_finite(row_1V));
 }
 
-void DecodeSession::copy_logits(int64_t from, int64_t b) {
-  logits_BV_.select(0, b).copy_(logits_BV_.select(0, from));
-  finite_B_.narrow(0, b, 1).copy_(finite_B_.narrow(0, from, 1));
-}
-
 }  // namespace hici::generate

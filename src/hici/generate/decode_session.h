@@ -39,8 +39,6 @@ class DecodeSession {
   void advance() { step_.run(); }
   // Logits of sequence b from the last hidden state [1, C] of its prefill.
   void set_logits(int64_t b, const at::Tensor& hidden_1C);
-  // Copies the logits of sequence `from`, which has the same tokens.
-  void copy_logits(int64_t from, int64_t b);
 
  private:
   void step();

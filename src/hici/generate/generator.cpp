@@ -33,20 +33,6 @@ void check_prompts(const std::vector<Ids>& prompts, int64_t vocab_size) {
   }
 }
 
-// [steps, B], float64
-at::Tensor draw_uniform(const GenerateOptions& options, size_t batch) {
-  const auto sequences = static_cast<int64_t>(batch);
-  at::Tensor uniform = at::empty({options.max_new_tokens, sequences}, at::kDouble);
-  double* number = uniform.mutable_data_ptr<double>();
-  for (int64_t step = 0; step < options.max_new_tokens; ++step) {
-    for (int64_t i = 0; i < sequences; ++i) {
-      *number++ = uniform_number(options.sampling.seed, options.first_stream + static_cast<uint64_t>(i),
-                                 static_cast<uint64_t>(step));
-    }
-  }
-  return uniform;
-}
-
 bool is_stop_id(const GenerateOptions& options, int64_t id) {
   return std::find(options.stop_ids.begin(), options.stop_ids.end(), id) != options.stop_ids.end();
 }
@@ -81,6 +67,7 @@ void GenerateOptions::validate() const {
                    " is out of range; use 1 to ", kMostNewTokens);
   HICI_CHECK_USAGE(min_new_tokens >= 0 && min_new_tokens <= max_new_tokens, "`min_new_tokens`: ", min_new_tokens,
                    " is out of range; use 0 to `max_new_tokens` ", max_new_tokens);
+  HICI_CHECK_USAGE(batch_size >= 0, "`batch_size`: ", batch_size, " is negative; use 0 or more");
   HICI_CHECK_USAGE(prefill_chunk >= 1, "`prefill_chunk`: ", prefill_chunk, " is not positive; use 1 or more");
   using enum nn::AttentionKind;
   HICI_CHECK_USAGE(attention != kS2 && attention != kSegments, "`attention`: ", nn::attention_kind_name(attention),
@@ -88,20 +75,154 @@ void GenerateOptions::validate() const {
   sampling.validate();
 }
 
+// One call of generate(): which sequence is in which place of the session, and how far it is.
+class Generator::Run {
+ public:
+  Run(Generator& generator, const std::vector<Ids>& prompts, const GenerateOptions& options, const OnToken& on_token,
+      const OnEnd& on_end)
+      : generator_(generator),
+        prompts_(prompts),
+        options_(options),
+        on_token_(on_token),
+        on_end_(on_end),
+        answers_(prompts.size(), Answer{.ids = {}, .finish_reason = FinishReason::kInterrupted}),
+        places_(static_cast<size_t>(generator.session_->shape().batch)),
+        how_{options.attention, options.prefill_chunk, options.backend, [] { return stop_requested() == 0; }, 0} {
+    if (options.min_new_tokens > 0) stop_ids_ = known_stop_ids(options, session().logits_BV());
+  }
+
+  std::vector<Answer> answers() {
+    const auto start = Clock::now();
+    if (begin_all()) {
+      while (num_active_ > 0 && stop_requested() == 0) {
+        session().advance();
+        generator_.speed_.decoded_tokens += num_active_;
+        choose(0, places_.size());
+        if (!refill()) break;
+      }
+    }
+    generator_.speed_.decode_seconds = seconds_since(start) - generator_.speed_.prefill_seconds;
+    return std::move(answers_);
+  }
+
+ private:
+  struct Place {
+    size_t sequence = 0;
+    bool is_active = false;
+  };
+
+  DecodeSession& session() { return *generator_.session_; }
+
+  // False when a signal ended it.
+  bool begin_all() {
+    for (size_t place = 0; place < places_.size(); ++place)
+      if (!begin(place)) return false;
+    choose(0, places_.size());
+    return refill();
+  }
+
+  // The next prompts in the places of sequences that have ended; some of these may end with their first token.
+  bool refill() {
+    for (size_t place = 0; place < places_.size(); ++place) {
+      while (!places_[place].is_active && next_ < prompts_.size()) {
+        if (!begin(place)) return false;
+        choose(place, 1);
+      }
+    }
+    return true;
+  }
+
+  bool begin(size_t place) {
+    const auto start = Clock::now();
+    const size_t sequence = next_++;
+    const bool is_there = generator_.prefill(place, sequence, prompts_, how_);
+    if (is_there) {
+      places_[place] = {sequence, true};
+      ++num_active_;
+    }
+    device::synchronize(session().tokens_B().device());
+    generator_.speed_.prefill_seconds += seconds_since(start);
+    return is_there;
+  }
+
+  // The next token of each sequence in `count` places from `first` on.
+  void choose(size_t first, size_t count) {
+    const auto from = static_cast<int64_t>(first), places = static_cast<int64_t>(count);
+    const auto part = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, from, places) : t; };
+    const at::Tensor seen = part(generator_.seen_BV_);
+    const at::Tensor tokens = choose_tokens(allowed(first, count), uniform(first, count), seen, options_.sampling);
+    part(session().tokens_B()).copy_(tokens);
+    if (seen.defined()) at::Tensor(seen).scatter_(1, tokens.unsqueeze(1), true);
+    const at::Tensor on_host = at::where(part(session().finite_B()), tokens, kNoToken).cpu();
+    for (size_t i = 0; i < count; ++i)
+      if (places_[first + i].is_active) take_token(first + i, on_host.const_data_ptr<int64_t>()[i]);
+  }
+
+  void take_token(size_t place, int64_t id) {
+    const size_t sequence = places_[place].sequence;
+    Answer& answer = answers_[sequence];
+    if (id == kNoToken) generator_.fail_not_finite(sequence, answer.ids.size());
+    const bool goes_on = take(sequence, id, options_, on_token_, answer);
+    const bool is_full = static_cast<int64_t>(answer.ids.size()) == options_.max_new_tokens;
+    if (goes_on && !is_full) return;
+    if (goes_on) answer.finish_reason = FinishReason::kLength;
+    places_[place].is_active = false;
+    --num_active_;
+    // It goes on with the others, and what it writes must stay in its rows.
+    session().positions_B()[static_cast<int64_t>(place)].fill_(static_cast<int64_t>(prompts_[sequence].size()));
+    if (on_end_) on_end_(sequence, answer);
+  }
+
+  int64_t step_of(size_t place) const { return static_cast<int64_t>(answers_[places_[place].sequence].ids.size()); }
+
+  // The logits, without stop ids where an answer is too short for them.
+  at::Tensor allowed(size_t first, size_t count) {
+    const at::Tensor logits_PV =
+        session().logits_BV().narrow(0, static_cast<int64_t>(first), static_cast<int64_t>(count));
+    if (options_.min_new_tokens == 0) return logits_PV;
+    std::vector<bool> is_short;
+    for (size_t i = 0; i < count; ++i) is_short.push_back(step_of(first + i) < options_.min_new_tokens);
+    const auto num_short = std::count(is_short.begin(), is_short.end(), true);
+    if (num_short == 0) return logits_PV;
+    const at::Tensor without = without_tokens(logits_PV, stop_ids_);
+    if (num_short == static_cast<std::ptrdiff_t>(count)) return without;
+    at::Tensor mask = at::empty({static_cast<int64_t>(count), 1}, at::kBool);
+    for (size_t i = 0; i < count; ++i) mask.mutable_data_ptr<bool>()[i] = is_short[i];
+    return at::where(mask.to(logits_PV.device()), without, logits_PV);
+  }
+
+  // Of each place's sequence at its step, [count], float64; undefined when nothing is drawn.
+  at::Tensor uniform(size_t first, size_t count) {
+    if (options_.sampling.is_greedy()) return {};
+    at::Tensor numbers = at::empty({static_cast<int64_t>(count)}, at::kDouble);
+    for (size_t i = 0; i < count; ++i)
+      numbers.mutable_data_ptr<double>()[i] = uniform_number(
+          options_.sampling.seed, options_.first_stream + static_cast<uint64_t>(places_[first + i].sequence),
+          static_cast<uint64_t>(step_of(first + i)));
+    return numbers.to(session().tokens_B().device());
+  }
+
+  Generator& generator_;
+  const std::vector<Ids>& prompts_;
+  const GenerateOptions& options_;
+  const OnToken& on_token_;
+  const OnEnd& on_end_;
+  std::vector<Answer> answers_;
+  std::vector<Place> places_;
+  nn::PrefillOptions how_;
+  at::Tensor stop_ids_;
+  size_t next_ = 0;  // sequence that begins
+  int64_t num_active_ = 0;
+};
+
 std::vector<Answer> Generator::generate(const std::vector<Ids>& prompts, const GenerateOptions& options,
-                                        const OnToken& on_token) {
+                                        const OnToken& on_token, const OnEnd& on_end) {
   const at::NoGradGuard no_grad;
   options.validate();
   check_prompts(prompts, model_.head_weight().size(0));
   speed_ = {};
   prepare(prompts, options);
-  std::vector<Answer> answers(prompts.size());
-  if (prefill(prompts, options)) {
-    decode(answers, options, on_token);
-  } else {
-    for (Answer& answer : answers) answer.finish_reason = FinishReason::kInterrupted;
-  }
-  return answers;
+  return Run(*this, prompts, options, on_token, on_end).answers();
 }
 
 // The session of the call before where it fits, else one whose capacity is a whole number of 256 rows.
@@ -110,7 +231,9 @@ void Generator::prepare(const std::vector<Ids>& prompts, const GenerateOptions& 
   size_t longest = 0;
   for (const Ids& prompt : prompts) longest = std::max(longest, prompt.size());
   SessionShape shape;
-  shape.batch = static_cast<int64_t>(prompts.size());
+  const size_t places =
+      options.batch_size > 0 ? std::min(prompts.size(), static_cast<size_t>(options.batch_size)) : prompts.size();
+  shape.batch = static_cast<int64_t>(places);
   shape.num_slots = options.attention == nn::AttentionKind::kHici ? nn::num_prompt_slots(model_) : 0;
   shape.decode_uses_slots = options.cache_slots;
   shape.records_graph = options.records_graph;
@@ -122,11 +245,15 @@ void Generator::prepare(const std::vector<Ids>& prompts, const GenerateOptions& 
     SessionShape present = session_->shape();
     const bool has_room = present.capacity >= rows;
     present.capacity = shape.capacity;
-    if (has_room && present == shape) return;
-    session_.reset();  // before the next one asks for memory
+    if (!has_room || present != shape) session_.reset();  // before the next one asks for memory
   }
-  cached_.assign(prompts.size(), {});
-  session_ = std::make_unique<DecodeSession>(model_, shape);
+  if (!session_) {
+    cached_.assign(places, {});
+    session_ = std::make_unique<DecodeSession>(model_, shape);
+  }
+  const bool has_penalty = options.sampling.repetition_penalty != 1;
+  seen_BV_ = has_penalty ? at::zeros_like(session_->logits_BV(), at::kBool) : at::Tensor();
+  latest_ = {};
 }
 
 // Brings the longest beginning of the prompt that any sequence holds into sequence i; its length, less than the prompt:
@@ -151,46 +278,40 @@ int64_t Generator::reuse_prefix(size_t i, const Ids& prompt) {
   return length;
 }
 
-// False when a signal ended it.
-bool Generator::prefill_sequence(size_t i, const Ids& prompt, const at::Tensor& ids_1T, nn::PrefillOptions how) {
-  const auto b = static_cast<int64_t>(i);
+// Hidden state [1, C] of its last token; undefined when a signal ended it.
+at::Tensor Generator::prefill_prompt(size_t place, const Ids& prompt, const at::Tensor& ids_1T,
+                                     nn::PrefillOptions how) {
   // Where slots read the whole prompt no two prompts have a row in common.
   const bool may_share = how.attention != nn::AttentionKind::kHici;
-  if (!may_share) cached_[i].clear();
-  if (may_share) how.num_cached = reuse_prefix(i, prompt);
-  const at::Tensor hidden_1C = nn::prefill(model_, ids_1T, session_->cache().sequence(b), how);
-  if (!hidden_1C.defined()) return false;
-  session_->set_logits(b, hidden_1C);
+  if (!may_share) cached_[place].clear();
+  if (may_share) how.num_cached = reuse_prefix(place, prompt);
+  at::Tensor hidden_1C = nn::prefill(model_, ids_1T, session_->cache().sequence(static_cast<int64_t>(place)), how);
+  if (!hidden_1C.defined()) return {};
   speed_.prompt_tokens += static_cast<int64_t>(prompt.size()) - how.num_cached;
-  if (may_share) cached_[i] = prompt;
-  return true;
+  if (may_share) cached_[place] = prompt;
+  return hidden_1C;
 }
 
-// Each prompt by itself into its part of the cache; false when a signal ended it.
-bool Generator::prefill(const std::vector<Ids>& prompts, const GenerateOptions& options) {
-  const auto start = Clock::now();
-  const at::Device device = model_.head_weight().device();
-  const nn::PrefillOptions how{options.attention, options.prefill_chunk, options.backend,
-                               [] { return stop_requested() == 0; }, 0};
-  std::vector<int64_t> positions;
-  const bool has_penalty = options.sampling.repetition_penalty != 1;
-  seen_BV_ = has_penalty ? at::zeros_like(session_->logits_BV(), at::kBool) : at::Tensor();
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    const auto b = static_cast<int64_t>(i);
-    positions.push_back(static_cast<int64_t>(prompts[i].size()));
-    const at::Tensor ids_1T = at::tensor(prompts[i], at::kLong).unsqueeze(0).to(device);
-    if (has_penalty) seen_BV_.narrow(0, b, 1).scatter_(1, ids_1T, true);
-    if (i > 0 && prompts[i] == prompts[i - 1]) {
-      session_->cache().copy_rows(b - 1, b, session_->cache().num_slots + positions.back());
-      session_->copy_logits(b - 1, b);
-      cached_[i] = cached_[i - 1];
-      continue;
+// The prompt of a sequence into a place of the session; false when a signal ended it.
+bool Generator::prefill(size_t place, size_t sequence, const std::vector<Ids>& prompts, const nn::PrefillOptions& how) {
+  const auto b = static_cast<int64_t>(place);
+  const Ids& prompt = prompts[sequence];
+  const auto length = static_cast<int64_t>(prompt.size());
+  const at::Tensor ids_1T = at::tensor(prompt, at::kLong).unsqueeze(0).to(session_->tokens_B().device());
+  if (seen_BV_.defined()) seen_BV_.narrow(0, b, 1).fill_(false).scatter_(1, ids_1T, true);
+  session_->positions_B()[b].fill_(length);
+  if (sequence > 0 && prompt == prompts[sequence - 1]) {
+    // The one before is still in its place: only this sequence could have taken it.
+    if (latest_.place != place) {
+      session_->cache().copy_rows(static_cast<int64_t>(latest_.place), b, session_->cache().num_slots + length);
+      cached_[place] = cached_[latest_.place];
     }
-    if (!prefill_sequence(i, prompts[i], ids_1T, how)) return false;
+  } else {
+    latest_.hidden_1C = prefill_prompt(place, prompt, ids_1T, how);
+    if (!latest_.hidden_1C.defined()) return false;
   }
-  session_->positions_B().copy_(at::tensor(positions, at::kLong));
-  device::synchronize(device);
-  speed_.prefill_seconds = seconds_since(start);
+  latest_.place = place;
+  session_->set_logits(b, latest_.hidden_1C);
   return true;
 }
 
@@ -198,46 +319,6 @@ bool Generator::prefill(const std::vector<Ids>& prompts, const GenerateOptions& 
 void Generator::fail_not_finite(size_t i, size_t num_answered) const {
   nn::fail_not_finite(model_, detail::concat("the choice of the next token (prompt ", i, " of the batch, token ",
                                              num_answered, " of its answer)"));
-}
-
-void Generator::decode(std::vector<Answer>& answers, const GenerateOptions& options, const OnToken& on_token) {
-  const auto start = Clock::now();
-  at::Tensor uniform;
-  if (!options.sampling.is_greedy()) {
-    uniform = draw_uniform(options, answers.size()).to(session_->tokens_B().device());
-  }
-  at::Tensor stop_ids;
-  if (options.min_new_tokens > 0) stop_ids = known_stop_ids(options, session_->logits_BV());
-  std::vector<bool> is_active(answers.size(), true);
-  auto num_active = static_cast<int64_t>(answers.size());
-  for (int64_t step = 0; num_active > 0 && step < options.max_new_tokens; ++step) {
-    if (step > 0) {
-      if (stop_requested() != 0) {
-        for (size_t i = 0; i < answers.size(); ++i) {
-          if (is_active[i]) answers[i].finish_reason = FinishReason::kInterrupted;
-        }
-        break;
-      }
-      session_->advance();
-      speed_.decoded_tokens += num_active;
-    }
-    const at::Tensor logits_BV =
-        step < options.min_new_tokens ? without_tokens(session_->logits_BV(), stop_ids) : session_->logits_BV();
-    const at::Tensor tokens_B =
-        choose_tokens(logits_BV, uniform.defined() ? uniform[step] : uniform, seen_BV_, options.sampling);
-    session_->tokens_B().copy_(tokens_B);
-    if (seen_BV_.defined()) seen_BV_.scatter_(1, tokens_B.unsqueeze(1), true);
-    const at::Tensor on_host = at::where(session_->finite_B(), tokens_B, kNoToken).cpu();
-    for (size_t i = 0; i < answers.size(); ++i) {
-      if (!is_active[i]) continue;
-      const int64_t id = on_host.const_data_ptr<int64_t>()[i];
-      if (id == kNoToken) fail_not_finite(i, answers[i].ids.size());
-      if (take(i, id, options, on_token, answers[i])) continue;
-      is_active[i] = false;
-      --num_active;
-    }
-  }
-  speed_.decode_seconds = seconds_since(start);
 }
 
 }  // namespace hici::generate

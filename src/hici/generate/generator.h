@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generation from prompts to answers, both as token ids: prefill of each prompt, then decode for all sequences
-// together.
+// together. Where there are more prompts than places, the next one takes the place of a sequence that has ended.
 //
 //   generate::Generator generator(*loaded.model);
 //   const auto answers = generator.generate({prompt_a, prompt_b}, {.max_new_tokens = 64, .stop_ids = {2}});
@@ -28,6 +28,7 @@ struct GenerateOptions {
   int64_t min_new_tokens = 0;          // stop ids cannot be chosen before this many tokens
   std::vector<int64_t> stop_ids = {};  // any of them ends a sequence and is not part of the answer
   SamplingOptions sampling = {};
+  int64_t batch_size = 0;     // sequences at a time; 0: all
   uint64_t first_stream = 0;  // sequence i uses random stream first_stream + i
   // kHici: the prompt is one segment with its slots as prefix. kFull, kDca: no slots.
   nn::AttentionKind attention = nn::AttentionKind::kFull;
@@ -66,6 +67,8 @@ struct Answer {
 // Called with each new token (not with stop ids) in the order of the steps; false ends that sequence, which keeps the
 // token.
 using OnToken = std::function<bool(size_t sequence, int64_t id)>;
+// Called with each answer that is whole, in the order in which they end.
+using OnEnd = std::function<void(size_t sequence, const Answer& answer)>;
 
 // Tokens and seconds of the last generate(). The first new token of each sequence comes from the prefill.
 struct GenerateSpeed {
@@ -78,28 +81,33 @@ struct GenerateSpeed {
 class Generator {
  public:
   // The model must outlive this object. Its weights must not change; its RoPE factor may. Cache and recorded step are
-  // kept between calls, and replaced if the number of sequences changes or a longer cache is needed.
+  // kept between calls, and replaced if the number of places changes or a longer cache is needed.
   explicit Generator(const nn::CausalLm& model) : model_(model) {}
 
   // Answers in the order of the prompts. There must be at least one prompt, and none may be empty. Consecutive equal
   // prompts are prefilled once, also with HiCI attention. Errors: ids outside of the vocabulary, a cache larger than
   // the free memory (with its size), nan or infinite logits (with the tensor of the weights that has such a value).
   std::vector<Answer> generate(const std::vector<Ids>& prompts, const GenerateOptions& options,
-                               const OnToken& on_token = {});
+                               const OnToken& on_token = {}, const OnEnd& on_end = {});
   const GenerateSpeed& speed() const { return speed_; }
 
  private:
+  class Run;
+
   void prepare(const std::vector<Ids>& prompts, const GenerateOptions& options);
-  bool prefill(const std::vector<Ids>& prompts, const GenerateOptions& options);
-  bool prefill_sequence(size_t i, const Ids& prompt, const at::Tensor& ids_1T, nn::PrefillOptions how);
-  int64_t reuse_prefix(size_t i, const Ids& prompt);
-  void decode(std::vector<Answer>& answers, const GenerateOptions& options, const OnToken& on_token);
+  bool prefill(size_t place, size_t sequence, const std::vector<Ids>& prompts, const nn::PrefillOptions& how);
+  at::Tensor prefill_prompt(size_t place, const Ids& prompt, const at::Tensor& ids_1T, nn::PrefillOptions how);
+  int64_t reuse_prefix(size_t place, const Ids& prompt);
   [[noreturn]] void fail_not_finite(size_t i, size_t num_answered) const;
 
   const nn::CausalLm& model_;
   std::unique_ptr<DecodeSession> session_;
-  std::vector<Ids> cached_;  // per sequence of the session: the tokens in its rows, from the first row
-  at::Tensor seen_BV_;       // bool; only with a repetition penalty
+  std::vector<Ids> cached_;  // per place of the session: the tokens in its rows, from the first row
+  struct {
+    size_t place = 0;
+    at::Tensor hidden_1C;
+  } latest_;            // prompt in the cache, and the hidden state of its last token
+  at::Tensor seen_BV_;  // bool; only with a repetition penalty
   GenerateSpeed speed_;
 };
 

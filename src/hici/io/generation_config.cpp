@@ -18,7 +18,7 @@ constexpr std::string_view kOfBeams = "acts with beams alone";
 constexpr std::string_view kOptionSays = "options of the command say it";
 
 // GenerationConfig of transformers 4.31 to 5.24. A refused key may have the value that does nothing.
-constexpr std::array kKeys{
+constexpr std::array kGenerationKeys{
     KnownKey{"assistant_confidence_threshold"},
     KnownKey{"assistant_early_exit"},
     KnownKey{"assistant_lookbehind"},
@@ -112,7 +112,7 @@ bool does_nothing(const std::string& name, const json& value) {
 
 void refuse_what_is_not_done(const JsonObject& object) {
   for (const auto& [name, value] : object.value().items()) {
-    const KnownKey* key = find_key(kKeys, name);
+    const KnownKey* key = find_key(kGenerationKeys, name);
     HICI_CHECK(key == nullptr || key->use != KeyUse::kRefused || does_nothing(name, value), object.subject(), ": ",
                name, " ", shown_json(value), " is not supported (", key->note,
                "); remove it if answers without it will do");
@@ -153,11 +153,11 @@ GenerationConfig read_generation_config(const std::filesystem::path& dir, const 
                         .sampling = sampling_of(object)};
   HICI_CHECK(read.repetition_penalty >= 0.01 && read.repetition_penalty <= 100, path.string(), ": repetition_penalty ",
              shown_json(object.at("repetition_penalty")), ", expected 0.01 to 100");
-  if (const std::string unknown = note_of_unknown_keys(object, kKeys); !unknown.empty())
+  if (const std::string unknown = note_of_unknown_keys(object, kGenerationKeys); !unknown.empty())
     read.notes.push_back(path.string() + ": " + unknown);
   return read;
 }
 
-std::span<const KnownKey> generation_config_keys() { return kKeys; }
+std::span<const KnownKey> generation_config_keys() { return kGenerationKeys; }
 
 }  // namespace hici::io

@@ -30,18 +30,18 @@ struct DtypeName {
   const char* name;
   at::ScalarType dtype;
 };
-constexpr DtypeName kDtypes[] = {
+constexpr DtypeName kMergeDtypes[] = {
     {"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float16", at::kHalf}, {"float64", at::kDouble}};
 
 const char* stored_name_of(at::ScalarType dtype) {
-  for (const DtypeName& known : kDtypes)
+  for (const DtypeName& known : kMergeDtypes)
     if (known.dtype == dtype) return known.name;
   HICI_ASSERT(false, "type ", dtype);
   return "";
 }
 
 at::ScalarType dtype_of(const config::ModelConfig& config, const fs::path& base) {
-  for (const DtypeName& known : kDtypes)
+  for (const DtypeName& known : kMergeDtypes)
     if (config.torch_dtype == known.name) return known.dtype;
   fail((base / "config.json").string(), ": torch_dtype '", printable(config.torch_dtype),
        "' is not known; give `torch_dtype` float16, bfloat16 or float32");

@@ -28,7 +28,7 @@ namespace {
 
 // B batch (1), T tokens, C hidden, V vocabulary
 
-constexpr const char* kEmbedding = config::kEmbeddingName;
+constexpr const char* kTokenEmbedding = config::kEmbeddingName;
 constexpr const char* kFinalNorm = "model.norm.weight";
 constexpr int64_t kProbeTokens = 64;
 constexpr int64_t kMaxProbeSegments = 8;
@@ -77,11 +77,11 @@ class LayerByLayer {
   double lora_scale(const std::string& module) const { return loaded_.lora->shape_of(module).scale; }
   at::Tensor& norm() { return *norm_; }
   const TensorSource& source_of(const std::string& name) const { return *opened_.source_of(name); }
-  std::string head_name() { return model().config().tie_word_embeddings ? kEmbedding : config::kHeadName; }
+  std::string head_name() { return model().config().tie_word_embeddings ? kTokenEmbedding : config::kHeadName; }
 
   // [1, T, C]
   at::Tensor embed(const at::Tensor& tokens_T) const {
-    return source_of(kEmbedding).read(kEmbedding).index_select(0, tokens_T).to(loaded_.dtype).unsqueeze(0);
+    return source_of(kTokenEmbedding).read(kTokenEmbedding).index_select(0, tokens_T).to(loaded_.dtype).unsqueeze(0);
   }
   void load_layer(size_t i) {
     visit_layer(i, [&](const std::string& name, at::Tensor& t) { fill(name, t); });
@@ -178,13 +178,13 @@ class Comparison {
     result_.tokens = length;
     probes_.emplace_back(nn::AttentionKind::kFull, 0);
     if (request_.with_hici) probes_.emplace_back(nn::AttentionKind::kHici, segment_length);
-    compare_rows(kEmbedding, kEmbedding, [](const at::Tensor&, at::Tensor&) {});
+    compare_rows(kTokenEmbedding, kTokenEmbedding, [](const at::Tensor&, at::Tensor&) {});
     const at::Tensor reference = reference_.embed(tokens_T), merged = merged_.embed(tokens_T);
     for (Probe& probe : probes_) {
       probe.reference_BTC = reference;
       probe.merged_BTC = merged;
       probe.changed_BTC = merged.clone();
-      change(kEmbedding, probe.changed_BTC);
+      change(kTokenEmbedding, probe.changed_BTC);
     }
   }
 
@@ -208,8 +208,9 @@ class Comparison {
   // Every number by up to the rounding error of the stored type, by chance, if the weight was rounded.
   void change(const std::string& name, at::Tensor& values) {
     if (request_.rounded.count(name) == 0) return;
-    for_rows(values, [&](int64_t row, int64_t rows) {
-      at::Tensor piece = values.narrow(0, row, rows);
+    const at::Tensor all = with_rows(values);
+    for_rows(all, [&](int64_t row, int64_t rows) {
+      at::Tensor piece = all.narrow(0, row, rows);
       piece.addcmul_(rounding_error(piece), chance(piece));
     });
   }
@@ -266,7 +267,8 @@ class Comparison {
   }
 
   void compare_weight(const std::string& name, const at::Tensor& wanted, const at::Tensor& stored) const {
-    compare_rows_of(name, stored, [&](int64_t row, int64_t rows) { return wanted.narrow(0, row, rows); });
+    const at::Tensor all = with_rows(wanted);
+    compare_rows_of(name, with_rows(stored), [&](int64_t row, int64_t rows) { return all.narrow(0, row, rows); });
   }
 
   // wanted(row, rows): what `stored` has been rounded from.
@@ -284,6 +286,9 @@ class Comparison {
           " further from base and adapter than rounding explains; the merged model is not published, please report it");
     });
   }
+
+  // A single number is a row of its own.
+  static at::Tensor with_rows(const at::Tensor& t) { return t.dim() == 0 ? t.view({1}) : t; }
 
   // body(row, rows) for a few rows of t at a time: what is made of them stays in the processor's cache, and needs no new
   // pages of memory.

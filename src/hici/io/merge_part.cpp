@@ -14,7 +14,7 @@
 namespace hici::io {
 namespace {
 
-constexpr int64_t kPieceValues = int64_t{1} << 17;
+constexpr int64_t kFoldedValues = int64_t{1} << 17;
 
 bool is_exact(at::ScalarType from, at::ScalarType to) {
   return from == to || to == at::kDouble || (to == at::kFloat && (from == at::kHalf || from == at::kBFloat16));
@@ -50,7 +50,7 @@ at::Tensor MergePart::with_factors() const {
   const at::Tensor weight = source->read(name), b = adapter->read(fold->module + ".lora_B.weight", type);
   const at::Tensor a = adapter->read(fold->module + ".lora_A.weight", type);
   at::Tensor out = at::empty(weight.sizes(), weight.options().dtype(dtype));
-  const int64_t step = std::max<int64_t>(1, kPieceValues / weight.size(1));
+  const int64_t step = std::max<int64_t>(1, kFoldedValues / weight.size(1));
   for (int64_t row = 0; row < weight.size(0); row += step) {
     const int64_t rows = std::min(step, weight.size(0) - row);
     out.narrow(0, row, rows)

@@ -22,7 +22,7 @@ constexpr std::string_view kMergeThere =
     "merge it into its base with PEFT (merge_and_unload) and give the merged model";
 
 // Every field of peft.LoraConfig in 0.21, and those of earlier releases.
-constexpr std::array kKeys{
+constexpr std::array kPeftKeys{
     KnownKey{"alora_invocation_tokens", KeyUse::kRefused, "activated LoRA acts from these tokens on"},
     KnownKey{"alpha_pattern", KeyUse::kRead, "alpha by module, PEFT's matching rule"},
     KnownKey{"arrow_config", KeyUse::kRefused, "routing between adapters"},
@@ -85,7 +85,7 @@ bool is_unset(const json& value) {
 void check_keys(const json& value, const std::string& subject) {
   for (const auto& [name, item] : value.items()) {
     if (item.is_null()) continue;
-    const KnownKey* key = find_key(kKeys, name);
+    const KnownKey* key = find_key(kPeftKeys, name);
     HICI_CHECK(key != nullptr, subject, ": ", printable(name), " ", shown_json(item),
                " is no key that is known here, and may change the numbers; remove it if it does not, else ",
                kMergeThere);
@@ -291,6 +291,6 @@ bool is_saved_whole(const PeftConfig& config, const std::string& parameter) {
   return false;
 }
 
-std::span<const KnownKey> peft_config_keys() { return kKeys; }
+std::span<const KnownKey> peft_config_keys() { return kPeftKeys; }
 
 }  // namespace hici::io

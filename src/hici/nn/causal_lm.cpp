@@ -8,6 +8,7 @@
 #include "hici/device/side_stream.h"
 #include "hici/nn/recompute.h"
 #include "hici/ops/fp8.h"
+#include "hici/ops/nf4.h"
 #include "hici/ops/fp8_mlp.h"
 #include "hici/ops/rms_norm.h"
 #include "hici/ops/swiglu.h"
@@ -92,10 +93,10 @@ NamedLinears DecoderLayer::linears() {
   return all;
 }
 
-void DecoderLayer::quantise_frozen(bool has_backward) {
+void DecoderLayer::quantise_frozen(config::BaseFormat format, bool has_backward) {
   const at::NoGradGuard no_grad;
   for (const auto& [name, linear] : linears())
-    if (!linear->weight.requires_grad()) linear->quantise(has_backward);
+    if (!linear->weight.requires_grad() && !linear->is_quantised()) linear->quantise(format, has_backward);
 }
 
 namespace {
@@ -246,6 +247,14 @@ void CausalLm::visit_parameters(const ParameterVisitor& visit, const LayerEvents
   if (lm_head_.defined()) visit(config::kHeadName, lm_head_);
 }
 
+int64_t CausalLm::num_parameters() {
+  int64_t all = 0;
+  visit_parameters([&](const std::string&, at::Tensor& t) { all += t.numel(); });
+  for (DecoderLayer& layer : layers_)
+    for (const auto& [name, linear] : layer.linears()) all += linear->num_weights() - linear->weight.numel();
+  return all;
+}
+
 void CausalLm::visit_layer(size_t layer, const ParameterVisitor& visit) {
   layers_[layer].visit_parameters("model.layers." + std::to_string(layer), visit);
 }
@@ -256,17 +265,22 @@ const std::string& CausalLm::file_of(const std::string& parameter) const {
   return found == files_.end() ? kNothing : found->second;
 }
 
-void CausalLm::check_fp8(std::string_view subject) const {
-  const std::string reason =
-      ops::why_not_fp8(embed_tokens_.device(), embed_tokens_.scalar_type(),
-                       {config_.hidden_size, config_.intermediate_size, config_.num_attention_heads * config_.head_dim,
-                        config_.num_key_value_heads * config_.head_dim});
+void CausalLm::check_base_format(config::BaseFormat format, std::string_view subject) const {
+  const int64_t hidden = config_.hidden_size, mlp = config_.intermediate_size;
+  const int64_t queries = config_.num_attention_heads * config_.head_dim;
+  const int64_t keys = config_.num_key_value_heads * config_.head_dim;
+  std::string reason;
+  if (format == config::BaseFormat::kFp8) {
+    reason = ops::why_not_fp8(embed_tokens_.device(), embed_tokens_.scalar_type(), {hidden, mlp, queries, keys});
+  } else if (config::is_nf4(format)) {
+    reason = ops::why_not_nf4({{queries, hidden}, {keys, hidden}, {hidden, queries}, {mlp, hidden}, {hidden, mlp}});
+  }
   HICI_CHECK_USAGE(reason.empty(), subject, ": ", reason, "; leave it out");
 }
 
-void CausalLm::quantise_frozen(std::string_view subject, bool has_backward) {
-  check_fp8(subject);
-  for (DecoderLayer& layer : layers_) layer.quantise_frozen(has_backward);
+void CausalLm::quantise_frozen(config::BaseFormat format, std::string_view subject, bool has_backward) {
+  check_base_format(format, subject);
+  for (DecoderLayer& layer : layers_) layer.quantise_frozen(format, has_backward);
 }
 
 void CausalLm::add_lora(const config::LoraConfig& lora) {

@@ -43,7 +43,7 @@ struct DecoderLayer {
   void visit_parameters(const std::string& prefix, const ParameterVisitor& visit);
   // Of attention and MLP; those of the hierarchy are always trained.
   NamedLinears linears();
-  void quantise_frozen(bool has_backward = true);
+  void quantise_frozen(config::BaseFormat format, bool has_backward = true);
 
  private:
   // What follows attention: both residual connections and the MLP.
@@ -113,14 +113,16 @@ class CausalLm {
   void check_attention_backend(ops::AttentionBackend backend, std::string_view subject) const;
 
   void visit_parameters(const ParameterVisitor& visit, const LayerEvents& events = {});
+  // Of all kinds, in every format.
+  int64_t num_parameters();
   // Those of one layer, under the same names.
   void visit_layer(size_t layer, const ParameterVisitor& visit);
   void add_lora(const config::LoraConfig& lora);
-  // The projections and MLPs of the layers whose weights are frozen, in 8 bits from now on (ops/fp8.h). An error that
-  // begins with `subject` when device, type or a width does not allow it. Without `has_backward` they take half the
-  // memory, and no gradient goes through them.
-  void quantise_frozen(std::string_view subject, bool has_backward = true);
-  void check_fp8(std::string_view subject) const;
+  // The projections and MLPs of the layers whose weights are frozen, in this format from now on. An error that begins
+  // with `subject` when device, type or a width does not allow it. Without `has_backward` no gradient goes through
+  // those in 8 bits, and they take half the memory. Those that are quantised stay as they are.
+  void quantise_frozen(config::BaseFormat format, std::string_view subject, bool has_backward = true);
+  void check_base_format(config::BaseFormat format, std::string_view subject) const;
 
   // Frozen weights that are on the device only while their layer is at work. The forward passes of training and
   // evaluation, not those with a cache, see to it by themselves.

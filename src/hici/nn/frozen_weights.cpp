@@ -43,12 +43,13 @@ class UseWeightsNode : public torch::autograd::Node {
   int64_t layer_;
 };
 
-// The tensors of one layer to take over: weights, and what belongs to those in 8 bits.
+// The tensors of one layer to take over: weights, and what belongs to quantised ones.
 std::vector<at::Tensor*> frozen_tensors(const NamedLinears& linears) {
   std::vector<at::Tensor*> tensors;
   for (const auto& [name, linear] : linears) {
     if (linear->weight.requires_grad()) continue;
-    for (at::Tensor* t : {&linear->weight, &linear->transposed, &linear->channel_scale})
+    for (at::Tensor* t :
+         {&linear->weight, &linear->transposed, &linear->channel_scale, &linear->block_scale, &linear->scale_groups})
       if (t->defined()) tensors.push_back(t);
   }
   return tensors;

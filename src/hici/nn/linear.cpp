@@ -5,6 +5,7 @@
 #include "hici/device/profile.h"
 #include "hici/nn/dropout.h"
 #include "hici/ops/fp8.h"
+#include "hici/ops/nf4.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -23,16 +24,41 @@ void Linear::add_lora(const config::LoraModule& lora) {
   lora_scale = lora.scale;
 }
 
-void Linear::quantise(bool has_backward) {
-  HICI_ASSERT(!weight.requires_grad() && !is_quantised(), "a weight that is trained, or in 8 bits already");
+void Linear::quantise(config::BaseFormat format, bool has_backward) {
+  if (format == config::BaseFormat::kModel) return;
+  HICI_ASSERT(!weight.requires_grad() && !is_quantised(), "a weight that is trained, or quantised already");
+  if (config::is_nf4(format)) {
+    ops::Nf4Matrix matrix = ops::quantise_nf4(weight, format == config::BaseFormat::kNf4Double);
+    weight = std::move(matrix.weight);
+    block_scale = std::move(matrix.block_scale);
+    scale_groups = std::move(matrix.scale_groups);
+    return;
+  }
   ops::Fp8Matrix matrix = ops::quantise_matrix(weight, has_backward);
   weight = std::move(matrix.weight);
   transposed = std::move(matrix.transposed);
   channel_scale = std::move(matrix.scale);
 }
 
+int64_t Linear::num_weights() const { return weight.numel() * (block_scale.defined() ? 2 : 1); }
+
+std::vector<int64_t> frozen_bytes(config::BaseFormat format, int64_t out, int64_t in, int64_t element, int64_t scale) {
+  const int64_t blocks = out * in / ops::kNf4Block, groups = (blocks + ops::kNf4ScaleGroup - 1) / ops::kNf4ScaleGroup;
+  switch (format) {
+    case config::BaseFormat::kModel:
+      return {out * in * element};
+    case config::BaseFormat::kFp8:
+      return {out * in, out * in, out * scale};  // with the transpose
+    case config::BaseFormat::kNf4:
+      return {out * in / 2, blocks * 4, 0};
+    case config::BaseFormat::kNf4Double:
+      return {out * in / 2, blocks, (1 + groups) * 4};
+  }
+  return {};
+}
+
 ops::LoraWeights Linear::weights() const {
-  return {weight, lora_a, lora_b, lora_scale, transposed, channel_scale, dropout_key};
+  return {weight, lora_a, lora_b, lora_scale, transposed, channel_scale, dropout_key, block_scale, scale_groups};
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const { return forward_jointly(x, {this})[0]; }
@@ -55,7 +81,7 @@ std::vector<at::Tensor> Linear::forward_jointly(const at::Tensor& x, const std::
 }
 
 at::Tensor Linear::effective_weight() const {
-  HICI_ASSERT(!is_quantised(), "a weight in 8 bits");
+  HICI_ASSERT(!is_quantised(), "a quantised weight");
   return has_lora() ? at::add(weight, at::matmul(lora_b, lora_a), lora_scale) : weight;
 }
 

@@ -8,6 +8,7 @@
 #include "hici/device/sm_carveout.h"
 #include "hici/ops/few_rows_linear.h"
 #include "hici/ops/fp8.h"
+#include "hici/ops/nf4.h"
 #include "hici/ops/segment_padding.h"
 #include "hici/ops/types.h"
 
@@ -29,7 +30,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // The tensors of all layers in one list: W_0, A_0, B_0, W_1, ... without missing adapters. An FP8 weight is
-// followed by its transpose, which may be empty, and its scale.
+// followed by its transpose, which may be empty, and its scale, an NF4 weight by its scales and theirs.
 class Layers {
  public:
   Layers(at::TensorList tensors, const std::vector<double>& scales, const std::vector<int64_t>& ranks) : ranks_(ranks) {
@@ -39,6 +40,9 @@ class Layers {
       if (is_fp8(i)) {
         layers_[i].transposed = tensors[next++];
         layers_[i].channel_scale = tensors[next++];
+      } else if (is_nf4(layers_[i].weight)) {
+        layers_[i].block_scale = tensors[next++];
+        layers_[i].scale_groups = tensors[next++];
       }
       if (ranks[i] == 0) continue;
       layers_[i].a = tensors[next++];
@@ -48,6 +52,7 @@ class Layers {
   static void append(const LoraWeights& layer, std::vector<at::Tensor>& tensors) {
     tensors.push_back(layer.weight);
     if (ops::is_fp8(layer.weight)) tensors.insert(tensors.end(), {layer.transposed, layer.channel_scale});
+    if (is_nf4(layer.weight)) tensors.insert(tensors.end(), {layer.block_scale, layer.scale_groups});
     if (layer.a.defined()) tensors.insert(tensors.end(), {layer.a, layer.b});
   }
 
@@ -127,6 +132,14 @@ at::Tensor matmul_tn(const at::Tensor& d, const at::Tensor& x, double scale = 1)
   const at::Tensor sum = at::bmm(segments_of(d, gapped).transpose(1, 2), segments_of(x, gapped)).sum(0);
   return scale == 1 ? sum : sum * scale;
 }
+
+// The weight [out, in] as a product with `x` takes it: an NF4 weight in the type of x.
+at::Tensor unpacked(const LoraWeights& layer, const at::Tensor& x) {
+  if (!is_nf4(layer.weight)) return layer.weight;
+  return unpack_nf4({layer.weight, layer.block_scale, layer.scale_groups}, x.scalar_type());
+}
+
+int64_t input_width(const at::Tensor& weight) { return weight.size(1) * (is_nf4(weight) ? 2 : 1); }
 
 bool has_few_rows(const at::Tensor& x) { return x.numel() <= device::kFewRows * x.size(-1); }
 
@@ -310,7 +323,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       if (layers.is_fp8(i)) {
         fp8_product(outputs[i], x_fp8, weight, layers[i].channel_scale, accumulate);
       } else {
-        add_product(outputs[i], x, weight.t(), accumulate ? 1 : 0);
+        add_product(outputs[i], x, unpacked(layers[i], x).t(), accumulate ? 1 : 0);
       }
     }
     if (!adapters_first) {
@@ -376,7 +389,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
       if (node != nullptr) node->leave(grads[i], x);
       const bool is_now = node == nullptr && layer.weight.requires_grad();
       result.push_back(is_now ? weight_gradient(grads[i], x, layer.weight) : at::Tensor());
-      if (layers.is_fp8(i)) result.resize(result.size() + 2);
+      if (layers.is_fp8(i) || is_nf4(layer.weight)) result.resize(result.size() + 2);
       if (!layers.has_adapter(i)) continue;
       result.push_back(layers.columns(da.t(), i).t());
       result.push_back(adapters.db[i]);
@@ -396,7 +409,7 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
   static void add_input_gradient(const at::Tensor& out, const at::Tensor& grad, const LoraWeights& layer,
                                  bool accumulate) {
     const SmallGemmGuard of_weight(grad, layer.weight);
-    if (!ops::is_fp8(layer.weight)) return add_product(out, grad, layer.weight, accumulate ? 1 : 0);
+    if (!ops::is_fp8(layer.weight)) return add_product(out, grad, unpacked(layer, grad), accumulate ? 1 : 0);
     HICI_ASSERT(layer.transposed.numel() > 0, "a gradient through a matrix that was quantised without a backward pass");
     // The GEMM sums over output channels, so their scales are applied to the gradient.
     fp8_product(out, quantise_rows(grad, layer.channel_scale), layer.transposed, {}, accumulate);
@@ -446,6 +459,12 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
   }
 };
 
+// The same layers without NF4.
+std::vector<LoraWeights> unpacked(std::vector<LoraWeights> layers, const at::Tensor& x) {
+  for (LoraWeights& layer : layers) layer.weight = unpacked(layer, x);
+  return layers;
+}
+
 bool comes_later(const at::Tensor& x, const at::Tensor& weight) {
   return later_number && at::GradMode::is_enabled() && weight.requires_grad() && has_few_rows(x);
 }
@@ -462,13 +481,15 @@ std::vector<at::Tensor> lora_linears(const at::Tensor& x, const std::vector<Lora
                                      const LinearLayout& layout, const AdapterDropout& dropout) {
   HICI_ASSERT(dropout.rate >= 0 && dropout.rate < 1, "rate ", dropout.rate);
   const bool is_decoding = !at::GradMode::is_enabled() && !device::SideStream::is_current(x.device());
-  if (is_decoding && !dropout.any() && layout.rows_before.empty() && few_rows_linears_support(x, layers))
-    return few_rows_linears(x, layers);
+  if (is_decoding && !dropout.any() && layout.rows_before.empty()) {
+    if (few_rows_linears_support(x, layers)) return few_rows_linears(x, layers);
+    if (is_nf4(layers[0].weight) && has_few_rows(x)) return lora_linears(x, unpacked(layers, x), layout);
+  }
   std::vector<at::Tensor> tensors;
   std::vector<double> scales;
   std::vector<int64_t> ranks, dropout_keys;
   for (const LoraWeights& layer : layers) {
-    HICI_ASSERT(layer.weight.size(1) == x.size(-1) && layer.a.defined() == layer.b.defined(), "x ", x.sizes(),
+    HICI_ASSERT(input_width(layer.weight) == x.size(-1) && layer.a.defined() == layer.b.defined(), "x ", x.sizes(),
                 " weight ", layer.weight.sizes());
     LoraWeights used = layer;
     if (comes_later(x, layer.weight)) used.weight = WeightGradient::stand_in(layer.weight);

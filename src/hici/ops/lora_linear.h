@@ -14,11 +14,12 @@
 namespace hici::ops {
 
 struct LoraWeights {
-  at::Tensor weight;          // [out, in]
+  at::Tensor weight;          // [out, in]; of NF4 [out, in / 2]
   at::Tensor a = {}, b = {};  // [rank, in], [out, rank]; undefined: no adapter
   double scale = 0;
   at::Tensor transposed = {}, channel_scale = {};  // of a frozen FP8 weight (Fp8Matrix of fp8.h), else undefined
   uint64_t dropout_key = 0;                        // of this adapter (adapter_dropout.h)
+  at::Tensor block_scale = {}, scale_groups = {};  // of a frozen NF4 weight (Nf4Matrix of nf4.h), else undefined
 };
 
 // Memory layout and SM budget of the outputs.
@@ -33,7 +34,8 @@ struct LinearLayout {
 // y_i = x W_i^T + scale_i (x A_i^T) B_i^T for each layer i: x [..., in] -> [..., out_i]. Hand-written backward. The
 // input is saved once; its gradient accumulates inside the GEMMs; the A factors act as one matrix. A weight without
 // requires_grad costs nothing, and frozen layers without adapters do not save the input. GEMMs with FP8 weights
-// quantise their other operand too, in both passes; adapters are never quantised. x [G, S, in] and gradients [G, S,
+// quantise their other operand too, in both passes; NF4 weights are unpacked to the type of x before each GEMM, in both
+// passes; adapters are never quantised. x [G, S, in] and gradients [G, S,
 // out_i] may have row gaps (segment_padding.h). The gradient of x has as many leading rows as x has gap rows.
 //
 // With `dropout` adapter i reads x with channels of its own dropped, and the others divided by 1 - rate. Nothing more

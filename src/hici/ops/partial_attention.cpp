@@ -14,7 +14,7 @@
 namespace hici::ops {
 namespace {
 
-double scale_of(const at::Tensor& q) { return 1.0 / std::sqrt(static_cast<double>(q.size(-1))); }
+double partial_scale_of(const at::Tensor& q) { return 1.0 / std::sqrt(static_cast<double>(q.size(-1))); }
 
 // The kernel reads the key/value head of a group by itself.
 PartialAttention cpu_flash(const at::Tensor& q_BSHD, const at::Tensor& k_BKJD, const at::Tensor& v_BKJD,
@@ -39,7 +39,7 @@ PartialAttention gpu_flash(const at::Tensor& q_BSHD, const at::Tensor& k_BKJD, c
                            bool is_causal) {
   auto [out, lse, seed, unused, mask] =
       at::_flash_attention_forward(q_BSHD, k_BKJD, v_BKJD, {}, {}, q_BSHD.size(1), k_BKJD.size(1), 0.0, is_causal,
-                                   /*return_debug_mask=*/false, scale_of(q_BSHD));
+                                   /*return_debug_mask=*/false, partial_scale_of(q_BSHD));
   return {out, lse};
 }
 
@@ -48,7 +48,7 @@ struct Grouped {
   at::Tensor q_BJgSD, k_BJKD, v_BJKD;
 
   Grouped(const at::Tensor& q_BSHD, const at::Tensor& k_BKJD, const at::Tensor& v_BKJD)
-      : q_BJgSD((q_BSHD * scale_of(q_BSHD)).transpose(1, 2).unflatten(1, {k_BKJD.size(2), -1}).contiguous()),
+      : q_BJgSD((q_BSHD * partial_scale_of(q_BSHD)).transpose(1, 2).unflatten(1, {k_BKJD.size(2), -1}).contiguous()),
         k_BJKD(k_BKJD.transpose(1, 2).contiguous()),
         v_BJKD(v_BKJD.transpose(1, 2).contiguous()) {}
 };

@@ -4,6 +4,7 @@
 #include "hici/nn/offload.h"
 #include "hici/ops/linear_cross_entropy.h"
 #include "hici/optim/host_state.h"
+#include "hici/ops/nf4.h"
 
 #include <algorithm>
 
@@ -39,9 +40,10 @@ class StepMemory {
     // Those of several processes have their place from the start.
     const bool stays = p_.accumulation_steps > 1 || p_.stream_segments || !p_.has_optimizer || p_.mesh.world() > 1;
     pending_gradients_ = stays ? trained * w_ : 0;
-    fixed_.weights = p_.parameters.all * e_ - (is_placed() ? frozen() - frozen_on_device() : 0);
+    const int64_t others = p_.parameters.all - p_.parameters.frozen_matrices;
+    fixed_.weights = others * e_ + (is_placed() ? frozen_on_device() : frozen());
     fixed_.optimizer = offloads_optimizer() ? staging_bytes() : p_.optimizer_bytes();
-    fixed_.other = p_.on_gpu ? kWorkspaceBytes : 0;
+    fixed_.other = (p_.on_gpu ? kWorkspaceBytes : 0) + unpacked_bytes();
     fixed_.activations = token_bytes() + rotary_bytes() + (p_.on_gpu ? 0 : state_bytes());
   }
 
@@ -73,11 +75,18 @@ class StepMemory {
   }
 
   // Frozen matrices of the layers: all, and what of them is on the device (nn/frozen_weights.h).
-  int64_t frozen() const { return p_.parameters.frozen_matrices * e_; }
+  int64_t frozen() const { return p_.frozen_bytes(); }
   bool offloads_weights() const { return p_.sharding.offload_weights && p_.on_gpu; }
   bool is_placed() const { return p_.weight_processes() > 1 || offloads_weights(); }
   int64_t frozen_on_device() const {
     return 2 * frozen() / num_layers() + (offloads_weights() ? 0 : frozen() / p_.weight_processes());
+  }
+
+  // The matrix that a product has unpacked: the largest of a layer.
+  int64_t unpacked_bytes() const {
+    if (!config::is_nf4(p_.base_format) || p_.parameters.frozen_matrices == 0) return 0;
+    const int64_t queries = p_.model.num_attention_heads * p_.model.head_dim;
+    return p_.model.hidden_size * std::max(p_.model.intermediate_size, queries) * e_;
   }
 
   // Master weights and moments, or only moments (optim/host_state.h).
@@ -233,6 +242,21 @@ double recomputed_share(const PlanProblem& problem, const nn::ActivationPolicies
 int64_t PlanProblem::num_segments() const {
   const bool is_cut = shape.segment_length > 0 && shape.attention != nn::AttentionKind::kFull;
   return is_cut ? shape.tokens / shape.segment_length : 1;
+}
+
+int64_t PlanProblem::frozen_bytes() const {
+  const int64_t count = parameters.frozen_matrices, blocks = count / ops::kNf4Block;
+  switch (base_format) {
+    case config::BaseFormat::kModel:
+      return count * LayerTypes{dtype}.element();
+    case config::BaseFormat::kFp8:
+      return 2 * count;  // with the transposes; the scales are one number in a row
+    case config::BaseFormat::kNf4:
+      return count / 2 + blocks * 4;
+    case config::BaseFormat::kNf4Double:
+      return count / 2 + blocks + blocks / ops::kNf4ScaleGroup * 4;
+  }
+  return 0;
 }
 
 int64_t PlanProblem::optimizer_bytes() const {

@@ -57,7 +57,10 @@ struct PlanProblem {
   // The processes, of which one is planned, and what they share.
   parallel::Mesh mesh = {};
   config::Sharding sharding = {};
+  config::BaseFormat base_format = config::BaseFormat::kModel;
 
+  // Of all frozen matrices of the layers, as they are stored.
+  int64_t frozen_bytes() const;
   int64_t num_segments() const;  // of the whole sequence
   // Segments that one process works on, one in a round when they are streamed.
   int64_t rounds() const { return (num_segments() + mesh.segments - 1) / mesh.segments; }

@@ -32,8 +32,10 @@ ParameterSizes count_parameters(nn::CausalLm& model) {
     }
   });
   for (nn::DecoderLayer& layer : model.layers()) {
-    for (const auto& [name, linear] : layer.linears())
-      if (!linear->weight.requires_grad()) sizes.frozen_matrices += linear->weight.numel();
+    for (const auto& [name, linear] : layer.linears()) {
+      sizes.all += linear->num_weights() - linear->weight.numel();
+      if (!linear->weight.requires_grad()) sizes.frozen_matrices += linear->num_weights();
+    }
   }
   sizes.trains_head = model.head_weight().requires_grad();
   return sizes;

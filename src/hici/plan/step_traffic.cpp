@@ -40,7 +40,7 @@ double fills_of(const PlanProblem& p) {
 double layers(const PlanProblem& p) { return as_double(p.model.num_hidden_layers); }
 
 // Of one layer's frozen matrices.
-double frozen_bytes(const PlanProblem& p) { return as_double(p.parameters.frozen_matrices) * element(p) / layers(p); }
+double frozen_bytes(const PlanProblem& p) { return as_double(p.frozen_bytes()) / layers(p); }
 
 // Bytes of one exchange in a layer, in one direction, over the processes of a sequence.
 double slot_bytes(const PlanProblem& p) {

@@ -80,14 +80,15 @@ void log_end_of_epochs(const config::TrainConfig& train, int64_t num_samples, in
 
 void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
                const std::vector<optim::TrainedParameter>& trained, const TrainingData& data, int64_t total_steps) {
-  int64_t all = 0, counts[optim::kNumGroups] = {};
-  loaded.model->visit_parameters([&](const std::string&, at::Tensor& t) { all += t.numel(); });
+  int64_t counts[optim::kNumGroups] = {};
   for (const auto& parameter : trained) counts[static_cast<int>(parameter.group)] += parameter.tensor.numel();
   const std::string parts = counts[0] > 0 ? hici::detail::concat(" (HiCI ", counts[0], ", rest ", counts[1], ")") : "";
-  log_info("model ", spec.model.string(), ": ", all, " parameters, trained ", counts[0] + counts[1], parts);
+  log_info("model ", spec.model.string(), ": ", loaded.model->num_parameters(), " parameters, trained ",
+           counts[0] + counts[1], parts);
   log_info("attention ", nn::attention_kind_name(spec.attention), ", ", ops::dtype_name(spec.dtype),
-           spec.fp8_base ? " over frozen matrices in 8 bits" : "", " on ", spec.device.str(), ", RoPE factor ",
-           loaded.model->config().rope.context_factor, structure_text(spec, loaded));
+           spec.base_format == config::BaseFormat::kModel ? "" : " over ", matrices_text(spec.base_format), " on ",
+           spec.device.str(), ", RoPE factor ", loaded.model->config().rope.context_factor,
+           structure_text(spec, loaded));
   log_info("data ", data.identity.path, ": ", data.description, "; ", counted(total_steps, "step"), " of ",
            counted(spec.train.sequences_per_step(), "sequence"));
   log_end_of_epochs(spec.train, data.identity.num_samples, total_steps);

@@ -86,10 +86,12 @@ io::LoadedModel load_for_training(const TrainingRunSpec& spec, io::ModelRequest 
                                   const config::HiciConfig& hici, const parallel::World& world) {
   if (spec.train.stream_segments) check_streamable(spec.attention, hici);
   check_segments(spec, hici);
-  model.layer_loaded = place_frozen_weights(spec.sharding, spec.trainable, spec.fp8_base, world, spec.device);
-  HICI_CHECK_USAGE(!model.layer_loaded || !spec.fp8_base || !spec.copy_attention_init,
-                   "`use_llama_init`: projections are in 8 bits already with `fp8_base` and `shard` full or `offload` "
-                   "weights; leave one of them out");
+  model.layer_loaded = place_frozen_weights(spec.sharding, spec.trainable, spec.base_format, world, spec.device);
+  HICI_CHECK_USAGE(!model.layer_loaded || spec.base_format == config::BaseFormat::kModel || !spec.copy_attention_init,
+                   "`use_llama_init`: projections are quantised already with `base_format` ", name_of(spec.base_format),
+                   " and `shard` full or `offload` weights; leave one of them out");
+  if (!model.layer_loaded && spec.base_format != config::BaseFormat::kModel && !spec.copy_attention_init)
+    model.layer_loaded = quantise_when_loaded(spec.trainable, spec.base_format);
   check_can_train(spec, opened);
   io::LoadedModel loaded = io::build_model(model, opened, hici);
   keep_frozen(spec, loaded);
@@ -146,6 +148,7 @@ plan::PlannedStep plan_training_step(const TrainingRunSpec& spec, const io::Load
   stated.lora = loaded.lora.value_or(spec.lora);
   stated.mesh = world.mesh();
   stated.sharding = spec.sharding;
+  stated.base_format = spec.base_format;
   plan::PlanProblem problem = plan::make_problem(std::move(stated), plan::count_parameters(*loaded.model), spec.device);
   std::optional<int64_t> budget = plan::memory_budget(spec.device);
   if (budget) budget = parallel::least_of(world, *budget);
@@ -204,7 +207,7 @@ RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, co
 RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs, const parallel::World& world) {
   RunStep step{optim::select_trainable(*inputs.loaded.model, spec.trainable), {}, inputs.forward};
   const bool is_placed = inputs.loaded.model->frozen_weights() != nullptr;
-  if (spec.fp8_base && !is_placed) inputs.loaded.model->quantise_frozen("`fp8_base`");
+  if (!is_placed) inputs.loaded.model->quantise_frozen(spec.base_format, base_format_subject(spec.base_format));
   step.planned = plan_training_step(spec, inputs.loaded, inputs.forward, world);
   plan::announce_plan(step.planned);
   step.forward.policies = step.planned.plan.policies;

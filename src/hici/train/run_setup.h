@@ -38,7 +38,7 @@ struct RunStep {
   nn::ForwardOptions forward;
 };
 
-// Marks the trained parameters, quantises the frozen ones with --fp8_base, and plans the memory of a step. An error
+// Marks the trained parameters, puts the frozen ones in --base_format, and plans the memory of a step. An error
 // when no activation policies of ours fit. All processes choose what fits the one with the least memory.
 RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs, const parallel::World& world);
 

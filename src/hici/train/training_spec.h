@@ -2,6 +2,7 @@
 // What one call of `hici train` or `hici sft` is to do, as its options say.
 #pragma once
 
+#include "hici/config/base_format.h"
 #include "hici/config/hici_config.h"
 #include "hici/config/sharding.h"
 #include "hici/config/train_config.h"
@@ -86,8 +87,8 @@ struct TrainingRunSpec {
   std::set<std::string> typed_start_options = {};  // of TrainingState::start_options, by name
   bool copy_attention_init = false;
   bool add_pad_token = false;
-  bool fp8_base = false;                                       // frozen projections and MLPs in 8 bits (ops/fp8.h)
-  std::optional<nn::ActivationPolicy> activation_policy = {};  // nullopt: what fits the GPU; on a CPU keep
+  config::BaseFormat base_format = config::BaseFormat::kModel;  // of frozen projections and MLPs
+  std::optional<nn::ActivationPolicy> activation_policy = {};   // nullopt: what fits the GPU; on a CPU keep
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
   ops::AttentionBackend attention_backend = ops::AttentionBackend::kAuto;

@@ -45,10 +45,7 @@ void AnsweringOptions::bind(CLI::App& command) {
                  "Attention, which takes a base beyond its context without training"),
       {"full", "hici", "dca"});
   add_bool(command, "cache_slots", cache_slots, "With hici: the answer's tokens see the slots too");
-  add_bool(
-      command, "fp8_base", fp8_base,
-      "Projections and MLPs in 8 bits (FP8): half their memory, and a step of decoding reads half as much; answers "
-      "differ a little");
+  base_format.bind(command);
   add_tokens(command, "prefill_chunk", generation.prefill_chunk, "Tokens of a prompt in one forward; bounds its memory",
              kTokensFromOne);
   add_bool(command, "record_graph", generation.records_graph, "On a GPU: the step of decoding as one CUDA graph");
@@ -90,7 +87,7 @@ nlohmann::json AnsweringOptions::settings(const AnsweringModel& model) const {
   if (const double penalty = model.generation_config.repetition_penalty; penalty != 1)
     json["repetition_penalty"] = penalty;
   add_differences(json, loaded);
-  if (fp8_base) json["fp8_base"] = true;
+  base_format.record(json);
   if (generation.attention == nn::AttentionKind::kHici) {
     json["cache_slots"] = generation.cache_slots;
     json["causal_mode"] = name_of(loaded.hici.causal_mode);
@@ -121,14 +118,19 @@ AnsweringModel AnsweringOptions::load() const {
   text::Tokenizer tokenizer_of_model = load_tokenizer();
   const bool is_dca = generation.attention == nn::AttentionKind::kDca;
   const int64_t stretched_context = is_dca && peft_model.empty() ? 0 : context_size;
-  io::LoadedModel loaded = load_model(model_request(base_model, peft_model, stretched_context, device,
-                                                    generation.attention == nn::AttentionKind::kHici),
-                                      hici);
+  const config::BaseFormat format = base_format.resolve();
+  io::ModelRequest request = model_request(base_model, peft_model, stretched_context, device,
+                                           generation.attention == nn::AttentionKind::kHici);
+  // Layer by layer, so that a model that is larger than the device before that need not fit.
+  request.layer_loaded = [format](nn::CausalLm& model, size_t layer) {
+    if (layer == 0) model.check_base_format(format, base_format_subject(format));
+    model.layers()[layer].quantise_frozen(format, /*has_backward=*/false);
+  };
+  io::LoadedModel loaded = load_model(request, hici);
   if (is_dca) generation.dual_chunk.resolve(loaded.model->config());  // what it does not allow, before any work
   loaded.model->check_attention_backend(generation.backend, "--attention_backend");
   HICI_CHECK_USAGE(generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
                    "--attention: hici, and neither base nor adapter has HiCI modules; use full");
-  if (fp8_base) loaded.model->quantise_frozen("--fp8_base", /*has_backward=*/false);
   io::GenerationConfig generation_config = io::read_generation_config(base_model, loaded.model->config());
   for (const std::string& note : generation_config.notes) log_warning(note);
   if (!tokenizer.empty())

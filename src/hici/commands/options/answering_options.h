@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hici/base/output_place.h"
+#include "hici/commands/options/base_format_options.h"
 #include "hici/commands/options/dual_chunk_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/generate/generator.h"
@@ -38,14 +39,15 @@ struct AnsweringOptions {
   std::string tokenizer;  // empty: base_model
   int64_t context_size = 0;
   std::string attention = "full";
-  bool fp8_base = false;
+  BaseFormatOptions base_format;
   generate::GenerateOptions generation;
   Option<bool&> cache_slots{generation.cache_slots};
   DualChunkOptions dual_chunk;
   HiciOptions hici;
   DeviceOptions device;
 
-  // --base_model, --peft_model, --tokenizer, --context_size, --attention, --cache_slots, --fp8_base, --prefill_chunk,
+  // --base_model, --peft_model, --tokenizer, --context_size, --attention, --cache_slots, --base_format,
+  // --prefill_chunk,
   // --record_graph, those of Dual Chunk Attention, HiCI's and the device's. The members' values at this moment are the
   // defaults.
   void bind(CLI::App& command);

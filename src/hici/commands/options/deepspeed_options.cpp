@@ -11,10 +11,10 @@
 namespace hici::commands {
 namespace {
 
-std::string shown(const std::string& value) { return value; }
-std::string shown(int64_t value) { return std::to_string(value); }
-std::string shown(double value) { return shortest_number(value); }
-std::string shown(bool value) { return value ? "True" : "False"; }
+std::string as_typed(const std::string& value) { return value; }
+std::string as_typed(int64_t value) { return std::to_string(value); }
+std::string as_typed(double value) { return shortest_number(value); }
+std::string as_typed(bool value) { return value ? "True" : "False"; }
 
 class Application {
  public:
@@ -43,14 +43,14 @@ class Application {
   template <typename T, typename V>
   void decide(Option<T>& option, const V& value) {
     option.value = value;
-    decided_[option.key()] = shown(value);
+    decided_[option.key()] = as_typed(value);
   }
 
   template <typename T, typename V>
   void take(const std::string& key, Option<T>& option, const std::optional<V>& said) {
     if (!said) return;
     if (!option.typed()) return decide(option, *said);
-    if (option.value != *said) contradicts(key, shown(*said), option.name() + " " + shown(option.value));
+    if (option.value != *said) contradicts(key, as_typed(*said), option.name() + " " + as_typed(option.value));
   }
 
   // A file without zero_optimization is one of stage 0.

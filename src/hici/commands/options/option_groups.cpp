@@ -184,6 +184,7 @@ const std::vector<Group>& groups() {
         "attention_backend",
         "activation_policy",
         "gradient_checkpointing",
+        "base_format",
         "fp8_base",
         "batch_size",
         "per_device_eval_batch_size",

@@ -29,8 +29,9 @@ void check_no_contradiction(const TrainingOptions& o) {
   }
   HICI_CHECK_USAGE(o.spec.trainable.low_rank || o.spec.train.lora_dropout == 0, o.lora_dropout.name(),
                    ": has no effect with --low_rank_training False, which trains everything; leave it out");
-  HICI_CHECK_USAGE(o.spec.trainable.low_rank || !o.spec.fp8_base,
-                   "--fp8_base: nothing is frozen with --low_rank_training False; leave it out");
+  HICI_CHECK_USAGE(o.spec.trainable.low_rank || o.base_format.resolve() == config::BaseFormat::kModel,
+                   o.base_format.base_format.name(),
+                   ": nothing is frozen with --low_rank_training False; leave it out");
   HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.warmup_steps.typed() || o.warmup_steps.value == 0,
                    "--warmup_steps: has no effect with --lr_scheduler_type constant; leave it out or use "
                    "constant_with_warmup");
@@ -217,8 +218,7 @@ void TrainingOptions::bind_how_to_train(CLI::App& app) {
   add_option(app, "max_nonfinite_steps", t.max_nonfinite_steps,
              "Stop after this many steps in a row whose loss or gradient is not finite", kFromOne);
   activations.bind(app);
-  add_bool(app, "fp8_base", spec.fp8_base,
-           "Frozen projections and MLPs in 8 bits: faster on a GPU that can (8.9 or more), with a loss near the same");
+  base_format.bind(app);
   add_bool(app, "stream_segments", t.stream_segments,
            "Work on one segment at a time, with the memory of one whatever the length; for every causal mode but none");
   add_bool(app, "shuffle", t.shuffle, "Visit the blocks in an order drawn from --seed, a new one in each epoch");
@@ -270,6 +270,7 @@ void TrainingOptions::resolve() {
                    "--attention: dca is for evaluation and has no backward pass; use hici, full or s2");
   check_streaming(*this);
   spec.activation_policy = activations.resolve();
+  spec.base_format = base_format.resolve();
   spec.trainable.name_parts = split_at_commas(trainable_params.value);
   spec.copy_attention_init = spec.copy_attention_init || use_attn_init.value;
   if (save_strategy == "no") spec.train.save_steps = 0;

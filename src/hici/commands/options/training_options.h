@@ -4,6 +4,7 @@
 
 #include "hici/commands/command.h"
 #include "hici/commands/options/activation_options.h"
+#include "hici/commands/options/base_format_options.h"
 #include "hici/commands/options/evaluation_options.h"
 #include "hici/commands/options/model_options.h"
 #include "hici/commands/options/sample_options.h"
@@ -47,6 +48,7 @@ struct TrainingOptions {
   Option<uint64_t> data_seed{0};
   Option<int64_t&> save_steps{spec.train.save_steps};
   ActivationOptions activations;
+  BaseFormatOptions base_format;
   EvaluationOptions evaluation;
   SampleOptions sample;
   ShardingOptions sharding;

@@ -21,7 +21,7 @@ struct Block {
 };
 
 // Parts of both texts between which a block is looked for: [begin, end) of each.
-struct Part {
+struct TextPart {
   size_t a_begin, a_end, b_begin, b_end;
 };
 
@@ -35,9 +35,9 @@ class Matcher {
 
   size_t num_matched() {
     size_t matched = 0;
-    std::vector<Part> open = {{0, a_.size(), 0, b_.size()}};
+    std::vector<TextPart> open = {{0, a_.size(), 0, b_.size()}};
     while (!open.empty()) {
-      const Part part = open.back();
+      const TextPart part = open.back();
       open.pop_back();
       const Block block = longest_block(part);
       if (block.length == 0) continue;
@@ -57,7 +57,7 @@ class Matcher {
 
  private:
   // run_[j + 1]: length of the common run that ends at the last character of `a` looked at and at b_[j].
-  Block longest_block(const Part& part) {
+  Block longest_block(const TextPart& part) {
     Block best{part.a_begin, part.b_begin, 0};
     std::vector<size_t> ends, next_ends;  // of runs that are not 0, ascending
     for (size_t i = part.a_begin; i < part.a_end; ++i) {
@@ -74,7 +74,7 @@ class Matcher {
   }
 
   // From the last place to the first, so that the run before each is still that of the character before.
-  void lengthen_runs(char32_t character, const Part& part, std::vector<size_t>& ends) {
+  void lengthen_runs(char32_t character, const TextPart& part, std::vector<size_t>& ends) {
     const auto found = places_.find(character);
     if (found == places_.end()) return;
     const std::vector<size_t>& places = found->second;
@@ -93,7 +93,7 @@ class Matcher {
   }
 
   // Popular characters begin no block, and are part of the blocks that they touch.
-  Block widened(Block block, const Part& part) const {
+  Block widened(Block block, const TextPart& part) const {
     while (block.in_a > part.a_begin && block.in_b > part.b_begin && a_[block.in_a - 1] == b_[block.in_b - 1]) {
       --block.in_a;
       --block.in_b;

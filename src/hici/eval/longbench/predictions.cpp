@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
 constexpr size_t kMaxLineBytes = size_t{16} << 20;
-constexpr int64_t kMaxLength = int64_t{1} << 40;
+constexpr int64_t kMaxPredictionLength = int64_t{1} << 40;
 
 LongBenchPrediction read_prediction(const JsonObject& row, const LongBenchTask& task, bool with_lengths) {
   LongBenchPrediction prediction{.text = row.string("pred"),
@@ -26,7 +26,7 @@ LongBenchPrediction read_prediction(const JsonObject& row, const LongBenchTask& 
                                  .subject = row.subject()};
   HICI_CHECK(!prediction.answers.empty(), row.subject(), ": answers is an empty list, expected a right answer or more");
   if (task.metric == LongBenchMetric::kClassification) prediction.classes = row.strings("all_classes");
-  if (with_lengths) prediction.length = row.integer("length", 0, kMaxLength);
+  if (with_lengths) prediction.length = row.integer("length", 0, kMaxPredictionLength);
   return prediction;
 }
 

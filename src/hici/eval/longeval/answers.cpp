@@ -12,7 +12,7 @@
 namespace hici::eval {
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{1} << 30;
+constexpr size_t kMaxAnswersBytes = size_t{1} << 30;
 constexpr std::string_view kLabel = "Label: ";
 constexpr std::string_view kPredict = ", Predict: ";
 constexpr std::string_view kParsed = ", Parsed: ";
@@ -137,11 +137,11 @@ std::string without_python_quotes(std::string_view text) {
 }
 
 std::vector<RetrievalAnswer> read_retrieval_answers(const std::filesystem::path& file, RetrievalTask task) {
-  return read_answers(read_file(file, kMaxFileBytes), task, file.string());
+  return read_answers(read_file(file, kMaxAnswersBytes), task, file.string());
 }
 
 RetrievalFile read_retrieval_file(const std::filesystem::path& file) {
-  const std::string content = read_file(file, kMaxFileBytes);
+  const std::string content = read_file(file, kMaxAnswersBytes);
   const RetrievalTask task = task_of(std::string_view(content).substr(0, content.find('\n')));
   return {.task = task, .answers = read_answers(content, task, file.string())};
 }

@@ -21,7 +21,7 @@ constexpr int64_t kNewestVersion = 2;
 constexpr int64_t kVersionWithHashes = 2;
 constexpr size_t kMaxManifestBytes = size_t{64} << 20;  // some 100 bytes for each tensor
 constexpr size_t kMaxFiles = 10'000;
-constexpr int64_t kMaxInteger = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMaxManifestNumber = std::numeric_limits<int64_t>::max();
 
 // All keys but the hash; nlohmann/json sorts them, so that the text depends on the values alone.
 nlohmann::json body_of(const CheckpointManifest& manifest) {
@@ -56,7 +56,7 @@ SafetensorsHashes parse_hashes(const JsonObject& object) {
 
 ManifestFile parse_file(const JsonObject& entry, int64_t version) {
   ManifestFile file{.name = entry.string("name"),
-                    .size_bytes = static_cast<uint64_t>(entry.integer("size", 1, kMaxInteger)),
+                    .size_bytes = static_cast<uint64_t>(entry.integer("size", 1, kMaxManifestNumber)),
                     .sha256 = entry.string("sha256")};
   HICI_CHECK(is_plain_name(file.name) && file.name != kManifestName, entry.subject(), ": file name ",
              shown_json(file.name), " is not allowed; expected the plain name of a file in the same folder");
@@ -129,11 +129,11 @@ CheckpointManifest parse_manifest(std::string_view text, const std::string& subj
   const JsonObject root(value, subject);
   HICI_CHECK(root.string("format") == kManifestFormat, subject, ": format is ", shown_json(root.at("format")),
              ", expected \"", kManifestFormat, "\"");
-  const int64_t version = root.integer("version", 1, kMaxInteger);
+  const int64_t version = root.integer("version", 1, kMaxManifestNumber);
   HICI_CHECK(version <= kNewestVersion, subject, ": format version ", version, ", this program reads up to ",
              kNewestVersion, "; use a newer hici");
   CheckpointManifest manifest{
-      .step = root.integer("step", 0, kMaxInteger), .files = parse_files(root, version), .version = version};
+      .step = root.integer("step", 0, kMaxManifestNumber), .files = parse_files(root, version), .version = version};
   HICI_CHECK(root.string("manifest_sha256") == hash_of(manifest), subject,
              ": its own SHA-256 does not fit what it says; the file is damaged");
   return manifest;

@@ -14,7 +14,7 @@ namespace hici::io {
 namespace {
 
 constexpr const char* kFormat = "hici-identity";
-constexpr int64_t kVersion = 1;
+constexpr int64_t kIdentityVersion = 1;
 
 std::map<std::string, std::string> parse_strings(const JsonObject& root, const char* key) {
   std::map<std::string, std::string> strings;
@@ -27,7 +27,7 @@ std::map<std::string, std::string> parse_strings(const JsonObject& root, const c
 }  // namespace
 
 std::string identity_text(const ModelIdentity& identity) {
-  nlohmann::ordered_json root{{"format", kFormat}, {"version", kVersion}};
+  nlohmann::ordered_json root{{"format", kFormat}, {"version", kIdentityVersion}};
   if (!identity.tokenizer_sha256.empty()) root["tokenizer_sha256"] = identity.tokenizer_sha256;
   // Version 1 had no such key at first; readers of that time pass over it.
   if (!identity.config.empty()) root["config"] = identity.config;
@@ -41,7 +41,7 @@ ModelIdentity parse_identity(std::string_view text, const std::string& subject) 
   HICI_CHECK(root.string("format") == kFormat, subject, ": format is ", shown_json(root.at("format")), ", expected \"",
              kFormat, "\"");
   const int64_t version = root.integer("version", 1, std::numeric_limits<int64_t>::max());
-  HICI_CHECK(version == kVersion, subject, ": format version ", version, ", this program reads ", kVersion,
+  HICI_CHECK(version == kIdentityVersion, subject, ": format version ", version, ", this program reads ", kIdentityVersion,
              "; use a newer hici");
   ModelIdentity identity;
   identity.tokenizer_sha256 = root.string_or("tokenizer_sha256", "");

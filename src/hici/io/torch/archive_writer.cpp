@@ -83,7 +83,7 @@ std::string subject_of(const fs::path& path, const TensorToWrite& tensor) {
   return path.string() + ": tensor '" + printable(tensor.name) + "'";
 }
 
-void check_writable(const fs::path& path, const std::vector<TensorToWrite>& tensors) {
+void check_archivable(const fs::path& path, const std::vector<TensorToWrite>& tensors) {
   std::set<std::string> seen;
   for (const TensorToWrite& tensor : tensors) {
     HICI_CHECK(seen.insert(tensor.name).second, subject_of(path, tensor), " is written twice");
@@ -132,7 +132,7 @@ class ArchiveFile {
 }  // namespace
 
 void write_torch_file(const fs::path& path, const std::vector<TensorToWrite>& tensors) {
-  check_writable(path, tensors);
+  check_archivable(path, tensors);
   ArchiveFile archive(path);
   const std::string pickle = state_dict_pickle(tensors), byte_order = "little";
   archive.write_record("data.pkl", pickle.data(), pickle.size());

@@ -10,7 +10,7 @@
 namespace hici::report {
 namespace {
 
-constexpr double kCharacterWidth = 6.6;
+constexpr double kCellCharacterWidth = 6.6;
 constexpr double kLineHeight = 15;
 constexpr double kLegendWidth = 78;  // colours, and "12.5%" beside them
 constexpr int kLegendSteps = 10;
@@ -131,7 +131,7 @@ class SvgHeatMap {
          << percent(value, map_.full) << " %</title>";
     rectangle("cell", left, top, cell_width_, cell_height_, opacity(depth(value)));
     if (has_edges()) rectangle("edge", left, top, cell_width_, cell_height_);
-    if (cell_width_ >= 4 * kCharacterWidth && cell_height_ >= kLineHeight) {
+    if (cell_width_ >= 4 * kCellCharacterWidth && cell_height_ >= kLineHeight) {
       const double colour = depth(value);
       const char* css_class = colour >= kStrongFrom ? "on-strong" : colour >= kMiddleFrom ? "on-middle" : "on-faint";
       text(css_class, left + cell_width_ / 2, top + cell_height_ / 2 + 4, "middle", percent(value, map_.full));
@@ -148,7 +148,7 @@ class SvgHeatMap {
     const size_t every_row = stride(kLineHeight, cell_height_);
     for (size_t i = 0; i < map_.rows.size(); i += every_row)
       text("tick", left_ - 7, y(i) + cell_height_ / 2 + 4, "end", map_.rows[i]);
-    const size_t every_column = stride(longest_label(map_.columns) + kCharacterWidth, cell_width_);
+    const size_t every_column = stride(longest_label(map_.columns) + kCellCharacterWidth, cell_width_);
     for (size_t i = 0; i < map_.columns.size(); i += every_column)
       text("tick", x(i) + cell_width_ / 2, bottom() + 18, "middle", map_.columns[i]);
     text("label", (left_ + right()) / 2, size_.height - 8, "middle", map_.x_label);

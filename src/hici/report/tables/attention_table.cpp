@@ -7,7 +7,7 @@
 namespace hici::report {
 namespace {
 
-double mean_of(const std::vector<double>& values) {
+double mean_share_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
@@ -23,7 +23,7 @@ Table empty_table(const char* name, const char* caption) {
 
 std::vector<double> means_by_layer(const AttentionResult::Shares& shares) {
   std::vector<double> means;
-  for (const std::vector<double>& layer : shares) means.push_back(mean_of(layer));
+  for (const std::vector<double>& layer : shares) means.push_back(mean_share_of(layer));
   return means;
 }
 
@@ -32,7 +32,7 @@ Table attention_table(const std::vector<AttentionResult>& results) {
   for (const AttentionResult& result : results) {
     Table::Row row{.names = {result.label}, .values = {}};
     for (const AttentionResult::Shares* shares : {&result.global, &result.local, &result.token})
-      row.values.push_back(mean_of(means_by_layer(*shares)));
+      row.values.push_back(mean_share_of(means_by_layer(*shares)));
     table.rows.push_back(std::move(row));
   }
   return table;
