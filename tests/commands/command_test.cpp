@@ -36,11 +36,13 @@ TEST(RunCommandLineTest, NamesAnUnknownCommand) {
   EXPECT_EQ(command_line_error({"trian"}), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_EQ(command_line_error({"eval", "pppl"}), "unknown command 'eval pppl'; did you mean 'eval ppl'?");
   EXPECT_EQ(command_line_error({"help", "trian"}), "unknown command 'trian'; did you mean 'train'?");
-  EXPECT_EQ(command_line_error({"help", "devices", "more"}), "unexpected argument 'more'; 'hici help devices' shows its options");
+  EXPECT_EQ(command_line_error({"help", "devices", "more"}),
+            "unexpected argument 'more'; 'hici help devices' shows its options");
 }
 
 TEST(RunCommandLineTest, AGroupAloneSaysWhichThereAre) {
-  EXPECT_EQ(command_line_error({"score"}), "which one? use longbench, topics, lines; 'hici help score' says what each does");
+  EXPECT_EQ(command_line_error({"score"}),
+            "which one? use longbench, topics, lines; 'hici help score' says what each does");
   EXPECT_EQ(command_line_error({"score", "--output", "x"}), command_line_error({"score"}));
 }
 

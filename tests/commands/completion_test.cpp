@@ -61,8 +61,8 @@ TEST(CompletionTest, HasEveryCommandAndOption) {
       const BoundCommand command = bind_command(entry);
       for (const CLI::Option* option : command.app->get_options()) {
         if (option->get_lnames().empty()) continue;
-        const bool is_offered =
-            testing::has_part(part, "--" + main_name(*option) + " ") || testing::has_part(part, "--" + main_name(*option) + "'");
+        const bool is_offered = testing::has_part(part, "--" + main_name(*option) + " ") ||
+                                testing::has_part(part, "--" + main_name(*option) + "'");
         EXPECT_EQ(is_offered, !is_inherited(*option)) << entry.name << " --" << main_name(*option);
       }
     }
@@ -82,12 +82,14 @@ TEST(ManPageTest, HasEveryCommandWithItsOptions) {
   const std::string page = man_page();
   EXPECT_EQ(help_answer({"--man"}), page);
   for (const CommandEntry& entry : command_table()) {
-    EXPECT_TRUE(testing::has_part(page, ".TP\n\\fB" + roff_text(entry.name) + "\\fR\n" + roff_text(entry.summary) + ".\n"));
+    EXPECT_TRUE(
+        testing::has_part(page, ".TP\n\\fB" + roff_text(entry.name) + "\\fR\n" + roff_text(entry.summary) + ".\n"));
     const BoundCommand command = bind_command(entry);
     for (const CLI::Option* option : command.app->get_options()) {
       if (is_inherited(*option) || option->get_group() == option_group("help"))
         continue;  // the latter stand there once
-      EXPECT_TRUE(testing::has_part(page, roff_text(option->get_description()))) << entry.name << " " << option->get_name();
+      EXPECT_TRUE(testing::has_part(page, roff_text(option->get_description())))
+          << entry.name << " " << option->get_name();
     }
   }
   EXPECT_FALSE(testing::has_part(page, "Accepted without effect"));

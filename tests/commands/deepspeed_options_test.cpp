@@ -93,7 +93,8 @@ TEST(DeepspeedOptionsTest, TypedValuesThatContradictTheFileAreUsageErrors) {
   EXPECT_EQ(applied_error(R"({"zero_optimization": {"stage": 3}})", "--shard optimizer"),
             "--deepspeed: ds.json: zero_optimization (--shard full) contradicts --shard optimizer" + end);
   EXPECT_EQ(
-      applied_error(R"({"zero_optimization": {"stage": 3, "offload_param": {"device": "cpu"}}})", "--offload optimizer"),
+      applied_error(R"({"zero_optimization": {"stage": 3, "offload_param": {"device": "cpu"}}})",
+                    "--offload optimizer"),
       "--deepspeed: ds.json: zero_optimization: offload_param to cpu contradicts --offload without weights" + end);
   EXPECT_EQ(
       applied_error(R"({"zero_optimization": {"stage": 3, "offload_param": {"device": "none"}}})", "--offload weights"),
@@ -145,8 +146,8 @@ TEST(DeepspeedOptionsTest, TheThirdNumberOfABatchFollows) {
 
 TEST(DeepspeedOptionsTest, ABatchThatIsNoProductShowsItsNumbers) {
   EXPECT_EQ(
-      applied_error(R"({"train_batch_size": 64, "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 8})", "",
-               4),
+      applied_error(
+          R"({"train_batch_size": 64, "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 8})", "", 4),
       "--deepspeed: ds.json: train_batch_size 64 is not --per_device_train_batch_size 1 x "
       "--gradient_accumulation_steps 8 x "
       "4 processes side by side; correct one of them, or write \"auto\" in the file");

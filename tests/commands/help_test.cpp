@@ -36,7 +36,8 @@ TEST(HelpTest, WorkIsNoQuestion) {
 }
 
 TEST(HelpTest, ListsEveryCommandAndTheVersion) {
-  for (const CommandEntry& entry : command_table()) EXPECT_TRUE(testing::has_part(help({}), "\n  " + entry.name + " ")) << entry.name;
+  for (const CommandEntry& entry : command_table())
+    EXPECT_TRUE(testing::has_part(help({}), "\n  " + entry.name + " ")) << entry.name;
   EXPECT_TRUE(testing::has_part(help({}), "--version"));
   EXPECT_TRUE(testing::has_part(help({}), "help [COMMAND]"));
   EXPECT_TRUE(testing::has_part(help({"help", "eval"}), "\n  eval ppl "));
@@ -68,7 +69,8 @@ TEST(HelpTest, LinesAreShort) {
 TEST(HelpTest, TheLauncherGetsEveryText) {
   const std::string texts = help({"--help_texts"});
   for (const CommandEntry& entry : command_table())
-    EXPECT_TRUE(testing::has_part(texts, "{R\"hici(" + entry.name + ")hici\", R\"hici(" + entry.summary + "\nUsage: ")) << entry.name;
+    EXPECT_TRUE(testing::has_part(texts, "{R\"hici(" + entry.name + ")hici\", R\"hici(" + entry.summary + "\nUsage: "))
+        << entry.name;
   EXPECT_TRUE(testing::has_part(texts, "{R\"hici()hici\", R\"hici(" + help({}) + ")hici\"},\n"));
   EXPECT_TRUE(testing::has_part(texts, "{R\"hici(eval)hici\", "));
   EXPECT_TRUE(testing::has_part(texts, "{R\"hici(--version)hici\", R\"hici(" + version_text()));

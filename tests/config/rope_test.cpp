@@ -48,7 +48,8 @@ TEST(ContextExtensionTest, LlamaRoundsUpAndQwen3TakesTheRatio) {
 TEST(ContextExtensionTest, AContextThatFitsNeedsNoFactor) {
   EXPECT_EQ(context_extension_factor(testing::config_with_positions(Family::kLlama, 4096), 4096), 1);
   EXPECT_EQ(context_extension_factor(testing::config_with_positions(Family::kQwen3, 40960), 8192), 1);
-  EXPECT_ERROR_SAYS(context_extension_factor(testing::config_with_positions(Family::kLlama, 4096), 0), "context of 0 tokens");
+  EXPECT_ERROR_SAYS(context_extension_factor(testing::config_with_positions(Family::kLlama, 4096), 0),
+                    "context of 0 tokens");
 }
 
 TEST(ContextExtensionTest, ALinearScalingThatIsThereCounts) {

@@ -56,7 +56,8 @@ TEST_F(LongBenchPredictionsTest, AnEmptyFileIsAnError) { EXPECT_ERROR_SAYS(read(
 TEST_F(LongBenchPredictionsTest, ACaseCountsOnce) {
   const std::string row = R"({"_id": "7f", "pred": "a", "answers": ["b"], "length": 1})";
   EXPECT_ERROR_SAYS(read(row + "\n" + row, "qasper"), "line 2: _id '7f' is that of line 1 too");
-  EXPECT_EQ(read(row + "\n" + kGoodPredictions + "\n" + kGoodPredictions, "qasper").size(), 3u) << "equal rows without _id do occur";
+  EXPECT_EQ(read(row + "\n" + kGoodPredictions + "\n" + kGoodPredictions, "qasper").size(), 3u)
+      << "equal rows without _id do occur";
 }
 
 }  // namespace

@@ -97,7 +97,8 @@ TEST_P(GoldenDcaTest, LogitsOfPromptAndOfEveryTokenBehindItMatchTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenDcaTest, ::testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"), name_with_underscores);
+INSTANTIATE_TEST_SUITE_P(Models, GoldenDcaTest, ::testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"),
+                         name_with_underscores);
 
 }  // namespace
 }  // namespace hici

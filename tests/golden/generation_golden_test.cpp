@@ -121,7 +121,7 @@ std::string name_with_chunk(const ::testing::TestParamInfo<std::tuple<const char
 // The prompt has 37 tokens: one chunk, several with a short last one, and one token at a time.
 INSTANTIATE_TEST_SUITE_P(Models, GoldenGenerationTest,
                          ::testing::Combine(::testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"),
-                                          ::testing::Values(2048, 10, 1)),
+                                            ::testing::Values(2048, 10, 1)),
                          name_with_chunk);
 
 }  // namespace

@@ -134,7 +134,8 @@ TEST_P(GoldenModelTest, TwentyTrainingLossesAndTheTrainedModelMatchTheReference)
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenModelTest, ::testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"), name_with_underscores);
+INSTANTIATE_TEST_SUITE_P(Models, GoldenModelTest, ::testing::Values("llama-mha", "llama-gqa", "qwen3-gqa"),
+                         name_with_underscores);
 
 }  // namespace
 }  // namespace hici

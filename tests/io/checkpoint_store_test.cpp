@@ -33,7 +33,9 @@ class CheckpointStoreTest : public ::testing::Test {
     for (const int64_t step : steps) ASSERT_TRUE(store.save(step, 1000, write_weights));
   }
 
-  void damage(int64_t step) const { testing::write_text(checkpoint_path(out_, step) / "weights.bin", std::string(1000, 'x')); }
+  void damage(int64_t step) const {
+    testing::write_text(checkpoint_path(out_, step) / "weights.bin", std::string(1000, 'x'));
+  }
 
   // What `work` says on stderr.
   std::string said(const std::function<void()>& work) const {

@@ -37,7 +37,8 @@ TEST(AttentionTest, SegmentsAreFullAttentionOfEachAlone) {
   const CausalLm model = random_model();
   const at::Tensor together = model.forward_hidden(tokens(), options(AttentionKind::kSegments, kSegmentTokens));
   for (int64_t begin = 0; begin < kLength; begin += kSegmentTokens) {
-    const at::Tensor alone = model.forward_hidden(tokens().narrow(1, begin, kSegmentTokens), options(AttentionKind::kFull));
+    const at::Tensor alone =
+        model.forward_hidden(tokens().narrow(1, begin, kSegmentTokens), options(AttentionKind::kFull));
     EXPECT_TRUE(is_close(together.narrow(1, begin, kSegmentTokens), alone)) << begin;
   }
 }

@@ -37,7 +37,8 @@ TEST(AttendChunkTest, EachTokenSeesTheRowsUpToItsOwnWithEveryBackend) {
       for (int64_t b = 0; b < 2; ++b) {
         for (int64_t i = 0; i < length; ++i) {
           const int64_t seen = before + i + 1;
-          EXPECT_LT(testing::max_difference(out[b][i], plain_attention(q[b][i], k[b].narrow(0, 0, seen), v[b].narrow(0, 0, seen))),
+          EXPECT_LT(testing::max_difference(out[b][i],
+                                            plain_attention(q[b][i], k[b].narrow(0, 0, seen), v[b].narrow(0, 0, seen))),
                     kTolerance);
         }
       }
@@ -53,7 +54,9 @@ TEST(AttendCacheTest, EachSequenceSeesAsManyRowsAsItHas) {
     const at::Tensor out = decode_attention(q, k, v, at::tensor(lengths, at::kLong));
     for (int64_t b = 0; b < 3; ++b) {
       const int64_t seen = lengths[static_cast<size_t>(b)];
-      EXPECT_LT(testing::max_difference(out[b], plain_attention(q[b], k[b].narrow(0, 0, seen), v[b].narrow(0, 0, seen))), kTolerance)
+      EXPECT_LT(
+          testing::max_difference(out[b], plain_attention(q[b], k[b].narrow(0, 0, seen), v[b].narrow(0, 0, seen))),
+          kTolerance)
           << kv_heads << " heads, sequence " << b;
     }
   }
@@ -65,7 +68,7 @@ TEST(AttendCacheTest, RowsInFrontCanBeLeftOutByAView) {
   const at::Tensor lengths = at::tensor({4, 9}, at::kLong);
   auto behind = [](const at::Tensor& t) { return t.narrow(1, 3, 9); };
   EXPECT_LT(testing::max_difference(decode_attention(q, behind(k), behind(v), lengths),
-                     decode_attention(q, behind(k).contiguous(), behind(v).contiguous(), lengths)),
+                                    decode_attention(q, behind(k).contiguous(), behind(v).contiguous(), lengths)),
             kTolerance);
 }
 

@@ -81,7 +81,8 @@ TEST(DualChunkAttentionTest, EveryQueryReadsEachKeyAsItsDistanceSays) {
         for (int64_t b = 0; b < 2; ++b) {
           for (int64_t i = 0; i < rows - before; ++i) {
             const at::Tensor q_3HD = q.select(1, b).select(1, i);
-            EXPECT_LT(testing::max_difference(out[b][i], plain_attention(q_3HD, k[b], v[b], before + i, kChunk)), kDcaTolerance);
+            EXPECT_LT(testing::max_difference(out[b][i], plain_attention(q_3HD, k[b], v[b], before + i, kChunk)),
+                      kDcaTolerance);
           }
         }
       }
@@ -98,7 +99,8 @@ TEST(DualChunkAttentionTest, DecodingReadsTheRowsOfEachSequenceAsTheirDistanceSa
     const at::Tensor out = decode_dual_chunk_attention(q, k, v, at::tensor(lengths, at::kLong), chunk_len);
     for (int64_t b = 0; b < batch; ++b) {
       const int64_t position = lengths[static_cast<size_t>(b)] - 1;
-      EXPECT_LT(testing::max_difference(out[b], plain_attention(q.select(1, b), k[b], v[b], position, chunk_len)), kDcaTolerance)
+      EXPECT_LT(testing::max_difference(out[b], plain_attention(q.select(1, b), k[b], v[b], position, chunk_len)),
+                kDcaTolerance)
           << "chunks of " << chunk_len << ", sequence " << b;
     }
   }

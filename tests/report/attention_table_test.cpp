@@ -11,12 +11,13 @@ namespace hici::report {
 namespace {
 
 const std::vector<AttentionResult> kAttentionResults = {{.label = "m",
-                                                .global = {{0.125, 0.375}, {0, 0.5}},
-                                                .local = {{0.25, 0.25}, {0.5, 0.5}},
-                                                .token = {{0.625, 0.375}, {0.5, 0}}}};
+                                                         .global = {{0.125, 0.375}, {0, 0.5}},
+                                                         .local = {{0.25, 0.25}, {0.5, 0.5}},
+                                                         .token = {{0.625, 0.375}, {0.5, 0}}}};
 
 TEST(AttentionTableTest, SharesAreMeansOverHeadsAndOverLayers) {
-  EXPECT_EQ(table_csv(attention_table(kAttentionResults)), "model,global slots,local slots,tokens\nm,0.25,0.375,0.375\n");
+  EXPECT_EQ(table_csv(attention_table(kAttentionResults)),
+            "model,global slots,local slots,tokens\nm,0.25,0.375,0.375\n");
   EXPECT_EQ(table_csv(attention_layer_table(kAttentionResults)),
             "model,layer,global slots,local slots,tokens\nm,0,0.25,0.25,0.5\nm,1,0.25,0.5,0.25\n");
 }

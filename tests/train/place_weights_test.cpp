@@ -60,7 +60,8 @@ TEST(PlaceWeightsTest, OneProcessHoldsAPartAndTwoLayers) {
 
 TEST(PlaceWeightsTest, OneProcessWithoutOffloadingHasNothingToPlace) {
   const parallel::World world;
-  EXPECT_FALSE(place_frozen_weights({.kind = config::ShardKind::kFull}, {}, config::BaseFormat::kModel, world, at::kCPU));
+  EXPECT_FALSE(
+      place_frozen_weights({.kind = config::ShardKind::kFull}, {}, config::BaseFormat::kModel, world, at::kCPU));
   EXPECT_FALSE(place_frozen_weights({.offload_weights = true}, {}, config::BaseFormat::kModel, world, at::kCPU));
   EXPECT_EQ(weight_processes({.kind = config::ShardKind::kFull, .group_size = 4}, 8), 4);
   EXPECT_EQ(weight_processes({.kind = config::ShardKind::kFull}, 8), 8);

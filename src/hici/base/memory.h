@@ -15,7 +15,8 @@ int64_t available_bytes();
 // The largest resident set since the start of the process, or since reset_peak_resident() where that worked.
 int64_t peak_resident_bytes();
 
-// Makes peak_resident_bytes() start again from the present size, less what is freed (release_freed_memory()); false where the kernel does not allow it.
+// Makes peak_resident_bytes() start again from the present size, less what is freed (release_freed_memory()); false
+// where the kernel does not allow it.
 bool reset_peak_resident();
 
 // Hands what was freed back to the kernel. The C library keeps pieces below 32 MB, and work on one large piece after

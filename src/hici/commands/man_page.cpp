@@ -101,7 +101,7 @@ std::string man_page() {
   for (const CommandEntry& entry : command_table()) add_man_entry(out, bold(entry.name), entry.summary + ".");
   out += ".SH OPTIONS\n";
   add_man_entry(out, bold("--config") + " " + italic("FILE"),
-            "With every command: options from a file of 'name = value' lines; the command line wins.");
+                "With every command: options from a file of 'name = value' lines; the command line wins.");
   add_man_entry(out, bold("-h, --help"), "With every command: its options.");
   add_man_entry(out, bold("-V, --version"), "Version, git revision, LibTorch and CUDA of this program.");
   add_man_entry(out, bold("--completion") + " " + italic("SHELL"), "The completion of a shell, bash or zsh.");

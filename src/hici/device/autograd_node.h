@@ -11,8 +11,9 @@
 
 namespace hici::device {
 
-// A node of the autograd graph, of a class derived from torch::autograd::Node, in the pointer that set_history() of this
-// LibTorch takes. Both ways of deleting it are LibTorch's own, so a long chain of nodes is freed without deep recursion.
+// A node of the autograd graph, of a class derived from torch::autograd::Node, in the pointer that set_history() of
+// this LibTorch takes. Both ways of deleting it are LibTorch's own, so a long chain of nodes is freed without deep
+// recursion.
 template <typename Node, typename... Arguments>
 auto make_node(Arguments&&... arguments) {
   if constexpr (std::is_base_of_v<c10::intrusive_ptr_target, Node>) {

@@ -28,8 +28,8 @@ size_t& size_of(void* aligned) { return static_cast<size_t*>(aligned)[-2]; }
 // malloc() maps a larger block by itself and unmaps it when it is freed: the next one's pages have to be made anew.
 constexpr size_t kLargeBlock = size_t{32} << 20;
 
-// Large blocks that are free, for the next of the same size. They and those in use are never more than those in use have
-// been at some time since all were given back.
+// Large blocks that are free, for the next of the same size. They and those in use are never more than those in use
+// have been at some time since all were given back.
 class LargeBlocks {
  public:
   // A block of this size; null: there is none, and room for a new one.

@@ -32,7 +32,7 @@ constexpr const char* kTokenEmbedding = config::kEmbeddingName;
 constexpr const char* kFinalNorm = "model.norm.weight";
 constexpr int64_t kProbeTokens = 64;
 constexpr int64_t kMaxProbeSegments = 8;
-constexpr int64_t kHeadRows = 4096;  // of the output head in the type of the check, at a time
+constexpr int64_t kHeadRows = 4096;                 // of the output head in the type of the check, at a time
 constexpr int64_t kPieceValues = int64_t{1} << 17;  // compared at a time
 constexpr double kBoundFactor = 8;
 // Two ways to the same sums differ by the rounding of the type that they are done in.
@@ -290,8 +290,8 @@ class Comparison {
   // A single number is a row of its own.
   static at::Tensor with_rows(const at::Tensor& t) { return t.dim() == 0 ? t.view({1}) : t; }
 
-  // body(row, rows) for a few rows of t at a time: what is made of them stays in the processor's cache, and needs no new
-  // pages of memory.
+  // body(row, rows) for a few rows of t at a time: what is made of them stays in the processor's cache, and needs no
+  // new pages of memory.
   template <typename Body>
   static void for_rows(const at::Tensor& t, const Body& body) {
     if (t.numel() == 0) return;

@@ -41,8 +41,8 @@ ModelIdentity parse_identity(std::string_view text, const std::string& subject) 
   HICI_CHECK(root.string("format") == kFormat, subject, ": format is ", shown_json(root.at("format")), ", expected \"",
              kFormat, "\"");
   const int64_t version = root.integer("version", 1, std::numeric_limits<int64_t>::max());
-  HICI_CHECK(version == kIdentityVersion, subject, ": format version ", version, ", this program reads ", kIdentityVersion,
-             "; use a newer hici");
+  HICI_CHECK(version == kIdentityVersion, subject, ": format version ", version, ", this program reads ",
+             kIdentityVersion, "; use a newer hici");
   ModelIdentity identity;
   identity.tokenizer_sha256 = root.string_or("tokenizer_sha256", "");
   identity.config = parse_strings(root, "config");
