@@ -30,7 +30,8 @@ for name, typed in (("float32", values), ("float64", values.double())):
     print(f"{name}: {others} not the nearest, further away by {distance:.1e} at most")
     print(f"seen {name} {'all' if others == 0 else 'not all'} the nearest")
 END
-"$work/venv/bin/python" "$work/nearest.py" 2>/dev/null | tee /dev/stderr | sed -n 's/^seen //p' >"$work/seen"
+"$work/venv/bin/python" "$work/nearest.py" 2>/dev/null | tee "$work/all"
+sed -n "s/^seen //p" "$work/all" >"$work/seen"
 diff "$work/seen" - <<'END'
 float32 not all the nearest
 float64 all the nearest

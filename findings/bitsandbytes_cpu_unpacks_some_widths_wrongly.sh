@@ -28,7 +28,8 @@ for shape in ((64, 128), (64, 86), (16, 344), (48, 48), (48, 80), (64, 96), (8, 
     print(f"{shape}: {others} of {right.numel()} values differ, by up to {(unpacked - right).abs().max().item():.2g}")
     print("seen", *shape, "right" if others == 0 else "wrong")
 END
-"$work/venv/bin/python" "$work/widths.py" 2>/dev/null | tee /dev/stderr | sed -n 's/^seen //p' >"$work/seen"
+"$work/venv/bin/python" "$work/widths.py" 2>/dev/null | tee "$work/all"
+sed -n "s/^seen //p" "$work/all" >"$work/seen"
 diff "$work/seen" - <<'END'
 64 128 right
 64 86 right

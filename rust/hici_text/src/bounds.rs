@@ -8,7 +8,8 @@
 //! memory gets no answer and sleeps until the program ends, which it soon does with an error.
 
 use crate::ffi::{panic_message, Result};
-use std::alloc::{GlobalAlloc, Layout, System};
+use mimalloc::MiMalloc;
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -57,29 +58,32 @@ thread_local! {
     static OVERDRAWN: Cell<*const AtomicBool> = const { Cell::new(std::ptr::null()) };
 }
 
+/// Encoding makes and drops a small piece of memory for every word, which takes the C library's allocator half of the time.
+static MEMORY: MiMalloc = MiMalloc;
+
 struct CountingAllocator;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-// Safety: every call goes to System as it came, or does not return.
+// Safety: every call goes to MEMORY as it came, or does not return.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         take(layout.size());
-        System.alloc(layout)
+        MEMORY.alloc(layout)
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         take(layout.size());
-        System.alloc_zeroed(layout)
+        MEMORY.alloc_zeroed(layout)
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         give_back(layout.size());
-        System.dealloc(pointer, layout);
+        MEMORY.dealloc(pointer, layout);
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         take(new_size);
         give_back(layout.size());
-        System.realloc(pointer, layout, new_size)
+        MEMORY.realloc(pointer, layout, new_size)
     }
 }
 

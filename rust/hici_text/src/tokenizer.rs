@@ -28,6 +28,15 @@ pub fn coding_bounds(num_bytes: usize) -> Bounds {
     Bounds::relative(CODING, num_bytes, CODING_BYTES_FOR_EACH, CODING_TIME_FOR_EACH)
 }
 
+/// Words whose tokens are remembered. The crate's own number, 10,000, is soon used up by a text of any size.
+const REMEMBERED_WORDS: usize = 1 << 17;
+
+fn remember_more_words(inner: &mut tokenizers::Tokenizer) {
+    let mut model = inner.get_model().clone();
+    model.resize_cache(REMEMBERED_WORDS);
+    inner.with_model(model);
+}
+
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
@@ -66,6 +75,7 @@ impl Tokenizer {
             let changed = tokenizer_parts::add_tokens(&mut inner, &more_tokens)?;
             inner.with_truncation(None).map_err(|_| "its 'truncation' cannot be taken off".to_string())?;
             inner.with_padding(None);
+            remember_more_words(&mut inner);
             let (special_before, special_after) = probe_special_ids(&inner)?;
             // What is left of a post-processor once the special tokens are known only trims offsets; exact ones are needed.
             inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
