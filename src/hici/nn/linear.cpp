@@ -52,7 +52,7 @@ std::vector<int64_t> frozen_bytes(config::BaseFormat format, int64_t out, int64_
     case config::BaseFormat::kNf4:
       return {out * in / 2, blocks * 4, 0};
     case config::BaseFormat::kNf4Double:
-      return {out * in / 2, blocks, (1 + groups) * 4};
+      return {out * in / 2, blocks, (1 + ops::kNf4ScaleCodes + groups) * 4};
   }
   return {};
 }

@@ -69,16 +69,20 @@ void quantise_scales(Nf4Matrix& matrix) {
   const at::Tensor padded = at::constant_pad_nd(flat, {0, groups * kNf4ScaleGroup - flat.numel()});
   const at::Tensor rows = padded.view({groups, kNf4ScaleGroup}), largest = rows.abs().amax(1);
   const at::Tensor codes = nearest_codes(rows, largest, midpoints(known_scale_codes(), flat.device()));
-  matrix.scale_groups = at::cat({mean.view(1), largest});
+  matrix.scale_groups = at::cat({mean.view(1), at::tensor(known_scale_codes(), at::kFloat).to(flat.device()), largest});
   matrix.block_scale = codes.view(-1).narrow(0, 0, flat.numel()).clone();
 }
 
 // The scale of each block, in float32.
 at::Tensor float_scales(const Nf4Matrix& matrix) {
   if (matrix.scale_groups.numel() == 0) return matrix.block_scale;
-  const at::Tensor codes = at::tensor(known_scale_codes(), at::kFloat).to(matrix.weight.device());
-  const at::Tensor of_group = matrix.scale_groups.narrow(0, 1, matrix.scale_groups.size(0) - 1)
-                                  .repeat_interleave(kNf4ScaleGroup)
+  // No step waits for the device.
+  const int64_t groups = matrix.scale_groups.size(0) - 1 - kNf4ScaleCodes;
+  const at::Tensor codes = matrix.scale_groups.narrow(0, 1, kNf4ScaleCodes);
+  const at::Tensor of_group = matrix.scale_groups.narrow(0, 1 + kNf4ScaleCodes, groups)
+                                  .unsqueeze(1)
+                                  .expand({groups, kNf4ScaleGroup})
+                                  .reshape(-1)
                                   .narrow(0, 0, matrix.block_scale.numel());
   const at::Tensor scaled = codes.index_select(0, matrix.block_scale.to(at::kInt)) * of_group;
   return scaled + matrix.scale_groups[0];

@@ -16,13 +16,14 @@
 namespace hici::ops {
 
 // Values that share a scale, and scales that share one with double quantisation.
-inline constexpr int64_t kNf4Block = 64, kNf4ScaleGroup = 256;
+inline constexpr int64_t kNf4Block = 64, kNf4ScaleGroup = 256, kNf4ScaleCodes = 256;
 
 struct Nf4Matrix {
   at::Tensor weight;       // [O, I / 2], uint8: two codes a byte, the first in the upper half
   at::Tensor block_scale;  // [O I / 64], float32, or uint8 with double quantisation
-  at::Tensor
-      scale_groups;  // then [1 + ceil(O I / 64 / 256)], float32: mean of the scales, scale of each group; else empty
+  // With double quantisation [1 + 256 + ceil(O I / 64 / 256)], float32: mean of the scales, the values of the 8-bit
+  // codes, scale of each group; else empty.
+  at::Tensor scale_groups;
 };
 
 inline bool is_nf4(const at::Tensor& weight) { return weight.scalar_type() == at::kByte; }
