@@ -33,9 +33,8 @@ class Fp8Test(FolderTest):
         before, plain = self.evaluate(tokens=tokens)
         after, text = self.evaluate("--base_format", "fp8", tokens=tokens)
         self.assertEqual((before["windows"], after["windows"]), (1, 1))
-        self.assertNotIn("fp8_base", before)
+        self.assertEqual((before["base_format"], after["base_format"]), ("model", "fp8"))
         self.assertNotIn("base_format", plain)
-        self.assertIs(after["fp8_base"], True)
         difference = after["loss"] - before["loss"]
         self.assertNotEqual(difference, 0)
         self.assertLess(abs(difference), 0.1)  # three bits of each number
@@ -108,7 +107,19 @@ class Nf4Test(FolderTest):
                 results.append(json.loads(result.read_text()))
                 result.unlink()
             self.assertEqual(results[0]["loss"], results[1]["loss"])
-            self.assertEqual((results[0]["base_format"], results[1].get("base_format")), (name, None))
+            self.assertEqual((results[0]["base_format"], results[1]["base_format"]), (name, "model"))
+
+    def test_a_report_tells_formats_apart(self):
+        files = []
+        for name in ("model", "fp8", "nf4", "nf4_double"):
+            files.append(self.folder / f"{name}.json")
+            self.run_hici("eval", "ppl", "--base_model", self.base, "--data_path", MODEL / "tokens.bin", "--seq_len", WINDOW, "--dtype",
+                          "float32", "--device", "cpu", "--label", "m", "--base_format", name, "--output", files[-1])
+        for pair in ((files[0], files[2]), (files[1], files[0]), files):
+            done = self.run_hici("report", *pair, "--output", self.folder / "page.html")
+            self.assertNotIn("a second result", done.stderr)
+            for file in pair:
+                self.assertIn(f"base_format {file.stem}", (self.folder / "page.html").read_text())
 
     def test_what_contradicts_is_refused(self):
         for more, needle in ((["--base_format", "nf4", "--fp8_base", "True"], "--base_format: nf4 contradicts --fp8_base True"),

@@ -190,7 +190,7 @@ std::string result_text(const nlohmann::json& row) {
       << counted(row["predicted_tokens"], "predicted token") << ", " << row["tokens_per_second"].get<double>()
       << " tokens/s)\n";
   if (const auto found = row.find("base_loss_difference"); found != row.end())
-    out << std::showpos << std::setprecision(4) << "base_format " << row.value("base_format", "fp8") << ": loss "
+    out << std::showpos << std::setprecision(4) << "base_format " << row["base_format"].get<std::string>() << ": loss "
         << found->get<double>() << " over the first window, against " << row["dtype"].get<std::string>() << '\n';
   return out.str();
 }
@@ -290,10 +290,8 @@ Evaluation open_evaluation(const EvalPplOptions& o, const EvalMode& mode,
                .limit_tokens = o.limit_tokens.value,
                .forward = forward,
                .stream_segments = o.stream_segments.value};
-  if (o.base_format.resolve() != config::BaseFormat::kModel) {
-    o.base_format.record(e.settings);
-    quantise(o, e);
-  }
+  o.base_format.record(e.settings);
+  if (o.base_format.resolve() != config::BaseFormat::kModel) quantise(o, e);
   return e;
 }
 

@@ -19,9 +19,9 @@ namespace fs = std::filesystem;
 constexpr size_t kMaxSettingsBytes = size_t{1} << 20;
 constexpr int64_t kMaxTokens = int64_t{1} << 40;
 constexpr int64_t kTopicsAnswer = 50, kLinesAnswer = 100;  // tokens, LongEval's
-const std::vector<std::string> kMethod = {
-    "attention", "cache_slots", "causal_mode", "chat_template",    "context_size", "dtype",
-    "fp8_base",  "base_format", "rope_factor", "dca_local_window", "dca_mscale",   "pretraining_length"};
+const std::vector<std::string> kMethod = {"attention",        "cache_slots", "causal_mode",       "chat_template",
+                                          "context_size",     "dtype",       "base_format",       "rope_factor",
+                                          "dca_local_window", "dca_mscale",  "pretraining_length"};
 
 // Nothing where the file is not there; a bad one is named, and what it would say is not stated.
 std::optional<nlohmann::json> read_settings(const fs::path& file) {

@@ -29,11 +29,10 @@ constexpr int64_t kMaxContext = int64_t{1} << 40;
 constexpr int64_t kMaxCount = int64_t{1} << 40;
 constexpr double kShareSlack = 1e-6;  // shares are sums of rounded weights
 // Settings of a model that decide numbers; weights are looked at by themselves.
-const std::vector<std::string> kWindowMethod = {"causal_mode", "context_size", "dual_chunk",
-                                                "dtype",       "fp8_base",     "base_format",
-                                                "rope_factor", "num_segments", "attention_backend"};
-const std::vector<std::string> kPasskeyMethod = {"cache_slots", "causal_mode", "context_size", "dtype",
-                                                 "fp8_base",    "base_format", "max_tokens"};
+const std::vector<std::string> kWindowMethod = {"causal_mode", "context_size", "dual_chunk",   "dtype",
+                                                "base_format", "rope_factor",  "num_segments", "attention_backend"};
+const std::vector<std::string> kPasskeyMethod = {"cache_slots", "causal_mode", "context_size",
+                                                 "dtype",       "base_format", "max_tokens"};
 
 // As papers write it; the two ways to cut for HiCI attention are two rows.
 std::string attention_of(const JsonObject& result) {

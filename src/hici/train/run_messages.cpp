@@ -152,7 +152,9 @@ void log_finished(const TrainingRunSpec& spec, const TrainingData& data, const R
 
 std::string next_command(const TrainingRunSpec& spec, const TrainingData& data, int64_t total_steps,
                          std::optional<int64_t> best) {
-  const std::string model = model_options(spec, total_steps, best);
+  std::string model = model_options(spec, total_steps, best);
+  // The loss is that of the base as it was trained over.
+  if (spec.base_format != config::BaseFormat::kModel) model.append(" `base_format` ").append(name_of(spec.base_format));
   if (spec.sft) {
     const std::string form = data.is_chat ? " `chat`" : " `prompt_style` " + spec.sft->prompt_style;
     return "hici generate hello" + form + model + machine_options(spec);

@@ -16,7 +16,8 @@ void BaseFormatOptions::bind(CLI::App& command) {
           command, "base_format", base_format,
           "How frozen projections and MLPs are stored: model = in the type of the model; fp8 = in 8 bits, and "
           "multiplied in 8 bits, which is faster on a GPU that can (8.9 or more); nf4 = in 4 bits, unpacked before "
-          "each product: a quarter of the memory; nf4_double = the same with scales in 8 bits"),
+          "each product: a little over a quarter of their memory in bfloat16; nf4_double = the same with scales in 8 "
+          "bits"),
       {});
   add_bool(command, "fp8_base", fp8_base, "True is --base_format fp8");
 }
@@ -33,10 +34,6 @@ BaseFormat BaseFormatOptions::resolve() const {
   return BaseFormat::kFp8;
 }
 
-void BaseFormatOptions::record(nlohmann::json& settings) const {
-  const BaseFormat format = resolve();
-  if (format == BaseFormat::kFp8) settings["fp8_base"] = true;
-  if (config::is_nf4(format)) settings["base_format"] = name_of(format);
-}
+void BaseFormatOptions::record(nlohmann::json& settings) const { settings["base_format"] = name_of(resolve()); }
 
 }  // namespace hici::commands

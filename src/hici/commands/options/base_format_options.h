@@ -18,7 +18,7 @@ struct BaseFormatOptions {
   void bind(CLI::App& command);
   // Both typed must agree.
   config::BaseFormat resolve() const;
-  // In the settings of a result; nothing for `model`.
+  // In the settings of a result, also `model`: a report tells results of other formats apart.
   void record(nlohmann::json& settings) const;
 };
 
