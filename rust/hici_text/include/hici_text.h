@@ -58,6 +58,9 @@ typedef struct {
   size_t size;
 } HiciTextBytes;
 
+/* Hands memory that is free back to the system. The library has an allocator of its own. */
+void hici_text_release_memory(void);
+
 void hici_text_free_string(char* text);
 void hici_text_free_ids(HiciTextIds* ids);
 void hici_text_free_bytes(HiciTextBytes* bytes);

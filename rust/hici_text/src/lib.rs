@@ -24,6 +24,11 @@ use tokenizer::Tokenizer;
 
 // ---- memory handed out -----------------------------------------------------------------------------------------
 
+#[no_mangle]
+pub extern "C" fn hici_text_release_memory() {
+    bounds::release_memory();
+}
+
 /// # Safety
 /// `text` is NULL or a string that this library stored in an `error` parameter.
 #[no_mangle]

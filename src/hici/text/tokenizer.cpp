@@ -4,6 +4,7 @@
 #include "hici/base/file.h"
 #include "hici/base/json.h"
 #include "hici/base/log.h"
+#include "hici/base/memory.h"
 #include "hici/base/sha256.h"
 #include "hici/text/rust_bridge.h"
 #include "hici/text/tokenizer_config.h"
@@ -63,6 +64,7 @@ Tokenizer Tokenizer::load(const std::filesystem::path& tokenizer_json, const Tok
 }
 
 Tokenizer Tokenizer::from_path(const std::filesystem::path& folder_or_file, int num_threads) {
+  release_with_freed_memory(&hici_text_release_memory);
   const std::filesystem::path file = find_tokenizer_json(folder_or_file);
   const bool is_named = !std::filesystem::is_directory(folder_or_file);
   Tokenizer tokenizer =
