@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of the README. Everything here is short; the work is in scripts/ and CMake.
 #   PRESET=cpu-debug        another preset of CMakePresets.json
-#   BUILD=build/other   another build folder
+#   BUILD=build/other       another build folder
 #   HICI_CUDA=OFF, HICI_TEXT=OFF, HICI_ARROW=OFF, HICI_UNITY=OFF, HICI_WERROR=ON, HICI_TORCH_DIR=FOLDER   options of the build
 #                           (CMakeLists.txt)
 #   CTEST_ARGS="-L unit"    which tests, how

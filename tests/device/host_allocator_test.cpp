@@ -47,16 +47,13 @@ TEST_F(HostAllocatorTest, BytesAreTakenAndGivenBackWithoutATensor) {
   EXPECT_EQ(old.sum().item<float>(), 1000) << "a tensor stays with the allocator that it came from";
 }
 
-// AddressSanitizer keeps what is freed for a while.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HICI_KEEPS_FREED
-#endif
-#endif
-#ifdef HICI_KEEPS_FREED
-constexpr bool kFreesAtOnce = false;
+// g++ says it by the macro, clang by the feature.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kHasAddressSanitizer = true;
+#elif defined(__has_feature)
+constexpr bool kHasAddressSanitizer = __has_feature(address_sanitizer);
 #else
-constexpr bool kFreesAtOnce = true;
+constexpr bool kHasAddressSanitizer = false;
 #endif
 
 // What is kept and what is in use are no more than what was in use at some time.
@@ -73,7 +70,7 @@ TEST_F(HostAllocatorTest, AFreedLargeBlockIsTheNextOfItsSize) {
   EXPECT_EQ(first.data_ptr(), place);
   first.reset();
   const at::Tensor larger = block(3 * kSize);  // the first one is given back for it
-  EXPECT_TRUE(!kFreesAtOnce || resident_bytes() - before <= 3 * kSize + kSize / 2);
+  EXPECT_TRUE(kHasAddressSanitizer || resident_bytes() - before <= 3 * kSize + kSize / 2);
   EXPECT_EQ(larger.sum(at::kLong).item<int64_t>(), 3 * kSize);
 }
 
@@ -83,7 +80,7 @@ TEST_F(HostAllocatorTest, ReleaseGivesKeptBlocksBack) {
   at::ones({int64_t{200} << 20}, at::kByte).reset();
   EXPECT_GE(resident_bytes() - before, int64_t{150} << 20);
   release_freed_memory();
-  EXPECT_TRUE(!kFreesAtOnce || resident_bytes() - before <= int64_t{20} << 20);
+  EXPECT_TRUE(kHasAddressSanitizer || resident_bytes() - before <= int64_t{20} << 20);
 }
 
 TEST_F(HostAllocatorTest, NoRoomIsTheErrorOfLibTorch) {
@@ -98,15 +95,6 @@ TEST_F(HostAllocatorTest, NoRoomIsTheErrorOfLibTorch) {
     }
   }
 }
-
-// g++ says it by the macro, clang by the feature.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kHasAddressSanitizer = true;
-#elif defined(__has_feature)
-constexpr bool kHasAddressSanitizer = __has_feature(address_sanitizer);
-#else
-constexpr bool kHasAddressSanitizer = false;
-#endif
 
 // With LibTorch's allocator none of the nine does: the small ones have settled in the ends of the holes.
 TEST_F(HostAllocatorTest, ABlockGoesWhereOneOfItsSizeWas) {

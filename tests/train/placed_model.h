@@ -73,7 +73,7 @@ inline std::unique_ptr<nn::CausalLm> make_model(const Case& c, const PlaceLayer&
   model->visit_parameters(draw, {.after = placed});
   for (const optim::TrainedParameter& each : optim::select_trainable(*model, c.trainable))
     trained[each.name] = each.tensor;
-  if (!place) model->quantise_frozen(c.format, "format");
+  if (!place) model->quantise_frozen(c.format);
   return model;
 }
 

@@ -12,6 +12,9 @@
 namespace hici {
 namespace {
 
+std::mutex reserves_mutex;
+std::vector<void (*)()> reserves;
+
 // A line of a file of /proc such as "VmHWM:     1234 kB", in bytes.
 int64_t bytes_of_line(const char* file, const std::string& key) {
   std::ifstream status(file);
@@ -37,13 +40,6 @@ bool reset_peak_resident() {
   clear << "5" << std::flush;  // 5: reset the peak resident set size (proc(5))
   return clear.good();
 }
-
-namespace {
-
-std::mutex reserves_mutex;
-std::vector<void (*)()> reserves;
-
-}  // namespace
 
 void release_with_freed_memory(void (*release)()) {
   const std::lock_guard lock(reserves_mutex);

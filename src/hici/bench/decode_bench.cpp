@@ -46,7 +46,7 @@ class DecodeCase {
       : spec_(spec), batch_(batch), length_(length), model_(config_for(spec, length), {spec.dtype}) {
     model_.visit_parameters([&](const std::string& name, at::Tensor& t) { t = pool.get(name, t.sizes()); });
     if (spec.base_format != config::BaseFormat::kModel) {
-      model_.quantise_frozen(spec.base_format, base_format_subject(spec.base_format), /*has_backward=*/false);
+      model_.quantise_frozen(spec.base_format, /*has_backward=*/false);
       pool.drop_unused();
     }
     session_ = std::make_unique<generate::DecodeSession>(
@@ -134,14 +134,13 @@ BenchReport bench_decode(const BenchSpec& spec) {
   facts["new_tokens"] = spec.new_tokens;
   facts["base_format"] = name_of(spec.base_format);
   facts["records_graph"] = spec.records_graph && spec.device.is_cuda();
-  BenchReport report{
-      std::move(facts),
-      detail::concat("decoding: ", spec.model.name, ", ", counted(spec.new_tokens, "step"), " behind each context",
-                     spec.base_format == config::BaseFormat::kModel ? "" : ", ", matrices_text(spec.base_format),
-                     spec.device.is_cuda() ? spec.records_graph ? ", one CUDA graph a step" : "" : ""),
-      decode_columns(),
-      {},
-      {"bound: weights and cache read once a step at the rate of the copy"}};
+  BenchReport report{std::move(facts),
+                     detail::concat("decoding: ", spec.model.name, ", ", counted(spec.new_tokens, "step"),
+                                    " behind each context", matrices_text(spec.base_format, ", "),
+                                    spec.device.is_cuda() ? spec.records_graph ? ", one CUDA graph a step" : "" : ""),
+                     decode_columns(),
+                     {},
+                     {"bound: weights and cache read once a step at the rate of the copy"}};
   WeightPool pool(spec.device, spec.dtype);
   for (const int64_t batch : spec.batch_sizes) {
     for (const int64_t length : spec.lengths) report.rows.push_back(decode_row(spec, batch, length, pool, rates));

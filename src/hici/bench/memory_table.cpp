@@ -243,13 +243,13 @@ MemoryTable make_memory_table(const MemoryTableSpec& spec) {
   MemoryTable table{"", facts_of(spec, parameters)};
   for (const int64_t length : spec.lengths)
     table.json["rows"].push_back(row_of(spec, problem_of(spec, length, parameters)));
-  table.text = detail::concat(
-      "memory of a training step in GiB, counted, not measured: ", spec.model.name, ", ",
-      human_count(static_cast<double>(parameters.all)), " parameters, ",
-      human_count(static_cast<double>(parameters.trained)), " trained, ", nn::attention_kind_name(spec.attention),
-      " attention, batch ", spec.batch_size, spec.base_format == config::BaseFormat::kModel ? "" : ", ",
-      matrices_text(spec.base_format), spec.stream_segments ? ", segments streamed" : "", processes_text(spec), "\n",
-      limit_text(spec), "\n\n", table_text(table.json["rows"]), traffic_text(spec, table.json["rows"]));
+  table.text = detail::concat("memory of a training step in GiB, counted, not measured: ", spec.model.name, ", ",
+                              human_count(static_cast<double>(parameters.all)), " parameters, ",
+                              human_count(static_cast<double>(parameters.trained)), " trained, ",
+                              nn::attention_kind_name(spec.attention), " attention, batch ", spec.batch_size,
+                              matrices_text(spec.base_format, ", "), spec.stream_segments ? ", segments streamed" : "",
+                              processes_text(spec), "\n", limit_text(spec), "\n\n", table_text(table.json["rows"]),
+                              traffic_text(spec, table.json["rows"]));
   for (const nlohmann::json& row : table.json["rows"]) {
     if (!row["fits"]) table.text += what_fits_text(spec, row);
   }

@@ -204,8 +204,7 @@ std::string title_of(const BenchSpec& spec, BenchWork work) {
   const bool has_segments = std::any_of(spec.attentions.begin(), spec.attentions.end(),
                                         [](nn::AttentionKind kind) { return kind != nn::AttentionKind::kFull; });
   std::string title =
-      detail::concat(what, spec.base_format == config::BaseFormat::kModel ? "" : ", ", matrices_text(spec.base_format),
-                     ": ", spec.model.name, ", batch ", spec.batch_size);
+      detail::concat(what, matrices_text(spec.base_format, ", "), ": ", spec.model.name, ", batch ", spec.batch_size);
   if (has_segments) title += ", " + counted(spec.model.hici.num_segments, "segment");
   if (is_measured(spec, nn::AttentionKind::kHici))
     title += detail::concat(", causal mode ", name_of(spec.model.hici.causal_mode));

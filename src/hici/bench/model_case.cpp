@@ -132,8 +132,7 @@ void ModelCase::draw_weights(WeightPool& pool) {
   model_.visit_parameters(draw, {.after = drawn});
   if (spec_.base_format == config::BaseFormat::kModel || place) return;
   optim::select_trainable(model_, {});
-  model_.quantise_frozen(spec_.base_format, base_format_subject(spec_.base_format),
-                         /*has_backward=*/work_ == BenchWork::kStep);
+  model_.quantise_frozen(spec_.base_format, /*has_backward=*/work_ == BenchWork::kStep);
   pool.drop_unused();
 }
 

@@ -245,8 +245,7 @@ double loss_of_first_window(const EvalPplOptions& o, const Evaluation& e) {
 void quantise(const EvalPplOptions& o, Evaluation& e) {
   const bool is_compared = e.tokens && o.segment_parallel.value == 1;
   const double before = is_compared ? loss_of_first_window(o, e) : 0;
-  const config::BaseFormat format = o.base_format.resolve();
-  e.loaded.model->quantise_frozen(format, base_format_subject(format), /*has_backward=*/false);
+  e.loaded.model->quantise_frozen(o.base_format.resolve(), /*has_backward=*/false);
   if (is_compared) e.base_difference = loss_of_first_window(o, e) - before;
 }
 

@@ -99,10 +99,7 @@ int run_plan(PlanOptions& o) {
   o.spec.trainable.name_parts = split_at_commas(o.trainable_params.value);
   o.spec.dtype = parse_training_dtype(o.dtype);
   o.spec.policy = o.activations.resolve();
-  o.spec.base_format = o.base_format.resolve();
-  HICI_CHECK_USAGE(o.spec.trainable.low_rank || o.spec.base_format == config::BaseFormat::kModel,
-                   o.base_format.base_format.name(),
-                   ": nothing is frozen with --low_rank_training False; leave it out");
+  o.spec.base_format = o.base_format.resolve(o.spec.trainable.low_rank);
   o.spec.memory_bytes = static_cast<int64_t>(parse_memory(o.memory, "--memory"));
   o.spec.validate();
   check_output_file(o.output, read_places_of_shapes(o.model));

@@ -25,24 +25,19 @@ constexpr EnumNames<BaseFormat, 4> names_of(BaseFormat) {
 
 constexpr bool is_nf4(BaseFormat format) { return format == BaseFormat::kNf4 || format == BaseFormat::kNf4Double; }
 
-// "frozen matrices in 8 bits", for messages and titles; empty for kModel.
-constexpr const char* matrices_text(BaseFormat format) {
+// "frozen matrices in 8 bits" behind `lead`, for messages and titles; empty for kModel.
+inline std::string matrices_text(BaseFormat format, const char* lead) {
   switch (format) {
     case BaseFormat::kModel:
       return "";
     case BaseFormat::kFp8:
-      return "frozen matrices in 8 bits";
+      return std::string(lead).append("frozen matrices in 8 bits");
     case BaseFormat::kNf4:
-      return "frozen matrices in 4 bits";
+      return std::string(lead).append("frozen matrices in 4 bits");
     case BaseFormat::kNf4Double:
-      return "frozen matrices in 4 bits, their scales in 8";
+      return std::string(lead).append("frozen matrices in 4 bits, their scales in 8");
   }
   return "";
-}
-
-// What an error that the format causes begins with.
-inline std::string base_format_subject(BaseFormat format) {
-  return std::string("`base_format` ").append(name_of(format));
 }
 
 }  // namespace hici::config

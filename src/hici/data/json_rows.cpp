@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/json.h"
 #include "hici/data/byte_stream.h"
+#include "hici/text/utf8.h"
 
 #include <algorithm>
 #include <string_view>
@@ -117,9 +118,8 @@ class JsonList : public BufferedRows {
 
   void open_list() {
     char first = peek_or_end();
-    // The mark that some editors put before a text.
-    if (first == '\xef' && buffer_.compare(begin_, 3, "\xef\xbb\xbf") == 0) {
-      begin_ += 3;
+    if (buffer_.compare(begin_, text::kByteOrderMark.size(), text::kByteOrderMark) == 0) {
+      begin_ += text::kByteOrderMark.size();
       first = peek_or_end();
     }
     HICI_CHECK(first == '[', subject_, ": ",

@@ -20,8 +20,6 @@
 namespace hici::data {
 namespace {
 
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-
 std::string field_text(const nlohmann::json& value, const std::string& subject, const std::string& text_field) {
   HICI_CHECK(value.is_object(), subject, ": is ", shown_json(value), ", expected an object with a field '", text_field,
              "'");
@@ -54,8 +52,7 @@ class PlainTextSource : public TextSource {
                "; convert it first (iconv -t UTF-8)");
     carried_ = piece.text.substr(prefix.valid_bytes);
     piece.text.resize(prefix.valid_bytes);
-    // The mark that some editors put before a text is no part of it.
-    if (offset_ == 0 && piece.text.starts_with(kByteOrderMark)) piece.text.erase(0, kByteOrderMark.size());
+    if (offset_ == 0 && piece.text.starts_with(text::kByteOrderMark)) piece.text.erase(0, text::kByteOrderMark.size());
     offset_ += prefix.valid_bytes;
     return true;
   }

@@ -8,12 +8,17 @@
 
 namespace hici::data {
 
+void check_fills_a_block(const std::string& subject, int64_t num_tokens, int64_t block_length,
+                         const std::string& length_option) {
+  HICI_CHECK(num_tokens >= block_length, subject, ": ", num_tokens, " tokens are less than one block of ", block_length,
+             "; use a larger file or a smaller ", length_option);
+}
+
 TokenBlocks::TokenBlocks(const TokenFile& tokens, int64_t block_length, const std::string& length_option)
     : tokens_(tokens), block_length_(block_length) {
   HICI_CHECK_USAGE(block_length >= 2, length_option, ": ", block_length,
                    " is too short; a block needs at least 2 tokens");
-  HICI_CHECK(tokens.size() >= block_length, tokens.path().string(), ": ", tokens.size(),
-             " tokens are less than one block of ", block_length, "; use a larger file or a smaller ", length_option);
+  check_fills_a_block(tokens.path().string(), tokens.size(), block_length, length_option);
 }
 
 TokenBatch TokenBlocks::batch(const std::vector<int64_t>& blocks) const {

@@ -11,6 +11,10 @@
 namespace hici::data {
 
 // The label of a block's last token is ops::kIgnoredLabel.
+// An error that begins with `subject` unless its tokens fill a block.
+void check_fills_a_block(const std::string& subject, int64_t num_tokens, int64_t block_length,
+                         const std::string& length_option);
+
 class TokenBlocks : public BatchSource {
  public:
   // A file too short for one block is an error that names `length_option` (the option that set the length).

@@ -8,6 +8,7 @@
 #include "hici/base/split_mix.h"
 #include "hici/config/parameter_names.h"
 #include "hici/config/rope.h"
+#include "hici/io/row_pieces.h"
 #include "hici/ops/rms_norm.h"
 #include "hici/text/tokenizer.h"
 
@@ -32,8 +33,7 @@ constexpr const char* kTokenEmbedding = config::kEmbeddingName;
 constexpr const char* kFinalNorm = "model.norm.weight";
 constexpr int64_t kProbeTokens = 64;
 constexpr int64_t kMaxProbeSegments = 8;
-constexpr int64_t kHeadRows = 4096;                 // of the output head in the type of the check, at a time
-constexpr int64_t kPieceValues = int64_t{1} << 17;  // compared at a time
+constexpr int64_t kHeadRows = 4096;  // of the output head in the type of the check, at a time
 constexpr double kBoundFactor = 8;
 // Two ways to the same sums differ by the rounding of the type that they are done in.
 constexpr double kArithmeticErrors = 1024;
@@ -209,7 +209,7 @@ class Comparison {
   void change(const std::string& name, at::Tensor& values) {
     if (request_.rounded.count(name) == 0) return;
     const at::Tensor all = with_rows(values);
-    for_rows(all, [&](int64_t row, int64_t rows) {
+    for_row_pieces(all, [&](int64_t row, int64_t rows) {
       at::Tensor piece = all.narrow(0, row, rows);
       piece.addcmul_(rounding_error(piece), chance(piece));
     });
@@ -277,7 +277,7 @@ class Comparison {
     // The second term: the float32 sum before the rounding, whose error is measured by the largest number in it.
     const double largest = at::linalg_vector_norm(stored, std::numeric_limits<double>::infinity()).item<double>();
     const double allowed_sum = largest * (1 + 0x1p-7) * 0x1p-20 + smallest_error(request_.stored);
-    for_rows(stored, [&](int64_t row, int64_t rows) {
+    for_row_pieces(stored, [&](int64_t row, int64_t rows) {
       const at::Tensor exact = wanted(row, rows);
       const at::Tensor excess = (stored.narrow(0, row, rows) - exact).abs_().sub_(rounding_error(exact), 1 + 0x1p-7);
       const double worst = excess.max().item<double>();
@@ -289,15 +289,6 @@ class Comparison {
 
   // A single number is a row of its own.
   static at::Tensor with_rows(const at::Tensor& t) { return t.dim() == 0 ? t.view({1}) : t; }
-
-  // body(row, rows) for a few rows of t at a time: what is made of them stays in the processor's cache, and needs no
-  // new pages of memory.
-  template <typename Body>
-  static void for_rows(const at::Tensor& t, const Body& body) {
-    if (t.numel() == 0) return;
-    const int64_t step = std::max<int64_t>(1, kPieceValues / (t.numel() / t.size(0)));
-    for (int64_t row = 0; row < t.size(0); row += step) body(row, std::min(step, t.size(0) - row));
-  }
 
   // The last norm and the head, some rows of it at a time.
   void compare_logits() {

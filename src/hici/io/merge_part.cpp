@@ -3,18 +3,15 @@
 
 #include "hici/base/error.h"
 #include "hici/base/json.h"
+#include "hici/io/row_pieces.h"
 #include "hici/ops/non_finite.h"
 #include "hici/ops/types.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
-
 namespace hici::io {
 namespace {
-
-constexpr int64_t kFoldedValues = int64_t{1} << 17;
 
 bool is_exact(at::ScalarType from, at::ScalarType to) {
   return from == to || to == at::kDouble || (to == at::kFloat && (from == at::kHalf || from == at::kBFloat16));
@@ -46,16 +43,13 @@ at::Tensor MergePart::with_factors() const {
   const at::ScalarType type = dtype == at::kDouble ? at::kDouble : at::kFloat;
   const bool is_by_rows = fold->lora && !fold->is_embedding && !fold->has_magnitude && fold->rows.empty();
   if (!is_by_rows) return folded(source->read(name, type), *fold, *adapter).to(dtype);
-  // A few rows at a time: the wide sums stay in the processor's cache, and need no new pages of memory.
   const at::Tensor weight = source->read(name), b = adapter->read(fold->module + ".lora_B.weight", type);
   const at::Tensor a = adapter->read(fold->module + ".lora_A.weight", type);
   at::Tensor out = at::empty(weight.sizes(), weight.options().dtype(dtype));
-  const int64_t step = std::max<int64_t>(1, kFoldedValues / weight.size(1));
-  for (int64_t row = 0; row < weight.size(0); row += step) {
-    const int64_t rows = std::min(step, weight.size(0) - row);
-    out.narrow(0, row, rows)
-        .copy_(at::addmm(weight.narrow(0, row, rows).to(type), b.narrow(0, row, rows), a, 1, fold->lora->scale));
-  }
+  for_row_pieces(weight, [&](int64_t row, int64_t rows) {
+    const at::Tensor exact = weight.narrow(0, row, rows).to(type);
+    out.narrow(0, row, rows).copy_(at::addmm(exact, b.narrow(0, row, rows), a, 1, fold->lora->scale));
+  });
   return out;
 }
 

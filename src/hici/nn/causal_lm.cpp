@@ -8,8 +8,8 @@
 #include "hici/device/side_stream.h"
 #include "hici/nn/recompute.h"
 #include "hici/ops/fp8.h"
-#include "hici/ops/nf4.h"
 #include "hici/ops/fp8_mlp.h"
+#include "hici/ops/nf4.h"
 #include "hici/ops/rms_norm.h"
 #include "hici/ops/swiglu.h"
 
@@ -265,7 +265,7 @@ const std::string& CausalLm::file_of(const std::string& parameter) const {
   return found == files_.end() ? kNothing : found->second;
 }
 
-void CausalLm::check_base_format(config::BaseFormat format, std::string_view subject) const {
+void CausalLm::check_base_format(config::BaseFormat format) const {
   const int64_t hidden = config_.hidden_size, mlp = config_.intermediate_size;
   const int64_t queries = config_.num_attention_heads * config_.head_dim;
   const int64_t keys = config_.num_key_value_heads * config_.head_dim;
@@ -275,12 +275,16 @@ void CausalLm::check_base_format(config::BaseFormat format, std::string_view sub
   } else if (config::is_nf4(format)) {
     reason = ops::why_not_nf4({{queries, hidden}, {keys, hidden}, {hidden, queries}, {mlp, hidden}, {hidden, mlp}});
   }
-  HICI_CHECK_USAGE(reason.empty(), subject, ": ", reason, "; leave it out");
+  HICI_CHECK_USAGE(reason.empty(), "`base_format` ", name_of(format), ": ", reason, "; leave it out");
 }
 
-void CausalLm::quantise_frozen(config::BaseFormat format, std::string_view subject, bool has_backward) {
-  check_base_format(format, subject);
-  for (DecoderLayer& layer : layers_) layer.quantise_frozen(format, has_backward);
+void CausalLm::quantise_frozen(config::BaseFormat format, bool has_backward) {
+  for (size_t i = 0; i < layers_.size(); ++i) quantise_layer(i, format, has_backward);
+}
+
+void CausalLm::quantise_layer(size_t layer, config::BaseFormat format, bool has_backward) {
+  if (layer == 0) check_base_format(format);
+  layers_[layer].quantise_frozen(format, has_backward);
 }
 
 void CausalLm::add_lora(const config::LoraConfig& lora) {

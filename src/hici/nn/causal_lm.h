@@ -118,11 +118,13 @@ class CausalLm {
   // Those of one layer, under the same names.
   void visit_layer(size_t layer, const ParameterVisitor& visit);
   void add_lora(const config::LoraConfig& lora);
-  // The projections and MLPs of the layers whose weights are frozen, in this format from now on. An error that begins
-  // with `subject` when device, type or a width does not allow it. Without `has_backward` no gradient goes through
+  // The projections and MLPs of the layers whose weights are frozen, in this format from now on. An error when device,
+  // type or a width does not allow it. Without `has_backward` no gradient goes through
   // those in 8 bits, and they take half the memory. Those that are quantised stay as they are.
-  void quantise_frozen(config::BaseFormat format, std::string_view subject, bool has_backward = true);
-  void check_base_format(config::BaseFormat format, std::string_view subject) const;
+  void quantise_frozen(config::BaseFormat format, bool has_backward = true);
+  // Of one layer; the first one of a model comes first.
+  void quantise_layer(size_t layer, config::BaseFormat format, bool has_backward = true);
+  void check_base_format(config::BaseFormat format) const;
 
   // Frozen weights that are on the device only while their layer is at work. The forward passes of training and
   // evaluation, not those with a cache, see to it by themselves.

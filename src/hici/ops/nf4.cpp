@@ -38,7 +38,7 @@ at::Tensor nearest_codes(const at::Tensor& rows_RB, const at::Tensor& scale_R, c
 
 // The 8-bit numbers that scales are rounded to ("dynamic" quantisation, arXiv 2110.02861): a sign, an exponent of ten
 // that takes the more bits the smaller it is, and equal steps between 0.1 and 1; ascending.
-std::vector<float> scale_codes() {
+std::vector<float> make_scale_codes() {
   constexpr int kExponents = 7;
   std::vector<float> codes{0, 1};
   for (int exponent = 0; exponent < kExponents; ++exponent) {
@@ -56,20 +56,16 @@ std::vector<float> scale_codes() {
   return codes;
 }
 
-const std::vector<float>& known_scale_codes() {
-  static const std::vector<float> codes = scale_codes();
-  return codes;
-}
-
 // Scales in 8 bits.
 void quantise_scales(Nf4Matrix& matrix) {
+  static const std::vector<float> known_codes = make_scale_codes();
   const at::Tensor mean = matrix.block_scale.mean(), flat = matrix.block_scale - mean;
   const int64_t groups = (flat.numel() + kNf4ScaleGroup - 1) / kNf4ScaleGroup;
   // Zeros at the end of the last group change no largest magnitude.
   const at::Tensor padded = at::constant_pad_nd(flat, {0, groups * kNf4ScaleGroup - flat.numel()});
   const at::Tensor rows = padded.view({groups, kNf4ScaleGroup}), largest = rows.abs().amax(1);
-  const at::Tensor codes = nearest_codes(rows, largest, midpoints(known_scale_codes(), flat.device()));
-  matrix.scale_groups = at::cat({mean.view(1), at::tensor(known_scale_codes(), at::kFloat).to(flat.device()), largest});
+  const at::Tensor codes = nearest_codes(rows, largest, midpoints(known_codes, flat.device()));
+  matrix.scale_groups = at::cat({mean.view(1), at::tensor(known_codes, at::kFloat).to(flat.device()), largest});
   matrix.block_scale = codes.view(-1).narrow(0, 0, flat.numel()).clone();
 }
 

@@ -8,6 +8,9 @@
 
 namespace hici::text {
 
+// The mark that some editors put before a text; it is no part of it.
+inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
 struct Utf8Prefix {
   size_t valid_bytes = 0;  // whole characters at the start
   bool is_cut = false;     // what follows them may be the start of one more character

@@ -50,7 +50,7 @@ void quantise_layer(nn::CausalLm& model, size_t layer, const optim::TrainableSel
                     config::BaseFormat format) {
   model.visit_layer(
       layer, [&](const std::string& name, at::Tensor& t) { t.requires_grad_(optim::is_trained(trainable, name)); });
-  model.layers()[layer].quantise_frozen(format);
+  model.quantise_layer(layer, format);
 }
 
 }  // namespace
@@ -58,7 +58,7 @@ void quantise_layer(nn::CausalLm& model, size_t layer, const optim::TrainableSel
 void place_layer(nn::CausalLm& model, size_t index, const optim::TrainableSelection& trainable,
                  config::BaseFormat format, const Destination& destination) {
   if (index == 0) {
-    model.check_base_format(format, base_format_subject(format));
+    model.check_base_format(format);
     model.keep_frozen_weights(make_frozen_weights(model, trainable, format, destination));
   }
   quantise_layer(model, index, trainable, format);
@@ -66,10 +66,7 @@ void place_layer(nn::CausalLm& model, size_t index, const optim::TrainableSelect
 }
 
 PlaceLayer quantise_when_loaded(const optim::TrainableSelection& trainable, config::BaseFormat format) {
-  return [=](nn::CausalLm& model, size_t layer) {
-    if (layer == 0) model.check_base_format(format, base_format_subject(format));
-    quantise_layer(model, layer, trainable, format);
-  };
+  return [=](nn::CausalLm& model, size_t layer) { quantise_layer(model, layer, trainable, format); };
 }
 
 PlaceLayer place_frozen_weights(const config::Sharding& sharding, const optim::TrainableSelection& trainable,

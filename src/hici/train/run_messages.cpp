@@ -86,9 +86,8 @@ void log_start(const TrainingRunSpec& spec, const io::LoadedModel& loaded,
   log_info("model ", spec.model.string(), ": ", loaded.model->num_parameters(), " parameters, trained ",
            counts[0] + counts[1], parts);
   log_info("attention ", nn::attention_kind_name(spec.attention), ", ", ops::dtype_name(spec.dtype),
-           spec.base_format == config::BaseFormat::kModel ? "" : " over ", matrices_text(spec.base_format), " on ",
-           spec.device.str(), ", RoPE factor ", loaded.model->config().rope.context_factor,
-           structure_text(spec, loaded));
+           matrices_text(spec.base_format, " over "), " on ", spec.device.str(), ", RoPE factor ",
+           loaded.model->config().rope.context_factor, structure_text(spec, loaded));
   log_info("data ", data.identity.path, ": ", data.description, "; ", counted(total_steps, "step"), " of ",
            counted(spec.train.sequences_per_step(), "sequence"));
   log_end_of_epochs(spec.train, data.identity.num_samples, total_steps);

@@ -207,7 +207,7 @@ RunInputs load_inputs(const TrainingRunSpec& spec, const ResumePoint& resume, co
 RunStep build_step(const TrainingRunSpec& spec, const RunInputs& inputs, const parallel::World& world) {
   RunStep step{optim::select_trainable(*inputs.loaded.model, spec.trainable), {}, inputs.forward};
   const bool is_placed = inputs.loaded.model->frozen_weights() != nullptr;
-  if (!is_placed) inputs.loaded.model->quantise_frozen(spec.base_format, base_format_subject(spec.base_format));
+  if (!is_placed) inputs.loaded.model->quantise_frozen(spec.base_format);
   step.planned = plan_training_step(spec, inputs.loaded, inputs.forward, world);
   plan::announce_plan(step.planned);
   step.forward.policies = step.planned.plan.policies;

@@ -23,6 +23,8 @@
 namespace hici::train {
 namespace {
 
+constexpr const char* kLengthOption = "`sequence_length`";
+
 struct Source {
   std::filesystem::path path;
   std::string split;
@@ -64,11 +66,10 @@ void prepare_tokens(const TrainingRunSpec& spec, const Source& source, int64_t v
                        std::filesystem::exists(output);
   if (!spec.resume.empty() && is_kept) return;
   const data::TokenizeResult result = data::write_token_file(model_data_of(spec, source, vocab_size), output);
-  const int64_t length = spec.train.sequence_length, found = static_cast<int64_t>(result.counts.num_tokens);
-  if (!spec.packs_documents && found < length) {
+  if (!spec.packs_documents && result.counts.num_tokens < spec.train.sequence_length) {
     for (const std::filesystem::path& file : {output, data::sidecar_path(output)}) std::filesystem::remove(file);
-    fail(source.path.string(), ": ", found, " tokens are less than one block of ", length,
-         "; use a larger file or a smaller `sequence_length`");
+    data::check_fills_a_block(source.path.string(), result.counts.num_tokens, spec.train.sequence_length,
+                              kLengthOption);
   }
   log_info(source.path.string(), ": ", counted(result.counts.num_tokens, "token"), " of ",
            counted(result.counts.num_documents, "document"), ", kept as ", output.string());
@@ -102,7 +103,7 @@ TrainingData open_blocks(const TrainingRunSpec& spec, const Source& source, cons
     use_documents(spec, source, use, data);
     return data;
   }
-  auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, "`sequence_length`");
+  auto blocks = std::make_unique<data::TokenBlocks>(*data.tokens, spec.train.sequence_length, kLengthOption);
   data.identity = {source.path.string(), data.tokens->sha256(), blocks->num_blocks()};
   data.description = counted(blocks->num_blocks(), "block") + " of " + counted(blocks->block_length(), "token");
   data.samples = std::move(blocks);

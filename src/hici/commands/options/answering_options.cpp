@@ -123,8 +123,7 @@ AnsweringModel AnsweringOptions::load() const {
                                            generation.attention == nn::AttentionKind::kHici);
   // Layer by layer, so that a model that is larger than the device before that need not fit.
   request.layer_loaded = [format](nn::CausalLm& model, size_t layer) {
-    if (layer == 0) model.check_base_format(format, base_format_subject(format));
-    model.layers()[layer].quantise_frozen(format, /*has_backward=*/false);
+    model.quantise_layer(layer, format, /*has_backward=*/false);
   };
   io::LoadedModel loaded = load_model(request, hici);
   if (is_dca) generation.dual_chunk.resolve(loaded.model->config());  // what it does not allow, before any work

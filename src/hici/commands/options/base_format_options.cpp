@@ -22,16 +22,16 @@ void BaseFormatOptions::bind(CLI::App& command) {
   add_bool(command, "fp8_base", fp8_base, "True is --base_format fp8");
 }
 
-BaseFormat BaseFormatOptions::resolve() const {
-  const auto format = parse_enum<BaseFormat>(base_format.value, base_format.name());
-  if (!fp8_base.value) {
-    HICI_CHECK_USAGE(!fp8_base.typed() || format != BaseFormat::kFp8, fp8_base.name(), ": False contradicts ",
-                     base_format.name(), " fp8; leave one of them out");
-    return format;
-  }
-  HICI_CHECK_USAGE(!base_format.typed() || format == BaseFormat::kFp8, base_format.name(), ": ", base_format.value,
-                   " contradicts ", fp8_base.name(), " True; leave one of them out");
-  return BaseFormat::kFp8;
+BaseFormat BaseFormatOptions::resolve(bool has_frozen) const {
+  auto format = parse_enum<BaseFormat>(base_format.value, base_format.name());
+  HICI_CHECK_USAGE(fp8_base.value || !fp8_base.typed() || format != BaseFormat::kFp8, fp8_base.name(),
+                   ": False contradicts ", base_format.name(), " fp8; leave one of them out");
+  HICI_CHECK_USAGE(!fp8_base.value || !base_format.typed() || format == BaseFormat::kFp8, base_format.name(), ": ",
+                   base_format.value, " contradicts ", fp8_base.name(), " True; leave one of them out");
+  if (fp8_base.value) format = BaseFormat::kFp8;
+  HICI_CHECK_USAGE(has_frozen || format == BaseFormat::kModel, base_format.name(),
+                   ": nothing is frozen with --low_rank_training False; leave it out");
+  return format;
 }
 
 void BaseFormatOptions::record(nlohmann::json& settings) const { settings["base_format"] = name_of(resolve()); }

@@ -16,8 +16,8 @@ struct BaseFormatOptions {
   Option<bool> fp8_base{false};
 
   void bind(CLI::App& command);
-  // Both typed must agree.
-  config::BaseFormat resolve() const;
+  // Both typed must agree, and some weights be frozen.
+  config::BaseFormat resolve(bool has_frozen = true) const;
   // In the settings of a result, also `model`: a report tells results of other formats apart.
   void record(nlohmann::json& settings) const;
 };

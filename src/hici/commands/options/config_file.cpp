@@ -4,6 +4,7 @@
 #include "hici/base/error.h"
 #include "hici/base/file.h"
 #include "hici/base/json.h"
+#include "hici/text/utf8.h"
 
 #include <algorithm>
 #include <set>
@@ -97,7 +98,7 @@ void check_is_file(const std::filesystem::path& file) {
 std::string read_text(const std::filesystem::path& file) {
   check_is_file(file);
   std::string text = read_file(file, kMaxConfigBytes);
-  if (text.rfind("\xef\xbb\xbf", 0) == 0) text.erase(0, 3);
+  if (text.starts_with(hici::text::kByteOrderMark)) text.erase(0, hici::text::kByteOrderMark.size());
   HICI_CHECK_USAGE(text.find('\0') == std::string::npos, file.string(), ": is no text; ", kForm);
   const std::string begin = trimmed(text.substr(0, text.find('\n')));
   HICI_CHECK_USAGE(begin.empty() || begin[0] != '{', file.string(), ": is JSON; ", kForm);

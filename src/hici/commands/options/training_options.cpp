@@ -29,9 +29,6 @@ void check_no_contradiction(const TrainingOptions& o) {
   }
   HICI_CHECK_USAGE(o.spec.trainable.low_rank || o.spec.train.lora_dropout == 0, o.lora_dropout.name(),
                    ": has no effect with --low_rank_training False, which trains everything; leave it out");
-  HICI_CHECK_USAGE(o.spec.trainable.low_rank || o.base_format.resolve() == config::BaseFormat::kModel,
-                   o.base_format.base_format.name(),
-                   ": nothing is frozen with --low_rank_training False; leave it out");
   HICI_CHECK_USAGE(o.spec.train.schedule != "constant" || !o.warmup_steps.typed() || o.warmup_steps.value == 0,
                    "--warmup_steps: has no effect with --lr_scheduler_type constant; leave it out or use "
                    "constant_with_warmup");
@@ -270,7 +267,7 @@ void TrainingOptions::resolve() {
                    "--attention: dca is for evaluation and has no backward pass; use hici, full or s2");
   check_streaming(*this);
   spec.activation_policy = activations.resolve();
-  spec.base_format = base_format.resolve();
+  spec.base_format = base_format.resolve(spec.trainable.low_rank);
   spec.trainable.name_parts = split_at_commas(trainable_params.value);
   spec.copy_attention_init = spec.copy_attention_init || use_attn_init.value;
   if (save_strategy == "no") spec.train.save_steps = 0;
