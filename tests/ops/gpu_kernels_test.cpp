@@ -281,12 +281,14 @@ struct AttentionShape {
 
 // Every backend that takes the type, over head sizes, groups of 1 to 8, prefixes of 0 to 32, and lengths from 1.
 TEST_P(GpuKernelsTest, SegmentAttentionOfEveryBackendMatchesCpu) {
-  const AttentionShape shapes[] = {{2, 1, 12, 4, 4, 64},    {3, 129, 12, 8, 8, 128}, {2, 200, 32, 8, 1, 64},
-                                   {1, 300, 0, 6, 3, 96},   {2, 77, 1, 8, 2, 128},   {1, 513, 12, 4, 1, 96},
-                                   {4, 256, 12, 8, 2, 128}, {1, 3, 5, 8, 4, 64}};
-  for (const AttentionBackend backend : {AttentionBackend::kCudnn, AttentionBackend::kFlash, AttentionBackend::kMath}) {
+  const AttentionShape shapes[] = {{2, 1, 12, 4, 4, 64},     {3, 129, 12, 8, 8, 128}, {2, 200, 32, 8, 1, 64},
+                                   {1, 300, 0, 6, 3, 96},    {2, 77, 1, 8, 2, 128},   {1, 513, 12, 4, 1, 96},
+                                   {4, 256, 12, 8, 2, 128},  {1, 3, 5, 8, 4, 64},     {2, 700, 16, 4, 2, 128},
+                                   {1, 1100, 17, 8, 2, 128}, {3, 64, 0, 2, 2, 128},   {2, 385, 31, 4, 4, 64}};
+  for (const AttentionBackend backend :
+       {AttentionBackend::kHopper, AttentionBackend::kCudnn, AttentionBackend::kFlash, AttentionBackend::kMath}) {
     for (const AttentionShape& s : shapes) {
-      const AttentionProblem problem{at::Device(at::kCUDA, 0), GetParam().type, s.head_dim};
+      const AttentionProblem problem{at::Device(at::kCUDA, 0), GetParam().type, s.head_dim, s.prefix};
       if (!why_not(backend, problem).empty()) continue;
       SCOPED_TRACE(std::string(name_of(backend)) + " S " + std::to_string(s.length) + " P " + std::to_string(s.prefix) +
                    " D " + std::to_string(s.head_dim));
@@ -473,10 +475,80 @@ TEST(DeviceGraphTest, ARecordedStepDoesTheSameWorkAgainAndAgain) {
   EXPECT_TRUE(x.eq(63).all().item<bool>());  // 1, 3, 7, 15, 31, 63
 }
 
-TEST(GpuAttentionTest, HopperTakesCudnnAndOlderCardsFlash) {
+// In float16 every weight and gradient has 11 bits, so that a wrong row or factor shows that bfloat16 would hide.
+// Segments of several tiles, more of them than the card has multiprocessors, groups, slots in one and in two parts,
+// lengths that end inside a tile, queries and output gradients with row gaps; twice, because a launch leaves its
+// counter behind.
+TEST(GpuAttentionTest, HopperMatchesFloat64InFloat16) {
   device::require_cuda_device("cuda:0", 0);
-  EXPECT_EQ(fastest_backend({at::Device(at::kCUDA, 0), at::kBFloat16, 128}),
-            device::cuda_kernels().device_capability(0) >= 90 ? AttentionBackend::kCudnn : AttentionBackend::kFlash);
+  const AttentionShape shapes[] = {{3, 1000, 12, 8, 2, 128},
+                                   {12, 520, 17, 16, 16, 128},
+                                   {2, 2048, 0, 4, 4, 128},
+                                   {5, 777, 32, 6, 3, 64},
+                                   {40, 130, 1, 8, 8, 64}};
+  for (const AttentionShape& s : shapes) {
+    const AttentionProblem problem{at::Device(at::kCUDA, 0), at::kHalf, s.head_dim, s.prefix};
+    if (device::cuda_kernels().device_capability(0) != 90) GTEST_SKIP() << "needs a GPU of sm_90";
+    ASSERT_EQ(why_not(AttentionBackend::kHopper, problem), "");
+    SCOPED_TRACE(std::to_string(s.segments) + " S " + std::to_string(s.length) + " P " + std::to_string(s.prefix));
+    at::manual_seed(static_cast<uint64_t>(s.length));
+    const auto half = at::TensorOptions().dtype(at::kHalf).device(at::kCUDA);
+    const at::Tensor q = at::randn({s.segments, s.length + 3, s.heads, s.head_dim}, half).narrow(1, 3, s.length);
+    const at::Tensor k = at::randn({s.segments, s.prefix + s.length, s.kv_heads, s.head_dim}, half);
+    const at::Tensor v = at::randn_like(k);
+    const at::Tensor dout = at::randn({s.segments, s.length + 5, s.heads, s.head_dim}, half).narrow(1, 5, s.length);
+    const auto gradients = [&](at::ScalarType type, AttentionBackend backend) {
+      std::vector<at::Tensor> in;
+      for (const at::Tensor& t : {q, k, v})
+        in.push_back((type == at::kHalf ? t : t.to(type)).detach().requires_grad_(true));
+      at::Tensor out = segment_attention(in[0], in[1], in[2], backend);
+      std::vector<at::Tensor> results = torch::autograd::grad({out}, in, {dout.to(type)});
+      results.push_back(out.detach());
+      return results;
+    };
+    const std::vector<at::Tensor> expected = gradients(at::kDouble, AttentionBackend::kMath);
+    for (int run = 0; run < 2; ++run) {
+      const std::vector<at::Tensor> got = gradients(at::kHalf, AttentionBackend::kHopper);
+      for (size_t i = 0; i < got.size(); ++i) {
+        const double error = (got[i].to(at::kDouble) - expected[i]).norm().item<double>();
+        EXPECT_LT(error, 1e-3 * expected[i].norm().item<double>()) << "run " << run << " result " << i;
+      }
+      // The slots' own rows: few among many, so that a norm over all would hide them.
+      for (size_t i = 1; i < 3 && s.prefix > 0; ++i) {
+        const at::Tensor slots = expected[i].narrow(1, 0, s.prefix);
+        const double error = (got[i].narrow(1, 0, s.prefix).to(at::kDouble) - slots).norm().item<double>();
+        EXPECT_LT(error, 1e-3 * slots.norm().item<double>()) << "run " << run << " slots of " << i;
+      }
+    }
+  }
+}
+
+// Scores of all signs and sizes: a row's maximum moves often, and slots' log-sum-exp is far below 0.
+TEST(GpuAttentionTest, HopperTakesLargeScores) {
+  device::require_cuda_device("cuda:0", 0);
+  if (device::cuda_kernels().device_capability(0) != 90) GTEST_SKIP() << "needs a GPU of sm_90";
+  const auto options = at::TensorOptions().dtype(at::kBFloat16).device(at::kCUDA);
+  for (const double offset : {-30.0, 0.0, 30.0}) {
+    at::manual_seed(5);
+    const at::Tensor q = at::randn({2, 640, 4, 128}, options) * 3 + std::abs(offset) / 4;
+    const at::Tensor k = at::randn({2, 652, 4, 128}, options) * 3 + offset / 4, v = at::randn_like(k);
+    const at::Tensor got = segment_attention(q, k, v, AttentionBackend::kHopper);
+    const at::Tensor expected =
+        segment_attention(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), AttentionBackend::kMath);
+    EXPECT_LT((got.to(at::kDouble) - expected).norm().item<double>(), 5e-3 * expected.norm().item<double>()) << offset;
+  }
+}
+
+TEST(GpuAttentionTest, EachCardTakesItsFastestBackend) {
+  device::require_cuda_device("cuda:0", 0);
+  const int capability = device::cuda_kernels().device_capability(0);
+  const auto fastest = [](int64_t head_dim, int64_t slots) {
+    return fastest_backend({at::Device(at::kCUDA, 0), at::kBFloat16, head_dim, slots});
+  };
+  const AttentionBackend without_ours = capability >= 90 ? AttentionBackend::kCudnn : AttentionBackend::kFlash;
+  EXPECT_EQ(fastest(128, 12), capability == 90 ? AttentionBackend::kHopper : without_ours);
+  EXPECT_EQ(fastest(128, 33), without_ours);
+  EXPECT_EQ(fastest(96, 12), without_ours);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, GpuKernelsTest,

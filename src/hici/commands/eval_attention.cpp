@@ -79,7 +79,8 @@ eval::AttentionProfileOptions profile_options(const EvalAttentionOptions& o, con
   options.forward.attention = nn::AttentionKind::kHici;
   options.forward.segment_length = o.seq_len / segments;
   options.forward.backend = o.device.resolve_attention_backend();
-  loaded.model->check_attention_backend(options.forward.backend, "--attention_backend");
+  loaded.model->check_attention_backend(options.forward.backend, "--attention_backend",
+                                        loaded.hici.slots_per_segment());
   const config::ModelConfig& config = loaded.model->config();
   eval::MapPlace place;
   place.layer = chosen("--map_layer", o.map_layer, config.num_hidden_layers, config.num_hidden_layers / 2);

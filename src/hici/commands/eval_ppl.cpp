@@ -110,7 +110,9 @@ nn::ForwardOptions make_forward(const EvalPplOptions& o, const EvalMode& mode, c
   nn::ForwardOptions forward;
   forward.attention = nn::attention_in_force(mode.attention, loaded.has_hierarchy);
   forward.backend = o.device.resolve_attention_backend();
-  loaded.model->check_attention_backend(forward.backend, "--attention_backend");
+  const bool has_slots = forward.attention == nn::AttentionKind::kHici;
+  loaded.model->check_attention_backend(forward.backend, "--attention_backend",
+                                        has_slots ? loaded.hici.slots_per_segment() : 0);
   if (mode.attention == nn::AttentionKind::kFull) return forward;
   if (mode.attention == nn::AttentionKind::kDca) {
     forward.dual_chunk = o.dual_chunk.rule(o.seq_len).resolve(loaded.model->config());

@@ -8,6 +8,9 @@ extern "C" const hici::device::KernelTable* hici_cuda_kernels() {
 #ifndef HICI_HAS_CUDNN
 #define HICI_CUDNN_KERNEL(result, name, ...) .name = nullptr,
 #endif
+#ifndef HICI_HAS_HOPPER
+#define HICI_HOPPER_KERNEL(result, name, ...) .name = nullptr,
+#endif
 #ifndef HICI_HAS_NCCL
 #define HICI_NCCL_KERNEL(result, name, ...) .name = nullptr,
 #endif

@@ -230,9 +230,9 @@ SegmentHidden CausalLm::forward_segment(const Segment& segment, const ModelState
   return out;
 }
 
-void CausalLm::check_attention_backend(ops::AttentionBackend backend, std::string_view subject) const {
+void CausalLm::check_attention_backend(ops::AttentionBackend backend, std::string_view subject, int64_t slots) const {
   const std::string reason =
-      ops::why_not(backend, {embed_tokens_.device(), embed_tokens_.scalar_type(), config_.head_dim});
+      ops::why_not(backend, {embed_tokens_.device(), embed_tokens_.scalar_type(), config_.head_dim, slots});
   HICI_CHECK_USAGE(reason.empty(), subject, ": ", reason);
 }
 

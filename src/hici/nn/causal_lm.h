@@ -109,8 +109,9 @@ class CausalLm {
   // [V, C]: the output head, or the embedding when they are tied.
   const at::Tensor& head_weight() const { return config_.tie_word_embeddings ? embed_tokens_ : lm_head_; }
 
-  // An error that begins with `subject` when `backend` cannot attend with this model's device, type and head size.
-  void check_attention_backend(ops::AttentionBackend backend, std::string_view subject) const;
+  // An error that begins with `subject` when `backend` cannot attend with this model's device, type and head size, and
+  // `slots` keys that every query of a segment sees.
+  void check_attention_backend(ops::AttentionBackend backend, std::string_view subject, int64_t slots = 0) const;
 
   void visit_parameters(const ParameterVisitor& visit, const LayerEvents& events = {});
   // Of all kinds, in every format.

@@ -48,20 +48,28 @@ at::Tensor ones(int64_t count, const at::TensorOptions& options) {
   return found;
 }
 
-// Writes to `out` [n, N], contiguous.
-void product_on_gpu(at::Tensor out, const Fp8Rows& rows, const at::Tensor& matrix_OI, const at::Tensor& scale_1O) {
-  at::_scaled_mm_out(out, rows.rows_nI, matrix_OI.t(), rows.scale_n1, scale_1O, /*bias=*/{}, /*scale_result=*/{},
+// Writes or adds to `out` [n, O], contiguous.
+void product_on_gpu(at::Tensor out, const Fp8Rows& rows, const at::Tensor& matrix_OI, const at::Tensor& scale_1O,
+                    bool accumulate) {
+  const device::KernelTable& kernels = device::cuda_kernels();
+  if (kernels.device_capability(out.get_device()) == 90) {
+    kernels.fp8_product(out, rows.rows_nI, rows.scale_n1, matrix_OI, scale_1O, accumulate);
+    return;
+  }
+  at::Tensor product = accumulate ? at::empty_like(out) : out;
+  at::_scaled_mm_out(product, rows.rows_nI, matrix_OI.t(), rows.scale_n1, scale_1O, /*bias=*/{}, /*scale_result=*/{},
                      out.scalar_type(), kFastSums);
+  if (accumulate) out.add_(product);
 }
 
-// Segments of `out` with row gaps, one GEMM each: the library writes contiguous matrices only.
+// Segments of `out` with row gaps, one GEMM each: the factors of the rows of all segments do not fit a batch.
 void product_to_segments(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& matrix_OI,
-                         const at::Tensor& scale_1O) {
+                         const at::Tensor& scale_1O, bool accumulate) {
   const int64_t length = out.size(1);
   for (int64_t g = 0; g < out.size(0); ++g) {
     product_on_gpu(out.select(0, g),
                    {rows.rows_nI.narrow(0, g * length, length), rows.scale_n1.narrow(0, g * length, length)}, matrix_OI,
-                   scale_1O);
+                   scale_1O, accumulate);
   }
 }
 
@@ -101,14 +109,10 @@ void fp8_product(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& m
   }
   const at::Tensor scale_1O =
       channel_scale.defined() ? channel_scale.unsqueeze(0) : ones(matrix_OI.size(0), rows.scale_n1.options());
-  if (accumulate) {
-    at::Tensor product = at::empty({rows.rows_nI.size(0), matrix_OI.size(0)}, out.options());
-    product_on_gpu(product, rows, matrix_OI, scale_1O);
-    at::Tensor(out).add_(product.view(out.sizes()));
-  } else if (out.is_contiguous()) {
-    product_on_gpu(out.view({-1, out.size(-1)}), rows, matrix_OI, scale_1O);
+  if (out.is_contiguous()) {
+    product_on_gpu(out.view({-1, out.size(-1)}), rows, matrix_OI, scale_1O, accumulate);
   } else {
-    product_to_segments(out, rows, matrix_OI, scale_1O);
+    product_to_segments(out, rows, matrix_OI, scale_1O, accumulate);
   }
 }
 

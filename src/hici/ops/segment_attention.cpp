@@ -17,6 +17,8 @@
 namespace hici::ops {
 namespace {
 
+constexpr int64_t kMaxHopperSlots = 32;  // ops/segment_attention_hopper_cuda.h has the same number
+
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -161,13 +163,30 @@ Gradients cudnn_backward(const Inputs& in, const Result& result, const at::Tenso
   return out;
 }
 
+Result hopper_forward(const Inputs& in) {
+  Result result{at::empty(in.q_GSHD.sizes(), in.q_GSHD.options()), {}, {}, {}};
+  device::cuda_kernels().hopper_attention_forward(in.q_GSHD, in.k_GKJD, in.v_GKJD, in.scale(), result.out_GSHD,
+                                                  result.lse_GHS);
+  return result;
+}
+
+Gradients hopper_backward(const Inputs& in, const Result& result, const at::Tensor& dout_GSHD) {
+  Gradients out{at::empty(in.q_GSHD.sizes(), in.q_GSHD.options()), at::empty_like(in.k_GKJD),
+                at::empty_like(in.v_GKJD)};
+  device::cuda_kernels().hopper_attention_backward(dout_GSHD, in.q_GSHD, in.k_GKJD, in.v_GKJD, result.out_GSHD,
+                                                   result.lse_GHS, in.scale(), out.q_GSHD, out.k_GKJD, out.v_GKJD);
+  return out;
+}
+
 Result run_forward(AttentionBackend backend, const Inputs& in) {
+  if (backend == AttentionBackend::kHopper) return hopper_forward(in);
   if (backend == AttentionBackend::kCudnn) return cudnn_forward(in);
   if (backend == AttentionBackend::kMath) return math_forward(in);
   return in.q_GSHD.is_cuda() ? gpu_flash_forward(in) : cpu_flash_forward(in);
 }
 
 Gradients run_backward(AttentionBackend backend, const Inputs& in, const Result& result, const at::Tensor& dout) {
+  if (backend == AttentionBackend::kHopper) return hopper_backward(in, result, dout);
   if (backend == AttentionBackend::kCudnn) return cudnn_backward(in, result, dout);
   if (backend == AttentionBackend::kMath) return math_backward(in, result, dout);
   return in.q_GSHD.is_cuda() ? gpu_flash_backward(in, result, dout) : cpu_flash_backward(in, result, dout);
@@ -197,11 +216,10 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   }
 
  private:
-  // cuDNN reads segments with row gaps.
-  static at::Tensor for_backend(const at::Tensor& t, int64_t backend) {
-    const bool is_read_in_place =
-        static_cast<AttentionBackend>(backend) == AttentionBackend::kCudnn && as_padded_segments(t).has_value();
-    return is_read_in_place ? t : t.contiguous();
+  static at::Tensor for_backend(const at::Tensor& t, int64_t number) {
+    const auto backend = static_cast<AttentionBackend>(number);
+    const bool reads_row_gaps = backend == AttentionBackend::kHopper || backend == AttentionBackend::kCudnn;
+    return reads_row_gaps && as_padded_segments(t).has_value() ? t : t.contiguous();
   }
 };
 
@@ -238,6 +256,18 @@ bool fits_flash_on_gpu(at::ScalarType dtype, int64_t head_dim) {
 
 std::string why_not(AttentionBackend backend, const AttentionProblem& problem) {
   const char* other = problem.device.is_cuda() ? "math" : "flash or math";
+  if (backend == AttentionBackend::kHopper) {
+    const bool fits = fits_gpu_kernels(problem.dtype, problem.head_dim) && problem.device.is_cuda() &&
+                      (problem.head_dim == 64 || problem.head_dim == 128) && capability_of(problem) == 90 &&
+                      device::cuda_kernels().hopper_attention_forward != nullptr;
+    if (fits && problem.slots <= kMaxHopperSlots) return {};
+    if (fits) {
+      return detail::concat("hopper takes up to ", kMaxHopperSlots, " slots in a segment, not ", problem.slots,
+                            "; use cudnn");
+    }
+    return detail::concat("hopper takes head sizes 64 and 128, bfloat16, and a GPU of sm_90, not ", describe(problem),
+                          "; use ", other);
+  }
   if (backend == AttentionBackend::kFlash && problem.device.is_cuda()) {
     if (fits_flash_on_gpu(problem.dtype, problem.head_dim) && capability_of(problem) >= 80) return {};
     return detail::concat("flash takes head sizes up to 256 in steps of 8, bfloat16, and a GPU of sm_80 or newer, not ",
@@ -254,7 +284,7 @@ std::string why_not(AttentionBackend backend, const AttentionProblem& problem) {
 }
 
 AttentionBackend fastest_backend(const AttentionProblem& problem) {
-  for (const AttentionBackend backend : {AttentionBackend::kCudnn, AttentionBackend::kFlash})
+  for (const AttentionBackend backend : {AttentionBackend::kHopper, AttentionBackend::kCudnn, AttentionBackend::kFlash})
     if (why_not(backend, problem).empty()) return backend;
   return AttentionBackend::kMath;
 }
@@ -268,8 +298,10 @@ at::Tensor segment_attention(const AttentionHeads& heads, AttentionBackend backe
   HICI_ASSERT(given.prefix() >= 0 && given.q_GSHD.size(2) % given.k_GKJD.size(2) == 0 &&
                   (given.prefix() == 0 || !given.slot_k_GPJD.defined()),
               "q ", given.q_GSHD.sizes(), " k ", given.k_GKJD.sizes());
-  const AttentionProblem problem{given.q_GSHD.device(), given.q_GSHD.scalar_type(), given.q_GSHD.size(3)};
+  const int64_t slots = given.slot_k_GPJD.defined() ? given.slot_k_GPJD.size(1) : given.prefix();
+  const AttentionProblem problem{given.q_GSHD.device(), given.q_GSHD.scalar_type(), given.q_GSHD.size(3), slots};
   if (backend == AttentionBackend::kAuto) backend = fastest_backend(problem);
+  HICI_ASSERT(backend != AttentionBackend::kHopper || slots <= kMaxHopperSlots, slots, " slots");
   const Inputs in = for_prefix_of(backend, given);
   return SegmentAttention::apply(in.q_GSHD, in.k_GKJD, in.v_GKJD, optional_tensor(in.slot_k_GPJD),
                                  optional_tensor(in.slot_v_GPJD), static_cast<int64_t>(backend));

@@ -122,7 +122,9 @@ io::TrainingState settle_run(const TrainingRunSpec& spec, const ResumePoint& res
 nn::ForwardOptions make_forward(const TrainingRunSpec& spec, const io::LoadedModel& loaded) {
   nn::ForwardOptions forward;
   forward.attention = nn::attention_in_force(spec.attention, loaded.has_hierarchy);
-  loaded.model->check_attention_backend(spec.attention_backend, "`attention_backend`");
+  const bool has_slots = forward.attention == nn::AttentionKind::kHici;
+  loaded.model->check_attention_backend(spec.attention_backend, "`attention_backend`",
+                                        has_slots ? loaded.hici.slots_per_segment() : 0);
   forward.backend = spec.attention_backend;
   if (spec.attention == nn::AttentionKind::kFull) return forward;
   forward.segment_length = spec.sft ? spec.sft->segment_length : spec.train.sequence_length / loaded.hici.num_segments;

@@ -127,6 +127,9 @@ AnsweringModel AnsweringOptions::load() const {
   };
   io::LoadedModel loaded = load_model(request, hici);
   if (is_dca) generation.dual_chunk.resolve(loaded.model->config());  // what it does not allow, before any work
+  HICI_CHECK_USAGE(generation.backend != ops::AttentionBackend::kHopper,
+                   "--attention_backend: hopper attends inside whole segments, not to a cache; use auto, cudnn, flash "
+                   "or math");
   loaded.model->check_attention_backend(generation.backend, "--attention_backend");
   HICI_CHECK_USAGE(generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
                    "--attention: hici, and neither base nor adapter has HiCI modules; use full");

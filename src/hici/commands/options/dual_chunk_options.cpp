@@ -22,8 +22,9 @@ void DualChunkOptions::check(bool is_used, const std::string& way_out, ops::Atte
                      "; give that, or leave it out");
   }
   if (!is_used) return;
-  HICI_CHECK_USAGE(backend != ops::AttentionBackend::kCudnn,
-                   "--attention_backend: cudnn gives no sums to join the parts of dca by; use auto, flash or math");
+  HICI_CHECK_USAGE(backend != ops::AttentionBackend::kCudnn && backend != ops::AttentionBackend::kHopper,
+                   "--attention_backend: ", name_of(backend),
+                   " gives no sums to join the parts of dca by; use auto, flash or math");
 }
 
 config::DualChunkRule DualChunkOptions::rule(int64_t length) const {

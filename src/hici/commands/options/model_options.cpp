@@ -146,7 +146,8 @@ void DeviceOptions::bind(CLI::App& command) {
   add_bool(command, "bf16", bf16, "The same as --dtype bfloat16");
   with_choices_of<ops::AttentionBackend>(add_option(
       command, "attention_backend", attention_backend,
-      "Who computes attention: cudnn (Hopper and newer), flash (FlashAttention-2; on a CPU its counterpart), math "
+      "Who computes attention: hopper (our kernels for sm_90), cudnn (Hopper and newer), flash (FlashAttention-2; on a "
+      "CPU its counterpart), math "
       "(plain products, scores held whole), or auto: the fastest that the device, type and head size allow"));
 }
 
