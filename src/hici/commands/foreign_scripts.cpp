@@ -200,6 +200,8 @@ const std::vector<ForeignScript>& foreign_scripts() {
        "train",
        "and `hici sft`",
        {"lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "use_rslora", "lora_rank_pattern"}},
+      {"transformers' switches of bitsandbytes", "train", "and every command with `--base_format`",
+       {"load_in_4bit", "load_in_8bit"}},
       {"HiCI: fine-tune_hici.py, fine-tune_hici_qwen3.py", "train", "with --data_path, which is fixed in the scripts",
        training_flags() + hici_training_flags()},
       {"HiCI: fine-tune_hici_sft.py", "sft", "", training_flags() + hici_training_flags() + Flags{"data_path"}},
