@@ -139,6 +139,10 @@ impl Tokenizer {
         }
     }
 
+    pub fn words(&self) -> Arc<Option<Words>> {
+        self.words.clone()
+    }
+
     fn run<T: Send + 'static>(&self, num_bytes: usize, job: impl FnOnce(&tokenizers::Tokenizer) -> Result<T> + Send + 'static) -> Result<T> {
         self.run_all(vec![(job, coding_bounds(num_bytes))])?.pop().ok_or_else(|| "no result".to_string())
     }
@@ -149,7 +153,7 @@ impl Tokenizer {
         let mut all = vec![Vec::new(); texts.len()];
         let jobs = groups_of(&short, texts).into_iter().map(|group| {
             let num_bytes = group.iter().map(String::len).sum();
-            let words = self.words.clone();
+            let words = self.words();
             let encode = move |inner: &tokenizers::Tokenizer| group.iter().map(|text| ids_of(inner, &words, text)).collect::<Result<Vec<_>>>();
             (encode, coding_bounds(num_bytes))
         });

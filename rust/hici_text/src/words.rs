@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ids of texts whose words are remembered.
+//! Tokens of texts whose words are remembered.
 //!
 //! Tokenizers of the GPT-2 kind (Llama 3, Qwen) cut a text by one regular expression and then encode each word alone, by its
 //! bytes. The tokenizers crate does that with several strings, tables of alignments and tokens for each word, of which ids need
@@ -26,6 +26,14 @@ const MOST_WORDS: usize = 1 << 16;
 /// Longer words hardly come twice.
 const LONGEST_WORD: usize = 64;
 
+/// A token and its bytes in the text; one that holds a part of a character has all of it, as the crate says it.
+pub struct Token {
+    pub id: u32,
+    pub bytes: (usize, usize),
+    /// Number of its word.
+    pub word: u32,
+}
+
 pub struct Words {
     /// Threads may work for several tokenizers.
     number: u64,
@@ -47,40 +55,66 @@ impl Words {
 
     pub fn ids_of(&self, inner: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(text.len() / 3);
-        REMEMBERED.with_borrow_mut(|remembered| {
-            remembered.belong_to(self.number);
-            if self.plain.contains(text) {
-                return self.add(inner, remembered, text, &mut ids);
+        if self.plain.contains(text) {
+            self.each_word(inner, text, |_, tokens| ids.extend(tokens.iter().map(|&(id, _)| id)))?;
+            return Ok(ids);
+        }
+        let sections = inner.get_added_vocabulary().extract_and_normalize(inner.get_normalizer(), text);
+        for (section, _, tokens) in sections.get_splits(OffsetReferential::Original, OffsetType::None) {
+            match tokens {
+                Some(tokens) => ids.extend(tokens.iter().map(|token| token.id)),
+                None => self.each_word(inner, section, |_, tokens| ids.extend(tokens.iter().map(|&(id, _)| id)))?,
             }
-            let sections = inner.get_added_vocabulary().extract_and_normalize(inner.get_normalizer(), text);
-            for (section, _, tokens) in sections.get_splits(OffsetReferential::Original, OffsetType::None) {
-                match tokens {
-                    Some(tokens) => ids.extend(tokens.iter().map(|token| token.id)),
-                    None => self.add(inner, remembered, section, &mut ids)?,
-                }
-            }
-            Ok(())
-        })?;
+        }
         Ok(ids)
     }
 
-    /// What no word of the expression covers is a word too.
-    fn add(&self, inner: &tokenizers::Tokenizer, remembered: &mut Remembered, text: &str, ids: &mut Vec<u32>) -> Result<()> {
-        let mut done = 0;
-        for (begin, end) in self.cut.find_iter(text) {
-            if done < begin {
-                remembered.add(inner, &text[done..begin], ids)?;
-            }
-            if begin < end {
-                remembered.add(inner, &text[begin..end], ids)?;
-            }
-            done = end;
+    /// None for texts that are not words alone.
+    pub fn tokens_of(&self, inner: &tokenizers::Tokenizer, text: &str) -> Result<Option<Vec<Token>>> {
+        if !self.plain.contains(text) {
+            return Ok(None);
         }
-        if done < text.len() {
-            remembered.add(inner, &text[done..], ids)?;
-        }
-        Ok(())
+        let mut all = Vec::with_capacity(text.len() / 3);
+        let mut word = 0;
+        self.each_word(inner, text, |start, tokens| {
+            let mut begin = start;
+            for &(id, end) in tokens {
+                let end = start + end as usize;
+                all.push(Token { id, bytes: (floor_boundary(text, begin), ceil_boundary(text, end)), word });
+                begin = end;
+            }
+            word += 1;
+        })?;
+        Ok(Some(all))
     }
+
+    /// Calls `take` with the place and the tokens of each word. What no word of the expression covers is a word too.
+    fn each_word(&self, inner: &tokenizers::Tokenizer, text: &str, mut take: impl FnMut(usize, &[WordToken])) -> Result<()> {
+        REMEMBERED.with_borrow_mut(|remembered| {
+            remembered.belong_to(self.number);
+            let mut add = |begin: usize, end: usize| -> Result<()> {
+                if begin < end {
+                    take(begin, remembered.tokens_of(inner, &text[begin..end])?);
+                }
+                Ok(())
+            };
+            let mut done = 0;
+            for (begin, end) in self.cut.find_iter(text) {
+                add(done, begin)?;
+                add(begin, end)?;
+                done = end;
+            }
+            add(done, text.len())
+        })
+    }
+}
+
+fn floor_boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
+}
+
+fn ceil_boundary(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|&i| text.is_char_boundary(i)).unwrap_or(text.len())
 }
 
 /// The one expression that cuts a text before its words become bytes.
@@ -144,12 +178,17 @@ thread_local! {
     static REMEMBERED: RefCell<Remembered> = RefCell::default();
 }
 
+/// An id, and where the token ends in the word.
+type WordToken = (u32, u32);
+
 #[derive(Default)]
 struct Remembered {
     of: u64,
-    /// The ids of a word in `ids`.
+    /// The tokens of a word in `tokens`.
     places: AHashMap<CompactString, (u32, u32)>,
-    ids: Vec<u32>,
+    tokens: Vec<WordToken>,
+    /// Of a word that is not remembered.
+    others: Vec<WordToken>,
 }
 
 impl Remembered {
@@ -159,36 +198,39 @@ impl Remembered {
         }
     }
 
-    fn add(&mut self, inner: &tokenizers::Tokenizer, word: &str, ids: &mut Vec<u32>) -> Result<()> {
+    fn tokens_of(&mut self, inner: &tokenizers::Tokenizer, word: &str) -> Result<&[WordToken]> {
         if let Some(&(begin, end)) = self.places.get(word) {
-            ids.extend_from_slice(&self.ids[begin as usize..end as usize]);
-            return Ok(());
+            return Ok(&self.tokens[begin as usize..end as usize]);
         }
-        let first = ids.len();
-        add_new(inner, word, ids).map_err(|e| e.to_string())?;
+        self.others.clear();
+        encode_word(inner, word, &mut self.others).map_err(|e| e.to_string())?;
         if word.len() <= LONGEST_WORD {
-            self.remember(word, &ids[first..]);
+            self.remember(word);
         }
-        Ok(())
+        Ok(&self.others)
     }
 
-    fn remember(&mut self, word: &str, ids: &[u32]) {
+    fn remember(&mut self, word: &str) {
         if self.places.len() == MOST_WORDS {
             self.places.clear();
-            self.ids.clear();
+            self.tokens.clear();
         }
-        let begin = self.ids.len() as u32; // a word has LONGEST_WORD ids at most
-        self.ids.extend_from_slice(ids);
-        self.places.insert(word.into(), (begin, self.ids.len() as u32));
+        let begin = self.tokens.len() as u32; // a word has LONGEST_WORD tokens at most
+        self.tokens.extend_from_slice(&self.others);
+        self.places.insert(word.into(), (begin, self.tokens.len() as u32));
     }
 }
 
-/// The word as the crate encodes it.
-fn add_new(inner: &tokenizers::Tokenizer, word: &str, ids: &mut Vec<u32>) -> tokenizers::Result<()> {
+/// As the crate does it: each byte of the word becomes a character, and the tokens are those of these characters.
+fn encode_word(inner: &tokenizers::Tokenizer, word: &str, tokens: &mut Vec<WordToken>) -> tokenizers::Result<()> {
     let mut pieces = PreTokenizedString::from(word);
     ByteLevel::new(false, false, false).pre_tokenize(&mut pieces)?;
+    let mut end = 0;
     for (bytes, _, _) in pieces.get_splits(OffsetReferential::Original, OffsetType::None) {
-        ids.extend(inner.get_model().tokenize(bytes)?.iter().map(|token| token.id));
+        for token in inner.get_model().tokenize(bytes)? {
+            end += bytes.get(token.offsets.0..token.offsets.1).map_or(0, |part| part.chars().count()) as u32;
+            tokens.push((token.id, end));
+        }
     }
     Ok(())
 }
