@@ -73,7 +73,8 @@ void expect_ids_of_the_crate(const Tokenizer& tokenizer, const std::vector<std::
 TEST(TokenizerTest, RememberedWordsChangeNoId) {
   const TemporaryFolder folder;
   const Tokenizer tokenizer = train_small_tokenizer(folder, false, 1);
-  const std::vector<std::string> texts{mixed_text(), mixed_text(), "<s>a</s> < s><s", "e\u0301 \u00e9 \u212b", " \n ", ""};
+  const std::vector<std::string> texts{
+      mixed_text(), mixed_text(), "<s>a</s> < s><s", "e\u0301 \u00e9 \u212b", " \n ", ""};
   expect_ids_of_the_crate(tokenizer, texts);
   nlohmann::json json = nlohmann::json::parse(read_file(folder / "tokenizer.json", 1 << 20));
   json["normalizer"] = {{"type", "NFC"}};

@@ -88,8 +88,7 @@ void CorpusTokenizer::begin_short() {
   if (short_documents_.empty()) return;
   documents_at_work_.swap(short_documents_);
   bytes_at_work_ = std::exchange(short_bytes_, 0);
-  at_work_ =
-      std::async(std::launch::async, [this] { return tokenizer_.encode_batch(documents_at_work_, false); });
+  at_work_ = std::async(std::launch::async, [this] { return tokenizer_.encode_batch(documents_at_work_, false); });
 }
 
 void CorpusTokenizer::finish_short() {

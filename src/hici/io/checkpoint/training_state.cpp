@@ -52,7 +52,8 @@ std::map<std::string, std::string> parse_strings(const JsonObject& object) {
   return strings;
 }
 
-// Older checkpoints have LibTorch's names of types, numbers with all their digits, and 8 bits as an option of their own.
+// Older checkpoints have LibTorch's names of types, numbers with all their digits, and 8 bits as an option of their
+// own.
 void use_present_spelling(std::map<std::string, std::string>& options) {
   static const std::map<std::string, std::string> kTypes{
       {"Float", "float32"}, {"BFloat16", "bfloat16"}, {"Double", "float64"}};
