@@ -224,7 +224,7 @@ class Quickstart {
            evaluate("hici-hici", "HiCI", {{"peft_model", extended().string()}, {"eval_mode", "hici"}});
   }
 
-  // One row of the table. Windows side by side: in those of 2048 tokens every 256, each token would be counted eight times.
+  // One row of the table. Windows side by side: in overlapping ones a token would be counted several times.
   bool evaluate(const std::string& name, const std::string& label,
                 const std::vector<std::pair<std::string, std::string>>& options) {
     for (const int64_t context : kContexts) {
