@@ -23,8 +23,11 @@ install(CODE "
   file(MAKE_DIRECTORY \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
   file(CREATE_LINK \"../${hici_program_dir}/hici\" \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/hici\" SYMBOLIC)")
 
-# What the program reads, which it finds from its own folder (src/hici/base/installed_data.h); and what it wrote about itself.
+# What the program reads, which it finds from its own folder (src/hici/base/installed_data.h); recipes for --config; and what it wrote
+# about itself.
 install(DIRECTORY "${CMAKE_SOURCE_DIR}/share/hici" DESTINATION share)
+install(DIRECTORY "${CMAKE_SOURCE_DIR}/configs" DESTINATION share/hici)
+install(DIRECTORY "${CMAKE_SOURCE_DIR}/configs" DESTINATION share/hici COMPONENT package EXCLUDE_FROM_ALL)
 install(DIRECTORY "${CMAKE_BINARY_DIR}/apps/hici/share/" DESTINATION share)
 install(DIRECTORY "${CMAKE_SOURCE_DIR}/share/hici" DESTINATION share COMPONENT package EXCLUDE_FROM_ALL)
 install(DIRECTORY "${CMAKE_BINARY_DIR}/apps/hici/share/" DESTINATION share COMPONENT package EXCLUDE_FROM_ALL)

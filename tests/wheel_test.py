@@ -82,6 +82,13 @@ class WheelTest(unittest.TestCase):
     def test_help_needs_no_torch(self):
         self.assertIn("Usage: hici COMMAND", self.hici("--help").stdout)
 
+    def test_manual_and_recipes_are_in_the_environment(self):
+        share = self.home / "env" / "share"
+        self.assertIn("\n.TH HICI 1 ", (share / "man" / "man1" / "hici.1").read_text())
+        configs = pathlib.Path(__file__).parents[1] / "configs"
+        self.assertEqual({path.name: path.read_text() for path in (share / "hici" / "configs").iterdir()},
+                         {path.name: path.read_text() for path in configs.iterdir()})
+
     def test_no_torch(self):
         self.refused(f"needs torch {RELEASE}, and none is installed", f"pip install 'torch=={RELEASE}.*'")
 

@@ -45,6 +45,19 @@ TEST(MemoryTableTest, WeightsAndOptimizerFollowFromTheCountsOfParameters) {
   EXPECT_EQ(table.json["rows"][0]["optimizer"], 12 * trained);
 }
 
+// Both orders of a matrix in 8 bits are as many bytes as one in bfloat16.
+TEST(MemoryTableTest, EightBitsSaveNothingInTrainingAndTheTextSaysWhy) {
+  MemoryTableSpec spec = spec_of("llama2-7b", 141, {8192});
+  const MemoryTable wide = make_memory_table(spec);
+  spec.base_format = config::BaseFormat::kFp8;
+  const MemoryTable narrow = make_memory_table(spec);
+  EXPECT_EQ(narrow.json["rows"][0]["weights"], wide.json["rows"][0]["weights"]);
+  EXPECT_NE(narrow.text.find("2 bytes a weight, as in bfloat16; "), std::string::npos) << narrow.text;
+  EXPECT_EQ(wide.text.find("8 bits"), std::string::npos) << wide.text;
+  spec.dtype = at::kFloat;
+  EXPECT_NE(make_memory_table(spec).text.find("2 bytes a weight, half of float32; "), std::string::npos);
+}
+
 TEST(MemoryTableTest, LongerContextsGoFromKeepToRecomputationToOffloadingToNothingThatFits) {
   const MemoryTable table = make_memory_table(spec_of("llama2-7b", 80, {8192, 65536, 131072, 4194304}));
   const auto& rows = table.json["rows"];

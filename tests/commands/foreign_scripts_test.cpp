@@ -114,6 +114,17 @@ TEST(ForeignScriptsTest, TrainingOfLongLora) {
             "--model_type: gpt-neox is not supported; supported: llama, qwen3; models of these families are supported");
 }
 
+TEST(ForeignScriptsTest, WeightsInFewBits) {
+  const std::string train = kTrain + kData;
+  expect_read("train", train + " --load_in_4bit False --load_in_8bit false");
+  EXPECT_EQ(script_error("train", train + " --load_in_4bit"),
+            "--load_in_4bit: True is not supported; supported: false; use --base_format nf4");
+  EXPECT_EQ(script_error("sft", train + " --load_in_8bit True"),
+            "--load_in_8bit: True is not supported; supported: false; use --base_format fp8");
+  EXPECT_EQ(script_error("generate", "Why? --base_model base --load_in_4bit"),
+            "--load_in_4bit: True is not supported; supported: false; use --base_format nf4");
+}
+
 TEST(ForeignScriptsTest, Perplexity) {
   const std::string hici =
       "--base_model base --data_path test.bin --seq_len 2048 --context_size 8192 --batch_size 1 "

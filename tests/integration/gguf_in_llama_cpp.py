@@ -206,6 +206,7 @@ class TokensTest(LlamaCppTest):
                                          gguf_models.sentence_piece_merges(pieces, [pieces[i] for i in normal]),
                                          unk_token="<unk>", fuse_unk=True, byte_fallback=True))
         tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+        tokenizer.decoder = gguf_models.sentence_piece_decoder()
         tokenizer.add_special_tokens([AddedToken(pieces[i], normalized=False) for i in range(3)])
         tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
         return tokenizer, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, "llama"

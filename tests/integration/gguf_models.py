@@ -53,13 +53,17 @@ def sentence_piece_merges(pieces, normal):
     return merges
 
 
+def sentence_piece_decoder():
+    """That of Llama-2's tokenizer.json."""
+    return decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+
+
 def llama2_tokenizer_of(pieces):
     normal = pieces[259:]
     tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, sentence_piece_merges(pieces, normal),
                                      unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
-    tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(),
-                                           decoders.Strip(" ", 1, 0)])
+    tokenizer.decoder = sentence_piece_decoder()
     tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in ("<unk>", "<s>", "</s>")])
     tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
     return tokenizer

@@ -326,7 +326,7 @@ class GenerateTest(FolderTest):
         self.assert_one_error_line(done, "generate", "key/value cache: needs ", " GiB (3000 x 16777472 rows of 256 B), cpu has ")
         self.assertFalse((self.folder / "answers.jsonl").exists())
 
-    def test_an_interrupt_ends_the_text_cleanly_and_leaves_no_file(self):
+    def test_an_interrupt_ends_the_text_cleanly(self):
         command = [HICI, "generate", "--base_model", self.model, "--device", "cpu", "--ignore_eos", "--context_size", 40000,
                    "--max_new_tokens", 30000]
         process = subprocess.Popen([*map(str, command), "a"], env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
@@ -337,18 +337,49 @@ class GenerateTest(FolderTest):
         self.assertEqual(process.returncode, 128 + signal.SIGINT, stderr)
         self.assertTrue((first + rest).endswith("\n"))
         self.assertRegex(last_line(stderr), "^prefill: 2 tokens in .*; decoding: ")
+
+    def start_many(self, *more, **keywords):
+        """More answers than end before the test stops it."""
+        prompts = self.batch_file([{"prompt": "a"}] * 20_000)
+        return subprocess.Popen([HICI, "generate", "--base_model", self.model, "--device", "cpu", "--ignore_eos", "--batch_file", prompts,
+                                 "--max_new_tokens", str(NEW_TOKENS), *map(str, more)], env=ENVIRONMENT, text=True, stderr=subprocess.PIPE,
+                                stdin=subprocess.DEVNULL, **keywords)
+
+    def test_an_interrupted_file_of_answers_keeps_what_is_answered(self):
         output = self.folder / "answers.jsonl"
-        process = subprocess.Popen([*map(str, command), "--batch_file", self.batch_file([{"prompt": "a"}]), "--output",
-                                    str(output)], env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        before, found = None, []
-        while not found or found != before:  # the temporary file that stays; the one that tried the place is gone at once
+        process = self.start_many("--output", output, "--batch_size", 3, stdout=subprocess.DEVNULL)
+        while not process.stderr.readline().startswith("answers: "):  # the first ones are there
             self.assertIsNone(process.poll())
-            time.sleep(0.5)
-            before, found = found, list(self.folder.glob("*answers.jsonl*"))
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, stderr)
+        self.assertEqual([path.name for path in self.folder.glob("*answers.jsonl*")], ["answers.jsonl.part"])
+        kept = [json.loads(line) for line in output.with_name("answers.jsonl.part").read_text().splitlines()]
+        self.assertEqual([row["prompt"] for row in kept], list(range(len(kept))))
+        self.assertEqual({row["tokens"] for row in kept}, {NEW_TOKENS})
+        self.assertRegex(last_line(stderr), f"stopped by signal 15 after {len(kept)} of 20[ ,]?000 answers, which are in "
+                                            f"{output}.part; to go on, give the prompts whose numbers are not in it")
+
+    def test_interrupted_answers_on_stdout_are_counted(self):
+        process = self.start_many(stdout=subprocess.PIPE)
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
+        self.assertEqual(process.returncode, 128 + signal.SIGINT, stderr)
+        count = (first + rest).count("\n")
+        self.assertRegex(last_line(stderr), f"stopped by signal 2 after {count} of 20[ ,]?000 answers, {count} of them on standard output")
+
+    def test_an_interrupt_before_the_first_answer_leaves_no_file(self):
+        output = self.folder / "answers.jsonl"
+        command = [HICI, "generate", "--base_model", self.model, "--device", "cpu", "--ignore_eos", "--context_size", 40000, "--max_new_tokens",
+                   30000, "--batch_file", self.batch_file([{"prompt": "a"}]), "--output", output]
+        process = subprocess.Popen([*map(str, command)], env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   stdin=subprocess.DEVNULL)
+        time.sleep(3)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
         self.assertEqual(process.returncode, 128 + signal.SIGINT, stderr)
+        self.assertIn("stopped by signal 2 after 0 of 1 answer; nothing was written", stderr)
         self.assertEqual(list(self.folder.glob("*answers.jsonl*")), [])
 
 

@@ -63,15 +63,15 @@ class QuickstartTest(FolderTest):
             self.assertEqual((hand / "tokenizer" / name).read_bytes(), (self.out / "tokenizer" / name).read_bytes())
         self.run_hici("init", "--tokenizer", hand / "tokenizer", "--num_key_value_heads", 4, "--seed", 7, "--output_dir", hand / "init")
         self.train_by_hand(hand / "base", 4, model_name_or_path=hand / "init", attention="full", low_rank_training=False,
-                           model_max_length=256, per_device_train_batch_size=16, learning_rate=2e-3, lr_scheduler_type="cosine")
+                           model_max_length=256, per_device_train_batch_size=8, learning_rate=2e-3, lr_scheduler_type="cosine")
         self.train_by_hand(hand / "hici", 1, model_name_or_path=hand / "base/checkpoint-4", attention="hici",
                            model_max_length=1024, num_chunks=4, num_local_slots=8, global_slots=4, num_heads=4,
-                           bottleneck_dim=64, shared_compress_dim=32, per_device_train_batch_size=4, learning_rate=5e-4,
+                           bottleneck_dim=64, shared_compress_dim=32, per_device_train_batch_size=2, learning_rate=5e-4,
                            hici_lr=2e-3)
         for part in ("base", "hici"):
             self.assertEqual(metrics(hand / part), metrics(run / part))
         self.run_hici("eval", "ppl", "--base_model", hand / "base/checkpoint-4", "--peft_model", hand / "hici/checkpoint-1",
-                      "--data_path", self.out / "held-out.bin", "--seq_len", 1024, "--sliding_window", 256, "--batch_size", 4,
+                      "--data_path", self.out / "held-out.bin", "--seq_len", 1024, "--sliding_window", 1024, "--batch_size", 4,
                       "--eval_mode", "hici", "--device", "cpu", "--output", hand / "eval.json")
         self.assertEqual(json.loads((hand / "eval.json").read_text())["perplexity"], results["hici-hici-1024"]["perplexity"])
 

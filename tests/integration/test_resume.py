@@ -239,10 +239,10 @@ class RefusalTest(FolderTest):
         self.check_refused_change("learning_rate", learning_rate=1e-3)
 
     def test_other_precision_of_the_base_is_refused_unless_allowed(self):
-        self.check_refused_change("fp8_base", fp8_base=True)
+        self.check_refused_change("--base_format is fp8, and not set in the checkpoint", fp8_base=True)
 
     def test_another_format_of_the_base_is_refused_unless_allowed(self):
-        self.check_refused_change("base_format", base_format="nf4")
+        self.check_refused_change("--base_format is nf4, and not set in the checkpoint", base_format="nf4")
 
     def test_longer_run_with_constant_rate_is_the_same_run(self):
         out = self.folder / "out"

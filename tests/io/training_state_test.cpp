@@ -42,13 +42,14 @@ TEST(TrainingStateTest, EverythingComesBackFromTheFile) {
   EXPECT_EQ(back.batch.size(), 8);
 }
 
-// Older versions wrote LibTorch's names of types, and 17 digits.
+// Older versions wrote LibTorch's names of types, 17 digits, and fp8_base.
 TEST(TrainingStateTest, OptionsOfOlderCheckpointsAreTheSameOptions) {
   TrainingState old = sample_state();
-  old.options = {{"learning_rate", "0.00050000000000000001"}, {"max_grad_norm", "1"}, {"dtype", "Float"}};
+  old.options = {
+      {"learning_rate", "0.00050000000000000001"}, {"max_grad_norm", "1"}, {"dtype", "Float"}, {"fp8_base", "True"}};
   const TrainingState read = parse_training_state(training_state_text(old), "s.json");
   TrainingState current = sample_state();
-  current.options = {{"learning_rate", "0.0005"}, {"max_grad_norm", "1"}, {"dtype", "float32"}};
+  current.options = {{"learning_rate", "0.0005"}, {"max_grad_norm", "1"}, {"dtype", "float32"}, {"base_format", "fp8"}};
   EXPECT_NO_THROW(check_resumable("out/checkpoint-120", read, current, false, "`resume_anyway`"));
   current.options["learning_rate"] = "0.0006";
   EXPECT_ERROR_SAYS(check_resumable("out/checkpoint-120", read, current, false, "`resume_anyway`"),

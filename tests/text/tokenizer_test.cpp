@@ -63,6 +63,36 @@ TEST(TokenizerTest, ABatchIsItsTextsOneByOne) {
   EXPECT_TRUE(tokenizer.encode_batch({}, true).empty());
 }
 
+// encode_with_offsets() is the crate's own way, which remembers no words.
+void expect_ids_of_the_crate(const Tokenizer& tokenizer, const std::vector<std::string>& texts) {
+  const std::vector<Ids> encoded = tokenizer.encode_batch(texts, false);
+  for (size_t i = 0; i < texts.size(); ++i)
+    EXPECT_EQ(encoded[i], tokenizer.encode_with_offsets(texts[i]).ids) << texts[i].substr(0, 100);
+}
+
+TEST(TokenizerTest, RememberedWordsChangeNoId) {
+  const TemporaryFolder folder;
+  const Tokenizer tokenizer = train_small_tokenizer(folder, false, 1);
+  const std::vector<std::string> texts{
+      mixed_text(), mixed_text(), "<s>a</s> < s><s", "e\u0301 \u00e9 \u212b", " \n ", ""};
+  expect_ids_of_the_crate(tokenizer, texts);
+  nlohmann::json json = nlohmann::json::parse(read_file(folder / "tokenizer.json", 1 << 20));
+  json["normalizer"] = {{"type", "NFC"}};
+  json["pre_tokenizer"] = nlohmann::json::parse(
+      R"({"type": "Sequence", "pretokenizers": [
+           {"type": "Split", "pattern": {"Regex": "\\p{N}{1,3}|\\p{L}+"}, "behavior": "Isolated", "invert": false},
+           {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})");
+  write_file_atomically(folder / "tokenizer.json", json.dump());
+  expect_ids_of_the_crate(Tokenizer::from_path(folder.path(), 1), texts);
+}
+
+TEST(TokenizerTest, MoreWordsThanAreRemembered) {
+  const TemporaryFolder folder;
+  std::vector<std::string> texts(40);
+  for (int i = 0; i < 80'000; ++i) texts[static_cast<size_t>(i / 2000)] += " " + std::to_string(i);
+  expect_ids_of_the_crate(train_small_tokenizer(folder, false, 1), texts);
+}
+
 TEST(TokenizerTest, TextThatIsNoUtf8IsAnError) {
   const TemporaryFolder folder;
   const Tokenizer tokenizer = train_small_tokenizer(folder);

@@ -15,6 +15,7 @@ mod python_json;
 mod tokenizer;
 mod tokenizer_parts;
 mod train;
+mod words;
 
 use chat_template::ChatTemplate;
 use ffi::{guard, Bytes, Ids, Spans, View};

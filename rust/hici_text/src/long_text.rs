@@ -15,6 +15,7 @@
 
 use crate::ffi::Result;
 use crate::tokenizer::{coding_bounds, Tokenizer};
+use crate::words::{Token, Words};
 use std::ops::Range;
 
 pub const PIECE: usize = 256 << 10;
@@ -67,13 +68,15 @@ struct Link {
 
 impl Link {
     /// On a thread of the tokenizer, which frees the large part of the encoding too.
-    fn new(inner: &tokenizers::Tokenizer, text: String, range: Range<usize>) -> Result<Link> {
-        const EDGE: usize = 2 * CONTEXT;
+    fn new(inner: &tokenizers::Tokenizer, words: &Option<Words>, text: String, range: Range<usize>) -> Result<Link> {
+        if let Some(words) = words {
+            if let Some(tokens) = words.tokens_of(inner, &text)? {
+                return Link::of_tokens(inner, &tokens, range);
+            }
+        }
         let encoding = inner.encode(text, false).map_err(|e| e.to_string())?;
         let offsets = encoding.get_offsets().to_vec();
-        let first_from = |byte: usize| offsets.partition_point(|&(begin, _)| begin < byte);
-        let first = first_from(EDGE + 1);
-        let last = first_from((range.len() + 1).saturating_sub(EDGE)).max(first);
+        let (first, last) = Link::edges(&offsets, &range);
         let end = offsets.len();
         Ok(Link {
             ids: encoding.get_ids().to_vec(),
@@ -85,6 +88,30 @@ impl Link {
             begin: 0,
             end,
         })
+    }
+
+    fn of_tokens(inner: &tokenizers::Tokenizer, tokens: &[Token], range: Range<usize>) -> Result<Link> {
+        let offsets: Vec<_> = tokens.iter().map(|token| token.bytes).collect();
+        let (first, last) = Link::edges(&offsets, &range);
+        let text = |token: &Token| inner.id_to_token(token.id).ok_or_else(|| format!("no token has the id {}", token.id));
+        Ok(Link {
+            ids: tokens.iter().map(|token| token.id).collect(),
+            words: tokens.iter().map(|token| Some(token.word)).collect(),
+            first_tokens: tokens[..first].iter().map(text).collect::<Result<_>>()?,
+            last_tokens: tokens[last..].iter().map(text).collect::<Result<_>>()?,
+            range,
+            offsets,
+            begin: 0,
+            end: tokens.len(),
+        })
+    }
+
+    /// The tokens before the first number and from the second one on are near the ends.
+    fn edges(offsets: &[(usize, usize)], range: &Range<usize>) -> (usize, usize) {
+        const EDGE: usize = 2 * CONTEXT;
+        let first_from = |byte: usize| offsets.partition_point(|&(begin, _)| begin < byte);
+        let first = first_from(EDGE + 1);
+        (first, first_from((range.len() + 1).saturating_sub(EDGE)).max(first))
     }
 
     fn len(&self) -> usize {
@@ -156,7 +183,8 @@ fn encode_links(tokenizer: &Tokenizer, text: &str, is_last: bool) -> Result<Vec<
 fn links_of(tokenizer: &Tokenizer, text: &str, ranges: Vec<Range<usize>>) -> Result<Vec<Link>> {
     let job = |range: Range<usize>| {
         let (piece, bounds) = (text[range.clone()].to_string(), coding_bounds(range.len()));
-        (move |inner: &tokenizers::Tokenizer| Link::new(inner, piece, range), bounds)
+        let words = tokenizer.words();
+        (move |inner: &tokenizers::Tokenizer| Link::new(inner, &words, piece, range), bounds)
     };
     tokenizer.run_all(ranges.into_iter().map(job).collect())
 }

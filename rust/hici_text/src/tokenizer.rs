@@ -5,6 +5,7 @@ use crate::bounds::{self, Bounds, Failure};
 use crate::ffi::Result;
 use crate::long_text;
 use crate::tokenizer_parts;
+use crate::words::Words;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub struct Tokenizer {
     special_after: Vec<u32>,
     threads: Arc<Threads>,
     bigrams: Arc<OnceLock<HashSet<(char, char)>>>,
+    words: Arc<Option<Words>>,
 }
 
 /// Started at the first work.
@@ -79,9 +81,10 @@ impl Tokenizer {
             let (special_before, special_after) = probe_special_ids(&inner)?;
             // What is left of a post-processor once the special tokens are known only trims offsets; exact ones are needed.
             inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
-            Ok((inner, special_before, special_after, changed))
+            let words = Words::of(&inner);
+            Ok((inner, special_before, special_after, changed, words))
         };
-        let (inner, special_before, special_after, changed) = bounds::run_apart(bounds, STACK_BYTES, load).map_err(|e| match e {
+        let (inner, special_before, special_after, changed, words) = bounds::run_apart(bounds, STACK_BYTES, load).map_err(|e| match e {
             Failure::Job(message) | Failure::Bound(message) => message,
         })?;
         let threads = Threads { wanted: num_threads, pool: OnceLock::new(), lost: OnceLock::new() };
@@ -91,6 +94,7 @@ impl Tokenizer {
             special_after,
             threads: Arc::new(threads),
             bigrams: Arc::new(OnceLock::new()),
+            words: Arc::new(words),
         };
         Ok((tokenizer, changed))
     }
@@ -135,6 +139,10 @@ impl Tokenizer {
         }
     }
 
+    pub fn words(&self) -> Arc<Option<Words>> {
+        self.words.clone()
+    }
+
     fn run<T: Send + 'static>(&self, num_bytes: usize, job: impl FnOnce(&tokenizers::Tokenizer) -> Result<T> + Send + 'static) -> Result<T> {
         self.run_all(vec![(job, coding_bounds(num_bytes))])?.pop().ok_or_else(|| "no result".to_string())
     }
@@ -145,7 +153,8 @@ impl Tokenizer {
         let mut all = vec![Vec::new(); texts.len()];
         let jobs = groups_of(&short, texts).into_iter().map(|group| {
             let num_bytes = group.iter().map(String::len).sum();
-            let encode = move |inner: &tokenizers::Tokenizer| group.iter().map(|text| ids_of(inner, text)).collect::<Result<Vec<_>>>();
+            let words = self.words();
+            let encode = move |inner: &tokenizers::Tokenizer| group.iter().map(|text| ids_of(inner, &words, text)).collect::<Result<Vec<_>>>();
             (encode, coding_bounds(num_bytes))
         });
         for (i, ids) in short.iter().zip(self.run_all(jobs.collect())?.into_iter().flatten()) {
@@ -214,7 +223,10 @@ fn groups_of(chosen: &[usize], texts: &[&str]) -> Vec<Vec<String>> {
     groups
 }
 
-fn ids_of(inner: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {
+fn ids_of(inner: &tokenizers::Tokenizer, words: &Option<Words>, text: &str) -> Result<Vec<u32>> {
+    if let Some(words) = words {
+        return words.ids_of(inner, text);
+    }
     Ok(inner.encode_fast(text, false).map_err(|e| e.to_string())?.get_ids().to_vec())
 }
 

@@ -167,6 +167,16 @@ std::string limit_text(const MemoryTableSpec& spec) {
                         fixed_digits(100 * plan::kMargin, 0), " % stay free");
 }
 
+// Why 8 bits take what bfloat16 takes.
+std::string orders_text(const MemoryTableSpec& spec) {
+  if (spec.base_format != config::BaseFormat::kFp8) return "";
+  return detail::concat(
+      "\nin 8 bits a frozen matrix is there twice, by rows for the forward and by columns for the backward: 2 bytes a "
+      "weight, ",
+      at::elementSize(spec.dtype) == 2 ? "as in " : "half of ", ops::dtype_name(spec.dtype),
+      "; evaluation and generation have it once");
+}
+
 std::string processes_text(const MemoryTableSpec& spec) {
   std::string text;
   if (spec.mesh.world() > 1) {
@@ -248,8 +258,8 @@ MemoryTable make_memory_table(const MemoryTableSpec& spec) {
                               human_count(static_cast<double>(parameters.trained)), " trained, ",
                               nn::attention_kind_name(spec.attention), " attention, batch ", spec.batch_size,
                               matrices_text(spec.base_format, ", "), spec.stream_segments ? ", segments streamed" : "",
-                              processes_text(spec), "\n", limit_text(spec), "\n\n", table_text(table.json["rows"]),
-                              traffic_text(spec, table.json["rows"]));
+                              processes_text(spec), "\n", limit_text(spec), orders_text(spec), "\n\n",
+                              table_text(table.json["rows"]), traffic_text(spec, table.json["rows"]));
   for (const nlohmann::json& row : table.json["rows"]) {
     if (!row["fits"]) table.text += what_fits_text(spec, row);
   }

@@ -215,7 +215,47 @@ std::string answer_line(const Run& run, const Sequence& sequence, size_t prompt_
   return json.dump() + "\n";
 }
 
-// In the order of the prompts. A run that was stopped leaves no file.
+// The lines of answers in the order of the prompts: to stdout as they come, or to a file when all are there.
+class AnswerLines {
+ public:
+  explicit AnswerLines(std::string output) : output_(std::move(output)) {}
+
+  void add(size_t sequence, std::string line) {
+    waiting_[sequence] = std::move(line);
+    ++num_ended_;
+    for (auto next = waiting_.find(num_written_); next != waiting_.end(); next = waiting_.find(num_written_)) {
+      output_.empty() ? write_stdout(next->second) : void(lines_ += next->second);
+      waiting_.erase(next);
+      ++num_written_;
+    }
+  }
+  int64_t num_ended() const { return num_ended_; }
+
+  void finish() const {
+    if (output_.empty()) return;
+    write_output_file(output_, lines_);
+    log_info("wrote ", output_);
+  }
+
+  // What was answered before a stop is the work of hours; under the name of the output it would look like all of it.
+  void keep(int signal, size_t num_all) {
+    const std::string ended = detail::concat("stopped by signal ", signal, " after ", num_ended_, " of ",
+                                             counted(static_cast<int64_t>(num_all), "answer"));
+    if (output_.empty()) return log_info(ended, ", ", num_written_, " of them on standard output");
+    if (num_ended_ == 0) return log_info(ended, "; nothing was written");
+    for (const auto& [sequence, line] : waiting_) lines_ += line;
+    write_output_file(output_ + ".part", lines_);
+    log_info(ended, ", which are in ", output_, ".part; to go on, give the prompts whose numbers are not in it");
+  }
+
+ private:
+  std::string output_;  // empty: stdout
+  std::string lines_;
+  std::map<size_t, std::string> waiting_;  // lines of answers that ended before one in front of them
+  size_t num_written_ = 0;
+  int64_t num_ended_ = 0;
+};
+
 int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
   std::vector<Sequence> sequences;
   std::vector<generate::Ids> ids;
@@ -227,38 +267,25 @@ int answer_all(Run& run, const std::vector<generate::Ids>& prompts) {
       texts.push_back(run.new_text());
     }
   }
-  std::optional<MadeFolders> folders;
-  std::unique_ptr<AtomicFile> file;
-  if (!run.o.output.empty()) {
-    folders.emplace(folder_of(run.o.output));
-    file = std::make_unique<AtomicFile>(run.o.output);
-  }
+  AnswerLines lines(run.o.output);
   Progress progress("answers", static_cast<int64_t>(sequences.size()));
-  std::map<size_t, std::string> waiting;  // lines of answers that ended before one in front of them
-  size_t num_written = 0;
-  int64_t num_ended = 0;
   const auto on_token = [&](size_t i, int64_t id) {
     texts[i].push(id);
     return !texts[i].found_stop();
   };
   const auto on_end = [&](size_t i, const generate::Answer& answer) {
     texts[i].finish();
-    waiting[i] = answer_line(run, sequences[i], ids[i].size(), answer, texts[i]);
-    for (auto next = waiting.find(num_written); next != waiting.end(); next = waiting.find(num_written)) {
-      file ? file->write(next->second) : write_stdout(next->second);
-      waiting.erase(next);
-      ++num_written;
-    }
-    progress.update(++num_ended);
+    lines.add(i, answer_line(run, sequences[i], ids[i].size(), answer, texts[i]));
+    progress.update(lines.num_ended());
   };
   run.options.batch_size = run.o.batch_size.value;
   run.generator.generate(ids, run.options, on_token, on_end);
-  if (stop_requested() != 0) return exit_code();
-  progress.finish();
-  if (file) {
-    file->commit();
-    log_info("wrote ", run.o.output);
+  if (stop_requested() != 0) {
+    lines.keep(stop_requested(), sequences.size());
+    return exit_code();
   }
+  progress.finish();
+  lines.finish();
   log_speed(run.generator.speed());
   return 0;
 }

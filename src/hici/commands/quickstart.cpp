@@ -174,7 +174,7 @@ class Quickstart {
                   {"attention", "full"},
                   {"low_rank_training", "False"},
                   {"model_max_length", context},
-                  {"per_device_train_batch_size", "16"},
+                  {"per_device_train_batch_size", "8"},
                   {"learning_rate", "2e-3"},
                   {"lr_scheduler_type", "cosine"}});
   }
@@ -192,7 +192,7 @@ class Quickstart {
                   {"num_heads", "4"},
                   {"bottleneck_dim", "64"},
                   {"shared_compress_dim", "32"},
-                  {"per_device_train_batch_size", "4"},
+                  {"per_device_train_batch_size", "2"},
                   {"learning_rate", "5e-4"},
                   {"hici_lr", "2e-3"}});
   }
@@ -224,7 +224,7 @@ class Quickstart {
            evaluate("hici-hici", "HiCI", {{"peft_model", extended().string()}, {"eval_mode", "hici"}});
   }
 
-  // One row of the table.
+  // One row of the table. Windows side by side: in overlapping ones a token would be counted several times.
   bool evaluate(const std::string& name, const std::string& label,
                 const std::vector<std::pair<std::string, std::string>>& options) {
     for (const int64_t context : kContexts) {
@@ -234,7 +234,7 @@ class Quickstart {
                 {{"base_model", base().string()},
                  {"data_path", (folder_ / "held-out.bin").string()},
                  {"seq_len", std::to_string(context)},
-                 {"sliding_window", kBaseContext},
+                 {"sliding_window", std::to_string(context)},
                  {"batch_size", std::to_string(kEvalTokens / context)},
                  {"label", label},
                  {"device", o_.device},

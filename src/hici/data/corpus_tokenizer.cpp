@@ -48,7 +48,7 @@ void CorpusTokenizer::add(TextPiece piece) {
   if (in_long_document_ || !piece.ends_document || piece.text.size() > kLongDocumentBytes) return add_long(piece);
   short_bytes_ += piece.text.size();
   short_documents_.push_back(std::move(piece.text));
-  if (short_bytes_ >= batch_bytes()) flush_short();
+  if (short_bytes_ >= batch_bytes()) begin_short();
 }
 
 void CorpusTokenizer::add_ids(std::span<const uint32_t> ids) {
@@ -58,7 +58,7 @@ void CorpusTokenizer::add_ids(std::span<const uint32_t> ids) {
 }
 
 double CorpusTokenizer::share_encoded() const {
-  const double waiting = static_cast<double>(short_bytes_ + long_encoder_.waiting_bytes());
+  const double waiting = static_cast<double>(short_bytes_ + bytes_at_work_ + long_encoder_.waiting_bytes());
   return counts_.num_bytes > 0 ? 1 - waiting / static_cast<double>(counts_.num_bytes) : 0;
 }
 
@@ -79,16 +79,30 @@ void CorpusTokenizer::add_long(const TextPiece& piece) {
 }
 
 void CorpusTokenizer::flush_short() {
-  const std::vector<text::Ids> encoded = tokenizer_.encode_batch(short_documents_, false);
+  begin_short();
+  finish_short();
+}
+
+void CorpusTokenizer::begin_short() {
+  finish_short();
+  if (short_documents_.empty()) return;
+  documents_at_work_.swap(short_documents_);
+  bytes_at_work_ = std::exchange(short_bytes_, 0);
+  at_work_ = std::async(std::launch::async, [this] { return tokenizer_.encode_batch(documents_at_work_, false); });
+}
+
+void CorpusTokenizer::finish_short() {
+  if (!at_work_.valid()) return;
+  const std::vector<text::Ids> encoded = at_work_.get();
   for (size_t i = 0; i < encoded.size(); ++i) {
-    const bool is_framed = has_frame(short_documents_[i]);
+    const bool is_framed = has_frame(documents_at_work_[i]);
     if (is_framed) emit(frame_.before);
     emit(encoded[i]);
     if (is_framed) emit(frame_.after);
     end_document();
   }
-  short_documents_.clear();
-  short_bytes_ = 0;
+  documents_at_work_.clear();
+  bytes_at_work_ = 0;
 }
 
 void CorpusTokenizer::emit(std::span<const uint32_t> ids) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Documents to token ids, in order and in bounded memory: short documents are collected and encoded on all threads at
-// once, long ones go through LongTextEncoder.
+// once, while the caller reads the next ones; long ones go through LongTextEncoder.
 #pragma once
 
 #include "hici/data/text_source.h"
@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <optional>
 #include <span>
 #include <string>
@@ -43,8 +44,10 @@ class CorpusTokenizer {
   using Sink = std::function<void(std::span<const uint32_t>)>;
   using OnDocument = std::function<void(int64_t end)>;
   // `sink` receives the ids in order; in the thread that calls add() and finish(). So is `on_document` called behind
-  // each document, with the number of ids so far.
+  // each document, with the number of ids so far. An error in a document may come with a later call.
   CorpusTokenizer(text::Tokenizer tokenizer, DocumentFrame frame, Sink sink, OnDocument on_document = {});
+  CorpusTokenizer(const CorpusTokenizer&) = delete;  // another thread works on its documents
+  CorpusTokenizer& operator=(const CorpusTokenizer&) = delete;
 
   void add(TextPiece piece);
   // A document that is tokens already, without the frame.
@@ -57,6 +60,8 @@ class CorpusTokenizer {
  private:
   void add_long(const TextPiece& piece);
   void flush_short();
+  void begin_short();
+  void finish_short();
   void emit(std::span<const uint32_t> ids);
   bool has_frame(std::string_view text) const;
   void end_document();
@@ -65,12 +70,15 @@ class CorpusTokenizer {
   DocumentFrame frame_;
   Sink sink_;
   OnDocument on_document_;
-  std::vector<std::string> short_documents_;
+  std::vector<std::string> short_documents_;  // not yet being encoded
   size_t short_bytes_ = 0;
+  std::vector<std::string> documents_at_work_;
+  size_t bytes_at_work_ = 0;
   text::LongTextEncoder long_encoder_;
   bool in_long_document_ = false;
   bool long_has_frame_ = true;
   CorpusCounts counts_;
+  std::future<std::vector<text::Ids>> at_work_;  // last: its end is waited for before the rest goes
 };
 
 }  // namespace hici::data

@@ -179,8 +179,7 @@ io::TrainingState describe_run(const TrainingRunSpec& spec, const io::LoadedMode
                    {"lr_scheduler_type", t.schedule},
                    {"warmup_steps", std::to_string(t.warmup(total_steps))}};
   add_unless_default(t, state.options);
-  if (spec.base_format == config::BaseFormat::kFp8) state.options["fp8_base"] = "True";
-  if (config::is_nf4(spec.base_format)) state.options["base_format"] = name_of(spec.base_format);
+  if (spec.base_format != config::BaseFormat::kModel) state.options["base_format"] = name_of(spec.base_format);
   if (spec.packs_documents) state.options["packing"] = "document";
   if (!spec.mix.empty()) state.options["data_mix"] = mix_identity(data);
   if (spec.sft) {

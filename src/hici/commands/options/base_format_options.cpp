@@ -2,6 +2,7 @@
 #include "hici/commands/options/base_format_options.h"
 
 #include "hici/base/error.h"
+#include "hici/commands/options/foreign_options.h"
 #include "hici/commands/options/option_choices.h"
 
 #include <nlohmann/json.hpp>
@@ -20,6 +21,9 @@ void BaseFormatOptions::bind(CLI::App& command) {
           "bits"),
       {});
   add_bool(command, "fp8_base", fp8_base, "True is --base_format fp8");
+  // How scripts on transformers ask bitsandbytes for narrow weights.
+  add_one_meaning(command, {"load_in_4bit", {"false"}, "--base_format says it", "use --base_format nf4"});
+  add_one_meaning(command, {"load_in_8bit", {"false"}, "--base_format says it", "use --base_format fp8"});
 }
 
 BaseFormat BaseFormatOptions::resolve(bool has_frozen) const {

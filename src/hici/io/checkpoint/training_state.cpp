@@ -52,12 +52,14 @@ std::map<std::string, std::string> parse_strings(const JsonObject& object) {
   return strings;
 }
 
-// Older checkpoints have LibTorch's names of types, and numbers with all their digits.
+// Older checkpoints have LibTorch's names of types, numbers with all their digits, and 8 bits as an option of their
+// own.
 void use_present_spelling(std::map<std::string, std::string>& options) {
   static const std::map<std::string, std::string> kTypes{
       {"Float", "float32"}, {"BFloat16", "bfloat16"}, {"Double", "float64"}};
   const auto dtype = options.find("dtype");
   if (dtype != options.end() && kTypes.contains(dtype->second)) dtype->second = kTypes.at(dtype->second);
+  if (options.erase("fp8_base") > 0) options["base_format"] = "fp8";  // it was written where it was True alone
   for (const char* name : {"learning_rate", "hici_lr", "weight_decay", "max_grad_norm", "hici_grad_clip"}) {
     const auto option = options.find(name);
     if (option == options.end()) continue;
