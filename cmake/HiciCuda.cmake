@@ -121,7 +121,7 @@ if(HICI_CUDA_ENABLED)
 
   # Kernels with Hopper's own instructions (wgmma), which only code for sm_90a has.
   set(HICI_HOPPER_ENABLED OFF)
-  if(90 IN_LIST CMAKE_CUDA_ARCHITECTURES)
+  if("${CMAKE_CUDA_ARCHITECTURES}" MATCHES "(^|;)90")  # also 90a and 90-real
     set(HICI_HOPPER_ENABLED ON)
     add_library(hici_cuda_hopper OBJECT)
     set_target_properties(hici_cuda_hopper PROPERTIES CUDA_ARCHITECTURES OFF POSITION_INDEPENDENT_CODE ON)

@@ -539,6 +539,41 @@ TEST(GpuAttentionTest, HopperTakesLargeScores) {
   }
 }
 
+// Scores of the diagonal's tile that are beyond float32, before others that are not: weights of 0, not NaN.
+TEST(GpuAttentionTest, HopperTakesScoresOfMinusInfinity) {
+  device::require_cuda_device("cuda:0", 0);
+  if (device::cuda_kernels().device_capability(0) != 90) GTEST_SKIP() << "needs a GPU of sm_90";
+  const auto options = at::TensorOptions().dtype(at::kBFloat16).device(at::kCUDA);
+  at::manual_seed(6);
+  const at::Tensor q = at::randn({1, 256, 2, 128}, options), k = at::randn_like(q), v = at::randn_like(q);
+  q.select(3, 0).fill_(1e20);
+  k.select(3, 0).zero_();
+  k.narrow(1, 128, 128).select(3, 0).fill_(-1e20);
+  const at::Tensor got = segment_attention(q, k, v, AttentionBackend::kHopper);
+  const at::Tensor expected =
+      segment_attention(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), AttentionBackend::kMath);
+  EXPECT_LT((got.to(at::kDouble) - expected).norm().item<double>(), 5e-3 * expected.norm().item<double>());
+}
+
+// The gradient of a sum over segments is one segment, expanded: all of them lie on one another.
+TEST(GpuAttentionTest, TakesAnExpandedGradient) {
+  device::require_cuda_device("cuda:0", 0);
+  for (const AttentionBackend backend : {AttentionBackend::kHopper, AttentionBackend::kCudnn}) {
+    if (!why_not(backend, {at::Device(at::kCUDA, 0), at::kBFloat16, 64, 4}).empty()) continue;
+    SCOPED_TRACE(name_of(backend));
+    const auto options = at::TensorOptions().dtype(at::kBFloat16).device(at::kCUDA);
+    at::manual_seed(7);
+    const at::Tensor q = at::randn({3, 70, 2, 64}, options), k = at::randn({3, 74, 2, 64}, options);
+    const at::Tensor dout = at::randn({1, 70, 2, 64}, options).expand({3, 70, 2, 64});
+    const auto gradient = [&](const at::Tensor& d) {
+      const at::Tensor in = q.detach().requires_grad_();
+      return torch::autograd::grad({segment_attention(in, k, k, backend)}, {in}, {d})[0].to(at::kFloat);
+    };
+    const at::Tensor expected = gradient(dout.contiguous());
+    EXPECT_LT((gradient(dout) - expected).norm().item<double>(), 1e-2 * expected.norm().item<double>());
+  }
+}
+
 TEST(GpuAttentionTest, EachCardTakesItsFastestBackend) {
   device::require_cuda_device("cuda:0", 0);
   const int capability = device::cuda_kernels().device_capability(0);

@@ -46,5 +46,12 @@ TEST(SegmentPaddingTest, ValuesWithoutTheirPrefixRowsAreABug) {
   EXPECT_THROW(prepare_qkv(in, tables, 3), InternalError);
 }
 
+// Segments that lie on one another, or apart by no whole number of rows.
+TEST(SegmentPaddingTest, KnowsSegmentsThatAreNotApart) {
+  EXPECT_LT(as_padded_segments(at::ones({1, 4, 3}).expand({2, 4, 3}))->row_gap, 0);
+  EXPECT_FALSE(as_padded_segments(at::ones({40}).as_strided({2, 4, 3}, {13, 3, 1})).has_value());
+  EXPECT_EQ(as_padded_segments(at::ones({40}).as_strided({2, 4, 3}, {15, 3, 1}))->row_gap, 1);
+}
+
 }  // namespace
 }  // namespace hici::ops

@@ -101,7 +101,8 @@ void resolve_common(BenchOptions& o) {
   if (o.is_step) o.spec.memory_limit = o.sharding.resolve_memory_limit(o.spec.device);
   o.spec.dtype = o.device.resolve_dtype(o.spec.device);
   o.spec.attention_backend = o.device.resolve_attention_backend();
-  const int64_t slots = std::max(o.spec.prefix_slots, o.spec.model.hici.slots_per_segment());
+  const bool has_slots = std::ranges::count(o.spec.attentions, nn::AttentionKind::kHici) > 0;
+  const int64_t slots = std::max(o.spec.prefix_slots, has_slots ? o.spec.model.hici.slots_per_segment() : 0);
   const std::string reason =
       ops::why_not(o.spec.attention_backend, {o.spec.device, o.spec.dtype, o.spec.model.config.head_dim, slots});
   HICI_CHECK_USAGE(reason.empty(), "--attention_backend: ", reason);

@@ -51,9 +51,8 @@ at::Tensor ones(int64_t count, const at::TensorOptions& options) {
 // Writes or adds to `out` [n, O], contiguous.
 void product_on_gpu(at::Tensor out, const Fp8Rows& rows, const at::Tensor& matrix_OI, const at::Tensor& scale_1O,
                     bool accumulate) {
-  const device::KernelTable& kernels = device::cuda_kernels();
-  if (kernels.device_capability(out.get_device()) == 90) {
-    kernels.fp8_product(out, rows.rows_nI, rows.scale_n1, matrix_OI, scale_1O, accumulate);
+  if (fp8_product_accumulates(out.device())) {
+    device::cuda_kernels().fp8_product(out, rows.rows_nI, rows.scale_n1, matrix_OI, scale_1O, accumulate);
     return;
   }
   at::Tensor product = accumulate ? at::empty_like(out) : out;
@@ -109,11 +108,19 @@ void fp8_product(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& m
   }
   const at::Tensor scale_1O =
       channel_scale.defined() ? channel_scale.unsqueeze(0) : ones(matrix_OI.size(0), rows.scale_n1.options());
+  if (out.numel() == 0) return;
+  HICI_ASSERT(out.scalar_type() == at::kBFloat16 && rows.rows_nI.is_contiguous() && matrix_OI.is_contiguous(),
+              dtype_name(out.scalar_type()), " ", matrix_OI.strides());
   if (out.is_contiguous()) {
     product_on_gpu(out.view({-1, out.size(-1)}), rows, matrix_OI, scale_1O, accumulate);
   } else {
     product_to_segments(out, rows, matrix_OI, scale_1O, accumulate);
   }
+}
+
+// cuBLASLt has factors for rows and channels on Hopper alone.
+bool fp8_product_accumulates(c10::Device device) {
+  return device.is_cuda() && device::cuda_kernels().device_capability(device.index()) == 90;
 }
 
 std::string why_not_fp8(at::Device device, at::ScalarType type, at::IntArrayRef widths) {

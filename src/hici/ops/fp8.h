@@ -39,6 +39,9 @@ Fp8Rows quantise_rows(const at::Tensor& x, const at::Tensor& factor);
 void fp8_product(const at::Tensor& out, const Fp8Rows& rows, const at::Tensor& matrix_OI,
                  const at::Tensor& channel_scale, bool accumulate);
 
+// Whether `accumulate` costs no pass of its own on this device.
+bool fp8_product_accumulates(c10::Device device);
+
 // Why FP8 GEMMs with matrices of these widths cannot run on `device`; empty when they can. A GPU needs bfloat16 for all
 // other tensors, and widths that are multiples of 16.
 std::string why_not_fp8(at::Device device, at::ScalarType type, at::IntArrayRef widths);

@@ -20,6 +20,17 @@ namespace hici::device::kernels {
 namespace {
 
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
+// What cuBLASLt takes for granted when it chooses, and what it needs of matrices and of factors at least.
+constexpr uintptr_t kAlignment = 256, kLeastAlignment = 16;
+
+bool is_on(uintptr_t bytes, const at::Tensor& t) {
+  return reinterpret_cast<uintptr_t>(t.const_data_ptr()) % bytes == 0;
+}
+
+// A row's factor of a later segment may lie anywhere.
+at::Tensor on_least_alignment(const at::Tensor& factors) {
+  return is_on(kLeastAlignment, factors) ? factors : factors.clone();
+}
 
 void check(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS)
@@ -46,6 +57,7 @@ struct Shape {
   int64_t rows, outputs, inputs, stride;
   bool accumulates;
   int multiprocessors;  // that the product may use
+  bool is_aligned;      // every matrix begins on kAlignment
   int device;
   auto operator<=>(const Shape&) const = default;
 };
@@ -70,6 +82,14 @@ struct Plan {
     check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspaceBytes,
                                                sizeof kWorkspaceBytes),
           "preference");
+    if (!s.is_aligned) {
+      for (const auto attribute :
+           {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+            CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+        constexpr uint32_t kBytes = kLeastAlignment;
+        check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &kBytes, sizeof kBytes), "preference");
+      }
+    }
     int found = 0;
     check(cublasLtMatmulAlgoGetHeuristic(at::cuda::getCurrentCUDABlasLtHandle(), product.get(), matrix.get(),
                                          rows.get(), out.get(), out.get(), preference, 1, &best, &found),
@@ -100,13 +120,19 @@ void fp8_product(const at::Tensor& out, const at::Tensor& rows, const at::Tensor
   static std::map<Shape, Plan> plans;
   const c10::cuda::CUDAGuard guard(out.device());
   const int all = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
-  const Shape shape{rows.size(0),    matrix.size(0), rows.size(1),
-                    out.stride(0),   accumulate,     all - at::globalContext()._SMCarveout_EXPERIMENTAL().value_or(0),
+  const Shape shape{rows.size(0),
+                    matrix.size(0),
+                    rows.size(1),
+                    out.stride(0),
+                    accumulate,
+                    all - at::globalContext()._SMCarveout_EXPERIMENTAL().value_or(0),
+                    is_on(kAlignment, out) && is_on(kAlignment, rows) && is_on(kAlignment, matrix),
                     out.get_device()};
   const at::Tensor workspace = at::empty({static_cast<int64_t>(kWorkspaceBytes)}, out.options().dtype(at::kByte));
   const std::lock_guard lock(mutex);
   auto found = plans.find(shape);
-  const void *of_rows = row_scale.const_data_ptr(), *of_channels = channel_scale.const_data_ptr();
+  const at::Tensor row_factors = on_least_alignment(row_scale), channel_factors = on_least_alignment(channel_scale);
+  const void *of_rows = row_factors.const_data_ptr(), *of_channels = channel_factors.const_data_ptr();
   if (found == plans.end()) found = plans.emplace(shape, Plan(shape, of_rows, of_channels)).first;
   Plan& plan = found->second;
   plan.set_scales(of_rows, of_channels);

@@ -400,9 +400,9 @@ class LoraLinears : public torch::autograd::Function<LoraLinears> {
 
  private:
   // Large inputs: run the LoRA GEMM first and let the base GEMM accumulate (beta = 1), which saves one pass over the
-  // output. Few rows: run the base GEMM first, while much of the GPU is free. FP8 GEMMs cannot accumulate.
+  // output. Few rows: run the base GEMM first, while much of the GPU is free.
   static bool puts_adapters_first(const Layers& layers, const at::Tensor& x) {
-    return !layers.any_fp8() && !has_few_rows(x);
+    return (!layers.any_fp8() || fp8_product_accumulates(x.device())) && !has_few_rows(x);
   }
 
   // out = or += grad W.

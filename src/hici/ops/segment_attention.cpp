@@ -219,7 +219,9 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   static at::Tensor for_backend(const at::Tensor& t, int64_t number) {
     const auto backend = static_cast<AttentionBackend>(number);
     const bool reads_row_gaps = backend == AttentionBackend::kHopper || backend == AttentionBackend::kCudnn;
-    return reads_row_gaps && as_padded_segments(t).has_value() ? t : t.contiguous();
+    if (!reads_row_gaps) return t.contiguous();
+    const auto segments = as_padded_segments(t);  // expanded segments lie on one another
+    return segments && segments->row_gap >= 0 ? t : t.contiguous();
   }
 };
 
@@ -263,10 +265,11 @@ std::string why_not(AttentionBackend backend, const AttentionProblem& problem) {
     if (fits && problem.slots <= kMaxHopperSlots) return {};
     if (fits) {
       return detail::concat("hopper takes up to ", kMaxHopperSlots, " slots in a segment, not ", problem.slots,
-                            "; use cudnn");
+                            "; use auto");
     }
-    return detail::concat("hopper takes head sizes 64 and 128, bfloat16, and a GPU of sm_90, not ", describe(problem),
-                          "; use ", other);
+    return detail::concat(
+        "hopper takes head sizes 64 and 128, bfloat16, a GPU of sm_90 and a plug-in built for it, not ",
+        describe(problem), "; use ", other);
   }
   if (backend == AttentionBackend::kFlash && problem.device.is_cuda()) {
     if (fits_flash_on_gpu(problem.dtype, problem.head_dim) && capability_of(problem) >= 80) return {};
@@ -301,7 +304,7 @@ at::Tensor segment_attention(const AttentionHeads& heads, AttentionBackend backe
   const int64_t slots = given.slot_k_GPJD.defined() ? given.slot_k_GPJD.size(1) : given.prefix();
   const AttentionProblem problem{given.q_GSHD.device(), given.q_GSHD.scalar_type(), given.q_GSHD.size(3), slots};
   if (backend == AttentionBackend::kAuto) backend = fastest_backend(problem);
-  HICI_ASSERT(backend != AttentionBackend::kHopper || slots <= kMaxHopperSlots, slots, " slots");
+  HICI_ASSERT(why_not(backend, problem).empty(), why_not(backend, problem));
   const Inputs in = for_prefix_of(backend, given);
   return SegmentAttention::apply(in.q_GSHD, in.k_GKJD, in.v_GKJD, optional_tensor(in.slot_k_GPJD),
                                  optional_tensor(in.slot_v_GPJD), static_cast<int64_t>(backend));

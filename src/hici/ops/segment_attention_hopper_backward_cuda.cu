@@ -555,20 +555,20 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 // -------------------------------------------------------------------------------------------------------- finish
 
-// dq = scale times the sums. Grid: pairs, query tiles.
+// dq = scale times the sums. Grid: query tiles of all pairs.
 template <typename T, int kD>
 __global__ void __launch_bounds__(128)
-    finish_kernel(const float* dq_sum, int queries, int heads, float scale, T* dq, int64_t dq_stride) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, pair = blockIdx.x;
+    finish_kernel(const float* dq_sum, int queries, int query_tiles, int heads, float scale, T* dq, int64_t dq_stride) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int pair = static_cast<int>(blockIdx.x) / query_tiles, tile = static_cast<int>(blockIdx.x) % query_tiles;
   const int segment = pair / heads, head = pair % heads;
-  const float* from =
-      dq_sum + (static_cast<int64_t>(pair) * gridDim.y + blockIdx.y) * (kQueries * kD) + threadIdx.x * 4;
+  const float* from = dq_sum + static_cast<int64_t>(blockIdx.x) * (kQueries * kD) + threadIdx.x * 4;
   float4 value[kD / 8];
 #pragma unroll
   for (int i = 0; i < kD / 8; ++i) value[i] = *reinterpret_cast<const float4*>(from + i * 512);
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    const int query = blockIdx.y * kQueries + warp * 16 + lane / 4 + 8 * r;
+    const int query = tile * kQueries + warp * 16 + lane / 4 + 8 * r;
     T* to = dq + segment * dq_stride + (static_cast<int64_t>(query) * heads + head) * kD + lane % 4 * 8;
 #pragma unroll
     for (int i = 0; i < kD / 32; ++i) {
@@ -681,8 +681,9 @@ cudaError_t launch_backward(const HopperAttentionShape& s, const HopperBackward&
   kernel<<<std::min(a.tiles, multiprocessors()), kThreads, kBytes, stream>>>(maps, a);
   if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess) return status;
 
-  finish_kernel<T, kD><<<dim3(static_cast<unsigned>(pairs), static_cast<unsigned>(query_tiles)), 128, 0, stream>>>(
-      p.dq_sum, static_cast<int>(s.queries), static_cast<int>(s.heads), scale, static_cast<T*>(p.dq.data), p.dq.stride);
+  finish_kernel<T, kD><<<pairs * query_tiles, 128, 0, stream>>>(p.dq_sum, static_cast<int>(s.queries), query_tiles,
+                                                                static_cast<int>(s.heads), scale,
+                                                                static_cast<T*>(p.dq.data), p.dq.stride);
   return cudaGetLastError();
 }
 

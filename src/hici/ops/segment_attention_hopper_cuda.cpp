@@ -9,34 +9,34 @@
 #include <ATen/ops/zeros.h>
 
 #include <map>
+#include <mutex>
+#include <utility>
 
 namespace hici::device::kernels {
 namespace {
 
 using namespace ops::cuda;
 
-// A counter that is 0 and stays so between launches. Launches that run at the same time take different ones: a device
-// never runs as many of these kernels at once as there are counters. Not thread-safe, as the rest of this file.
-unsigned* next_counter(const at::Tensor& like) {
-  constexpr int64_t kCounters = 64;
-  struct Counters {
-    at::Tensor zeros;
-    int64_t used = 0;
-  };
-  static std::map<c10::DeviceIndex, Counters> of_device;
-  Counters& counters = of_device[like.get_device()];
-  if (!counters.zeros.defined()) {
-    counters.zeros = at::zeros({kCounters}, like.options().dtype(at::kInt));
-    HICI_CUDA_CHECK(cudaStreamSynchronize(stream_of(like)));  // other streams may use them too
-  }
-  return reinterpret_cast<unsigned*>(counters.zeros.mutable_data_ptr<int>()) + counters.used++ % kCounters;
+// A counter that is 0 between launches. Each stream has its own, because launches on a stream follow one another. Never
+// freed: the device may be gone before statics are.
+unsigned* counter_of_stream(const at::Tensor& like) {
+  static std::mutex mutex;
+  static auto& kept = *new std::map<std::pair<c10::DeviceIndex, c10::StreamId>, at::Tensor>;
+  const c10::cuda::CUDAStream stream = c10::cuda::getCurrentCUDAStream(like.get_device());
+  const std::lock_guard lock(mutex);
+  at::Tensor& counter = kept[{like.get_device(), stream.id()}];
+  if (!counter.defined()) counter = at::zeros({1}, like.options().dtype(at::kInt).requires_grad(false));
+  return reinterpret_cast<unsigned*>(counter.mutable_data_ptr<int>());
 }
 
 HopperAttentionShape shape_of(const at::Tensor& q, const at::Tensor& k, double scale) {
   return {q.size(0), q.size(1), k.size(1) - q.size(1), q.size(2), k.size(2), q.size(3), scale};
 }
 
-SegmentRows rows_of(const at::Tensor& t) { return {const_cast<void*>(t.const_data_ptr()), t.stride(0)}; }
+// The stride of a single segment says nothing.
+SegmentRows rows_of(const at::Tensor& t) {
+  return {const_cast<void*>(t.const_data_ptr()), t.size(0) > 1 ? t.stride(0) : t.numel()};
+}
 
 }  // namespace
 
@@ -45,7 +45,8 @@ void hopper_attention_forward(const at::Tensor& q, const at::Tensor& k, const at
   const c10::cuda::CUDAGuard guard(q.device());
   lse = at::empty({q.size(0), q.size(2), q.size(1)}, q.options().dtype(at::kFloat));
   const HopperForward p{
-      rows_of(q), rows_of(out), k.const_data_ptr(), v.const_data_ptr(), lse.mutable_data_ptr<float>(), next_counter(q)};
+      rows_of(q),          rows_of(out), k.const_data_ptr(), v.const_data_ptr(), lse.mutable_data_ptr<float>(),
+      counter_of_stream(q)};
   HICI_CUDA_CHECK(launch_hopper_attention_forward(element_type(q), shape_of(q, k, scale), p, stream_of(q)));
 }
 
@@ -71,7 +72,7 @@ void hopper_attention_backward(const at::Tensor& dout, const at::Tensor& q, cons
                          lse.const_data_ptr<float>(),
                          dk.mutable_data_ptr(),
                          dv.mutable_data_ptr(),
-                         next_counter(q),
+                         counter_of_stream(q),
                          lse_log2.mutable_data_ptr<float>(),
                          delta.mutable_data_ptr<float>(),
                          dq_sum.mutable_data_ptr<float>(),

@@ -66,6 +66,11 @@ struct RowState {
   float maximum[2], sum[2];
 };
 
+// What scores are lowered by. A row whose scores are all -infinity so far has weights of 0, not of exp2(-inf + inf).
+__device__ inline float shift_of(float maximum, float scale) {
+  return maximum == -std::numeric_limits<float>::infinity() ? 0 : maximum * scale;
+}
+
 template <int kCount>
 __device__ void take_maximum(const float (&s)[kCount], float (&maximum)[2]) {
 #pragma unroll
@@ -211,7 +216,7 @@ __device__ void attend(ForwardMemory<T, kD, kSlotRows>& m, const ForwardArgument
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
         state.maximum[r] = quad_max(state.maximum[r]);
-        shift[r] = state.maximum[r] * scale;
+        shift[r] = shift_of(state.maximum[r], scale);
       }
       if constexpr (kSlotRows > 0) {
         exponentials(slot_s, scale, shift, state.sum);
@@ -265,8 +270,8 @@ __device__ void attend(ForwardMemory<T, kD, kSlotRows>& m, const ForwardArgument
           state.sum[r] *= factor[r];
         }
       }
-      shift[0] = state.maximum[0] * scale;
-      shift[1] = state.maximum[1] * scale;
+      shift[0] = shift_of(state.maximum[0], scale);
+      shift[1] = shift_of(state.maximum[1], scale);
       exponentials(s, scale, shift, state.sum);
       wait_for_products<0>();
       hold(o);
@@ -356,7 +361,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 // Heads of segments whose tiles are taken together: their keys and values fill two thirds of the second cache (50 MB).
 int pairs_at_once(const HopperAttentionShape& s) {
   const int64_t bytes = 4 * (s.slots + s.queries) * s.head_dim * s.kv_heads / s.heads;
-  return static_cast<int>(std::clamp<int64_t>((int64_t{34} << 20) / bytes, 8, 64));
+  return static_cast<int>(std::clamp<int64_t>((int64_t{34} << 20) / std::max<int64_t>(1, bytes), 8, 64));
 }
 
 template <typename T, int kD, int kSlotRows>

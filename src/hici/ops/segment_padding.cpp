@@ -25,7 +25,10 @@ std::optional<PaddedSegments> as_padded_segments(const at::Tensor& t) {
   const int64_t row = segments.row_size();
   if (row == 0) return segments;
   segments.leading_rows = t.storage_offset() / row;
-  if (t.size(0) > 1) segments.row_gap = t.stride(0) / row - t.size(1);
+  if (t.size(0) > 1) {
+    if (t.stride(0) % row != 0) return std::nullopt;
+    segments.row_gap = t.stride(0) / row - t.size(1);
+  }
   return segments;
 }
 

@@ -17,7 +17,8 @@ namespace hici::ops {
 struct PaddedSegments {
   at::Tensor tensor;         // [G, S, ...]; each segment is contiguous
   int64_t leading_rows = 0;  // rows before segment 0 in the storage; finite in every tensor that an op returns
-  int64_t row_gap = 0;  // rows between two segments: 0 for a contiguous tensor, P for the last S of every P + S rows
+  int64_t row_gap = 0;  // rows between two segments: 0 for a contiguous tensor, P for the last S of every P + S rows;
+                        // below 0 where segments overlap
 
   int64_t row_size() const;  // elements of a row
   // Whether `rows` unused rows lie before each segment.
@@ -26,7 +27,7 @@ struct PaddedSegments {
   at::Tensor with_prefix_rows(int64_t rows) const;
 };
 
-// nullopt where a segment of t [G, S, ...] is not contiguous.
+// nullopt where a segment of t [G, S, ...] is not contiguous, or segments lie apart by no whole number of rows.
 std::optional<PaddedSegments> as_padded_segments(const at::Tensor& t);
 
 // An uninitialised contiguous tensor of `sizes` [G, S, ...]. Its storage has `rows` rows of zeros before it.

@@ -58,6 +58,9 @@ void AnsweringOptions::check() {
   generation.attention = nn::attention_kind_from_name(attention, "--attention");
   generation.backend = device.resolve_attention_backend();
   generation.validate();
+  HICI_CHECK_USAGE(generation.backend != ops::AttentionBackend::kHopper,
+                   "--attention_backend: hopper attends inside whole segments, not to a cache; use auto, cudnn, flash "
+                   "or math");
   dual_chunk.check(generation.attention == nn::AttentionKind::kDca, "--attention dca", generation.backend);
   HICI_CHECK_USAGE(!dual_chunk.mscale.value || context_size > 0,
                    "--dca_mscale: depends on the tokens of prompt and answer; give them as --context_size");
@@ -127,9 +130,6 @@ AnsweringModel AnsweringOptions::load() const {
   };
   io::LoadedModel loaded = load_model(request, hici);
   if (is_dca) generation.dual_chunk.resolve(loaded.model->config());  // what it does not allow, before any work
-  HICI_CHECK_USAGE(generation.backend != ops::AttentionBackend::kHopper,
-                   "--attention_backend: hopper attends inside whole segments, not to a cache; use auto, cudnn, flash "
-                   "or math");
   loaded.model->check_attention_backend(generation.backend, "--attention_backend");
   HICI_CHECK_USAGE(generation.attention != nn::AttentionKind::kHici || loaded.has_hierarchy,
                    "--attention: hici, and neither base nor adapter has HiCI modules; use full");
