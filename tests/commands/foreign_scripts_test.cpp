@@ -116,6 +116,7 @@ TEST(ForeignScriptsTest, TrainingOfLongLora) {
 
 TEST(ForeignScriptsTest, WeightsInFewBits) {
   const std::string train = kTrain + kData;
+  expect_read("train", train + " --full_determinism True --device cpu");
   expect_read("train", train + " --load_in_4bit False --load_in_8bit false");
   EXPECT_EQ(script_error("train", train + " --load_in_4bit"),
             "--load_in_4bit: True is not supported; supported: false; use --base_format nf4");

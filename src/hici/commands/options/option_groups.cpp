@@ -128,6 +128,7 @@ const std::vector<Group>& groups() {
         "hici_grad_clip",
         "max_nonfinite_steps",
         "seed",
+        "full_determinism",
         "data_seed",
         "with_optimizer",
         "shard",

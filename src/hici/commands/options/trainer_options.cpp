@@ -38,7 +38,6 @@ const std::vector<WithoutMeaning>& options_without_meaning() {
       {{"logging_first_step"}, "--logging_steps says how often"},
       {{"logging_nan_inf_filter"}, "metrics.jsonl has every loss as it is"},
       {{"debug"}, "a loss or gradient that is not finite is always named"},
-      {{"full_determinism"}, "a run repeats in any case on machines of one kind"},
       {{"log_level", "log_level_replica", "log_on_each_node"}, "the first process tells how the run goes"},
       {{"run_name"}, "a run is called by its --output_dir"},
       {{"disable_tqdm"}, "the progress line paces itself"},

@@ -170,6 +170,8 @@ void TrainingOptions::bind_what_to_train(CLI::App& app) {
   add_bool(
       app, "add_pad_token", add_pad_token,
       "One row more in embedding and head, for [PAD], as the research code adds where a tokenizer has no pad token");
+  add_bool(app, "full_determinism", full_determinism,
+           "A run on a CPU repeats in any case; on a GPU kernels add in any order, and True is an error");
   add_bool(app, "use_llama_init", use_llama_init, "Start local construction from the layer's own q, k and v");
   add_bool(app, "use_attn_init", use_attn_init, "The same as --use_llama_init");
 }
@@ -284,6 +286,8 @@ void TrainingOptions::resolve() {
                    spec.sharding.offload_weights ? "leave it out" : "use --shard optimizer");
   if (spec.attention != nn::AttentionKind::kHici) hici.note_without_effect("--attention " + attention);
   spec.device = device.resolve_device();
+  HICI_CHECK_USAGE(!full_determinism.value || !spec.device.is_cuda(), "--full_determinism: not on ", spec.device.str(),
+                   ", whose backward kernels add in any order; leave it out, or use --device cpu");
   ShardingOptions::keep_on_cpu(spec.sharding, spec.device);
   spec.memory_limit = sharding.resolve_memory_limit(spec.device);
   spec.dtype = device.resolve_dtype(spec.device);

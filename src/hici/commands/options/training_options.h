@@ -26,6 +26,7 @@ struct TrainingOptions {
   std::string save_strategy = "steps";
   std::string deepspeed;
   Option<bool> use_attn_init{false};
+  Option<bool> full_determinism{false};
   Option<int64_t&> lora_r{spec.lora.rank};
   Option<double&> lora_alpha{spec.lora.alpha};
   Option<bool&> use_rslora{spec.lora.use_rslora};
