@@ -242,6 +242,20 @@ class ParityTest(unittest.TestCase):
     def test_qwen3(self):
         self.compare_form(qwen3())
 
+    def compare_text(self, tokenizer, text):
+        inputs = {"text.txt": [text], "5.txt": [HARD[5]]}
+        write(self.folder / "text.txt", inputs["text.txt"])
+        self.compare_form(tokenizer, inputs)
+
+    def test_a_run_of_digits_longer_than_a_piece(self):
+        """Digits are cut by threes from where their run begins, which a piece in its middle does not see."""
+        self.compare_text(llama3(), "x" + "\u0663" * 200_001 + "12345678 " + "hello world " * 20_000)
+
+    def test_many_added_tokens_that_begin_alike(self):
+        tokenizer = qwen3()
+        tokenizer.add_tokens([f"<|audio_{number}|>" for number in range(2_000)])
+        self.compare_text(tokenizer, "".join(f"a <|audio_{number}|> <|audi {number} <p> " for number in range(3_000)))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

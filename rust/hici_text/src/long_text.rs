@@ -7,8 +7,9 @@
 //! middle of the overlap. Such a boundary counts only where a cut provably changes nothing:
 //!  - it lies between two words of the pre-tokenizer. Pre-tokenizers go from left to right, so what follows a shared word
 //!    boundary is the same whether the text began earlier or later; or
-//!  - the two characters at it stand side by side in no token of the vocabulary, so no merge ever crosses it (tokenizers
-//!    without a pre-tokenizer, such as Llama-2's, where every space is such a place);
+//!  - the tokenizer cuts no words (Llama-2's), and the two characters at it stand side by side in no token of the vocabulary,
+//!    so no merge ever crosses it: every space is such a place. Where words are cut that is not enough: digits by threes
+//!    (Llama-3) are cut elsewhere when their run began elsewhere;
 //! and where AGREEING tokens on both sides are the same in both pieces, at least MARGIN bytes away from where either piece
 //! was cut. That last distance is the one assumption: a pre-tokenizer must not look further than MARGIN bytes ahead. Pieces
 //! that share no such boundary (one word of many kilobytes) are encoded again as one.
@@ -265,5 +266,6 @@ fn shared_boundary(tokenizer: &Tokenizer, left: &Link, right: &Link) -> Option<(
 }
 
 fn is_safe(tokenizer: &Tokenizer, link: &Link, token: usize) -> bool {
-    token > 0 && link.place(token - 1).1 <= link.place(token).0 && (link.word_starts(token) || link.never_merged(tokenizer, token))
+    let is_apart = |at| link.word_starts(at) || (!tokenizer.cuts_words() && link.never_merged(tokenizer, at));
+    token > 0 && link.place(token - 1).1 <= link.place(token).0 && is_apart(token)
 }

@@ -7,6 +7,7 @@ use crate::long_text;
 use crate::tokenizer_parts;
 use crate::words::Words;
 use std::collections::HashSet;
+use tokenizers::PreTokenizerWrapper;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokenizers::Encoding;
@@ -190,6 +191,11 @@ impl Tokenizer {
         })
     }
 
+    /// False when the model gets a text whole.
+    pub fn cuts_words(&self) -> bool {
+        self.inner.get_pre_tokenizer().is_some_and(cuts)
+    }
+
     /// True when some token of the model holds the two characters side by side. A pair that none holds is never merged.
     pub fn has_bigram(&self, x: char, y: char) -> bool {
         let collect = || {
@@ -207,6 +213,15 @@ impl Tokenizer {
 }
 
 /// Copies of the texts that `chosen` names, in groups of GROUP_BYTES or a little more.
+fn cuts(pre_tokenizer: &PreTokenizerWrapper) -> bool {
+    match pre_tokenizer {
+        PreTokenizerWrapper::Metaspace(spaces) => spaces.split,
+        PreTokenizerWrapper::ByteLevel(bytes) => bytes.use_regex,
+        PreTokenizerWrapper::Sequence(steps) => steps.as_ref().iter().any(cuts),
+        _ => true,
+    }
+}
+
 fn groups_of(chosen: &[usize], texts: &[&str]) -> Vec<Vec<String>> {
     let mut groups: Vec<Vec<String>> = Vec::new();
     let mut room = 0;

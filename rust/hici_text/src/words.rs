@@ -140,9 +140,15 @@ struct PlainTexts {
     is_any: bool,
     /// No normalizer, or one that leaves ASCII as it is.
     is_ascii_alone: bool,
-    /// The texts of added tokens by their first byte.
-    added: Vec<Vec<String>>,
+    /// First bytes of added tokens, and the texts of these by their first two bytes; of one byte: by that and any.
+    begins: [bool; 256],
+    is_one_byte: [bool; 256],
+    added: AHashMap<[u8; 2], Vec<String>>,
 }
+
+/// Where more added tokens begin alike, a text with their beginning counts as one with a token: models with sound have
+/// tens of thousands of `<|audio_N|>`.
+const MOST_ALIKE: usize = 16;
 
 impl PlainTexts {
     fn of(inner: &tokenizers::Tokenizer) -> PlainTexts {
@@ -151,11 +157,16 @@ impl PlainTexts {
             Some(NormalizerWrapper::NFC(_)) => (true, true),
             Some(_) => (false, false),
         };
-        let mut plain = PlainTexts { is_any, is_ascii_alone, added: vec![Vec::new(); 256] };
+        let mut plain =
+            PlainTexts { is_any, is_ascii_alone, begins: [false; 256], is_one_byte: [false; 256], added: AHashMap::new() };
         for token in inner.get_added_vocabulary().get_added_tokens_decoder().values() {
-            match token.content.as_bytes().first() {
-                Some(&first) => plain.added[usize::from(first)].push(token.content.clone()),
-                None => plain.is_any = false,
+            match token.content.as_bytes() {
+                [] => plain.is_any = false,
+                [byte] => plain.is_one_byte[usize::from(*byte)] = true,
+                [first, second, ..] => plain.added.entry([*first, *second]).or_default().push(token.content.clone()),
+            }
+            if let Some(&first) = token.content.as_bytes().first() {
+                plain.begins[usize::from(first)] = true;
             }
             // NFC makes ASCII of a few letters.
             plain.is_any &= !is_ascii_alone || token.content.is_ascii();
@@ -164,11 +175,16 @@ impl PlainTexts {
     }
 
     fn contains(&self, text: &str) -> bool {
+        let bytes = text.as_bytes();
         let begins_token = |(i, &byte): (usize, &u8)| {
-            let tokens = &self.added[usize::from(byte)];
-            !tokens.is_empty() && tokens.iter().any(|token| text.as_bytes()[i..].starts_with(token.as_bytes()))
+            if !self.begins[usize::from(byte)] {
+                return false;
+            }
+            let alike = bytes.get(i + 1).and_then(|&next| self.added.get(&[byte, next]));
+            self.is_one_byte[usize::from(byte)]
+                || alike.is_some_and(|tokens| tokens.len() > MOST_ALIKE || tokens.iter().any(|token| bytes[i..].starts_with(token.as_bytes())))
         };
-        self.is_any && (!self.is_ascii_alone || text.is_ascii()) && !text.as_bytes().iter().enumerate().any(begins_token)
+        self.is_any && (!self.is_ascii_alone || text.is_ascii()) && !bytes.iter().enumerate().any(begins_token)
     }
 }
 
