@@ -204,7 +204,7 @@ fn cut_places(text: &str, last_cut: usize) -> Vec<usize> {
     cuts
 }
 
-fn floor_boundary(text: &str, at: usize) -> usize {
+pub fn floor_boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;

@@ -8,6 +8,7 @@
 //! kinds of tokenizers are encoded by the crate as a whole.
 
 use crate::ffi::Result;
+use crate::long_text::floor_boundary;
 use ahash::AHashMap;
 use compact_str::CompactString;
 use std::cell::RefCell;
@@ -107,10 +108,6 @@ impl Words {
             add(done, text.len())
         })
     }
-}
-
-fn floor_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
 }
 
 fn ceil_boundary(text: &str, at: usize) -> usize {

@@ -28,6 +28,15 @@ __device__ inline void barrier_init(uint64_t* barrier, unsigned count) {
 // Other threads, and bulk copies, see barriers that were initialised before.
 __device__ inline void fence_barrier_init() { asm volatile("fence.mbarrier_init.release.cluster;" : : : "memory"); }
 
+// Barriers of a ring of places: one thread fills a place, `readers` threads empty it.
+template <int kPlaces>
+__device__ void ring_init(uint64_t (&full)[kPlaces], uint64_t (&empty)[kPlaces], unsigned readers) {
+  for (int i = 0; i < kPlaces; ++i) {
+    barrier_init(&full[i], 1);
+    barrier_init(&empty[i], readers);
+  }
+}
+
 __device__ inline void barrier_arrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" : : "r"(shared_address(barrier)) : "memory");
 }
@@ -71,9 +80,6 @@ __device__ inline void take_registers() {
 
 // --------------------------------------------------------------------------------------------------- bulk copies
 
-__device__ inline void prefetch_map(const CUtensorMap* map) {
-  asm volatile("prefetch.tensormap [%0];" : : "l"(map) : "memory");
-}
 // The box at (column, row, group) of a three-dimensional tensor; elements outside of it are zeros.
 __device__ inline void copy_box(void* to, const CUtensorMap* map, int column, int row, int group, uint64_t* barrier) {
   asm volatile(
@@ -217,18 +223,6 @@ __device__ inline unsigned packed<__half>(float low, float high) {
   unsigned both;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
   return both;
-}
-
-// The way back: {low, high}.
-template <typename T>
-__device__ float2 unpacked(unsigned both);
-template <>
-__device__ inline float2 unpacked<__nv_bfloat16>(unsigned both) {
-  return {__uint_as_float(both << 16), __uint_as_float(both & 0xffff0000u)};
-}
-template <>
-__device__ inline float2 unpacked<__half>(unsigned both) {
-  return __half22float2(*reinterpret_cast<const __half2*>(&both));
 }
 
 }  // namespace hici::ops::cuda

@@ -5,6 +5,7 @@
 #include "hici/device/kernel_table.h"
 #include "hici/ops/optional_tensor.h"
 #include "hici/ops/prefix_attention.h"
+#include "hici/ops/segment_attention_limits.h"
 #include "hici/ops/segment_padding.h"
 #include "hici/ops/types.h"
 
@@ -16,8 +17,6 @@
 
 namespace hici::ops {
 namespace {
-
-constexpr int64_t kMaxHopperSlots = 32;  // ops/segment_attention_hopper_cuda.h has the same number
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;

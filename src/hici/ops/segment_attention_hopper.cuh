@@ -5,6 +5,7 @@
 #include "hici/ops/hopper.cuh"
 #include "hici/ops/segment_attention_hopper_cuda.h"
 
+#include <algorithm>
 #include <array>
 #include <type_traits>
 
@@ -68,7 +69,39 @@ __device__ inline void transpose_quad(unsigned (&w)[4]) {
   }
 }
 
+// A row of D numbers that four threads hold, two neighbouring ones of each 8: pair(j) are this thread's of the j-th 8.
+template <typename T, int kD, typename Pair>
+__device__ void store_row(T* row, bool is_there, Pair pair) {
+#pragma unroll
+  for (int i = 0; i < kD / 32; ++i) {
+    unsigned w[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) w[j] = pair(4 * i + j);
+    transpose_quad(w);
+    if (is_there) *reinterpret_cast<uint4*>(row + i * 32 + threadIdx.x % 4 * 8) = {w[0], w[1], w[2], w[3]};
+  }
+}
+
+// Work in the order in which blocks take it: the largest tiles of `at_once` pairs, then the next ones.
+struct TileOrder {
+  int pairs, at_once, tiles_of_pair;
+};
+struct Tile {
+  int pair, number;  // the number-th largest of its pair
+};
+__device__ inline Tile tile_of(const TileOrder& order, int t) {
+  const int first_pair = t / (order.at_once * order.tiles_of_pair) * order.at_once;
+  const int pairs = min(order.at_once, order.pairs - first_pair);
+  const int within = t - first_pair * order.tiles_of_pair;
+  return {first_pair + within % pairs, within / pairs};
+}
+
 // -------------------------------------------------------------------------------------------------- on the host
+
+template <typename Kernel>
+cudaError_t allow_shared_memory(Kernel kernel, size_t bytes) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+}
 
 // The driver's function that makes maps, without linking the driver.
 inline decltype(&cuTensorMapEncodeTiled) map_encoder() {
@@ -104,6 +137,16 @@ inline int multiprocessors() {
   cudaGetDevice(&device);
   cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
   return count;
+}
+
+// One block on each multiprocessor, with Memory on 1,024 bytes in shared memory.
+template <typename Memory, typename Kernel, typename Maps, typename Arguments>
+cudaError_t launch_persistent(Kernel kernel, int threads, const Maps& maps, const Arguments& a, cudaStream_t stream) {
+  constexpr size_t kBytes = sizeof(Memory) + 1024;
+  static_assert(kBytes <= 227 * 1024);
+  if (const cudaError_t status = allow_shared_memory(kernel, kBytes); status != cudaSuccess) return status;
+  kernel<<<std::min(a.tiles, multiprocessors()), threads, kBytes, stream>>>(maps, a);
+  return cudaGetLastError();
 }
 
 template <typename F>

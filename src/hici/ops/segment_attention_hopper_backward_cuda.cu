@@ -260,7 +260,8 @@ struct BackwardMaps {
 
 template <typename T>
 struct BackwardArguments {
-  int queries, slots, kv_heads, group, pairs, pairs_at_once, query_tiles, key_tiles, tiles;  // pairs: of kv heads
+  int queries, slots, kv_heads, group, query_tiles, tiles;
+  TileOrder order;  // pairs: of kv heads; the first keys are seen by most queries
   float scale;
   const float *lse_log2, *delta;
   float* dq_sum;
@@ -281,21 +282,10 @@ struct alignas(1024) BackwardMemory {
   int tile[2];
 };
 
-struct KeyTile {
-  int pair, key_tile;
-};
-template <typename T>
-__device__ KeyTile key_tile_of(const BackwardArguments<T>& a, int t) {
-  const int first_pair = t / (a.pairs_at_once * a.key_tiles) * a.pairs_at_once;
-  const int pairs = min(a.pairs_at_once, a.pairs - first_pair);
-  const int within = t - first_pair * a.key_tiles;
-  return {first_pair + within % pairs, within / pairs};
-}
-
 // The queries of all heads of a group that see a tile with their log-sum-exp, or their output gradients with delta.
 template <bool kOutputGradients, typename T, int kD>
 __device__ void bring_rows(BackwardMemory<T, kD>& m, const BackwardMaps& maps, const BackwardArguments<T>& a,
-                           const KeyTile& tile, Ring<2>& ring) {
+                           const Tile& tile, Ring<2>& ring) {
   constexpr unsigned kRowBytes = kQueries * sizeof(float), kBytes = kQueries * kD * sizeof(T) + kRowBytes;
   auto& rows = kOutputGradients ? m.dout : m.q;
   auto& row_numbers = kOutputGradients ? m.delta : m.lse_log2;
@@ -306,7 +296,7 @@ __device__ void bring_rows(BackwardMemory<T, kD>& m, const BackwardMaps& maps, c
 #pragma unroll 1
   for (int g = 0; g < a.group; ++g) {
 #pragma unroll 1
-    for (int i = 2 * tile.key_tile; i < a.query_tiles; ++i) {
+    for (int i = 2 * tile.number; i < a.query_tiles; ++i) {
       barrier_wait(&empty[ring.place], ring.parity ^ 1);
       barrier_expect(&full[ring.place], kBytes);
 #pragma unroll
@@ -336,13 +326,13 @@ __device__ void bring_keys_and_queries(BackwardMemory<T, kD>& m, const BackwardM
       barrier_arrive(full);
       return;
     }
-    const KeyTile tile = key_tile_of(a, t);
+    const Tile tile = tile_of(a.order, t);
     const int segment = tile.pair / a.kv_heads, kv_head = tile.pair % a.kv_heads;
     m.tile[kv_ring.place] = t;
     barrier_expect(full, 2 * kKeyBytes);
 #pragma unroll
     for (int h = 0; h < kD / kHalf; ++h) {
-      const int column = kv_head * kD + h * kHalf, row = a.slots + tile.key_tile * kKeys;
+      const int column = kv_head * kD + h * kHalf, row = a.slots + tile.number * kKeys;
       copy_box(m.k[kv_ring.place][h], &maps.k, column, row, segment, full);
       copy_box(m.v[kv_ring.place][h], &maps.v, column, row, segment, full);
     }
@@ -364,7 +354,7 @@ __device__ void bring_output_gradients(BackwardMemory<T, kD>& m, const BackwardM
     const int t = m.tile[kv_ring.place];
     if (t < 0) return;
     kv_ring.advance();
-    bring_rows<true>(m, maps, a, key_tile_of(a, t), ring);
+    bring_rows<true>(m, maps, a, tile_of(a.order, t), ring);
   }
 }
 
@@ -394,17 +384,8 @@ __device__ void store_key_rows(const float (&d)[kD / 2], float factor, int first
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const int row = first_row + warp * 16 + lane / 4 + 8 * r;
-#pragma unroll
-    for (int i = 0; i < kD / 32; ++i) {
-      unsigned w[4];
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int at = (i * 4 + j) * 4 + 2 * r;
-        w[j] = packed<T>(d[at] * factor, d[at + 1] * factor);
-      }
-      transpose_quad(w);
-      if (row < rows) *reinterpret_cast<uint4*>(to + row * row_size + i * 32 + lane % 4 * 8) = {w[0], w[1], w[2], w[3]};
-    }
+    store_row<T, kD>(to + row * row_size, row < rows,
+                     [&](int j) { return packed<T>(d[4 * j + 2 * r] * factor, d[4 * j + 2 * r + 1] * factor); });
   }
 }
 
@@ -424,7 +405,7 @@ __device__ void take_gradients(BackwardMemory<T, kD>& m, const BackwardArguments
     barrier_wait(&m.kv_full[kv_ring.place], kv_ring.parity);
     const int t = m.tile[kv_ring.place];
     if (t < 0) break;
-    const KeyTile tile = key_tile_of(a, t);
+    const Tile tile = tile_of(a.order, t);
     const T* k = m.k[kv_ring.place][0][warpgroup * 64];
     const T* v = m.v[kv_ring.place][0][warpgroup * 64];
     const T* dq_k =
@@ -433,8 +414,8 @@ __device__ void take_gradients(BackwardMemory<T, kD>& m, const BackwardArguments
 
     for (int g = 0; g < a.group; ++g) {
       const unsigned first_tile = (tile.pair * a.group + g) * a.query_tiles;
-      for (int i = 2 * tile.key_tile; i < a.query_tiles; ++i) {
-        const bool adds = g > 0 || i > 2 * tile.key_tile;
+      for (int i = 2 * tile.number; i < a.query_tiles; ++i) {
+        const bool adds = g > 0 || i > 2 * tile.number;
         float s[kQueries / 2], dp[kQueries / 2];
         unsigned p[kQueries / 4], ds[kQueries / 4];
         barrier_wait(&m.q_full[ring.place], ring.parity);
@@ -447,8 +428,8 @@ __device__ void take_gradients(BackwardMemory<T, kD>& m, const BackwardArguments
         commit_products();
         wait_for_products<1>();
         hold(s);
-        if (i < 2 * tile.key_tile + 2) {
-          const int first = (i - 2 * tile.key_tile) * kQueries;  // query of the tile's keys' numbering
+        if (i < 2 * tile.number + 2) {
+          const int first = (i - 2 * tile.number) * kQueries;  // query of the tile's keys' numbering
 #pragma unroll
           for (int j = 0; j < kQueries / 2; ++j)
             if (first + j / 4 * 8 + column + j % 2 < key + j / 2 % 2 * 8)
@@ -519,7 +500,7 @@ __device__ void take_gradients(BackwardMemory<T, kD>& m, const BackwardArguments
     const int segment = tile.pair / a.kv_heads, kv_head = tile.pair % a.kv_heads;
     const int64_t row_size = static_cast<int64_t>(a.kv_heads) * kD;
     const int64_t first = segment * a.kv_stride + a.slots * row_size + static_cast<int64_t>(kv_head) * kD;
-    const int first_row = tile.key_tile * kKeys + warpgroup * 64;
+    const int first_row = tile.number * kKeys + warpgroup * 64;
     store_key_rows<T, kD>(dk, a.scale, first_row, a.queries, row_size, a.dk + first);
     store_key_rows<T, kD>(dv, 1, first_row, a.queries, row_size, a.dv + first);
   }
@@ -531,14 +512,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   extern __shared__ char raw[];
   auto& m = *reinterpret_cast<BackwardMemory<T, kD>*>(raw + aligned_offset(raw));
   if (threadIdx.x == 0) {
-    for (int i = 0; i < 2; ++i) {
-      barrier_init(&m.kv_full[i], 1);
-      barrier_init(&m.q_full[i], 1);
-      barrier_init(&m.dout_full[i], 1);
-      barrier_init(&m.kv_empty[i], kConsumerWarps);
-      barrier_init(&m.q_empty[i], kConsumerWarps);
-      barrier_init(&m.dout_empty[i], kConsumerWarps);
-    }
+    ring_init(m.kv_full, m.kv_empty, kConsumerWarps);
+    ring_init(m.q_full, m.q_empty, kConsumerWarps);
+    ring_init(m.dout_full, m.dout_empty, kConsumerWarps);
     fence_barrier_init();
   }
   __syncthreads();
@@ -569,18 +545,11 @@ __global__ void __launch_bounds__(128)
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const int query = tile * kQueries + warp * 16 + lane / 4 + 8 * r;
-    T* to = dq + segment * dq_stride + (static_cast<int64_t>(query) * heads + head) * kD + lane % 4 * 8;
-#pragma unroll
-    for (int i = 0; i < kD / 32; ++i) {
-      unsigned w[4];
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const float4& x = value[4 * i + j];
-        w[j] = r == 0 ? packed<T>(x.x * scale, x.y * scale) : packed<T>(x.z * scale, x.w * scale);
-      }
-      transpose_quad(w);
-      if (query < queries) *reinterpret_cast<uint4*>(to + i * 32) = {w[0], w[1], w[2], w[3]};
-    }
+    T* to = dq + segment * dq_stride + (static_cast<int64_t>(query) * heads + head) * kD;
+    store_row<T, kD>(to, query < queries, [&](int j) {
+      const float4& x = value[j];
+      return r == 0 ? packed<T>(x.x * scale, x.y * scale) : packed<T>(x.z * scale, x.w * scale);
+    });
   }
 }
 
@@ -590,9 +559,7 @@ template <typename T, int kD, bool kHasSlots, bool kAdds>
 cudaError_t launch_prepare(const PrepareArguments<T>& a, int pairs, cudaStream_t stream) {
   constexpr int kBytes = sizeof(PrepareMemory<T, kD>);
   const auto kernel = prepare_kernel<T, kD, kHasSlots, kAdds>;
-  if (const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
-      status != cudaSuccess)
-    return status;
+  if (const cudaError_t status = allow_shared_memory(kernel, kBytes); status != cudaSuccess) return status;
   const dim3 grid(static_cast<unsigned>(pairs), static_cast<unsigned>(hopper_slot_chunks(a.queries)));
   kernel<<<grid, 128, kBytes, stream>>>(a);
   return cudaGetLastError();
@@ -658,11 +625,9 @@ cudaError_t launch_backward(const HopperAttentionShape& s, const HopperBackward&
                                static_cast<int>(s.slots),
                                static_cast<int>(s.kv_heads),
                                group,
-                               kv_pairs,
-                               kPairsAtOnce,
                                query_tiles,
-                               key_tiles,
                                kv_pairs * key_tiles,
+                               {kv_pairs, kPairsAtOnce, key_tiles},
                                scale,
                                p.lse_log2,
                                p.delta,
@@ -671,15 +636,9 @@ cudaError_t launch_backward(const HopperAttentionShape& s, const HopperBackward&
                                dv,
                                kv_stride,
                                p.next_tile};
-  constexpr size_t kBytes = sizeof(BackwardMemory<T, kD>) + 1024;
-  static_assert(kBytes <= 227 * 1024);
-  const auto kernel = tokens_kernel<T, kD>;
-  if (const cudaError_t status =
-          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
+  if (const auto status = launch_persistent<BackwardMemory<T, kD>>(tokens_kernel<T, kD>, kThreads, maps, a, stream);
       status != cudaSuccess)
     return status;
-  kernel<<<std::min(a.tiles, multiprocessors()), kThreads, kBytes, stream>>>(maps, a);
-  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess) return status;
 
   finish_kernel<T, kD><<<pairs * query_tiles, 128, 0, stream>>>(p.dq_sum, static_cast<int>(s.queries), query_tiles,
                                                                 static_cast<int>(s.heads), scale,

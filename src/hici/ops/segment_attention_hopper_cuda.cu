@@ -29,7 +29,8 @@ struct ForwardMaps {
 
 template <typename T>
 struct ForwardArguments {
-  int queries, slots, heads, group, pairs, pairs_at_once, query_tiles, tiles;
+  int queries, slots, heads, group, tiles;
+  TileOrder order;  // pairs: segment times heads plus head
   float scale;
   T* out;
   int64_t out_stride;
@@ -48,18 +49,6 @@ struct alignas(1024) ForwardMemory {
   uint64_t slots_full, slots_empty;
   int tile[2];
 };
-
-// Tile t of all: `pair` is segment times heads plus head.
-struct Tile {
-  int pair, query_tile;
-};
-template <typename Arguments>
-__device__ Tile tile_of(const Arguments& a, int t) {
-  const int first_pair = t / (a.pairs_at_once * a.query_tiles) * a.pairs_at_once;
-  const int pairs = min(a.pairs_at_once, a.pairs - first_pair);
-  const int within = t - first_pair * a.query_tiles;
-  return {first_pair + within % pairs, a.query_tiles - 1 - within / pairs};
-}
 
 // Running softmax of two rows: maximum (of scores before scaling) and this thread's part of the sum.
 struct RowState {
@@ -118,24 +107,25 @@ __device__ void bring_tiles(ForwardMemory<T, kD, kSlotRows>& m, const ForwardMap
     if (t >= a.tiles) break;
     // Each block asks until it is refused, which is `tiles` times in all: then the counter is 0 again.
     const int next = static_cast<int>(gridDim.x + atomicInc(a.next_tile, static_cast<unsigned>(a.tiles) - 1));
-    const Tile tile = tile_of(a, t);
+    const Tile tile = tile_of(a.order, t);
+    const int query_tile = a.order.tiles_of_pair - 1 - tile.number;  // the last one sees most keys
     const int segment = tile.pair / a.heads, head = tile.pair % a.heads;
     const int q_column = head * kD, kv_column = head / a.group * kD;
     m.tile[q_ring.place] = t;
     barrier_expect(&m.q_full[q_ring.place], kTileBytes);
 #pragma unroll
     for (int h = 0; h < kD / kHalf; ++h)
-      copy_box(m.q[q_ring.place][h], &maps.q, q_column + h * kHalf, tile.query_tile * kQueries, segment,
+      copy_box(m.q[q_ring.place][h], &maps.q, q_column + h * kHalf, query_tile * kQueries, segment,
                &m.q_full[q_ring.place]);
     q_ring.advance();
-    for (int n = tile.query_tile; n >= 0; --n) {
+    for (int n = query_tile; n >= 0; --n) {
       const int row = a.slots + n * kKeys;
       barrier_wait(&m.k_empty[ring.place], ring.parity ^ 1);
       barrier_expect(&m.k_full[ring.place], kTileBytes);
 #pragma unroll
       for (int h = 0; h < kD / kHalf; ++h)
         copy_box(m.k[ring.place][h], &maps.k, kv_column + h * kHalf, row, segment, &m.k_full[ring.place]);
-      if (kSlotRows > 0 && n == tile.query_tile) {
+      if (kSlotRows > 0 && n == query_tile) {
         barrier_wait(&m.slots_empty, slots_parity ^ 1);
         slots_parity ^= 1;
         barrier_expect(&m.slots_full, 2 * kSlotRows * kD * sizeof(T));
@@ -173,7 +163,8 @@ __device__ void attend(ForwardMemory<T, kD, kSlotRows>& m, const ForwardArgument
     barrier_wait(&m.q_full[q_ring.place], q_ring.parity);
     const int t = m.tile[q_ring.place];
     if (t < 0) break;
-    const Tile tile = tile_of(a, t);
+    const Tile tile = tile_of(a.order, t);
+    const int query_tile = a.order.tiles_of_pair - 1 - tile.number;  // the last one sees most keys
     const T* q = m.q[q_ring.place][0][warpgroup * 64];
 
     float s[kKeys / 2], o[kD / 2];
@@ -236,7 +227,7 @@ __device__ void attend(ForwardMemory<T, kD, kSlotRows>& m, const ForwardArgument
     }
     bool adds = kSlotRows > 0;
 
-    for (int n = tile.query_tile - 1; n >= 0; --n) {
+    for (int n = query_tile - 1; n >= 0; --n) {
       barrier_wait(&m.k_full[k_ring.place], k_ring.parity);
       named_sync(1 + warpgroup, 2 * kWarpgroup);
       fence_products();
@@ -306,19 +297,11 @@ __device__ void attend(ForwardMemory<T, kD, kSlotRows>& m, const ForwardArgument
     const int segment = tile.pair / a.heads, head = tile.pair % a.heads;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const int query = tile.query_tile * kQueries + row + 8 * r;
-      T* to = a.out + segment * a.out_stride + (static_cast<int64_t>(query) * a.heads + head) * kD + lane % 4 * 8;
-#pragma unroll
-      for (int i = 0; i < kD / 32; ++i) {
-        unsigned w[4];
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          const int at = (i * 4 + j) * 4 + 2 * r;
-          w[j] = packed<T>(o[at] * factor[r], o[at + 1] * factor[r]);
-        }
-        transpose_quad(w);
-        if (query < a.queries) *reinterpret_cast<uint4*>(to + i * 32) = {w[0], w[1], w[2], w[3]};
-      }
+      const int query = query_tile * kQueries + row + 8 * r;
+      T* to = a.out + segment * a.out_stride + (static_cast<int64_t>(query) * a.heads + head) * kD;
+      store_row<T, kD>(to, query < a.queries, [&](int j) {
+        return packed<T>(o[4 * j + 2 * r] * factor[r], o[4 * j + 2 * r + 1] * factor[r]);
+      });
       if (query < a.queries && lane % 4 == 0)
         a.lse[static_cast<int64_t>(tile.pair) * a.queries + query] = state.maximum[r] * a.scale + __logf(state.sum[r]);
     }
@@ -331,16 +314,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   extern __shared__ char raw[];
   auto& m = *reinterpret_cast<ForwardMemory<T, kD, kSlotRows>*>(raw + aligned_offset(raw));
   if (threadIdx.x == 0) {
-    for (int i = 0; i < 2; ++i) {
-      barrier_init(&m.q_full[i], 1);
-      barrier_init(&m.q_empty[i], kConsumerWarps);
-    }
-    for (int i = 0; i < kStages; ++i) {
-      barrier_init(&m.k_full[i], 1);
-      barrier_init(&m.v_full[i], 1);
-      barrier_init(&m.k_empty[i], kConsumerWarps);
-      barrier_init(&m.v_empty[i], kConsumerWarps);
-    }
+    ring_init(m.q_full, m.q_empty, kConsumerWarps);
+    ring_init(m.k_full, m.k_empty, kConsumerWarps);
+    ring_init(m.v_full, m.v_empty, kConsumerWarps);
     barrier_init(&m.slots_full, 1);
     barrier_init(&m.slots_empty, kConsumerWarps);
     fence_barrier_init();
@@ -384,24 +360,15 @@ cudaError_t launch_forward(const HopperAttentionShape& s, const HopperForward& p
                               static_cast<int>(s.slots),
                               static_cast<int>(s.heads),
                               static_cast<int>(s.heads / s.kv_heads),
-                              pairs,
-                              pairs_at_once(s),
-                              query_tiles,
                               pairs * query_tiles,
+                              {pairs, pairs_at_once(s), query_tiles},
                               static_cast<float>(s.scale),
                               static_cast<T*>(p.out.data),
                               p.out.stride,
                               p.lse,
                               p.next_tile};
-  constexpr size_t kBytes = sizeof(ForwardMemory<T, kD, kSlotRows>) + 1024;
-  const auto kernel = forward_kernel<T, kD, kSlotRows>;
-  if (const cudaError_t status =
-          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
-      status != cudaSuccess)
-    return status;
-  const int blocks = std::min(a.tiles, multiprocessors());
-  kernel<<<blocks, kThreads, kBytes, stream>>>(maps, a);
-  return cudaGetLastError();
+  return launch_persistent<ForwardMemory<T, kD, kSlotRows>>(forward_kernel<T, kD, kSlotRows>, kThreads, maps, a,
+                                                            stream);
 }
 
 template <typename T, int kD>

@@ -3,14 +3,13 @@
 #pragma once
 
 #include "hici/ops/cuda_element_type.h"
+#include "hici/ops/segment_attention_limits.h"
 
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 
 namespace hici::ops::cuda {
-
-inline constexpr int64_t kMaxHopperSlots = 32;
 
 // G segments of S queries, P slots, H query heads, J key/value heads, head size D. A row of a tensor is all its heads,
 // contiguous; strides are those between segments, in elements.
